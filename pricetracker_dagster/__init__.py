@@ -1,0 +1,1 @@
+"""A minute-price tracker built on Dagster, Delta Lake and DuckDB."""

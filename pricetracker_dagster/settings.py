@@ -1,0 +1,241 @@
+"""What a user may set: ``pricetracker.toml`` and ``PRICETRACKER_*`` environment variables, checked at load.
+
+Each tick loads the settings afresh, so a changed file takes effect at the next minute. Here belongs what can
+be judged from the settings alone; whether an exchange knows a pair is for the exchange to say.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError as SettingsSourceError,
+    TomlConfigSettingsSource,
+)
+
+from pricetracker_dagster.candles import Metric, parse_metric
+
+CONFIG_VARIABLE = "PRICETRACKER_CONFIG"
+PREFIX = "PRICETRACKER_"
+SIMULATED = "SIMULATED"
+"""The exchange name of every invented price."""
+
+PROJECT = Path(__file__).resolve().parents[1]
+"""The folder that holds ``pricetracker.toml`` where no other file is named."""
+
+
+class SettingsError(ValueError):
+    """The settings cannot be used. Each line of the message names file, key, value and remedy."""
+
+
+class Section(BaseModel):
+    """A table of the settings file: keys it does not know are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExchangeSettings(Section):
+    """How one exchange is asked."""
+
+    url: str = Field(pattern=r"^https?://[^/\s]+")
+    """Root of its REST interface, without a path."""
+    requests_per_second: float = Field(gt=0, le=1000)
+    """Most requests a second, over all processes of this machine that share the data folder."""
+    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+    """Longest wait for one answer."""
+
+    @field_validator("url")
+    @classmethod
+    def _no_trailing_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
+
+class Exchanges(Section):
+    """Every exchange that a metric may name, in lower case."""
+
+    kraken: ExchangeSettings = ExchangeSettings(url="https://api.kraken.com", requests_per_second=1.0)
+    simulated: ExchangeSettings = ExchangeSettings(url="http://127.0.0.1:8650", requests_per_second=100.0)
+
+
+class CollectSettings(Section):
+    """How a tick collects."""
+
+    budget_seconds: float = Field(default=40.0, ge=1, le=50)
+    """A tick asks no exchange any more after this many seconds: it is over before the next begins."""
+    heal_days: int = Field(default=7, ge=1, le=90)
+    """How far back a tick looks for missed minutes to fetch them after all."""
+
+
+class UiSettings(Section):
+    """Where the Dagster UI listens. It has no login: beyond loopback, put a reverse proxy before it."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=3000, ge=1, le=65535)
+
+
+def _known_exchange(text: str) -> str:
+    metric = parse_metric(text)
+    known = [name.upper() for name in Exchanges.model_fields]
+    if metric.exchange not in known:
+        raise ValueError(f"no exchange {metric.exchange}{_did_you_mean(metric.exchange, known)}")
+    return text
+
+
+class Settings(BaseSettings):
+    """Everything a user may set.
+
+    Raises:
+        pydantic.ValidationError: load_settings() turns it into a SettingsError that names the file.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    metrics: tuple[Annotated[str, AfterValidator(_known_exchange)], ...]
+    """The metrics to follow, ``EXCHANGE:BASEQUOTE``. Read ``tracked`` instead, which heeds ``simulated``."""
+    data: str = "data"
+    """The data folder. Relative to the settings file. Read ``folder`` instead."""
+    simulated: bool = False
+    """Follow the same pairs on the built-in simulator, as ``SIMULATED:…``, in a data folder of their own."""
+    exchanges: Exchanges = Exchanges()
+    collect: CollectSettings = CollectSettings()
+    ui: UiSettings = UiSettings()
+
+    @field_validator("metrics")
+    @classmethod
+    def _some_and_none_twice(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if not metrics:
+            raise ValueError('is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"')
+        for i, metric in enumerate(metrics):
+            if metric in metrics[:i]:
+                raise ValueError(f'metrics[{i}] "{metric}" stands there twice: remove one')
+        return metrics
+
+    @field_validator("data")
+    @classmethod
+    def _a_folder(cls, data: str) -> str:
+        if "://" in data:
+            raise ValueError("object stores are not supported by this version: name a folder on this machine")
+        if not data.strip():
+            raise ValueError('is empty: name a folder, e.g. "data"')
+        return data
+
+    @property
+    def tracked(self) -> tuple[Metric, ...]:
+        """The metrics to follow now: as listed, or their simulated counterparts."""
+        metrics = tuple(parse_metric(text) for text in self.metrics)
+        if self.simulated:
+            return tuple(dict.fromkeys(Metric(SIMULATED, metric.pair) for metric in metrics))
+        return metrics
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, absolute. Invented prices live in ``<data>-simulated``, never beside real ones."""
+        folder = config_file().parent / Path(self.data).expanduser()
+        return folder.with_name(f"{folder.name}-simulated") if self.simulated else folder
+
+    def exchange(self, name: str) -> ExchangeSettings:
+        """Return how the exchange of that (upper-case) name is asked."""
+        found = getattr(self.exchanges, name.lower())
+        assert isinstance(found, ExchangeSettings)  # noqa: S101 - metrics name only exchanges that have settings
+        return found
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments come before the environment, the environment before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+def config_file() -> Path:
+    """Return the settings file: ``PRICETRACKER_CONFIG``, else ``pricetracker.toml`` at the project's root."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or PROJECT / "pricetracker.toml").expanduser().absolute()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Load and check the settings.
+
+    Args:
+        overrides: values that come before environment and file, by their top-level name.
+
+    Raises:
+        SettingsError: the file is absent or no TOML, or a key or value in file or environment is wrong.
+    """
+    path = config_file()
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such settings file; write one or name another with {CONFIG_VARIABLE}")
+    unknown = list(_unknown_variables())
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    try:
+        return Settings(**overrides)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path.name}: not valid TOML: {error}; see {path}") from error
+    except ValidationError as error:
+        raise SettingsError("\n".join(_line(details, path) for details in error.errors())) from error
+    except SettingsSourceError as error:  # an environment variable that should be JSON and is not
+        raise SettingsError(f"environment: {error}: write lists and tables as JSON") from error
+
+
+def _unknown_variables() -> Iterator[str]:
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for variable in sorted(os.environ):
+        if variable.startswith(PREFIX) and variable.split("__")[0].upper() not in known:
+            yield f"environment: {variable}: no such setting{_did_you_mean(variable, sorted(known))}"
+
+
+def _line(details: ErrorDetails, path: Path) -> str:
+    """Put one of pydantic's findings as file, key, value and remedy."""
+    location = details["loc"]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    variable = f"{PREFIX}{location[0]}".upper() if location else PREFIX
+    set_there = any(name.upper() == variable or name.upper().startswith(f"{variable}__") for name in os.environ)
+    source = f"environment {variable}" if set_there else path.name
+    if details["type"] == "extra_forbidden":
+        siblings = _keys_beside(location)
+        return f"{source}: {key}: no such key{_did_you_mean(str(location[-1]), siblings)}"
+    if details["type"] == "missing":
+        return f"{source}: {key} is missing: see {path}"
+    message = details["msg"].removeprefix("Value error, ")
+    if message.startswith(key):  # the finding names a place within the value
+        return f"{source}: {message}"
+    value = _quoted(details["input"])
+    if message.startswith(value):
+        return f"{source}: {key} {message}"
+    return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
+
+
+def _quoted(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known)}"
+
+
