@@ -24,7 +24,9 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 SCHEMA = pa.schema(
     [
         pa.field("metric", pa.string(), nullable=False, metadata={"comment": "EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD"}),
-        pa.field("minute", TIMESTAMP, nullable=False, metadata={"comment": "open time of the candle, UTC, whole minute"}),
+        pa.field(
+            "minute", TIMESTAMP, nullable=False, metadata={"comment": "open time of the candle, UTC, whole minute"}
+        ),
         pa.field("open", pa.float64(), nullable=False, metadata={"comment": "first price, in the quote currency"}),
         pa.field("high", pa.float64(), nullable=False, metadata={"comment": "highest price, in the quote currency"}),
         pa.field("low", pa.float64(), nullable=False, metadata={"comment": "lowest price, in the quote currency"}),
@@ -146,7 +148,7 @@ class Sifted:
     """Rows after judgement.
 
     Attributes:
-        kept: the sane candles, SCHEMA, one a (metric, minute).
+        kept: the sane candles, SCHEMA, one a (metric, minute), in no order.
         refused: the others, with the reason.
     """
 
@@ -201,7 +203,8 @@ def fill_no_trade_minutes(
         candles: SCHEMA. May begin before a span: that candle's close then opens the span. Only rows inside
             the spans are returned.
         spans: for each metric, the minutes about which the source has spoken.
-        left_out: (metric, minute) that must stay absent, since a row for them was refused.
+        left_out: (metric, minute) of refused rows. They stay absent unless ``candles`` has them, and so do the quiet
+            minutes after them, since nobody knows at which price those minutes closed.
 
     Returns:
         SCHEMA, ordered by metric and minute.

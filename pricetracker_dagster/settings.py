@@ -17,8 +17,10 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError as SettingsSourceError,
     TomlConfigSettingsSource,
+)
+from pydantic_settings import (
+    SettingsError as SettingsSourceError,
 )
 
 from pricetracker_dagster.candles import Metric, parse_metric
@@ -97,7 +99,11 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     metrics: tuple[Annotated[str, AfterValidator(_known_exchange)], ...]
@@ -142,6 +148,11 @@ class Settings(BaseSettings):
         """The data folder, absolute. Invented prices live in ``<data>-simulated``, never beside real ones."""
         folder = config_file().parent / Path(self.data).expanduser()
         return folder.with_name(f"{folder.name}-simulated") if self.simulated else folder
+
+    @property
+    def state(self) -> Path:
+        """The folder of small working files that processes share: locks, the allowance of requests."""
+        return self.folder / "state"
 
     def exchange(self, name: str) -> ExchangeSettings:
         """Return how the exchange of that (upper-case) name is asked."""
@@ -237,5 +248,3 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
 def _did_you_mean(word: str, known: list[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known)}"
-
-

@@ -1,0 +1,55 @@
+"""Where prices come from: one module per exchange behind one small Protocol (exchange.Exchange).
+
+A new exchange is a module with such a class, its section in settings.Exchanges and a line in open_exchange().
+"""
+
+from datetime import datetime
+
+from pricetracker_dagster.exchanges.exchange import (
+    Exchange,
+    ExchangeError,
+    ExchangeUnreachable,
+    Maintenance,
+    PairUnknown,
+    RateLimited,
+)
+from pricetracker_dagster.exchanges.kraken import Kraken
+from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
+from pricetracker_dagster.settings import Settings
+
+__all__ = [
+    "Deadline",
+    "Exchange",
+    "ExchangeError",
+    "ExchangeUnreachable",
+    "Maintenance",
+    "OutOfTime",
+    "PairUnknown",
+    "RateLimited",
+    "exchange_time",
+    "open_exchange",
+]
+
+
+def open_exchange(name: str, settings: Settings, *, gives_way: bool = False) -> Exchange:
+    """Return the exchange of that name, ready to be asked.
+
+    Args:
+        name: the part of a metric before the colon, e.g. ``KRAKEN``.
+        settings: how it is asked.
+        gives_way: its requests wait while a tick is at work.
+    """
+    how = settings.exchange(name)
+    pace = Pace(settings.state, name, how.requests_per_second, gives_way=gives_way)
+    return Kraken(name, how.url, pace, timeout=how.timeout_seconds, cache=settings.state)
+
+
+def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:
+    """Ask every exchange that a tracked metric names for its time, UTC.
+
+    Raises:
+        ExchangeError: one of them gives none within ``patience`` seconds.
+    """
+    deadline = Deadline.after(patience)
+    names = dict.fromkeys(metric.exchange for metric in settings.tracked)
+    return {name: open_exchange(name, settings).time(deadline) for name in names}

@@ -1,0 +1,67 @@
+"""What every exchange can do for us, and how it says that it cannot.
+
+An exchange is one module with one small class: three verbs and its own quirks, written beside the code that
+handles them. Nothing here or in those modules knows the store, the settings file or Dagster.
+"""
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Protocol
+
+from pricetracker_dagster.candles import Sifted
+from pricetracker_dagster.exchanges.pace import Deadline
+
+
+class Exchange(Protocol):
+    """One exchange. Pairs are written ``BASEQUOTE`` with our names of assets (BTC, DOGE), times are UTC.
+
+    Every verb asks over the network within its deadline, patiently: what may pass is tried again.
+
+    Raises:
+        ExchangeError: one of its kinds below, from every verb.
+    """
+
+    name: str
+    """The part of a metric before the colon, e.g. ``KRAKEN``."""
+
+    def time(self, deadline: Deadline) -> datetime:
+        """Return the exchange's own time, by which a minute is closed or not."""
+
+    def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
+        """Return every pair it knows. ``wanted`` are those we hope for: an old list without them is renewed."""
+
+    def candles(self, pair: str, since: datetime, deadline: Deadline) -> Sifted:
+        """Fetch the closed minutes of ``pair`` from ``since`` on, as far back as the candle endpoint reaches."""
+
+    def rebuild(self, pair: str, first: datetime, last: datetime, deadline: Deadline) -> Iterator[Sifted]:
+        """Fetch closed minutes ``first`` to ``last`` however old they are, oldest first, in whole minutes.
+
+        What was yielded stands even if the deadline passes before the next batch.
+        """
+
+
+class ExchangeError(Exception):
+    """An exchange did not give what was asked for. The message says what and why, in plain words."""
+
+    cause = "exchange error"
+    """The kind, as reports and incidents call it."""
+
+
+class ExchangeUnreachable(ExchangeError):
+    """No usable answer: no connection, a time-out, a server error, a broken body. It may pass."""
+
+
+class RateLimited(ExchangeError):
+    """The exchange asks us to slow down."""
+
+
+class Maintenance(ExchangeError):
+    """The exchange is closed for maintenance or takes only some orders: no minute can be had now."""
+
+    cause = "exchange maintenance"
+
+
+class PairUnknown(ExchangeError):
+    """The exchange does not know the pair, or no longer does. Only that pair is concerned."""
+
+    cause = "pair unknown"

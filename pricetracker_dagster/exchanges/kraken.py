@@ -1,0 +1,318 @@
+"""Kraken's public REST interface (docs.kraken.com/api), and the simulator, which speaks the same dialect.
+
+The quirks, each handled where it bites: errors come in an envelope with HTTP 200; assets have names of their
+own (XBT, XDG) and pairs several; the last row of OHLC is still forming and ``since`` excludes its own minute; OHLC
+reaches back 720 minutes, older ones are rebuilt from Trades, which come in pages.
+"""
+
+import json
+import random
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import requests
+from requests.adapters import HTTPAdapter
+
+from pricetracker_dagster.candles import MINUTE, Metric, MinuteRange, Sifted, floor_minute, sift_rows
+from pricetracker_dagster.exchanges.exchange import (
+    ExchangeError,
+    ExchangeUnreachable,
+    Maintenance,
+    PairUnknown,
+    RateLimited,
+)
+from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
+from pricetracker_dagster.exchanges.trades import candles_from_trades
+
+REACH = 720 * MINUTE
+"""How far back OHLC answers, the forming minute included."""
+
+TRADES_A_PAGE = 1000
+
+OUR_ASSETS = {"XBT": "BTC", "XDG": "DOGE"}
+"""Kraken's names of assets that the rest of the world calls otherwise."""
+
+_PAIRS_LAST = timedelta(days=1)
+_PAIRS_AGAIN = timedelta(minutes=10)
+_SETTLE = 3.0
+"""Seconds after its end before a minute is rebuilt from trades: the last ones must have reached Trades."""
+_LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), timedelta(days=7))
+"""How far before a rebuilt range its opening price is looked for; further for pairs that trade rarely."""
+
+_PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
+
+
+class Kraken:
+    """An Exchange that speaks Kraken's dialect. One instance keeps its connections; threads may share it.
+
+    Args:
+        name: ``KRAKEN``, or ``SIMULATED`` for the built-in simulator.
+        url: root of the REST interface.
+        pace: the allowance of requests.
+        timeout: seconds to wait for one answer.
+        cache: folder for the list of pairs, which is asked for once a day.
+    """
+
+    def __init__(self, name: str, url: str, pace: Pace, *, timeout: float, cache: Path) -> None:
+        """Ask nothing yet."""
+        self.name = name
+        self._url = url
+        self._pace = pace
+        self._timeout = timeout
+        self._pairs_file = cache / f"{name.lower()}_pairs.json"
+        self._pairs: dict[str, str] = {}
+        self._ahead: float | None = None
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
+        # Retries are ours (_get): an envelope's error and a broken body need them as much as a lost connection.
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=8))
+
+    def time(self, deadline: Deadline) -> datetime:
+        """Ask the exchange for its time, UTC, a whole second."""
+        answer = self._get("Time", {}, deadline)
+        try:
+            unix = int(answer["unixtime"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ExchangeUnreachable(f"{self.name}: Time answered {answer!r}, without a unixtime") from error
+        self._ahead = unix - time.time()
+        return datetime.fromtimestamp(unix, UTC)
+
+    def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
+        """Return every pair, ``BASEQUOTE`` by our names. The list is kept for a day."""
+        pairs, asked_at = self._kept_pairs()
+        age = datetime.now(UTC) - asked_at
+        if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= pairs.keys()):
+            try:
+                pairs = self._ask_pairs(deadline)
+            except (ExchangeError, OutOfTime):
+                if not pairs:  # an old list is better than none
+                    raise
+        self._pairs = pairs
+        return pairs.keys()
+
+    def candles(self, pair: str, since: datetime, deadline: Deadline) -> Sifted:
+        """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
+        # exclusive: the minute before, so that `since` itself is in the answer
+        asked = {"pair": self._their_name(pair), "interval": "1", "since": str(int((since - MINUTE).timestamp()))}
+        rows = self._rows("OHLC", pair, asked, deadline)
+        now = self._now(deadline)
+        metric = str(Metric(self.name, pair))
+        return sift_rows(
+            [
+                (metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row)
+                for row in rows
+                if _is_wanted(row, since, now)
+            ],
+            fetched_at=now,
+        )
+
+    def rebuild(self, pair: str, first: datetime, last: datetime, deadline: Deadline) -> Iterator[Sifted]:
+        """Rebuild closed minutes from trades, oldest first, a batch a page of trades."""
+        last = min(last, floor_minute(self._now(deadline) - timedelta(seconds=_SETTLE)) - MINUTE)
+        metric = Metric(self.name, pair)
+        trades: list[list[Any]] = self._opening_trades(pair, first, deadline)
+        before: pa.Table | None = None
+        begin = first
+        for page, complete in self._trades(pair, first, last, deadline):
+            trades += page
+            # the minute that the page ends in goes on in the next one
+            end = last if complete else min(last, floor_minute(_moment(trades[-1])) - MINUTE)
+            if end < begin:
+                continue
+            built = candles_from_trades(
+                metric,
+                [trade for trade in trades if _moment(trade) < end + MINUTE],
+                MinuteRange(begin, end),
+                fetched_at=self._now(deadline),
+                before=before,
+            )
+            yield built
+            trades = [trade for trade in trades if _moment(trade) >= end + MINUTE]
+            before = _last_row(built, before)
+            begin = end + MINUTE
+
+    def _opening_trades(self, pair: str, first: datetime, deadline: Deadline) -> list[list[Any]]:
+        """Return the newest trades before ``first``: quiet minutes after it take their price."""
+        for look_back in _LOOK_BACK:
+            earlier: list[list[Any]] = []
+            for page, _ in self._trades(pair, first - look_back, first - MINUTE, deadline):
+                earlier = [trade for trade in page if _moment(trade) < first][-1:] or earlier
+            if earlier:
+                return earlier
+        return []
+
+    def _trades(
+        self, pair: str, first: datetime, last: datetime, deadline: Deadline
+    ) -> Iterator[tuple[list[list[Any]], bool]]:
+        """Yield pages of trades from ``first`` on, without the repeats at their edges; True with the last page."""
+        asked = {"pair": self._their_name(pair), "count": str(TRADES_A_PAGE)}
+        since = str(int(first.timestamp()) * 1_000_000_000 - 1)
+        previous: list[list[Any]] = []
+        while True:
+            rows, newest = self._rows_and_last("Trades", pair, {**asked, "since": since}, deadline)
+            try:
+                page = [row for row in rows if _moment(row) >= first]
+            except (TypeError, ValueError, IndexError, OverflowError) as error:
+                raise ExchangeUnreachable(f"{self.name}: Trades of {pair}: a trade without a time: {error}") from error
+            fresh = page[_repeated(previous, page) :]
+            complete = str(newest) == since or not page or _moment(page[-1]) >= last + MINUTE
+            yield fresh, complete
+            if complete:
+                return
+            since, previous = str(newest), page
+
+    def _rows(self, endpoint: str, pair: str, asked: Mapping[str, str], deadline: Deadline) -> list[Any]:
+        return self._rows_and_last(endpoint, pair, asked, deadline)[0]
+
+    def _rows_and_last(
+        self, endpoint: str, pair: str, asked: Mapping[str, str], deadline: Deadline
+    ) -> tuple[list[Any], object]:
+        """Ask for the rows of one pair. The answer is keyed by Kraken's own name of it, beside ``last``."""
+        result = self._get(endpoint, asked, deadline, pair=pair)
+        keys = [key for key in result if key != "last"]
+        if len(keys) != 1 or not isinstance(result[keys[0]], list) or "last" not in result:
+            raise ExchangeUnreachable(f"{self.name}: {endpoint} of {pair}: an answer of unknown shape: {list(result)}")
+        return result[keys[0]], result["last"]
+
+    def _now(self, deadline: Deadline) -> datetime:
+        if self._ahead is None:
+            self.time(deadline)
+        assert self._ahead is not None  # noqa: S101 - time() has just set it
+        return datetime.fromtimestamp(time.time() + self._ahead, UTC)
+
+    def _their_name(self, pair: str) -> str:
+        if not self._pairs:
+            self._pairs, _ = self._kept_pairs()
+        return self._pairs.get(pair, pair)
+
+    def _kept_pairs(self) -> tuple[dict[str, str], datetime]:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(self._pairs_file.read_text(encoding="utf-8"))
+            if kept["url"] == self._url:
+                return kept["pairs"], datetime.fromisoformat(kept["asked_at"])
+        return {}, datetime.fromtimestamp(0, UTC)
+
+    def _ask_pairs(self, deadline: Deadline) -> dict[str, str]:
+        pairs = our_pairs(self._get("AssetPairs", {}, deadline))
+        kept = {"url": self._url, "asked_at": datetime.now(UTC).isoformat(), "pairs": pairs}
+        beside = self._pairs_file.with_suffix(f".{random.getrandbits(32):08x}")
+        beside.write_text(json.dumps(kept), encoding="utf-8")
+        beside.replace(self._pairs_file)
+        return pairs
+
+    def _get(
+        self, endpoint: str, asked: Mapping[str, str], deadline: Deadline, *, pair: str | None = None
+    ) -> dict[str, Any]:
+        """Ask until there is a usable answer, the error is final or the deadline passes."""
+        what = f"{self.name}: {endpoint}{f' of {pair}' if pair else ''}"
+        pause = _PAUSE_FIRST
+        failure: ExchangeError | None = None
+        while True:
+            try:
+                self._pace.wait(deadline)
+                return self._ask_once(what, endpoint, asked, deadline)
+            except (ExchangeUnreachable, RateLimited) as error:
+                failure = error
+                if isinstance(error, RateLimited):
+                    self._pace.slow_down(pause)
+            except OutOfTime:
+                raise failure or ExchangeUnreachable(f"{what}: not asked in time, others were before it") from None
+            try:
+                deadline.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            except OutOfTime:
+                raise failure from None
+            pause = min(2 * pause, _PAUSE_MOST)
+
+    def _ask_once(self, what: str, endpoint: str, asked: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
+        patience = min(self._timeout, deadline.remaining)
+        if patience <= 0:
+            raise OutOfTime
+        try:
+            response = self._session.get(f"{self._url}/0/public/{endpoint}", params=asked, timeout=patience)
+            if response.status_code in {429, 420}:
+                raise RateLimited(f"{what}: HTTP {response.status_code}, too many requests")
+            if response.status_code != requests.codes.ok:
+                raise ExchangeUnreachable(f"{what}: HTTP {response.status_code} {response.reason}")
+            envelope = response.json()
+        except requests.Timeout as error:
+            raise ExchangeUnreachable(f"{what}: no answer within {patience:.0f} s from {self._url}") from error
+        except requests.exceptions.JSONDecodeError as error:
+            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {response.text[:60]!r}") from error
+        except requests.RequestException as error:
+            raise ExchangeUnreachable(f"{what}: no connection to {self._url} ({_root_of(error)})") from error
+        if not isinstance(envelope, dict):
+            raise ExchangeUnreachable(f"{what}: the answer is no envelope: {str(envelope)[:60]}")
+        errors = [error for error in envelope.get("error") or [] if not str(error).startswith("W")]
+        if errors:
+            raise _named(what, str(errors[0]))
+        result = envelope.get("result")
+        if not isinstance(result, dict):
+            raise ExchangeUnreachable(f"{what}: the answer has no result")
+        return result
+
+
+def our_pairs(asset_pairs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Map ``BASEQUOTE`` by our names to the name that a request takes, from an answer of AssetPairs.
+
+    Names are read from ``wsname`` (``XBT/USD``), never made by stripping X and Z, which would spoil XTZ and ZEC. Pairs
+    without one are dark pools and quote no candles.
+    """
+    pairs = {}
+    for facts in asset_pairs.values():
+        base, slash, quote = str(facts.get("wsname", "")).partition("/")
+        if slash:
+            pairs[OUR_ASSETS.get(base, base) + OUR_ASSETS.get(quote, quote)] = str(facts["altname"])
+    return pairs
+
+
+def _named(what: str, error: str) -> ExchangeError:
+    """Tell Kraken's errors apart: this pair is wrong, maintenance, slow down; the rest may pass."""
+    if error.startswith(("EQuery:Unknown asset pair", "EQuery:Invalid asset pair", "EGeneral:Invalid arguments")):
+        return PairUnknown(f"{what}: {error}")
+    if "cancel_only" in error or "post_only" in error or "maintenance" in error.lower():
+        return Maintenance(f"{what}: {error}")
+    if error.startswith("EGeneral:Temporary lockout"):  # some 15 minutes; each request more makes it longer
+        return ExchangeError(f"{what}: {error}")
+    if error.startswith(("EAPI:Rate limit", "EGeneral:Too many requests")):
+        return RateLimited(f"{what}: {error}")
+    return ExchangeUnreachable(f"{what}: {error}")
+
+
+def _root_of(error: BaseException) -> str:
+    """Return what the operating system said, without the layers around it."""
+    cause: BaseException = error
+    while isinstance(cause.args[0] if cause.args else None, BaseException):
+        cause = cause.args[0]
+    reason = getattr(cause, "reason", cause)
+    return str(reason).rpartition("> ")[2].rpartition(": ")[2] or type(error).__name__
+
+
+def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
+    """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is refused."""
+    try:
+        open_time = float(row[0])  # type: ignore[index]
+    except (TypeError, ValueError, IndexError, KeyError):
+        return True
+    return not (open_time < since.timestamp() or open_time + MINUTE.total_seconds() > now.timestamp())
+
+
+def _moment(trade: Sequence[Any]) -> datetime:
+    return datetime.fromtimestamp(float(trade[2]), UTC)
+
+
+def _repeated(previous: list[list[Any]], page: list[list[Any]]) -> int:
+    """Return how many trades at the head of a page are the last ones of the page before."""
+    for count in range(min(len(previous), len(page)), 0, -1):
+        if previous[-count:] == page[:count]:
+            return count
+    return 0
+
+
+def _last_row(built: Sifted, before: pa.Table | None) -> pa.Table | None:
+    return built.kept.slice(built.kept.num_rows - 1) if built.kept.num_rows else before

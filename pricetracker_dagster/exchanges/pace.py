@@ -1,0 +1,143 @@
+"""How fast an exchange is asked, by all processes of this machine together, and who goes first.
+
+A tick, a backfill and a person's command share one allowance of requests, kept in a small locked file. While
+a tick is at work, the others wait: the newest minute comes before old ones.
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BURST = 5
+"""Requests that may go out at once after a pause: a tick of a few metrics need not wait for its own pace."""
+
+
+class OutOfTime(Exception):
+    """The deadline passes before it can be done."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock after which no more is asked."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Return the deadline that many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    def earlier(self, seconds: float) -> "Deadline":
+        """Return a deadline that leaves so many seconds for what comes next."""
+        return Deadline(self.at - seconds)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep.
+
+        Raises:
+            OutOfTime: the deadline would pass meanwhile; then it does not sleep at all.
+        """
+        if seconds >= self.remaining:
+            raise OutOfTime
+        time.sleep(seconds)
+
+
+class Pace:
+    """The allowance of one exchange: ``per_second`` on average, BURST at once (the generic cell rate algorithm).
+
+    Args:
+        folder: where the processes that share the allowance keep it.
+        name: whose allowance it is.
+        per_second: requests a second.
+        gives_way: wait while a tick is at work (see at_work()).
+    """
+
+    def __init__(self, folder: Path, name: str, per_second: float, *, gives_way: bool = False) -> None:
+        """Make the folder where it is not there yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = folder / f"{name.lower()}.pace"
+        self._folder = folder
+        self._interval = 1.0 / per_second
+        self._gives_way = gives_way
+
+    def wait(self, deadline: Deadline) -> None:
+        """Wait for one's turn.
+
+        Raises:
+            OutOfTime: it comes after the deadline; the allowance is then left to others.
+        """
+        if self._gives_way:
+            _wait_for_the_tick(self._folder, deadline)
+        with self._allowance() as allowance:
+            now = time.monotonic()
+            turn = max(allowance.due, now - BURST * self._interval) + self._interval
+            # `due` of an earlier boot lies in the future of this boot's clock: nobody waits for that
+            if turn - now > 3600:
+                turn = now
+            if turn - now >= deadline.remaining:
+                raise OutOfTime
+            allowance.due = turn
+        if turn > now:
+            time.sleep(turn - now)
+
+    def slow_down(self, seconds: float) -> None:
+        """Let nobody ask for so many seconds: the exchange has asked for it."""
+        with self._allowance() as allowance:
+            allowance.due = max(allowance.due, time.monotonic() + seconds)
+
+    @contextmanager
+    def _allowance(self) -> "Iterator[_Allowance]":
+        with self._file.open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            try:
+                allowance = _Allowance(float(file.read()))
+            except ValueError:  # new, or cut short by a kill: begin afresh
+                allowance = _Allowance(float("-inf"))
+            before = allowance.due
+            yield allowance
+            if allowance.due != before:
+                file.seek(0)
+                file.truncate()
+                file.write(repr(allowance.due))
+
+
+@dataclass
+class _Allowance:
+    due: float
+
+
+@contextmanager
+def at_work(folder: Path, deadline: Deadline) -> Iterator[None]:
+    """Mark a tick as at work. A second tick waits here for the first.
+
+    Raises:
+        OutOfTime: the other is still at work at the deadline.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "tick.lock").open("a") as file:
+        _lock(file.fileno(), fcntl.LOCK_EX, deadline)
+        yield
+
+
+def _wait_for_the_tick(folder: Path, deadline: Deadline) -> None:
+    with (folder / "tick.lock").open("a") as file:
+        _lock(file.fileno(), fcntl.LOCK_SH, deadline)
+
+
+def _lock(descriptor: int, kind: int, deadline: Deadline) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            deadline.sleep(0.05)
+        else:
+            return

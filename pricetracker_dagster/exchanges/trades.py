@@ -1,0 +1,55 @@
+"""Minutes rebuilt from single trades, for exchanges whose candles do not reach back far enough.
+
+Pure: trades come in as the exchange wrote them, candles go out. Asking for trades is each exchange's own matter.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import Metric, MinuteRange, Sifted, fill_no_trade_minutes, sift
+
+_HERE = Path(__file__).parent
+
+
+def candles_from_trades(
+    metric: Metric,
+    trades: Sequence[Sequence[object]],
+    span: MinuteRange,
+    *,
+    fetched_at: datetime,
+    before: pa.Table | None = None,
+) -> Sifted:
+    """Aggregate every trade of the minutes in ``span`` to candles; minutes without trades are flat.
+
+    Args:
+        metric: whose trades these are.
+        trades: rows that begin with price, volume, time in Unix seconds, oldest first. They may begin before
+            the span (the last price then opens a quiet beginning) and must be complete from there to its end.
+        span: the minutes to build.
+        fetched_at: when the trades were obtained, UTC.
+        before: candles (SCHEMA) that precede the trades, for the same purpose.
+
+    Returns:
+        Candles inside the span. Minutes before the first known price stay absent, and so does a minute that
+        holds a trade which cannot be read: it is among the refused.
+
+    Raises:
+        duckdb.ConversionException: the time of a trade is not a number: then nobody knows which minute it spoils.
+    """
+    connection = sql.connect()
+    connection.execute(
+        sql.load(_HERE / "trades.sql"),
+        {
+            "metric": str(metric),
+            "trades": [[None if value is None else str(value) for value in trade[:3]] for trade in trades],
+            "fetched_at": fetched_at,
+        },
+    )
+    judged = sift(connection)
+    known = judged.kept if before is None else pa.concat_tables([before, judged.kept])
+    left_out = [(row.metric, row.minute) for row in judged.refused if row.minute is not None]
+    return Sifted(fill_no_trade_minutes(known, {str(metric): span}, left_out), judged.refused)
