@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pricetracker_dagster import sql
 
@@ -190,6 +191,26 @@ def sift_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Sifted:
         },
     )
     return sift(connection)
+
+
+def newest_minute(candles: pa.Table) -> datetime | None:
+    """Return the newest minute among candles (SCHEMA), UTC; None where there are none."""
+    # a timestamp's own as_py() would import pandas
+    microseconds = pc.max(candles["minute"]).cast(pa.int64()).as_py()
+    return None if microseconds is None else datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+
+
+def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.Table]:
+    """Part the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
+    connection = sql.connect()
+    connection.register("candles", candles)
+    within = connection.sql(
+        "SELECT * FROM candles WHERE minute BETWEEN $first AND $last", params={"first": first, "last": last}
+    )
+    days = within.query("within", "SELECT DISTINCT minute::DATE AS day FROM within ORDER BY day").fetchall()
+    return {
+        day: within.filter(f"minute::DATE = DATE '{day:%Y-%m-%d}'").to_arrow_table().cast(SCHEMA) for (day,) in days
+    }
 
 
 def fill_no_trade_minutes(

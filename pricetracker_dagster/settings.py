@@ -7,7 +7,7 @@ be judged from the settings alone; whether an exchange knows a pair is for the e
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +87,7 @@ def _known_exchange(text: str) -> str:
     metric = parse_metric(text)
     known = [name.upper() for name in Exchanges.model_fields]
     if metric.exchange not in known:
-        raise ValueError(f"no exchange {metric.exchange}{_did_you_mean(metric.exchange, known)}")
+        raise ValueError(f"no exchange {metric.exchange}{did_you_mean(metric.exchange, known)}")
     return text
 
 
@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         if self.simulated:
             return tuple(dict.fromkeys(Metric(SIMULATED, metric.pair) for metric in metrics))
         return metrics
+
+    def place_of(self, metric: Metric) -> str:
+        """Return where a tracked metric was listed, as messages name it: ``pricetracker.toml: metrics[2] "…"``."""
+        i, text = next((i, text) for i, text in enumerate(self.metrics) if parse_metric(text).pair == metric.pair)
+        return f'{_source_of("metrics")}: metrics[{i}] "{text}"'
 
     @property
     def folder(self) -> Path:
@@ -207,19 +212,17 @@ def _unknown_variables() -> Iterator[str]:
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable.split("__")[0].upper() not in known:
-            yield f"environment: {variable}: no such setting{_did_you_mean(variable, sorted(known))}"
+            yield f"environment: {variable}: no such setting{did_you_mean(variable, sorted(known))}"
 
 
 def _line(details: ErrorDetails, path: Path) -> str:
     """Put one of pydantic's findings as file, key, value and remedy."""
     location = details["loc"]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    variable = f"{PREFIX}{location[0]}".upper() if location else PREFIX
-    set_there = any(name.upper() == variable or name.upper().startswith(f"{variable}__") for name in os.environ)
-    source = f"environment {variable}" if set_there else path.name
+    source = _source_of(str(location[0])) if location else path.name
     if details["type"] == "extra_forbidden":
         siblings = _keys_beside(location)
-        return f"{source}: {key}: no such key{_did_you_mean(str(location[-1]), siblings)}"
+        return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), siblings)}"
     if details["type"] == "missing":
         return f"{source}: {key} is missing: see {path}"
     message = details["msg"].removeprefix("Value error, ")
@@ -229,6 +232,13 @@ def _line(details: ErrorDetails, path: Path) -> str:
     if message.startswith(value):
         return f"{source}: {key} {message}"
     return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
+
+
+def _source_of(key: str) -> str:
+    """Name the place that decides a top-level key: an environment variable, else the file."""
+    variable = f"{PREFIX}{key}".upper()
+    set_there = any(name.upper() == variable or name.upper().startswith(f"{variable}__") for name in os.environ)
+    return f"environment {variable}" if set_there else config_file().name
 
 
 def _quoted(value: object) -> str:
@@ -245,6 +255,9 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _did_you_mean(word: str, known: list[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return how a message goes on after naming an unknown word: with the nearest known one, or with them all."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there is {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"

@@ -5,7 +5,7 @@ handles them. Nothing here or in those modules knows the store, the settings fil
 """
 
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from pricetracker_dagster.candles import Sifted
@@ -23,6 +23,9 @@ class Exchange(Protocol):
 
     name: str
     """The part of a metric before the colon, e.g. ``KRAKEN``."""
+
+    reach: timedelta
+    """How far back candles() answers; what is older is for rebuild()."""
 
     def time(self, deadline: Deadline) -> datetime:
         """Return the exchange's own time, by which a minute is closed or not."""

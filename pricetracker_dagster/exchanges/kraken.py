@@ -29,8 +29,8 @@ from pricetracker_dagster.exchanges.exchange import (
 from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
 from pricetracker_dagster.exchanges.trades import candles_from_trades
 
-REACH = 720 * MINUTE
-"""How far back OHLC answers, the forming minute included."""
+REACH = 718 * MINUTE
+"""How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
 
 TRADES_A_PAGE = 1000
 
@@ -45,6 +45,8 @@ _LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), time
 """How far before a rebuilt range its opening price is looked for; further for pairs that trade rarely."""
 
 _PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
+_TRIES = 8
+"""With these pauses, half a minute of trouble is sat out."""
 
 
 class Kraken:
@@ -61,6 +63,7 @@ class Kraken:
     def __init__(self, name: str, url: str, pace: Pace, *, timeout: float, cache: Path) -> None:
         """Ask nothing yet."""
         self.name = name
+        self.reach = REACH
         self._url = url
         self._pace = pace
         self._timeout = timeout
@@ -115,6 +118,8 @@ class Kraken:
     def rebuild(self, pair: str, first: datetime, last: datetime, deadline: Deadline) -> Iterator[Sifted]:
         """Rebuild closed minutes from trades, oldest first, a batch a page of trades."""
         last = min(last, floor_minute(self._now(deadline) - timedelta(seconds=_SETTLE)) - MINUTE)
+        if first > last:
+            return
         metric = Metric(self.name, pair)
         trades: list[list[Any]] = self._opening_trades(pair, first, deadline)
         before: pa.Table | None = None
@@ -213,7 +218,7 @@ class Kraken:
         what = f"{self.name}: {endpoint}{f' of {pair}' if pair else ''}"
         pause = _PAUSE_FIRST
         failure: ExchangeError | None = None
-        while True:
+        for _ in range(_TRIES):
             try:
                 self._pace.wait(deadline)
                 return self._ask_once(what, endpoint, asked, deadline)
@@ -228,6 +233,8 @@ class Kraken:
             except OutOfTime:
                 raise failure from None
             pause = min(2 * pause, _PAUSE_MOST)
+        assert failure is not None  # noqa: S101 - each try but the last answer has set it
+        raise failure
 
     def _ask_once(self, what: str, endpoint: str, asked: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
         patience = min(self._timeout, deadline.remaining)
