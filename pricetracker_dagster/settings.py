@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """The data folder. Relative to the settings file. Read ``folder`` instead."""
     simulated: bool = False
     """Follow the same pairs on the built-in simulator, as ``SIMULATED:…``, in a data folder of their own."""
+    keep_runs_hours: int = Field(default=48, ge=1)
+    """How long Dagster remembers each tick. Prices are kept for good."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
     ui: UiSettings = UiSettings()

@@ -1,0 +1,13 @@
+"""Dagster's view of the data. Thin: an asset calls one function below resources.py and reports what happened.
+
+Nothing here computes, holds SQL or asks an exchange.
+"""
+
+from pricetracker_dagster.assets.charts import charts_24h
+from pricetracker_dagster.assets.checks import price_checks
+from pricetracker_dagster.assets.history_24h import history_24h
+from pricetracker_dagster.assets.metric_rank import metric_rank
+from pricetracker_dagster.assets.minute_prices import minute_prices
+
+default_assets = [minute_prices, history_24h, metric_rank, charts_24h]
+default_asset_checks = [price_checks]

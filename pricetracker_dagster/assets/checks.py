@@ -1,0 +1,144 @@
+"""What is checked after each tick, and on demand: nothing missed, candles sane, everything ranked.
+
+One step for all: each check is a question to the store, and a step of its own would cost more than the answer.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import dagster as dg
+
+from pricetracker_dagster.assets.metric_rank import metric_rank
+from pricetracker_dagster.assets.minute_prices import MinutePricesConfig, minute_prices
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.store.ranking import ranking
+
+NO_MINUTE_MISSING = "no_minute_missing"
+CANDLES_SANE = "candles_sane"
+MINUTE_STORED = "minute_stored"
+EVERY_METRIC_RANKED = "every_metric_ranked"
+
+_SAMPLE = 20
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(
+            NO_MINUTE_MISSING,
+            asset=minute_prices,
+            description="Every closed minute of the last 24 hours, of every tracked metric since its first row, is stored.",
+        ),
+        dg.AssetCheckSpec(
+            CANDLES_SANE,
+            asset=minute_prices,
+            description="Candles of the last 24 hours are finite, not negative, with open and close within low to high.",
+        ),
+        dg.AssetCheckSpec(
+            EVERY_METRIC_RANKED,
+            asset=metric_rank,
+            description="Every tracked metric has a rank by the standard deviation of its price.",
+        ),
+        dg.AssetCheckSpec(
+            MINUTE_STORED,
+            asset=minute_prices,
+            additional_deps=[metric_rank],
+            description="What this run was for is stored. Where it is not, the run fails after all else is done.",
+        ),
+    ],
+    can_subset=True,
+)
+def price_checks(
+    context: dg.AssetCheckExecutionContext, tracker: dg.ResourceParam[Tracker]
+) -> Iterator[dg.AssetCheckResult]:
+    """Check the stored prices and the ranking; fail the run at last where its minute is missing."""
+    settings = tracker.settings()
+    store = tracker.store()
+    metrics = [str(metric) for metric in settings.tracked]
+    last = _minute_of_run(context) or tracker.newest_closed_minute()
+    first = last - DAY + MINUTE
+    wanted = {key.name for key in context.selected_asset_check_keys}
+
+    if NO_MINUTE_MISSING in wanted:
+        missed = store.missed(metrics, first, last, since_first_row=True)
+        yield _no_minute_missing(missed, simulated=settings.simulated)
+    if CANDLES_SANE in wanted:
+        insane = store.insane(first, last)
+        yield dg.AssetCheckResult(
+            check_name=CANDLES_SANE,
+            asset_key=minute_prices.key,
+            passed=not insane,
+            metadata={
+                "insane": len(insane),
+                "sample": dg.MetadataValue.md("\n".join(f"- {row}" for row in insane[:_SAMPLE]) or "none"),
+                "repair": "Materialize the day's partition of minute_prices: the exchange's answer replaces the rows.",
+            },
+        )
+    if EVERY_METRIC_RANKED in wanted:
+        rows = ranking(store.published) if store.published.exists() else []
+        ranked = {row["metric"] for row in rows if row["measure"] == "price" and row["stddev"] is not None}
+        unranked = [metric for metric in metrics if metric not in ranked]
+        yield dg.AssetCheckResult(
+            check_name=EVERY_METRIC_RANKED,
+            asset_key=metric_rank.key,
+            passed=not unranked,
+            metadata={
+                "ranked": len(ranked),
+                "unranked": ", ".join(unranked[:_SAMPLE]) or "none",
+                "repair": "A metric is ranked once two of its minutes are stored; pricetracker backfill --hours 24 "
+                "fetches the past ones.",
+            },
+        )
+    if MINUTE_STORED in wanted:
+        missing = _missing_of_run(context)
+        yield dg.AssetCheckResult(
+            check_name=MINUTE_STORED,
+            asset_key=minute_prices.key,
+            passed=not missing,
+            metadata={"missing": len(missing), "which": dg.MetadataValue.md("\n".join(missing) or "none")},
+        )
+        if missing:
+            raise dg.Failure("\n".join(missing), allow_retries=False)
+
+
+def _no_minute_missing(missed: dict[str, list[MinuteRange]], *, simulated: bool) -> dg.AssetCheckResult:
+    count = sum(gap.count for gaps in missed.values() for gap in gaps)
+    sample = [f"- {metric}: {gap}" for metric, gaps in sorted(missed.items()) for gap in gaps]
+    metadata: dict[str, object] = {
+        "missing": count,
+        "sample": dg.MetadataValue.md("\n".join(sample[:_SAMPLE]) or "none"),
+    }
+    if missed:
+        first = min(gap.first for gaps in missed.values() for gap in gaps)
+        last = max(gap.last for gaps in missed.values() for gap in gaps)
+        flag = "--simulated " if simulated else ""
+        metadata["repair"] = dg.MetadataValue.md(
+            "The next tick tries by itself. To repair now:\n```sh\n"
+            f".venv/bin/pricetracker {flag}backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}\n```"
+        )
+    return dg.AssetCheckResult(
+        check_name=NO_MINUTE_MISSING, asset_key=minute_prices.key, passed=not count, metadata=metadata
+    )
+
+
+def _minute_of_run(context: dg.AssetCheckExecutionContext) -> datetime | None:
+    """Return the minute that the run of this step is for; None where it is no tick."""
+    ops = context.run.run_config.get("ops", {})
+    return MinutePricesConfig(**ops.get(minute_prices.op.name, {}).get("config", {})).moment()
+
+
+def _missing_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:
+    """Return what minute_prices reported as missing in this run, a line a metric: which, which minutes, why."""
+    events = context.instance.get_records_for_run(
+        context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+    ).records
+    reports = [
+        record.asset_materialization.metadata["missing_why"].value
+        for record in events
+        if record.asset_materialization and "missing_why" in record.asset_materialization.metadata
+    ]
+    return [
+        f"{metric}: {missing['minutes']} missing: {missing['why']}"
+        for report in reports
+        for metric, missing in sorted(report.items())
+    ]

@@ -1,0 +1,51 @@
+"""The asset ``history_24h``: publishes the DuckDB file in which the last 24 hours are read by SQL."""
+
+import dagster as dg
+
+from pricetracker_dagster.assets.minute_prices import minute_prices
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, duckdb_command, schema, sql_command
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.ranking import ranking
+
+
+@dg.asset(
+    deps=[minute_prices],
+    group_name="answers",
+    owners=[OWNER],
+    kinds={"duckdb", "sql"},
+    freshness_policy=EVERY_MINUTE,
+    metadata={
+        "dagster/table_name": "history_24h",
+        **schema(
+            {
+                "metric": ("VARCHAR", "EXCHANGE:BASEQUOTE"),
+                "measure": ("VARCHAR", "price, volume, change_absolute or change_percentage"),
+                "minute": ("TIMESTAMPTZ", "open time of the minute, UTC"),
+                "value": ("DOUBLE", "quote currency, base units, quote currency, per cent"),
+            }
+        ),
+    },
+)
+def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
+    """The 1,440 closed minutes up to as_of of every metric, all four measures, in the published DuckDB file.
+
+    The file is built beside the old one and swapped in whole: whoever has it open keeps what they have, nobody waits.
+    """
+    settings = tracker.settings()
+    published = publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now())
+    context.log.info("published %s", published.path)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(row["observations"] for row in ranking(published.path)),
+            "metrics": published.metrics,
+            "seconds": published.seconds,
+            "size_bytes": published.path.stat().st_size,
+            **({"as_of": dg.MetadataValue.timestamp(published.as_of)} if published.as_of else {}),
+            "file": dg.MetadataValue.path(published.path),
+            "sql": sql_command(
+                "FROM history_24h WHERE measure = 'price' ORDER BY minute DESC LIMIT 10", simulated=settings.simulated
+            ),
+            "duckdb": duckdb_command(published.path),
+        }
+    )

@@ -1,0 +1,54 @@
+"""The asset ``metric_rank``: the metrics by the standard deviation of each measure over the last 24 hours."""
+
+import dagster as dg
+
+from pricetracker_dagster.assets.history_24h import history_24h
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema, sql_command
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.ranking import ranking
+
+_SHOWN = 100
+
+_COLUMNS = {
+    "measure": ("VARCHAR", "price, volume, change_absolute or change_percentage"),
+    "rank": ("BIGINT", "1 = largest standard deviation; ties by metric name; without one last"),
+    "of": ("BIGINT", "how many metrics are ranked in this measure"),
+    "metric": ("VARCHAR", "EXCHANGE:BASEQUOTE"),
+    "stddev": ("DOUBLE", "sample standard deviation, in the measure's unit"),
+    "mean": ("DOUBLE", "arithmetic mean, in the measure's unit"),
+    "relative_stddev": ("DOUBLE", "stddev / |mean|"),
+    "observations": ("BIGINT", "minutes that have a value"),
+    "as_of": ("TIMESTAMPTZ", "newest closed minute of the 24 hours, UTC"),
+}
+
+
+@dg.asset(
+    deps=[history_24h],
+    group_name="answers",
+    owners=[OWNER],
+    kinds={"duckdb", "sql"},
+    freshness_policy=EVERY_MINUTE,
+    metadata={"dagster/table_name": "metric_rank", **schema(_COLUMNS)},
+)
+def metric_rank(tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
+    """Which metric moved most: rank by sample standard deviation over the last 24 hours, one ranking a measure.
+
+    Reads the published file; where that is older than the prices, it publishes first.
+    """
+    settings = tracker.settings()
+    published = publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now())
+    rows = ranking(published.path)
+    shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev", "observations")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(rows),
+            "metrics_ranked": len({row["metric"] for row in rows if row["stddev"] is not None}),
+            "ranking": dg.MetadataValue.table(
+                records=[dg.TableRecord({name: row[name] for name in shown}) for row in rows[:_SHOWN]],
+                schema=dg.TableSchema([dg.TableColumn(name, *_COLUMNS[name]) for name in shown]),
+            ),
+            **({"as_of": dg.MetadataValue.timestamp(published.as_of)} if published.as_of else {}),
+            "sql": sql_command("FROM metric_rank WHERE measure = 'price'", simulated=settings.simulated),
+        }
+    )

@@ -1,0 +1,147 @@
+"""The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema, sql_command
+from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
+from pricetracker_dagster.collect import Collected, backfill, collect_minute
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.time_limit import time_limit
+
+DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
+"""UTC days from Kraken's first trade to today, which is open. Minute partitions would pass Dagster's limit of
+100,000 an asset in 69 days."""
+
+TICK_ENDS_AFTER = timedelta(seconds=52)
+"""A tick that is not done by then is stuck; it is ended so that the next one can begin."""
+
+
+class MinutePricesConfig(dg.Config):
+    """Which minute of the partition; without one the whole day is fetched."""
+
+    minute: str | None = Field(
+        default=None,
+        description="One closed minute, ISO 8601 with time zone, as a tick sets it. Empty: every minute of the day, "
+        "also those that are stored already.",
+    )
+
+    def moment(self) -> datetime | None:
+        """Return the minute, UTC.
+
+        Raises:
+            ValueError: it is no whole minute with a time zone.
+        """
+        if not self.minute:
+            return None
+        moment = datetime.fromisoformat(self.minute)
+        if floor_minute(moment) != moment:
+            raise ValueError(f'minute "{self.minute}" is not a whole minute')
+        return floor_minute(moment)
+
+
+@dg.asset(
+    partitions_def=DAYS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    group_name="prices",
+    owners=[OWNER],
+    kinds={"deltalake", "parquet"},
+    freshness_policy=EVERY_MINUTE,
+    metadata={
+        "dagster/table_name": "minute_prices",
+        **schema(
+            {
+                name: (str(SCHEMA.field(name).type), SCHEMA.field(name).metadata[b"comment"].decode())
+                for name in SCHEMA.names
+            }
+        ),
+    },
+)
+def minute_prices(
+    context: dg.AssetExecutionContext, config: MinutePricesConfig, tracker: dg.ResourceParam[Tracker]
+) -> dg.MaterializeResult[None]:
+    """Open, high, low, close, volume and number of trades of every tracked metric, minute by minute.
+
+    A tick stores the minute that has just closed, corrects the five before it and fetches what was missed since the
+    last one. Materialized by hand, a day's partition is fetched whole, and corrected where the exchange's answer
+    differs from what is stored; it gives way to the ticks. Kept as a Delta table, partitioned by UTC day.
+    """
+    settings = tracker.settings()
+    minute = config.moment()
+    if minute is not None:
+        with time_limit(TICK_ENDS_AFTER):
+            collected = collect_minute(settings, minute)
+    else:
+        days = context.partition_keys
+        first = minutes_of_day(datetime.fromisoformat(days[0]).date())[0]
+        last = min(minutes_of_day(datetime.fromisoformat(days[-1]).date())[1], tracker.newest_closed_minute())
+        collected = backfill(
+            settings,
+            first,
+            last,
+            refetch=True,
+            on_progress=lambda *progress: context.log.info("%d of %d, %s", *progress),
+        )
+    _tell(context, collected)
+    _touch_other_days(context, collected)
+    store = tracker.store()
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": store.rows(),
+            "dagster/partition_row_count": sum(
+                store.day_rows(datetime.fromisoformat(day).date()) for day in context.partition_keys
+            ),
+            "inserted": collected.inserted,
+            "corrected": collected.updated,
+            "refused": len(collected.refused),
+            "missing": len(collected.missing),
+            "newest_minute": dg.MetadataValue.timestamp(collected.minute),
+            "missing_why": dg.MetadataValue.json(_missing_why(collected)),
+            "refused_rows": dg.MetadataValue.md("\n".join(f"- {row}" for row in collected.refused[:20]) or "none"),
+            "folder": dg.MetadataValue.path(store.prices),
+            "sql": sql_command(
+                "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10", simulated=settings.simulated
+            ),
+        }
+    )
+
+
+def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:
+    return {
+        metric: {
+            "minutes": ", ".join(map(str, gaps[:10])),
+            "why": collected.why(metric),
+            "cause": collected.causes.get(metric, "exchange error"),
+        }
+        for metric, gaps in collected.missing.items()
+    }
+
+
+def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
+    for row in collected.refused[:20]:
+        context.log.warning("refused: %s", row)
+    for metric, reason in collected.reasons.items():
+        context.log.warning("%s: %s", metric, reason)
+    context.log.info(
+        "%s: %d added, %d corrected, %d refused",
+        f"{collected.minute:%Y-%m-%d %H:%M}",
+        collected.inserted,
+        collected.updated,
+        len(collected.refused),
+    )
+
+
+def _touch_other_days(context: dg.AssetExecutionContext, collected: Collected) -> None:
+    """Record the days that were changed beside the run's own: a tick after midnight also heals yesterday."""
+    for day, stored in collected.stored.items():
+        if day.isoformat() not in context.partition_keys and DAYS.has_partition_key(day.isoformat()):
+            context.log_event(
+                dg.AssetMaterialization(
+                    asset_key=context.asset_key,
+                    partition=day.isoformat(),
+                    description=f"healed by the tick of {collected.minute:%Y-%m-%d %H:%M}",
+                    metadata={"inserted": stored.inserted, "corrected": stored.updated},
+                )
+            )

@@ -1,0 +1,31 @@
+"""How the data is shown in the Dagster UI: owner, groups, freshness, column schemas, commands to copy."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+
+OWNER = "team:pricetracker"
+
+EVERY_MINUTE = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10), warn_window=timedelta(minutes=3))
+"""What a tick renews is late after three minutes and stale after ten."""
+
+
+def schema(columns: dict[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
+    """Return a table's columns, name to (type, description), as metadata for the UI."""
+    return {
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, kind, description) for name, (kind, description) in columns.items()]
+        )
+    }
+
+
+def sql_command(statement: str, *, simulated: bool) -> dg.MetadataValue:
+    """Return the command that answers an SQL statement, to be copied from the UI."""
+    flag = "--simulated " if simulated else ""
+    return dg.MetadataValue.md(f'```sh\n.venv/bin/pricetracker {flag}sql "{statement}"\n```')
+
+
+def duckdb_command(published: Path) -> dg.MetadataValue:
+    """Return the command that opens the published file in DuckDB's own shell."""
+    return dg.MetadataValue.md(f"```sh\nduckdb -readonly {published}\n```")

@@ -1,0 +1,119 @@
+"""What runs: the tick, the hourly pictures, the hourly upkeep. And one tick by hand, for the command line."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from pricetracker_dagster.assets import charts_24h, history_24h, metric_rank, minute_prices
+from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.retention import delete_old_runs
+from pricetracker_dagster.store.upkeep import upkeep as keep_up
+
+TICK = "pricetracker/tick"
+"""The tag by which dagster.yaml lets only one tick run at a time."""
+
+MINUTE = "pricetracker/minute"
+"""The tag that tells which minute a tick is for, ISO 8601, UTC."""
+
+minute_tick = dg.define_asset_job(
+    "minute_tick",
+    selection=dg.AssetSelection.assets(minute_prices, history_24h, metric_rank),
+    description="The minute that has just closed: fetched, stored, published, ranked, checked.",
+    executor_def=dg.in_process_executor,
+    tags={
+        TICK: "true",
+        "dagster/priority": "10",
+        # the process ends itself before (time_limit); this is for one that is frozen as a whole
+        "dagster/max_runtime": str(int(TICK_ENDS_AFTER.total_seconds()) + 6),
+    },
+)
+
+charts = dg.define_asset_job(
+    "charts",
+    selection=dg.AssetSelection.assets(charts_24h),
+    description="The last 24 hours of each metric as a picture.",
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.op
+def keep_prices_and_runs(context: dg.OpExecutionContext, tracker: dg.ResourceParam[Tracker]) -> None:
+    """Compact and clean the Delta table, delete old runs of ticks."""
+    done = keep_up(tracker.store(), now=tracker.now())
+    context.log.info("%s", done)
+    older_than = tracker.now() - timedelta(hours=tracker.settings().keep_runs_hours)
+    deleted = delete_old_runs(context.instance, TICK, older_than)
+    context.log.info("%d runs of ticks deleted", deleted)
+    context.add_output_metadata({"runs_deleted": deleted, "prices": str(done)})
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="Hourly: small files made few, files nobody needs any more removed, old runs of ticks deleted.",
+)
+def upkeep() -> None:
+    """Keep cost flat as history grows."""
+    keep_prices_and_runs()
+
+
+default_jobs = [minute_tick, charts, upkeep]
+
+
+@dataclass(frozen=True)
+class TickOutcome:
+    """How one tick ended.
+
+    Attributes:
+        success: whether its minute is stored for every metric and everything is published.
+        message: what went wrong, a line a metric; empty where nothing did.
+        run_id: under which it stands in the Dagster instance.
+    """
+
+    success: bool
+    message: str
+    run_id: str
+
+
+def tick_request(minute: datetime) -> dict[str, object]:
+    """Return partition key, run config and tags of a tick for ``minute``: 23:59 belongs to the day that ends."""
+    iso = minute.isoformat()
+    return {
+        "partition_key": f"{minute:%Y-%m-%d}",
+        "run_config": {"ops": {minute_prices.op.name: {"config": {"minute": iso}}}},
+        "tags": {MINUTE: iso},
+    }
+
+
+def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: datetime | None = None) -> TickOutcome:
+    """Run one ``minute_tick`` in this process, recorded in the instance like those that the schedule launches.
+
+    Args:
+        tracker: settings and clock.
+        instance: where the run is recorded.
+        minute: the closed minute it is for, UTC; the newest one if None.
+    """
+    from pricetracker_dagster.definitions import build_defs
+
+    job = build_defs(tracker).resolve_job_def(minute_tick.name)
+    result = job.execute_in_process(
+        instance=instance,
+        raise_on_error=False,
+        **tick_request(minute or tracker.newest_closed_minute()),  # type: ignore[arg-type]
+    )
+    return TickOutcome(result.success, "\n".join(_failures(result)), result.run_id)
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    messages = []
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        failure = event.step_failure_data
+        if failure.user_failure_data and failure.user_failure_data.description:
+            messages.append(failure.user_failure_data.description)
+        elif failure.error:
+            error = failure.error
+            while error.cause:
+                error = error.cause
+            messages.append(error.message.strip())
+    return messages

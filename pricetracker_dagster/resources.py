@@ -1,0 +1,38 @@
+"""What assets, sensors and jobs need from outside: the settings in force, the clock, the store they lead to.
+
+The only module below the definitions that knows both Dagster's side and ours; it holds no logic of its own.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pricetracker_dagster.candles import newest_closed_minute
+from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.prices import Store
+
+
+def utc_now() -> datetime:
+    """Return the time of this machine's clock, UTC."""
+    return datetime.now(UTC)
+
+
+class Tracker:
+    """The tracker as a resource. Tests give it settings and a clock of their own.
+
+    Args:
+        load: returns the settings; called at each use, so that a changed file takes effect at the next run.
+        now: returns the current time, UTC.
+    """
+
+    def __init__(self, load: Callable[[], Settings] = load_settings, now: Callable[[], datetime] = utc_now) -> None:
+        """Load nothing yet: a mistake in the settings fails a run with its message, not the whole code location."""
+        self.settings = load
+        self.now = now
+
+    def store(self) -> Store:
+        """Return the store in the data folder that the settings name."""
+        return Store(self.settings().folder)
+
+    def newest_closed_minute(self) -> datetime:
+        """Return the newest minute that is over by this machine's clock, UTC."""
+        return newest_closed_minute(self.now())

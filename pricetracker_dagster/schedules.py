@@ -1,0 +1,51 @@
+"""When things run: the tick every minute, pictures and upkeep every hour. All on by default, all in UTC."""
+
+import dagster as dg
+
+from pricetracker_dagster.candles import newest_closed_minute
+from pricetracker_dagster.jobs import TICK, charts, minute_tick, tick_request, upkeep
+
+_UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dg.schedule(
+    job=minute_tick,
+    cron_schedule="* * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="The minute that has just closed. Skips while an earlier tick is under way: the next one heals it.",
+)
+def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request the tick of the minute that ended at the scheduled time."""
+    earlier = context.instance.get_run_records(dg.RunsFilter(tags={TICK: "true"}, statuses=_UNDER_WAY), limit=1)
+    if earlier:
+        return dg.SkipReason(
+            f"run {earlier[0].dagster_run.run_id} of an earlier tick is under way; the next tick heals"
+        )
+    minute = newest_closed_minute(context.scheduled_execution_time)
+    return dg.RunRequest(run_key=minute.isoformat(), **tick_request(minute))  # type: ignore[arg-type]
+
+
+hourly_charts = dg.ScheduleDefinition(
+    name="hourly_charts",
+    job=charts,
+    cron_schedule="5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+hourly_upkeep = dg.ScheduleDefinition(
+    name="hourly_upkeep",
+    job=upkeep,
+    cron_schedule="35 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+default_schedules = [every_minute, hourly_charts, hourly_upkeep]

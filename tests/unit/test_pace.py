@@ -1,0 +1,82 @@
+"""The shared allowance of requests, and who goes first."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pricetracker_dagster.exchanges.pace import BURST, Deadline, OutOfTime, Pace, at_work
+
+
+def test_a_burst_goes_out_at_once_and_the_next_request_waits_its_turn(tmp_path: Path) -> None:
+    pace = Pace(tmp_path, "KRAKEN", per_second=10)
+    began = time.monotonic()
+    for _ in range(BURST):
+        pace.wait(Deadline.after(1))
+    after_burst = time.monotonic()
+    pace.wait(Deadline.after(1))
+    assert after_burst - began < 0.1
+    assert time.monotonic() - began >= 0.09
+
+
+def test_two_processes_share_one_allowance(tmp_path: Path) -> None:
+    mine, theirs = (Pace(tmp_path, "KRAKEN", per_second=0.1) for _ in range(2))
+    for i in range(BURST):
+        (mine, theirs)[i % 2].wait(Deadline.after(1))
+    for pace in (mine, theirs):
+        with pytest.raises(OutOfTime):
+            pace.wait(Deadline.after(1))
+
+
+def test_a_turn_that_comes_too_late_is_left_to_others(tmp_path: Path) -> None:
+    pace = Pace(tmp_path, "KRAKEN", per_second=2)
+    for _ in range(BURST):
+        pace.wait(Deadline.after(1))
+    for _ in range(10):  # had each taken a turn, the last request would wait five seconds
+        with pytest.raises(OutOfTime):
+            pace.wait(Deadline.after(0.01))
+    pace.wait(Deadline.after(1))
+
+
+def test_an_exchange_that_asks_for_it_is_left_alone_for_a_while(tmp_path: Path) -> None:
+    pace = Pace(tmp_path, "KRAKEN", per_second=1000)
+    pace.slow_down(30)
+    with pytest.raises(OutOfTime):
+        Pace(tmp_path, "KRAKEN", per_second=1000).wait(Deadline.after(1))
+
+
+def test_an_allowance_cut_short_by_a_kill_begins_afresh(tmp_path: Path) -> None:
+    (tmp_path / "kraken.pace").write_text("12.")
+    Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
+    (tmp_path / "kraken.pace").write_text("")
+    Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
+
+
+def test_an_allowance_from_before_a_reboot_makes_nobody_wait(tmp_path: Path) -> None:
+    (tmp_path / "kraken.pace").write_text(repr(time.monotonic() + 1e6))
+    Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
+
+
+def test_a_backfill_waits_while_a_tick_is_at_work(tmp_path: Path) -> None:
+    backfill = Pace(tmp_path, "KRAKEN", per_second=1000, gives_way=True)
+    went = threading.Event()
+
+    def ask() -> None:
+        backfill.wait(Deadline.after(10))
+        went.set()
+
+    with at_work(tmp_path, Deadline.after(1)):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert not went.wait(0.3)
+        Pace(tmp_path, "KRAKEN", per_second=1000).wait(Deadline.after(1))  # a tick's own requests do not wait
+    assert went.wait(5)
+    thread.join()
+
+
+def test_a_second_tick_waits_for_the_first_and_gives_up_at_its_deadline(tmp_path: Path) -> None:
+    with at_work(tmp_path, Deadline.after(1)), pytest.raises(OutOfTime), at_work(tmp_path, Deadline.after(0.2)):
+        pass
+    with at_work(tmp_path, Deadline.after(0.2)):
+        pass
