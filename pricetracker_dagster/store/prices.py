@@ -1,0 +1,283 @@
+"""The Delta table ``minute_prices``: plain Parquet partitioned by UTC day, and a log that makes each change atomic.
+
+Here belongs what reads and writes that table. What is published from it is in publish.py, its upkeep in upkeep.py.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, WriterProperties
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import MINUTE, SCHEMA, MinuteRange, Refused
+
+PARTITION = "date"
+
+_COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullable=False)])
+
+_CONFIGURATION = {
+    # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
+    # listing it is part of every commit, and a tick commits 1,440 times a day.
+    "delta.logRetentionDuration": "interval 1 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+    "delta.checkpointInterval": "100",
+}
+
+_CHUNK = 400_000
+"""Rows merged at once, more or less: memory stays bounded whatever is imported."""
+
+_PATIENCE = 60.0
+"""Seconds in which a commit that others overtook is tried again."""
+
+_SQL = Path(__file__).parent / "sql"
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """What an upsert changed.
+
+    Attributes:
+        inserted: rows that were not there.
+        updated: rows of which a value differed.
+        version: version of the Delta table that has them all.
+    """
+
+    inserted: int
+    updated: int
+    version: int
+
+
+class Store:
+    """A data folder. Any number of processes may use one at once; nothing is made before the first write.
+
+    Attributes:
+        folder: the data folder.
+        prices: the Delta table ``minute_prices``.
+        published: the DuckDB file for readers.
+        state: small working files and locks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Name a data folder; it need not exist."""
+        self.folder = folder
+        self.prices = folder / "minute_prices"
+        self.published = folder / "pricetracker.duckdb"
+        self.state = folder / "state"
+
+    def upsert(self, candles: pa.Table) -> Upserted:
+        """Insert the candles that are not stored and correct those that differ, keyed by (metric, minute).
+
+        Atomic for each some 400,000 rows, idempotent, safe beside other processes. A row that differs in ``fetched_at``
+        alone is left as it is.
+
+        Args:
+            candles: candles.SCHEMA, no two rows of one metric and minute.
+
+        Raises:
+            ValueError: another schema, or two rows for one key.
+            CommitFailedError: others were faster for a whole minute.
+        """
+        if candles.schema != SCHEMA:
+            raise ValueError(f"these are no candles: {candles.schema.names} is not {SCHEMA.names}, or types differ")
+        connection = sql.connect()
+        connection.register("candles", candles)
+        twice = connection.execute(sql.load(_SQL / "twice.sql")).fetchone()
+        if twice:
+            raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
+        inserted, updated, version = 0, 0, -1
+        for first_day, last_day in connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": _CHUNK}).fetchall():
+            chunk = connection.sql(
+                sql.load(_SQL / "chunk.sql"), params={"first_day": first_day, "last_day": last_day}
+            ).to_arrow_table()
+            bounds = connection.execute(
+                sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
+            ).fetchone()
+            assert bounds is not None  # noqa: S101 - an aggregate has one row
+            changed = self._merge(chunk.cast(_COLUMNS_OF_DELTA), first_day, last_day, *bounds)
+            inserted += changed.inserted
+            updated += changed.updated
+            version = changed.version
+        return Upserted(inserted, updated, version)
+
+    def _merge(self, chunk: pa.Table, first_day: date, last_day: date, first: int, last: int) -> Upserted:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            table = self.open_or_create()
+            # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
+            # They are dates and numbers of our own making, never a user's text.
+            bounds = (
+                f"t.{PARTITION} >= DATE '{first_day:%Y-%m-%d}' AND t.{PARTITION} <= DATE '{last_day:%Y-%m-%d}' "
+                f"AND t.minute >= {_literal(first)} AND t.minute <= {_literal(last)}"
+            )
+            differs = " OR ".join(
+                f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
+            )
+            try:
+                done = (
+                    table.merge(
+                        chunk,
+                        predicate=f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric AND {bounds}",
+                        source_alias="s",
+                        target_alias="t",
+                        writer_properties=WriterProperties(compression="ZSTD"),
+                    )
+                    .when_matched_update_all(predicate=differs)
+                    .when_not_matched_insert_all()
+                    .execute()
+                )
+            except CommitFailedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
+            else:
+                return Upserted(
+                    done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version()
+                )
+
+    def open_or_create(self) -> DeltaTable:
+        """Open the Delta table; create it where it is not there yet."""
+        try:
+            return DeltaTable(self.prices)
+        except TableNotFoundError:
+            self.prices.mkdir(parents=True, exist_ok=True)
+            return DeltaTable.create(
+                self.prices,
+                schema=_COLUMNS_OF_DELTA,
+                mode="ignore",  # another process may have been faster
+                partition_by=[PARTITION],
+                name="minute_prices",
+                description="Minute candles; (metric, minute) is the key",
+                configuration=_CONFIGURATION,
+            )
+
+    def open(self) -> DeltaTable | None:
+        """Open the Delta table; None where nothing was ever stored."""
+        try:
+            return DeltaTable(self.prices)
+        except TableNotFoundError:
+            return None
+
+    def files(self, first: datetime | None = None, last: datetime | None = None) -> list[str]:
+        """Return the live Parquet files of the UTC days from ``first`` to ``last``, absolute paths."""
+        table = self.open()
+        return [] if table is None else files_of(table, first, last)
+
+    def missed(
+        self, metrics: Sequence[str], first: datetime, last: datetime, *, since_first_row: bool
+    ) -> dict[str, list[MinuteRange]]:
+        """Return which minutes from ``first`` to ``last`` have no row, for the metrics that lack any.
+
+        Args:
+            metrics: which metrics to look at.
+            first: the oldest minute, UTC.
+            last: the newest minute, UTC.
+            since_first_row: minutes before a metric's first row in the range do not count; a metric without any row
+                there lacks nothing then.
+        """
+        gaps: dict[str, list[MinuteRange]] = {}
+        if first > last:
+            return gaps
+        rows = self._ask("extent.sql", first, last, metrics=list(metrics))
+        extent = {row[0]: row for row in rows}
+        holed = [metric for metric, begin, end, count in rows if (end - begin) // 60 + 1 != count]
+        holes = self._ask("holes.sql", first, last, metrics=holed) if holed else []
+        for metric in metrics:
+            if metric not in extent:
+                if not since_first_row:
+                    gaps[metric] = [MinuteRange(first, last)]
+                continue
+            _, begin, end, _ = extent[metric]
+            found = [MinuteRange(_utc(a), _utc(b)) for name, a, b in holes if name == metric]
+            if not since_first_row and _utc(begin) > first:
+                found.insert(0, MinuteRange(first, _utc(begin) - MINUTE))
+            if _utc(end) < last:
+                found.append(MinuteRange(_utc(end) + MINUTE, last))
+            if found:
+                gaps[metric] = found
+        return gaps
+
+    def newest(self, metrics: Sequence[str], since: datetime) -> dict[str, datetime]:
+        """Return the newest stored minute, at or after ``since``, of each metric that has one. UTC."""
+        rows = self._ask("extent.sql", since, None, metrics=list(metrics))
+        return {metric: _utc(end) for metric, _, end, _ in rows}
+
+    def candles(self, metrics: Sequence[str], first: datetime, last: datetime) -> pa.Table:
+        """Return the stored candles of minutes ``first`` to ``last``: SCHEMA, ordered by metric and minute."""
+        files = self.files(first, last)
+        if not files:
+            return SCHEMA.empty_table()
+        return (
+            sql.connect()
+            .sql(
+                sql.load(_SQL / "candles.sql"),
+                params={"files": files, "metrics": list(metrics), "first": first, "last": last},
+            )
+            .to_arrow_table()
+            .cast(SCHEMA)
+        )
+
+    def insane(self, first: datetime, last: datetime) -> list[Refused]:
+        """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
+        rows = self._ask("insane.sql", first, last, before="candles.sql")
+        return [Refused(metric, _utc(unix), problem, row) for metric, unix, problem, row in rows]
+
+    def rows(self) -> int:
+        """Return how many rows are stored in all, from the Delta log's statistics."""
+        table = self.open()
+        return 0 if table is None else sum(count for _, count in _counts(table))
+
+    def day_rows(self, day: date) -> int:
+        """Return how many rows a UTC day's partition holds, from the Delta log's statistics."""
+        table = self.open()
+        return 0 if table is None else sum(count for of, count in _counts(table) if of == day)
+
+    def _ask(
+        self, statement: str, first: datetime, last: datetime | None, before: str | None = None, **values: Any
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement of sql/ over the files of a range of minutes; no rows where nothing is stored."""
+        files = self.files(first, last)
+        if not files:
+            return []
+        connection = sql.connect()
+        if before:
+            connection.execute(sql.load(_SQL.parents[1] / before))
+        last = last or datetime(2100, 1, 1, tzinfo=UTC)
+        return connection.execute(
+            sql.load(_SQL / statement), {"files": files, "first": first, "last": last, **values}
+        ).fetchall()
+
+
+def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:
+    """Return the live Parquet files of one version of the table, those of some UTC days or all, as absolute paths."""
+    days = []
+    if first is not None:
+        days.append((PARTITION, ">=", f"{first.astimezone(UTC):%Y-%m-%d}"))
+    if last is not None:
+        days.append((PARTITION, "<=", f"{last.astimezone(UTC):%Y-%m-%d}"))
+    return sorted(table.file_uris(days or None))
+
+
+def _counts(table: DeltaTable) -> list[tuple[date, int]]:
+    """Return day and number of rows of each live file."""
+    connection = sql.connect()
+    # pa.table() would import pandas
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+    connection.register("actions", actions)
+    return connection.execute(sql.load(_SQL / "counts.sql")).fetchall()
+
+
+def _literal(unix: int) -> str:
+    return f"arrow_cast({unix * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+
+
+def _utc(unix: float) -> datetime:
+    return datetime.fromtimestamp(unix, UTC)
+
+

@@ -1,0 +1,2 @@
+SELECT "partition.date"::DATE, num_records
+FROM actions

@@ -1,0 +1,8 @@
+SELECT metric, epoch(minute), problem, concat_ws(',', open, high, low, close, volume, trades)
+FROM (
+    SELECT *, candle_problem(epoch(minute), open, high, low, close, volume, trades) AS problem
+    FROM read_parquet($files)
+    WHERE minute BETWEEN $first AND $last
+)
+WHERE problem IS NOT NULL
+ORDER BY metric, minute
