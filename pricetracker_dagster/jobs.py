@@ -41,7 +41,7 @@ charts = dg.define_asset_job(
 @dg.op
 def keep_prices_and_runs(context: dg.OpExecutionContext, tracker: dg.ResourceParam[Tracker]) -> None:
     """Compact and clean the Delta table, delete old runs of ticks."""
-    done = keep_up(tracker.store(), now=tracker.now())
+    done = keep_up(tracker.store())
     context.log.info("%s", done)
     older_than = tracker.now() - timedelta(hours=tracker.settings().keep_runs_hours)
     deleted = delete_old_runs(context.instance, TICK, older_than)

@@ -116,6 +116,7 @@ class Store:
                 f"t.{PARTITION} >= DATE '{first_day:%Y-%m-%d}' AND t.{PARTITION} <= DATE '{last_day:%Y-%m-%d}' "
                 f"AND t.minute >= {_literal(first)} AND t.minute <= {_literal(last)}"
             )
+            same_key = f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric"
             differs = " OR ".join(
                 f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
             )
@@ -123,7 +124,7 @@ class Store:
                 done = (
                     table.merge(
                         chunk,
-                        predicate=f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric AND {bounds}",
+                        predicate=f"{same_key} AND {bounds}",
                         source_alias="s",
                         target_alias="t",
                         writer_properties=WriterProperties(compression="ZSTD"),
@@ -137,9 +138,7 @@ class Store:
                     raise
                 time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
             else:
-                return Upserted(
-                    done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version()
-                )
+                return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
 
     def open_or_create(self) -> DeltaTable:
         """Open the Delta table; create it where it is not there yet."""
@@ -203,9 +202,9 @@ class Store:
                 gaps[metric] = found
         return gaps
 
-    def newest(self, metrics: Sequence[str], since: datetime) -> dict[str, datetime]:
-        """Return the newest stored minute, at or after ``since``, of each metric that has one. UTC."""
-        rows = self._ask("extent.sql", since, None, metrics=list(metrics))
+    def newest(self, metrics: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
+        """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""
+        rows = self._ask("extent.sql", since, until, metrics=list(metrics))
         return {metric: _utc(end) for metric, _, end, _ in rows}
 
     def candles(self, metrics: Sequence[str], first: datetime, last: datetime) -> pa.Table:
@@ -231,7 +230,7 @@ class Store:
     def rows(self) -> int:
         """Return how many rows are stored in all, from the Delta log's statistics."""
         table = self.open()
-        return 0 if table is None else sum(count for _, count in _counts(table))
+        return 0 if table is None else rows_of(table)
 
     def day_rows(self, day: date) -> int:
         """Return how many rows a UTC day's partition holds, from the Delta log's statistics."""
@@ -264,6 +263,11 @@ def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | 
     return sorted(table.file_uris(days or None))
 
 
+def rows_of(table: DeltaTable) -> int:
+    """Return how many rows one version of the table has, from the log's statistics."""
+    return sum(count for _, count in _counts(table))
+
+
 def _counts(table: DeltaTable) -> list[tuple[date, int]]:
     """Return day and number of rows of each live file."""
     connection = sql.connect()
@@ -279,5 +283,3 @@ def _literal(unix: int) -> str:
 
 def _utc(unix: float) -> datetime:
     return datetime.fromtimestamp(unix, UTC)
-
-

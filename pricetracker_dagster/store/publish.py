@@ -1,0 +1,240 @@
+"""The published DuckDB file: built beside the old one, swapped in whole, never written again.
+
+Whoever has it open keeps what they have; whoever opens it next gets the new one. It holds small tables and views over
+the explicit list of live Parquet files, which stay on disk for a week after they were replaced.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange
+from pricetracker_dagster.store.prices import Store, files_of, rows_of
+
+SCHEMA_VERSION = 1
+"""Version of the tables that users read. A change that could break a query raises it."""
+
+_STORAGE_VERSION = "v1.2.0"
+"""The oldest DuckDB that shall open the file. DuckDB 2.0's own format is unreadable to 1.x."""
+
+_FIRST_ROW_WITHIN = timedelta(days=7)
+"""How far back a metric's first row is looked for: cost must not grow with history."""
+
+_SQL = Path(__file__).parent / "sql"
+_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "int64": "BIGINT", "timestamp[us, tz=UTC]": "TIMESTAMPTZ"}
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published file.
+
+    Attributes:
+        path: the file.
+        as_of: the newest closed minute it covers, UTC; None while nothing is stored.
+        rows: how many minutes are stored in all.
+        metrics: how many metrics have a value in the 24 hours up to ``as_of``.
+        built: False where another process had just published the same.
+        seconds: what building and swapping took.
+    """
+
+    path: Path
+    as_of: datetime | None
+    rows: int
+    metrics: int
+    built: bool
+    seconds: float
+
+
+def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minute: datetime | None = None) -> Published:
+    """Build ``pricetracker.duckdb`` from what is stored and swap it in.
+
+    Args:
+        store: what to publish.
+        metrics: the tracked metrics, whose missed minutes are listed; None: every metric with a row in the last 24
+            hours.
+        now: the current time, UTC, for ``snapshot.published_at``.
+        minute: a closed minute that the file must cover even if nothing of it could be stored.
+
+    Of processes that publish at once, one builds and the others take its file.
+    """
+    began = time.monotonic()
+    store.folder.mkdir(parents=True, exist_ok=True)
+    with _alone(store.state / "publish.lock"):
+        _sweep(store.published)
+        table = store.open()
+        version = -1 if table is None else table.version()
+        tracked = None if metrics is None else sorted(metrics)
+        standing = _standing(store.published, version, tracked, minute)
+        if standing is not None:
+            return standing
+        files = [] if table is None else files_of(table)
+        rows = 0 if table is None else rows_of(table)
+        newest = _newest(files)
+        as_of = max((moment for moment in (newest, minute) if moment is not None), default=None)
+        beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
+        try:
+            with sql.connect() as connection:
+                connection.execute(f"ATTACH {_text(str(beside))} AS new (STORAGE_VERSION '{_STORAGE_VERSION}')")
+                connection.execute("USE new")
+                _build(connection, store, files, tracked, as_of=as_of, now=now, rows=rows, version=version)
+                [(present,)] = connection.execute("SELECT metrics FROM snapshot").fetchall()
+                connection.execute("USE memory")
+                connection.execute("DETACH new")
+            _swap(beside, store.published)
+        finally:
+            beside.unlink(missing_ok=True)
+    return Published(store.published, as_of, rows, present, built=True, seconds=time.monotonic() - began)
+
+
+def _build(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    files: list[str],
+    tracked: list[str] | None,
+    *,
+    as_of: datetime | None,
+    now: datetime,
+    rows: int,
+    version: int,
+) -> None:
+    """Fill the new database, which is the connection's current one."""
+    first = None if as_of is None else as_of - DAY + MINUTE
+    recent = [] if as_of is None else [file for file in files if _day_of(file) in _days(first, as_of)]
+    connection.execute(sql.load(_SQL / "published_tables.sql"))
+    # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
+    sources = {"$all_files": _source(files), "$recent_files": _source(recent)}
+    connection.execute(_with(sources, "published_views.sql"))
+    connection.execute(
+        sql.load(_SQL / "snapshot.sql"),
+        {"as_of": as_of, "published_at": now, "rows": rows, "schema_version": SCHEMA_VERSION},
+    )
+    if first is not None and as_of is not None:
+        connection.execute(_with(sources, "measured.sql"))
+        connection.execute(sql.load(_SQL / "ranked.sql"))
+        known = tracked
+        if known is None:
+            known = [row[0] for row in connection.execute("SELECT DISTINCT metric FROM measured").fetchall()]
+        missed = [
+            {"metric": metric, "first": gap.first, "last": gap.last}
+            for metric, gaps in _missed(store, known, first, as_of).items()
+            for gap in gaps
+        ]
+        connection.execute(sql.load(_SQL / "missed.sql"), {"missed": missed})
+    connection.execute(sql.load(_SQL / "sources.sql"), {"version": version, "tracked": tracked})
+    connection.execute(sql.load(_SQL / "published_comments.sql"))
+
+
+def _with(sources: Mapping[str, str], statement: str) -> str:
+    text = sql.load(_SQL / statement)
+    for name, source in sources.items():
+        text = text.replace(name, source)
+    return text
+
+
+def _missed(store: Store, metrics: Sequence[str], first: datetime, last: datetime) -> dict[str, list[MinuteRange]]:
+    """Return the missed minutes of the last 24 hours; what is before a metric's first row is not missed."""
+    missed = store.missed(metrics, first, last, since_first_row=False)
+    leading = [metric for metric, gaps in missed.items() if gaps[0].first == first]
+    if leading:
+        earlier = store.newest(leading, first - _FIRST_ROW_WITHIN, first - MINUTE)
+        for metric in leading:
+            if metric not in earlier:
+                missed[metric] = missed[metric][1:]
+    return missed
+
+
+def _standing(published: Path, version: int, tracked: list[str] | None, minute: datetime | None) -> Published | None:
+    """Return the file that stands there if it says the same as a new one would."""
+    if not published.exists():
+        return None
+    try:
+        with sql.connect(str(published), read_only=True) as connection:
+            row = connection.execute(sql.load(_SQL / "standing.sql")).fetchone()
+    except duckdb.Error:  # damaged, or of another version of this project
+        return None
+    if row is None:
+        return None
+    as_of, rows, metrics, schema_version, of_version, of_tracked = row
+    as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
+    if (schema_version, of_version, of_tracked) != (SCHEMA_VERSION, version, tracked):
+        return None
+    if minute is not None and (as_of is None or as_of < minute):
+        return None
+    return Published(published, as_of, rows, metrics, built=False, seconds=0.0)
+
+
+def _newest(files: list[str]) -> datetime | None:
+    """Return the newest minute in the newest day's files, UTC."""
+    if not files:
+        return None
+    day = max(_day_of(file) for file in files)
+    [(unix,)] = (
+        sql.connect()
+        .execute(sql.load(_SQL / "newest.sql"), {"files": [file for file in files if _day_of(file) == day]})
+        .fetchall()
+    )
+    return None if unix is None else datetime.fromtimestamp(unix, UTC)
+
+
+def _days(first: datetime | None, last: datetime) -> set[str]:
+    return {f"{moment:%Y-%m-%d}" for moment in (first, last) if moment is not None}
+
+
+def _day_of(file: str) -> str:
+    """Return the UTC day of a file from its folder, ``date=2026-11-24``."""
+    return Path(file).parent.name.removeprefix("date=")
+
+
+def _source(files: list[str]) -> str:
+    """Return what a view selects from: the files, or no rows of the same columns."""
+    if not files:
+        columns = ", ".join(f"NULL::{_TYPES[str(column.type)]} AS {column.name}" for column in SCHEMA)
+        return f"(SELECT {columns} WHERE false)"
+    return f"read_parquet([{', '.join(map(_text, files))}], hive_partitioning = false)"
+
+
+def _text(value: str) -> str:
+    """Quote a path as an SQL string."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(published: Path) -> None:
+    """Remove what a killed process left behind. Called by the only process that publishes."""
+    for orphan in published.parent.glob(f".{published.name}.*"):
+        orphan.unlink(missing_ok=True)
+    # A user's read-write session leaves one; with it, the next file would be read as damaged.
+    published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
+
+
+def _swap(new: Path, published: Path) -> None:
+    """Put the new file in the old one's place, readable for all and writable for none."""
+    new.chmod(0o444)
+    _sync(new)
+    published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
+    new.replace(published)
+    _sync(published.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

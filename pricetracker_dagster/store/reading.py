@@ -1,0 +1,87 @@
+"""What a person gets back from Python: pandas DataFrames out of the published file.
+
+Each function opens the file read-only, asks and closes it, so it always answers from the newest one and stands in
+nobody's way. Timestamps are UTC. Not for ticks: it imports pandas.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import MEASURES
+from pricetracker_dagster.settings import did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SQL = Path(__file__).parent / "sql"
+
+
+class NotPublished(FileNotFoundError):
+    """There is no published file yet."""
+
+    def __str__(self) -> str:
+        """Say which file and what makes one."""
+        return f"nothing is published at {self.args[0]} yet: run `pricetracker up` or `pricetracker tick` first"
+
+
+class UnknownMetric(LookupError):
+    """The metric has no value in the last 24 hours."""
+
+
+class UnknownMeasure(LookupError):
+    """There is no such measure."""
+
+
+def metrics(published: Path) -> "pd.DataFrame":
+    """Return what has values in the last 24 hours: the columns of available_metrics.
+
+    Raises:
+        NotPublished: there is no file yet.
+    """
+    return query(published, sql.load(_SQL / "read_metrics.sql"))
+
+
+def history(published: Path, metric: str, measure: str) -> "pd.DataFrame":
+    """Return one measure of one metric over the last 24 hours: metric, measure, minute, value, oldest first.
+
+    Raises:
+        NotPublished: there is no file yet.
+        UnknownMetric: the metric has no value there; the message says which have.
+        UnknownMeasure: there is no such measure; the message says which there are.
+    """
+    _check_measure(measure)
+    known = list(dict.fromkeys(metrics(published)["metric"]))
+    if metric not in known:
+        raise UnknownMetric(f"no values of {metric} in the last 24 hours{did_you_mean(metric, known)}")
+    return query(published, sql.load(_SQL / "read_history.sql"), {"metric": metric, "measure": measure})
+
+
+def rank(published: Path, measure: str) -> "pd.DataFrame":
+    """Return the metrics by standard deviation of one measure: the columns of metric_rank, rank 1 first.
+
+    Raises:
+        NotPublished: there is no file yet.
+        UnknownMeasure: there is no such measure; the message says which there are.
+    """
+    _check_measure(measure)
+    return query(published, sql.load(_SQL / "read_rank.sql"), {"measure": measure})
+
+
+def query(published: Path, statement: str, parameters: Mapping[str, Any] | None = None) -> "pd.DataFrame":
+    """Return what any SQL statement answers from the published file, read-only.
+
+    Raises:
+        NotPublished: there is no file yet.
+        duckdb.Error: the statement is wrong, or would write.
+    """
+    if not published.exists():
+        raise NotPublished(published)
+    with sql.connect(str(published), read_only=True) as connection:
+        return connection.execute(statement, parameters or {}).df()
+
+
+def _check_measure(measure: str) -> None:
+    if measure not in MEASURES:
+        raise UnknownMeasure(f"no measure {measure}{did_you_mean(measure, MEASURES)}")

@@ -1,0 +1,2 @@
+SELECT epoch(max(minute))
+FROM read_parquet($files)

@@ -1,0 +1,19 @@
+CREATE VIEW minute_prices AS
+SELECT metric, minute, open, high, low, close, volume, trades, fetched_at
+FROM $all_files;
+
+CREATE VIEW history_24h AS
+WITH recent AS (
+    SELECT metric, minute, open, close, volume
+    FROM $recent_files
+    WHERE
+        minute > (SELECT as_of FROM snapshot) - INTERVAL 24 HOURS
+        AND minute <= (SELECT as_of FROM snapshot)
+)
+SELECT metric, 'price' AS measure, minute, close AS value FROM recent
+UNION ALL
+SELECT metric, 'volume' AS measure, minute, volume AS value FROM recent
+UNION ALL
+SELECT metric, 'change_absolute' AS measure, minute, close - open AS value FROM recent
+UNION ALL
+SELECT metric, 'change_percentage' AS measure, minute, (close - open) / open * 100 AS value FROM recent WHERE open <> 0;
