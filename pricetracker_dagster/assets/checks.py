@@ -130,7 +130,7 @@ def _minute_of_run(context: dg.AssetCheckExecutionContext) -> datetime | None:
 def _missing_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:
     """Return what minute_prices reported as missing in this run, a line a metric: which, which minutes, why."""
     events = context.instance.get_records_for_run(
-        context.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
+        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
     ).records
     reports = [
         record.asset_materialization.metadata["missing_why"].value

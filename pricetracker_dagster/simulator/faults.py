@@ -1,0 +1,159 @@
+"""What can go wrong at an exchange, to be switched on and off while it runs.
+
+Each fault says which requests or which rows it concerns and how long it lasts; server.py heeds it.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+KINDS: Mapping[str, str] = {
+    "error": "an error in the envelope; `text` says which, e.g. EService:Unavailable",
+    "rate_limit": "EAPI:Rate limit exceeded in the envelope",
+    "server_error": "HTTP 502 with a page of HTML",
+    "truncated": "the body ends in the middle",
+    "hang": "no answer at all, until the client gives up",
+    "slow": "the answer comes after `seconds`",
+    "maintenance": "SystemStatus says maintenance, everything else EService:Market in cancel_only mode",
+    "delisted": "the pair is gone from AssetPairs and unknown to every other request",
+    "hole": "minutes from `since` to `until` are absent from OHLC; Trades still have them",
+    "correction": "volume and close of the newest `minutes` closed minutes differ from what they will be",
+    "insane": "the newest closed row of OHLC cannot be true: its high is NaN and its volume negative",
+    "clock_skew": "the exchange's clock is ahead by `seconds`; behind if negative",
+    "burst": "volumes from `since` to `until` are `factor` times as large",
+}
+"""Kind to description."""
+
+_ids = itertools.count(1)
+
+
+class FaultError(ValueError):
+    """The fault cannot be switched on. The message says what there is."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        kind: one of KINDS.
+        pair: Kraken's name of the only pair concerned, e.g. ``XBTUSD``; None: every pair.
+        endpoint: the only endpoint concerned, e.g. ``OHLC``; None: every one.
+        count: only the next so many requests; None: all.
+        lasts: seconds until it ends by itself; None: until it is switched off.
+        seconds: how slow, or how far the clock is ahead.
+        text: the envelope's error.
+        minutes: how many minutes are corrected later.
+        since: first minute concerned, Unix seconds; None: no bound.
+        until: last minute concerned, Unix seconds; None: no bound.
+        factor: by how much volumes are larger.
+        id: its number, for switching it off.
+    """
+
+    kind: str
+    pair: str | None = None
+    endpoint: str | None = None
+    count: int | None = None
+    lasts: float | None = None
+    seconds: float = 2.0
+    text: str = "EService:Unavailable"
+    minutes: int = 1
+    since: int | None = None
+    until: int | None = None
+    factor: int = 20
+    id: int = field(default_factory=lambda: next(_ids))
+
+    def covers(self, minute: int) -> bool:
+        """Say whether a minute, Unix seconds, lies between ``since`` and ``until``."""
+        return (self.since is None or minute >= self.since) and (self.until is None or minute <= self.until)
+
+
+class Faults:
+    """The faults that are switched on. Threads may share it."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._lock = threading.Lock()
+        self._on: dict[int, tuple[Fault, float | None]] = {}
+
+    def __iter__(self) -> Iterator[Fault]:
+        """Return those that are on now, oldest first."""
+        now = time.monotonic()
+        with self._lock:
+            self._on = {id_: (fault, end) for id_, (fault, end) in self._on.items() if end is None or now < end}
+            return iter([fault for fault, _ in self._on.values()])
+
+    def add(self, kind: str, **what: Any) -> Fault:
+        """Switch a fault on.
+
+        Raises:
+            FaultError: there is no such kind or attribute, or a value is of the wrong type.
+        """
+        if kind not in KINDS:
+            raise FaultError(f"no fault {kind!r}; there is {', '.join(KINDS)}")
+        unknown = set(what) - set(_ATTRIBUTES)
+        if unknown:
+            raise FaultError(f"no attribute {', '.join(sorted(unknown))}; there is {', '.join(_ATTRIBUTES)}")
+        for name, value in what.items():
+            if value is not None and not isinstance(value, _ATTRIBUTES[name]):
+                raise FaultError(f"{name}: {value!r} is not of type {_ATTRIBUTES[name]}")
+        fault = Fault(kind, **what)
+        with self._lock:
+            self._on[fault.id] = (fault, None if fault.lasts is None else time.monotonic() + fault.lasts)
+        return fault
+
+    def remove(self, which: str | int | Fault) -> int:
+        """Switch off one fault, by itself or its number, or all of a kind. Return how many those were."""
+        wanted = which.id if isinstance(which, Fault) else which
+        with self._lock:
+            gone = [id_ for id_, (fault, _) in self._on.items() if wanted in (id_, str(id_), fault.kind)]
+            for id_ in gone:
+                del self._on[id_]
+        return len(gone)
+
+    def clear(self) -> None:
+        """Switch everything off."""
+        with self._lock:
+            self._on.clear()
+
+    def on(self, kind: str, *, pair: str | None = None, endpoint: str | None = None) -> Fault | None:
+        """Return the fault of that kind that concerns a request, and count it as used once."""
+        for fault in self:
+            if fault.kind == kind and fault.pair in (None, pair) and fault.endpoint in (None, endpoint):
+                self._use(fault)
+                return fault
+        return None
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return those that are on as plain data."""
+        return [asdict(fault) for fault in self]
+
+    def _use(self, fault: Fault) -> None:
+        if fault.count is None:
+            return
+        with self._lock:
+            standing = self._on.get(fault.id)
+            if standing is None:
+                return
+            left = (standing[0].count or 1) - 1
+            if left:
+                self._on[fault.id] = (replace(standing[0], count=left), standing[1])
+            else:
+                del self._on[fault.id]
+
+
+_ATTRIBUTES: Mapping[str, Any] = {
+    "pair": str,
+    "endpoint": str,
+    "count": int,
+    "lasts": int | float,
+    "seconds": int | float,
+    "text": str,
+    "minutes": int,
+    "since": int,
+    "until": int,
+    "factor": int,
+}
