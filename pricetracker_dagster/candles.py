@@ -111,10 +111,10 @@ class MinuteRange(NamedTuple):
         if self.first == self.last:
             return f"{self.first:%Y-%m-%d %H:%M}"
         last = f"{self.last:%H:%M}" if self.last.date() == self.first.date() else f"{self.last:%Y-%m-%d %H:%M}"
-        return f"{self.first:%Y-%m-%d %H:%M} to {last} ({self.count} minutes)"
+        return f"{self.first:%Y-%m-%d %H:%M} to {last} ({self.length} minutes)"
 
     @property
-    def count(self) -> int:
+    def length(self) -> int:
         """How many minutes the range holds."""
         return (self.last - self.first) // MINUTE + 1
 
@@ -169,12 +169,13 @@ def sift(connection: duckdb.DuckDBPyConnection) -> Sifted:
     connection.execute(sql.load(_HERE / "candles.sql"))
     connection.execute(sql.load(_HERE / "candles_sift.sql"))
     kept = connection.sql("SELECT * EXCLUDE (problem, row) FROM sifted WHERE problem IS NULL").to_arrow_table()
-    refused = connection.execute("SELECT metric, epoch(minute), problem, row FROM sifted WHERE problem IS NOT NULL")
+    connection.execute("SELECT metric, epoch(minute), problem, row FROM sifted WHERE problem IS NOT NULL")
+    refused = connection.fetchall()
     return Sifted(
         kept=kept.cast(SCHEMA),
         refused=[
             Refused(metric, None if unix is None else datetime.fromtimestamp(unix, UTC), problem, row)
-            for metric, unix, problem, row in refused.fetchall()
+            for metric, unix, problem, row in refused
         ],
     )
 
@@ -195,8 +196,16 @@ def sift_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Sifted:
 
 def newest_minute(candles: pa.Table) -> datetime | None:
     """Return the newest minute among candles (SCHEMA), UTC; None where there are none."""
-    # a timestamp's own as_py() would import pandas
-    microseconds = pc.max(candles["minute"]).cast(pa.int64()).as_py()
+    return _moment(pc.max(candles["minute"]))
+
+
+def oldest_minute(candles: pa.Table) -> datetime | None:
+    """Return the oldest minute among candles (SCHEMA), UTC; None where there are none."""
+    return _moment(pc.min(candles["minute"]))
+
+
+def _moment(timestamp: pa.Scalar) -> datetime | None:
+    microseconds = timestamp.cast(pa.int64()).as_py()  # a timestamp's own as_py() would import pandas
     return None if microseconds is None else datetime.fromtimestamp(microseconds // 1_000_000, UTC)
 
 

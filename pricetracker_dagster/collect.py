@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from pricetracker_dagster.candles import (
     MINUTE,
-    SCHEMA,
     Metric,
     MinuteRange,
     Refused,
@@ -169,7 +168,7 @@ def backfill(
         if refetch
         else store.missed(collected.metrics, first, last, since_first_row=False)
     )
-    total = sum(gap.count for gaps in wanted.values() for gap in gaps)
+    total = sum(gap.length for gaps in wanted.values() for gap in gaps)
     done = 0
 
     def say(now_done: int, metric: Metric) -> None:
@@ -186,7 +185,7 @@ def backfill(
                 with _trouble_noted(collected, [metric]):
                     for count in _fetch(exchange, store, collected, metric, gaps, now):
                         say(min(done + count, total), metric)
-                done += sum(gap.count for gap in gaps)
+                done += sum(gap.length for gap in gaps)
                 say(done, metric)
     collected.missing = store.missed(collected.metrics, first, last, since_first_row=True)
     if collected.causes:  # where something went wrong, an absent beginning is not the time before the first trade
@@ -208,7 +207,7 @@ def _fetch(
         _store(store, collected, [exchange.candles(metric.pair, recent[0].first, deadline)], recent[0].first)
         holes = store.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
         rest += [part for hole in holes.get(str(metric), []) for part in _overlaps(hole, recent)]
-        done = sum(gap.count for gap in gaps) - sum(gap.count for gap in rest)
+        done = sum(gap.length for gap in gaps) - sum(gap.length for gap in rest)
         yield done
     for gap in sorted(rest, reverse=True):
         for batch in _batches(exchange.rebuild(metric.pair, gap.first, gap.last, deadline)):
@@ -261,13 +260,15 @@ def _batches(pages: Iterator[Sifted]) -> Iterator[list[Sifted]]:
 def _ask_for_candles(
     exchange: Exchange, since: Mapping[Metric, datetime], minute: datetime, collected: Collected, deadline: Deadline
 ) -> list[Sifted]:
-    def ask(metric: Metric) -> Sifted | None:
+    answers: list[Sifted] = []
+
+    def ask(metric: Metric) -> None:
         with _trouble_noted(collected, [metric]):
-            return _candles_with(exchange, metric, since[metric], minute, deadline)
-        return None
+            answers.append(_candles_with(exchange, metric, since[metric], minute, deadline))
 
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=exchange.name) as pool:
-        return [sifted for sifted in pool.map(ask, since) if sifted is not None]
+        list(pool.map(ask, since))  # a mistake of ours in a thread is raised here
+    return answers
 
 
 def _candles_with(exchange: Exchange, metric: Metric, since: datetime, minute: datetime, deadline: Deadline) -> Sifted:
@@ -335,7 +336,7 @@ def _store(store: Store, collected: Collected, answers: Sequence[Sifted], first:
     collected.refused += [row for sifted in answers for row in sifted.refused]
     for metric in {row.metric for sifted in answers for row in sifted.refused}:
         collected.causes.setdefault(metric, "refused rows")
-    candles = pa.concat_tables([SCHEMA.empty_table(), *(sifted.kept for sifted in answers)])
+    candles = pa.concat_tables([sifted.kept for sifted in answers])
     for day, rows in by_day(candles, first, collected.minute).items():
         upserted = store.upsert(rows)
         if upserted.inserted or upserted.updated:

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from pricetracker_dagster.assets import charts_24h, history_24h, metric_rank, minute_prices
-from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER
+from pricetracker_dagster.assets.charts import charts_24h
+from pricetracker_dagster.assets.history_24h import history_24h
+from pricetracker_dagster.assets.metric_rank import metric_rank
+from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER, minute_prices
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.retention import delete_old_runs
 from pricetracker_dagster.store.upkeep import upkeep as keep_up
@@ -58,7 +61,7 @@ def upkeep() -> None:
     keep_prices_and_runs()
 
 
-default_jobs = [minute_tick, charts, upkeep]
+default_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [minute_tick, charts, upkeep]
 
 
 @dataclass(frozen=True)

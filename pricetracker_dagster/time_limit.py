@@ -1,7 +1,6 @@
 """An end for what is stuck, where nothing else can end it."""
 
 import faulthandler
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,7 +13,7 @@ def time_limit(limit: timedelta) -> Iterator[None]:
     It works where a time-out cannot: in a library that holds the interpreter's lock. Dagster sees the process gone and
     marks the run failed; the store survives it, as it survives a SIGKILL.
     """
-    faulthandler.dump_traceback_later(limit.total_seconds(), exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(limit.total_seconds(), exit=True, file=2)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ One step for all: each check is a question to the store, and a step of its own w
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
@@ -27,12 +28,12 @@ _SAMPLE = 20
         dg.AssetCheckSpec(
             NO_MINUTE_MISSING,
             asset=minute_prices,
-            description="Every closed minute of the last 24 hours, of every tracked metric since its first row, is stored.",
+            description="Every closed minute of the last 24 hours, since a metric's first row, is stored.",
         ),
         dg.AssetCheckSpec(
             CANDLES_SANE,
             asset=minute_prices,
-            description="Candles of the last 24 hours are finite, not negative, with open and close within low to high.",
+            description="Candles of the last 24 hours are finite, not negative, open and close within low to high.",
         ),
         dg.AssetCheckSpec(
             EVERY_METRIC_RANKED,
@@ -102,9 +103,9 @@ def price_checks(
 
 
 def _no_minute_missing(missed: dict[str, list[MinuteRange]], *, simulated: bool) -> dg.AssetCheckResult:
-    count = sum(gap.count for gaps in missed.values() for gap in gaps)
+    count = sum(gap.length for gaps in missed.values() for gap in gaps)
     sample = [f"- {metric}: {gap}" for metric, gaps in sorted(missed.items()) for gap in gaps]
-    metadata: dict[str, object] = {
+    metadata: dict[str, dg.MetadataValue | int] = {
         "missing": count,
         "sample": dg.MetadataValue.md("\n".join(sample[:_SAMPLE]) or "none"),
     }
@@ -123,8 +124,9 @@ def _no_minute_missing(missed: dict[str, list[MinuteRange]], *, simulated: bool)
 
 def _minute_of_run(context: dg.AssetCheckExecutionContext) -> datetime | None:
     """Return the minute that the run of this step is for; None where it is no tick."""
-    ops = context.run.run_config.get("ops", {})
-    return MinutePricesConfig(**ops.get(minute_prices.op.name, {}).get("config", {})).moment()
+    run_config: Any = context.run.run_config
+    config = run_config.get("ops", {}).get(minute_prices.op.name, {}).get("config", {})
+    return MinutePricesConfig(**config).moment()
 
 
 def _missing_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:

@@ -51,7 +51,8 @@ def upkeep(store: Store) -> Upkeep:
     if table is None:
         return Upkeep((), 0, 0, 0, ())
     before = table.file_uris()
-    joined, put_off = [], []
+    joined: list[str] = []
+    put_off: list[str] = []
     for day, count in sorted(_files_a_day(before).items()):
         if count > _FEW:
             (joined if _join(store, day) else put_off).append(day)

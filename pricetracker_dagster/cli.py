@@ -1,0 +1,329 @@
+"""The command ``pricetracker``.
+
+Thin: each command reads its arguments, calls one function and prints. Imports are inside the commands, so that
+``--help`` and reading stay quick.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from pricetracker_dagster.settings import PREFIX, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_FORMAT = click.option(
+    "--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+
+
+class UtcTime(click.ParamType[datetime]):
+    """A time in ISO 8601; without a time zone it is UTC."""
+
+    name = "ISO"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse the text.
+
+        Raises:
+            click.BadParameter: it is no such time.
+        """
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time: write e.g. 2026-11-24T12:04Z", param, ctx)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _plain_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn what a user can mend into one line on stderr and an exit status: 2 for a wrong name, else 1."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:  # the reader of our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except Exception as error:
+            status = _status_of(error)
+            if status is None:
+                raise
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(status)
+
+    return wrapped
+
+
+def _status_of(error: Exception) -> int | None:
+    """Return the exit status of an error that a user can mend; None for one of ours."""
+    import duckdb
+
+    from pricetracker_dagster.exchanges.exchange import ExchangeError
+    from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError
+    from pricetracker_dagster.simulator import PortBusy, ReplayError
+    from pricetracker_dagster.store.reading import NotPublished, UnknownMeasure, UnknownMetric
+
+    if isinstance(error, UnknownMetric | UnknownMeasure):
+        return 2
+    mendable = (SettingsError, NotPublished, ExchangeError, OhlcvtError, PortBusy, ReplayError, duckdb.Error)
+    return 1 if isinstance(error, mendable) else None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--simulated", is_flag=True, help="Work on the simulator's prices, kept in a data folder of their own.")
+@click.version_option(package_name="pricetracker-dagster")
+def main(*, simulated: bool) -> None:
+    """Track minute prices: fetch them, read them by SQL, see what is missing."""
+    if simulated:
+        os.environ[f"{PREFIX}SIMULATED"] = "true"
+
+
+@main.command()
+@click.option("--live", is_flag=True, help="Insist on the exchange: never fall back to the simulator.")
+@click.option("--simulated", is_flag=True, help="Use the built-in simulator at once.")
+@click.option("--host", help="Address of the UI. [default: ui.host, 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI. [default: ui.port, 3000, or a free one]")
+@_plain_errors
+def up(*, live: bool, simulated: bool, host: str | None, port: int | None) -> None:
+    """Run everything: UI, daemon and code server, a tick a minute."""
+    from pricetracker_dagster.up import run
+
+    if live and simulated:
+        raise click.UsageError("--live and --simulated contradict each other")
+    sys.exit(run(live=live, simulated=simulated, host=host, port=port))
+
+
+@main.command()
+@click.option("--minute", type=UtcTime(), help="The closed minute it is for. [default: the newest one]")
+@_plain_errors
+def tick(minute: datetime | None) -> None:
+    """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
+    from pricetracker_dagster.candles import floor_minute
+    from pricetracker_dagster.instance import open_instance
+    from pricetracker_dagster.jobs import run_minute_tick
+    from pricetracker_dagster.resources import Tracker
+
+    settings = load_settings()
+    tracker = Tracker()
+    newest = tracker.newest_closed_minute()
+    if minute is not None:
+        if floor_minute(minute) != minute:
+            raise click.BadParameter(f"{minute.isoformat()} is not a whole minute", param_hint="--minute")
+        if minute > newest:
+            raise click.BadParameter(
+                f"{minute:%Y-%m-%d %H:%M} is not over yet; the newest closed minute is {newest:%Y-%m-%d %H:%M}",
+                param_hint="--minute",
+            )
+    with open_instance(settings) as instance:
+        outcome = run_minute_tick(tracker, instance, minute)
+    if not outcome.success:
+        click.echo(f"Error: {outcome.message}", err=True)
+        sys.exit(1)
+    click.echo(f"{minute or newest:%Y-%m-%d %H:%M} stored, published and ranked (run {outcome.run_id})")
+
+
+@main.command()
+@click.option("--from", "first", type=UtcTime(), help="The oldest minute.")
+@click.option("--to", "last", type=UtcTime(), help="The newest minute. [default: the newest closed one]")
+@click.option("--hours", type=click.IntRange(min=1), help="Instead: the last so many hours.")
+@_plain_errors
+def backfill(first: datetime | None, last: datetime | None, hours: int | None) -> None:
+    """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
+    from pricetracker_dagster.candles import MINUTE, floor_minute, newest_closed_minute
+    from pricetracker_dagster.collect import backfill as fetch
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.publish import publish
+
+    settings = load_settings()
+    newest = newest_closed_minute(datetime.now(UTC))
+    if (hours is None) == (first is None) or (hours is not None and last is not None):
+        raise click.UsageError("say either --from ISO [--to ISO] or --hours N")
+    if hours is not None:
+        last = newest
+        first = newest - timedelta(hours=hours) + MINUTE
+    assert first is not None  # noqa: S101 - one of the two was given
+    first, last = floor_minute(first), floor_minute(last or newest)
+    if last > newest:
+        raise click.UsageError(
+            f"--to {last:%Y-%m-%d %H:%M} is not over yet; the newest closed minute is {newest:%H:%M}"
+        )
+    if first > last:
+        raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
+
+    with _progress() as progress:
+        bar = progress.add_task("minutes", total=None)
+        collected = fetch(
+            settings,
+            first,
+            last,
+            on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
+        )
+    publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
+    if collected.missing:
+        click.echo(f"Error: {collected.summary()}", err=True)
+        sys.exit(1)
+
+
+@main.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_plain_errors
+def import_(files: Sequence[Path]) -> None:
+    """Import Kraken's OHLCVT files (XBTUSD_1.csv …). Minutes without trades become no-trade rows."""
+    from pricetracker_dagster.exchanges.ohlcvt import read
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.publish import publish
+
+    settings = load_settings()
+    store = Store(settings.folder)
+    refused = 0
+    with _progress() as progress:
+        bar = progress.add_task("files", total=len(files))
+        for sheet in read(files, fetched_at=datetime.now(UTC)):
+            progress.update(bar, description=sheet.path.name)
+            upserted = store.upsert(sheet.candles)
+            progress.advance(bar)
+            progress.console.print(
+                f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
+                f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, {len(sheet.refused):,} refused"
+            )
+            for row in sheet.refused[:10]:
+                progress.console.print(f"  refused: {row}", markup=False)
+            refused += len(sheet.refused)
+    publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    sys.exit(1 if refused else 0)
+
+
+@main.command()
+@_FORMAT
+@_plain_errors
+def metrics(shape: str) -> None:
+    """Show what has values in the last 24 hours."""
+    from pricetracker_dagster.store import reading
+
+    _show(_published(reading.metrics), shape)
+
+
+@main.command()
+@click.argument("metric")
+@click.argument("measure")
+@_FORMAT
+@_plain_errors
+def history(metric: str, measure: str, shape: str) -> None:
+    """Show one MEASURE of one METRIC over the last 24 hours."""
+    from pricetracker_dagster.store import reading
+
+    _show(_published(reading.history, metric, measure), shape)
+
+
+@main.command()
+@click.argument("measure")
+@_FORMAT
+@_plain_errors
+def rank(measure: str, shape: str) -> None:
+    """Show the metrics by the standard deviation of a MEASURE over the last 24 hours."""
+    from pricetracker_dagster.store import reading
+
+    _show(_published(reading.rank, measure), shape)
+
+
+@main.command("sql")
+@click.argument("statement")
+@_FORMAT
+@_plain_errors
+def sql_(statement: str, shape: str) -> None:
+    """Answer an SQL STATEMENT from the published file, e.g. "FROM metric_rank"."""
+    from pricetracker_dagster.store import reading
+
+    _show(_published(reading.query, statement), shape)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), required=True, help="Where it listens; 0 takes a free port.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Tell the OHLCVT files of this folder again, shifted so that their last day is today.",
+)
+@click.option("--synthetic", type=click.IntRange(min=0), default=0, help="So many invented pairs more.")
+@_plain_errors
+def simulate(port: int, host: str, replay: Path | None, synthetic: int) -> None:
+    """Run a local exchange that speaks Kraken's REST dialect."""
+    from pricetracker_dagster.simulator import serve
+
+    serve(port, host=host, replay=replay, synthetic_pairs=synthetic, on_start=click.echo)
+
+
+def _published(read: "Callable[..., pd.DataFrame]", *args: str) -> "pd.DataFrame":
+    """Read from the published file; where there is only a simulated one, say so instead of showing it as real."""
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.reading import NotPublished
+
+    settings = load_settings()
+    try:
+        return read(Store(settings.folder).published, *args)
+    except NotPublished as error:
+        invented = Store(load_settings(simulated=True).folder).published
+        if not settings.simulated and invented.exists():
+            raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
+        raise
+
+
+def _show(frame: "pd.DataFrame", shape: str) -> None:
+    """Print a frame. Times are ISO 8601 in UTC; numbers keep their digits."""
+    for name in frame.select_dtypes("datetimetz").columns:
+        frame[name] = frame[name].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if shape == "csv":
+        click.echo(frame.to_csv(index=False), nl=False)
+    elif shape == "json":
+        click.echo(frame.to_json(orient="records", double_precision=15))
+    else:
+        _show_table(frame)
+
+
+def _show_table(frame: "pd.DataFrame") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for name, dtype in frame.dtypes.items():
+        table.add_column(str(name), justify="right" if dtype.kind in "iuf" else "left", no_wrap=True)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    console = Console()
+    # piped or wider than the window: whole lines, nothing cut off
+    wide = Console(width=max(console.width, console.measure(table).maximum), soft_wrap=True)
+    wide.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT are what does not equal itself
+        return ""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _progress() -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+
+if __name__ == "__main__":
+    main()

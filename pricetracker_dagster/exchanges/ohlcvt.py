@@ -1,0 +1,109 @@
+"""Kraken's downloadable OHLCVT files: years of minutes in one CSV a pair.
+
+Header-less ``unix,open,high,low,close,volume,trades``, named ``XBTUSD_1.csv``. Minutes without trades are absent in
+them; here they become what they are, rows with volume 0. (support.kraken.com, "Downloadable historical OHLCVT data")
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import (
+    Metric,
+    MinuteRange,
+    Refused,
+    fill_no_trade_minutes,
+    newest_minute,
+    oldest_minute,
+    sift,
+)
+from pricetracker_dagster.exchanges.kraken import OUR_ASSETS
+
+_HERE = Path(__file__).parent
+
+
+class OhlcvtError(ValueError):
+    """A file cannot be imported. The message names the file and the way out."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One file, read.
+
+    Attributes:
+        path: the file.
+        metric: whose minutes it holds, by its name.
+        candles: every minute between its first and its last, candles.SCHEMA.
+        filled: how many of them had no trades and are not in the file.
+        refused: lines that are no sane candle, with the reason. Their minutes, and quiet ones right after them, stay
+            absent.
+    """
+
+    path: Path
+    metric: Metric
+    candles: pa.Table
+    filled: int
+    refused: list[Refused]
+
+
+def metric_of(path: Path) -> Metric:
+    """Return the metric whose minutes a file holds, from its name: ``XBTUSD_1.csv`` is KRAKEN:BTCUSD.
+
+    Raises:
+        OhlcvtError: it is a file of another interval, or not named like Kraken's.
+    """
+    named = re.fullmatch(r"([A-Z0-9.]+)_(\d+)\.csv", path.name)
+    if not named:
+        raise OhlcvtError(f"{path}: not named like Kraken's OHLCVT files, e.g. XBTUSD_1.csv")
+    pair, interval = named.groups()
+    if interval != "1":
+        raise OhlcvtError(f"{path}: candles of {interval} minutes; take the file {pair}_1.csv")
+    for theirs, ours in OUR_ASSETS.items():
+        if pair.startswith(theirs):
+            pair = ours + pair.removeprefix(theirs)
+        if pair.endswith(theirs):
+            pair = pair.removesuffix(theirs) + ours
+    return Metric("KRAKEN", pair)
+
+
+def read(paths: Sequence[Path], *, fetched_at: datetime) -> Iterator[Sheet]:
+    """Read files one after the other, so that only one is in memory.
+
+    Args:
+        paths: the files. Every name is checked before the first is read.
+        fetched_at: stored with the rows, UTC.
+
+    Raises:
+        OhlcvtError: a file's name or its content is not Kraken's.
+    """
+    named = [(path, metric_of(path)) for path in paths]
+    for path, metric in named:
+        yield _read(path, metric, fetched_at)
+
+
+def _read(path: Path, metric: Metric, fetched_at: datetime) -> Sheet:
+    connection = sql.connect()
+    try:
+        connection.execute(
+            sql.load(_HERE / "ohlcvt.sql"), {"path": str(path), "metric": str(metric), "fetched_at": fetched_at}
+        )
+    except duckdb.Error as error:
+        raise OhlcvtError(f"{path}: not a CSV of seven columns: {str(error).splitlines()[0]}") from error
+    sifted = sift(connection)
+    connection.close()
+    first, last = oldest_minute(sifted.kept), newest_minute(sifted.kept)
+    if first is None or last is None:
+        raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades")
+    lost = [row for row in sifted.refused if row.minute is None]
+    if lost:
+        # nobody knows which minute such a line stood for, so nobody may call any absent one quiet
+        return Sheet(path, metric, sifted.kept, 0, sifted.refused)
+    left_out = [(row.metric, row.minute) for row in sifted.refused if row.minute is not None]
+    candles = fill_no_trade_minutes(sifted.kept, {str(metric): MinuteRange(first, last)}, left_out)
+    return Sheet(path, metric, candles, candles.num_rows - sifted.kept.num_rows, sifted.refused)
