@@ -213,12 +213,15 @@ def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.
     """Part the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
     connection = sql.connect()
     connection.register("candles", candles)
-    within = connection.sql(
-        "SELECT * FROM candles WHERE minute BETWEEN $first AND $last", params={"first": first, "last": last}
-    )
-    days = within.query("within", "SELECT DISTINCT minute::DATE AS day FROM within ORDER BY day").fetchall()
+    connection.execute(sql.load(_HERE / "candles_days.sql"), {"first": first, "last": last})
+    days = connection.fetchall()
     return {
-        day: within.filter(f"minute::DATE = DATE '{day:%Y-%m-%d}'").to_arrow_table().cast(SCHEMA) for (day,) in days
+        day: connection.sql(
+            "SELECT * FROM candles WHERE minute BETWEEN $first AND $last", params={"first": begin, "last": end}
+        )
+        .to_arrow_table()
+        .cast(SCHEMA)
+        for day, begin, end in days
     }
 
 
