@@ -1,0 +1,52 @@
+# Everything from a fresh clone: `make run`, `make test`. Needs Python 3.11 or newer, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LIVE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format bench clean
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.stamp ## start everything: UI, daemon, a tick a minute (LIVE=1 insists on the exchange)
+	@exec $(BIN)/pricetracker up $(if $(filter-out 0,$(LIVE)),--live)
+
+demo: $(VENV)/run.stamp ## the same on the built-in simulator: invented prices, no network
+	@exec $(BIN)/pricetracker up --simulated
+
+test: $(VENV)/dev.stamp ## all tests: unit, integration, end to end
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp ## lint, format and type checks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/dev.stamp ## format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, import
+	@$(BIN)/python -m benchmarks.tick
+	@$(BIN)/python -m benchmarks.publish
+	@$(BIN)/python -m benchmarks.import_csv
+
+clean: ## remove the virtual environment and caches; data stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last: a set-up that was interrupted is done again.
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.13 …")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@echo "setting up $(VENV) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+# DuckDB 1.2 stands in a folder of its own: a test opens the published file with it.
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(VENV)/duckdb-1.2 --upgrade duckdb==1.2.2
+	@touch $@
