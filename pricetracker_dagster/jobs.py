@@ -115,8 +115,6 @@ def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
         if failure.user_failure_data and failure.user_failure_data.description:
             messages.append(failure.user_failure_data.description)
         elif failure.error:
-            error = failure.error
-            while error.cause:
-                error = error.cause
-            messages.append(error.message.strip())
+            ours = failure.error.cause or failure.error  # Dagster wraps what a step raises
+            messages.append(ours.message.strip().removeprefix(f"{ours.cls_name}: "))
     return messages

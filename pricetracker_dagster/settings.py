@@ -205,7 +205,7 @@ def load_settings(**overrides: Any) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path.name}: not valid TOML: {error}; see {path}") from error
     except ValidationError as error:
-        raise SettingsError("\n".join(_line(details, path) for details in error.errors())) from error
+        raise SettingsError("\n".join(_line(details, path) for details in error.errors())) from None
     except SettingsSourceError as error:  # an environment variable that should be JSON and is not
         raise SettingsError(f"environment: {error}: write lists and tables as JSON") from error
 

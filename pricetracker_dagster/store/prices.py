@@ -235,7 +235,7 @@ class Store:
     def day_rows(self, day: date) -> int:
         """Return how many rows a UTC day's partition holds, from the Delta log's statistics."""
         table = self.open()
-        return 0 if table is None else sum(count for of, count in _counts(table) if of == day)
+        return 0 if table is None else sum(count for of, count in counts(table) if of == day)
 
     def _ask(
         self, statement: str, first: datetime, last: datetime | None, before: str | None = None, **values: Any
@@ -254,21 +254,24 @@ class Store:
 
 
 def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:
-    """Return the live Parquet files of one version of the table, those of some UTC days or all, as absolute paths."""
-    days = []
+    """Return the live Parquet files of one version of the table, as absolute paths.
+
+    With bounds, only those that may hold minutes from ``first`` to ``last``, by the statistics in the log.
+    """
+    bounds: list[tuple[str, str, date | datetime]] = []
     if first is not None:
-        days.append((PARTITION, ">=", f"{first.astimezone(UTC):%Y-%m-%d}"))
+        bounds += [(PARTITION, ">=", first.astimezone(UTC).date()), ("minute", ">=", first)]
     if last is not None:
-        days.append((PARTITION, "<=", f"{last.astimezone(UTC):%Y-%m-%d}"))
-    return sorted(table.file_uris(days or None))
+        bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
+    return sorted(table.file_uris(file_pruning_predicate=bounds or None))
 
 
 def rows_of(table: DeltaTable) -> int:
     """Return how many rows one version of the table has, from the log's statistics."""
-    return sum(count for _, count in _counts(table))
+    return sum(count for _, count in counts(table))
 
 
-def _counts(table: DeltaTable) -> list[tuple[date, int]]:
+def counts(table: DeltaTable) -> list[tuple[date, int]]:
     """Return day and number of rows of each live file."""
     connection = sql.connect()
     # pa.table() would import pandas

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange
-from pricetracker_dagster.store.prices import Store, files_of, rows_of
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, minutes_of_day
+from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 
 SCHEMA_VERSION = 1
 """Version of the tables that users read. A change that could break a query raises it."""
@@ -27,6 +28,9 @@ _STORAGE_VERSION = "v1.2.0"
 
 _FIRST_ROW_WITHIN = timedelta(days=7)
 """How far back a metric's first row is looked for: cost must not grow with history."""
+
+_NOTHING_STORED = -1
+"""Stands for the version of a Delta table that is not there yet."""
 
 _SQL = Path(__file__).parent / "sql"
 _TYPES = {"string": "VARCHAR", "double": "DOUBLE", "int64": "BIGINT", "timestamp[us, tz=UTC]": "TIMESTAMPTZ"}
@@ -70,21 +74,20 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
     with _alone(store.state / "publish.lock"):
         _sweep(store.published)
         table = store.open()
-        version = -1 if table is None else table.version()
+        version = _NOTHING_STORED if table is None else table.version()
         tracked = None if metrics is None else sorted(metrics)
         standing = _standing(store.published, version, tracked, minute)
         if standing is not None:
             return standing
-        files = [] if table is None else files_of(table)
         rows = 0 if table is None else rows_of(table)
-        newest = _newest(files)
+        newest = None if table is None else _newest(table)
         as_of = max((moment for moment in (newest, minute) if moment is not None), default=None)
         beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
         try:
             with sql.connect() as connection:
                 connection.execute(f"ATTACH {_text(str(beside))} AS new (STORAGE_VERSION '{_STORAGE_VERSION}')")
                 connection.execute("USE new")
-                _build(connection, store, files, tracked, as_of=as_of, now=now, rows=rows, version=version)
+                _build(connection, store, table, tracked, as_of=as_of, now=now, rows=rows)
                 [(present,)] = connection.execute("SELECT metrics FROM snapshot").fetchall()
                 connection.execute("USE memory")
                 connection.execute("DETACH new")
@@ -97,17 +100,17 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
 def _build(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
-    files: list[str],
+    table: DeltaTable | None,
     tracked: list[str] | None,
     *,
     as_of: datetime | None,
     now: datetime,
     rows: int,
-    version: int,
 ) -> None:
     """Fill the new database, which is the connection's current one."""
     first = None if as_of is None else as_of - DAY + MINUTE
-    recent = [] if as_of is None else [file for file in files if _day_of(file) in _days(first, as_of)]
+    files = [] if table is None else files_of(table)
+    recent = [] if table is None or as_of is None else files_of(table, first, as_of)
     connection.execute(sql.load(_SQL / "published_tables.sql"))
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
     sources = {"$all_files": _source(files), "$recent_files": _source(recent)}
@@ -128,6 +131,7 @@ def _build(
             for gap in gaps
         ]
         connection.execute(sql.load(_SQL / "missed.sql"), {"missed": missed})
+    version = _NOTHING_STORED if table is None else table.version()
     connection.execute(sql.load(_SQL / "sources.sql"), {"version": version, "tracked": tracked})
     connection.execute(sql.load(_SQL / "published_comments.sql"))
 
@@ -171,26 +175,14 @@ def _standing(published: Path, version: int, tracked: list[str] | None, minute: 
     return Published(published, as_of, rows, metrics, built=False, seconds=0.0)
 
 
-def _newest(files: list[str]) -> datetime | None:
-    """Return the newest minute in the newest day's files, UTC."""
-    if not files:
+def _newest(table: DeltaTable) -> datetime | None:
+    """Return the newest stored minute, UTC."""
+    days = [day for day, _ in counts(table)]
+    if not days:
         return None
-    day = max(_day_of(file) for file in files)
-    [(unix,)] = (
-        sql.connect()
-        .execute(sql.load(_SQL / "newest.sql"), {"files": [file for file in files if _day_of(file) == day]})
-        .fetchall()
-    )
-    return None if unix is None else datetime.fromtimestamp(unix, UTC)
-
-
-def _days(first: datetime | None, last: datetime) -> set[str]:
-    return {f"{moment:%Y-%m-%d}" for moment in (first, last) if moment is not None}
-
-
-def _day_of(file: str) -> str:
-    """Return the UTC day of a file from its folder, ``date=2026-11-24``."""
-    return Path(file).parent.name.removeprefix("date=")
+    files = files_of(table, *minutes_of_day(max(days)))
+    [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files}).fetchall()
+    return datetime.fromtimestamp(unix, UTC)
 
 
 def _source(files: list[str]) -> str:

@@ -1,0 +1,283 @@
+"""Assets, checks, job and schedule in a real Dagster instance, against the simulated exchange."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from pricetracker_dagster.assets.checks import price_checks
+from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.definitions import build_defs
+from pricetracker_dagster.instance import open_instance
+from pricetracker_dagster.jobs import TICK, run_minute_tick, tick_request
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.retention import KEPT, delete_old_runs
+from pricetracker_dagster.schedules import every_minute
+from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.store import reading
+from tests.integration.conftest import NOON, Bench
+
+Start = Callable[..., Bench]
+PRICES, HISTORY, RANK = (dg.AssetKey(name) for name in ("minute_prices", "history_24h", "metric_rank"))
+
+
+@pytest.fixture
+def instance(tmp_path: Path, start: Start) -> Iterator[dg.DagsterInstance]:
+    del start  # it must be there first, and end last
+    home = tmp_path / "instance"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield instance
+
+
+def tracker(bench: Bench) -> Tracker:
+    return Tracker(load_settings, now=lambda: bench.now)
+
+
+def materialize(
+    bench: Bench, instance: dg.DagsterInstance, *assets: dg.AssetKey, **how: object
+) -> dg.ExecuteInProcessResult:
+    job = build_defs(tracker(bench)).resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(instance=instance, asset_selection=list(assets), raise_on_error=False, **how)  # type: ignore[arg-type]
+
+
+def metadata_of(instance: dg.DagsterInstance, key: dg.AssetKey) -> dict[str, object]:
+    event = instance.get_latest_materialization_event(key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def checks_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, bool]:
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    evaluations = [record.event_log_entry.dagster_event.asset_check_evaluation_data for record in records]  # type: ignore[union-attr]
+    return {evaluation.check_name: evaluation.passed for evaluation in evaluations}
+
+
+def days_materialized(instance: dg.DagsterInstance) -> set[str]:
+    return set(instance.get_materialized_partitions(PRICES))
+
+
+def test_a_tick_stores_publishes_ranks_checks_and_is_green(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD", "ETHUSD")
+    outcome = run_minute_tick(tracker(bench), instance)
+    assert (outcome.success, outcome.message) == (True, "")
+    assert checks_of(instance, outcome.run_id) == {
+        "no_minute_missing": True,
+        "candles_sane": True,
+        "every_metric_ranked": True,
+        "minute_stored": True,
+    }
+    assert metadata_of(instance, PRICES)["dagster/row_count"] == 2 * 719
+    assert metadata_of(instance, HISTORY)["dagster/row_count"] == 2 * 719 * 4
+    ranked = metadata_of(instance, RANK)
+    assert ranked["dagster/row_count"] == 2 * 4
+    assert [row.data["metric"] for row in ranked["ranking"].records[:2]] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]  # type: ignore[attr-defined]
+    assert days_materialized(instance) == {"2026-03-03"}
+    assert list(reading.rank(bench.store.published, "price")["rank"]) == [1, 2]
+
+
+def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_saying_which_minute_and_why(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("BTCUSD", "ETHUSD")
+    run_minute_tick(tracker(bench), instance)
+    bench.exchange.faults.add("delisted", pair="ETHUSD")
+    bench.now += MINUTE
+    outcome = run_minute_tick(tracker(bench), instance)
+    assert not outcome.success
+    assert outcome.message == (
+        "SIMULATED:ETHUSD: 2026-03-03 12:00 missing: SIMULATED: OHLC of ETHUSD: EQuery:Unknown asset pair"
+    )
+    assert checks_of(instance, outcome.run_id) == {
+        "no_minute_missing": False,
+        "candles_sane": True,
+        "every_metric_ranked": True,
+        "minute_stored": False,
+    }
+    run = instance.get_run_by_id(outcome.run_id)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.FAILURE
+    last = reading.query(bench.store.published, "SELECT metric, max(minute) AS last FROM minute_prices GROUP BY metric")
+    assert last.set_index("metric")["last"]["SIMULATED:BTCUSD"] == NOON
+
+
+def test_the_last_minute_of_a_day_belongs_to_that_day(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD", now=datetime(2026, 3, 4, 0, 0, 3, tzinfo=UTC))
+    assert bench.minute == datetime(2026, 3, 3, 23, 59, tzinfo=UTC)
+    run_minute_tick(tracker(bench), instance)
+    assert days_materialized(instance) == {"2026-03-03"}
+
+
+def test_a_tick_that_heals_across_midnight_writes_both_days(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD", now=datetime(2026, 3, 3, 23, 50, 3, tzinfo=UTC))
+    run_minute_tick(tracker(bench), instance)
+    before = instance.get_latest_materialization_event(PRICES)
+    bench.now = datetime(2026, 3, 4, 0, 5, 3, tzinfo=UTC)
+    run_minute_tick(tracker(bench), instance)
+    assert days_materialized(instance) == {"2026-03-03", "2026-03-04"}
+    records = instance.fetch_materializations(
+        dg.AssetRecordsFilter(asset_key=PRICES, asset_partitions=["2026-03-03"]), limit=1
+    ).records
+    assert before is not None
+    assert records[0].timestamp > before.timestamp
+    assert records[0].asset_materialization is not None
+    assert records[0].asset_materialization.metadata["inserted"].value == 10  # 23:50 to 23:59
+
+
+def test_a_past_day_is_fetched_whole(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD", "GRTETH")
+    result = materialize(bench, instance, PRICES, partition_key="2026-02-27")
+    assert result.success
+    day = datetime(2026, 2, 27, tzinfo=UTC)
+    metrics = ["SIMULATED:BTCUSD", "SIMULATED:GRTETH"]
+    assert bench.store.missed(metrics, day, day + timedelta(hours=24) - MINUTE, since_first_row=False) == {}
+    assert bench.store.rows() == 2 * 1440
+
+
+def test_several_past_days_are_one_run(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("GRTETH")
+    tags = {"dagster/asset_partition_range_start": "2026-02-25", "dagster/asset_partition_range_end": "2026-02-27"}
+    assert materialize(bench, instance, PRICES, tags=tags).success
+    assert days_materialized(instance) == {"2026-02-25", "2026-02-26", "2026-02-27"}
+    assert bench.store.rows() == 3 * 1440
+
+
+def test_the_rank_alone_can_be_materialized(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD")
+    materialize(bench, instance, PRICES, partition_key="2026-03-03")
+    assert not bench.store.published.exists()
+    assert materialize(bench, instance, RANK).success
+    assert list(reading.rank(bench.store.published, "volume")["metric"]) == ["SIMULATED:BTCUSD"]
+
+
+def test_a_check_on_demand_tells_what_is_missing_right_now_and_how_to_repair_it(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("BTCUSD")
+    run_minute_tick(tracker(bench), instance)
+    bench.now += timedelta(minutes=30)  # nobody ticks
+    checked = dg.materialize(
+        [price_checks],
+        instance=instance,
+        resources={"tracker": tracker(bench)},
+        raise_on_error=False,
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(PRICES, "no_minute_missing")),
+    )
+    [evaluation] = checked.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert evaluation.metadata["missing"].value == 30
+    assert "SIMULATED:BTCUSD: 2026-03-03 12:00 to 12:29 (30 minutes)" in str(evaluation.metadata["sample"].value)
+    assert "backfill --from 2026-03-03T12:00Z --to 2026-03-03T12:29Z" in str(evaluation.metadata["repair"].value)
+
+
+def test_insane_rows_that_are_stored_are_found(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD")
+    sane = sift_rows([("SIMULATED:BTCUSD", int((NOON - 700 * MINUTE).timestamp()), 1, 2, 1, 2, 1, 1)], NOON).kept
+    names = sane.schema.names
+    insane = sane.set_column(names.index("volume"), sane.schema.field("volume"), [[-5.0]])
+    bench.store.upsert(insane)
+    outcome = run_minute_tick(tracker(bench), instance)
+    assert checks_of(instance, outcome.run_id)["candles_sane"] is True  # the exchange's row took its place
+    bench.store.upsert(insane)
+    bench.now += MINUTE
+    outcome = run_minute_tick(tracker(bench), instance)
+    assert checks_of(instance, outcome.run_id)["candles_sane"] is False
+
+
+def test_a_mistake_in_the_settings_fails_the_tick_with_its_line(
+    start: Start, instance: dg.DagsterInstance, write_settings: Callable[[str], Path]
+) -> None:
+    bench = start("BTCUSD")
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\nsimulatd = true')
+    outcome = run_minute_tick(tracker(bench), instance, bench.minute)
+    assert not outcome.success
+    assert "pricetracker.toml: simulatd: no such key; did you mean simulated?" in outcome.message
+
+
+def test_the_schedule_asks_for_the_minute_that_ended_at_its_time(instance: dg.DagsterInstance) -> None:
+    context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2026, 3, 4, 0, 0, tzinfo=UTC))
+    request = every_minute(context)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2026-03-03"
+    assert request.run_config == {"ops": {"minute_prices": {"config": {"minute": "2026-03-03T23:59:00+00:00"}}}}
+    assert every_minute.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_the_schedule_skips_while_a_tick_is_under_way(instance: dg.DagsterInstance) -> None:
+    job = build_defs().resolve_job_def("minute_tick")
+    tick = instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.STARTED)
+    context = dg.build_schedule_context(instance, scheduled_execution_time=NOON)
+    skipped = every_minute(context)
+    assert isinstance(skipped, dg.SkipReason)
+    assert tick.run_id in str(skipped.skip_message)
+    instance.report_run_failed(tick)
+    assert isinstance(every_minute(context), dg.RunRequest)
+
+
+def test_old_ticks_are_forgotten_with_their_files_but_the_last_of_each_day_stays(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("BTCUSD", now=datetime(2026, 3, 3, 23, 58, 3, tzinfo=UTC))
+    ids = []
+    for _ in range(4):  # 23:57, 23:58, 23:59, 00:00
+        ids.append(run_minute_tick(tracker(bench), instance).run_id)
+        bench.now += MINUTE
+    events = instance.event_log_storage
+    assert isinstance(events, SqliteEventLogStorage)
+    assert Path(events.path_for_shard(ids[0])).exists()
+    assert delete_old_runs(instance, TICK, datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert delete_old_runs(instance, TICK, datetime.now(UTC) + timedelta(hours=1)) == 2
+    left = {record.dagster_run.run_id: record.dagster_run.tags[TICK] for record in instance.get_run_records()}
+    assert left == {ids[2]: KEPT, ids[3]: KEPT}
+    assert not Path(events.path_for_shard(ids[0])).exists()
+    assert days_materialized(instance) == {"2026-03-03", "2026-03-04"}
+
+
+def test_the_last_day_of_each_metric_is_drawn(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD", "ETHUSD")
+    run_minute_tick(tracker(bench), instance)
+    assert materialize(bench, instance, dg.AssetKey("charts_24h")).success
+    drawn = metadata_of(instance, dg.AssetKey("charts_24h"))
+    assert drawn["dagster/row_count"] == 2 * 719
+    for metric in ("SIMULATED:BTCUSD", "SIMULATED:ETHUSD"):
+        assert str(drawn[metric]).startswith(f"![{metric}](data:image/png;base64,iVBOR")
+
+
+def test_the_upkeep_job_runs(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD")
+    for _ in range(6):
+        run_minute_tick(tracker(bench), instance)
+        bench.now += MINUTE
+    before = len(bench.store.files())
+    job = build_defs(tracker(bench)).resolve_job_def("upkeep")
+    assert job.execute_in_process(instance=instance).success
+    assert len(bench.store.files()) < before
+    assert bench.store.rows() == 719 + 5
+
+
+def test_a_block_that_outlasts_its_limit_ends_the_process_even_where_the_interpreter_is_locked() -> None:
+    stuck = (
+        "from datetime import timedelta; from pricetracker_dagster.time_limit import time_limit; import re\n"
+        "with time_limit(timedelta(seconds=0.3)):\n"
+        "    re.match(r'(a+)+$', 'a' * 40 + 'b')  # for hours, in C, without letting go of the interpreter's lock\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", stuck], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert "Timeout (0:00:00.3" in ended.stderr
+
+
+def test_the_run_of_a_tick_by_hand_carries_the_tags_of_a_scheduled_one(start: Start) -> None:
+    bench = start("BTCUSD")
+    with open_instance(bench.settings) as instance:
+        outcome = run_minute_tick(tracker(bench), instance)
+        run = instance.get_run_by_id(outcome.run_id)
+    assert run is not None
+    assert run.tags[TICK] == "true"
+    assert run.tags["dagster/partition"] == "2026-03-03"
+    assert run.tags.items() >= tick_request(bench.minute)["tags"].items()  # type: ignore[attr-defined]
