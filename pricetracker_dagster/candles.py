@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pricetracker_dagster import sql
 
@@ -196,17 +195,21 @@ def sift_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Sifted:
 
 def newest_minute(candles: pa.Table) -> datetime | None:
     """Return the newest minute among candles (SCHEMA), UTC; None where there are none."""
-    return _moment(pc.max(candles["minute"]))
+    return _extent(candles)[1]
 
 
 def oldest_minute(candles: pa.Table) -> datetime | None:
     """Return the oldest minute among candles (SCHEMA), UTC; None where there are none."""
-    return _moment(pc.min(candles["minute"]))
+    return _extent(candles)[0]
 
 
-def _moment(timestamp: pa.Scalar) -> datetime | None:
-    microseconds = timestamp.cast(pa.int64()).as_py()  # a timestamp's own as_py() would import pandas
-    return None if microseconds is None else datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+def _extent(candles: pa.Table) -> tuple[datetime | None, datetime | None]:
+    connection = sql.connect()
+    connection.register("candles", candles)
+    connection.execute("SELECT epoch(min(minute)), epoch(max(minute)) FROM candles")
+    [ends] = connection.fetchall()
+    oldest, newest = (None if unix is None else datetime.fromtimestamp(unix, UTC) for unix in ends)
+    return oldest, newest
 
 
 def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.Table]:

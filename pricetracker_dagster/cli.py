@@ -314,7 +314,7 @@ def _show_table(frame: "pd.DataFrame") -> None:
 
 
 def _cell(value: object) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT are what does not equal itself
+    if value is None or value != value:
         return ""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 

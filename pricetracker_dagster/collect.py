@@ -133,7 +133,7 @@ def collect_minute(settings: Settings, minute: datetime) -> Collected:
     except OutOfTime:
         for metric in collected.metrics:
             _note(collected, metric, "another tick was at work all the time", ExchangeError.cause)
-    collected.missing = store.missed(collected.metrics, minute, minute, since_first_row=False)
+        collected.missing = store.missed(collected.metrics, minute, minute, since_first_row=False)
     return collected
 
 
@@ -224,9 +224,10 @@ def _heal(
     horizon: datetime,
     deadline: Deadline,
 ) -> None:
-    """Rebuild from trades what candles did not bring, newest gaps first, until the deadline."""
-    missed = store.missed(collected.metrics, horizon, collected.minute, since_first_row=True)
-    absent = store.missed(collected.metrics, collected.minute, collected.minute, since_first_row=False)
+    """Rebuild from trades what candles did not bring, newest gaps first, as time permits; note what stays missing."""
+    minute = collected.minute
+    missed = store.missed(collected.metrics, horizon, minute, since_first_row=True)
+    absent = store.missed(collected.metrics, minute, minute, since_first_row=False)
     gaps = sorted(
         ((gap, metric) for metric in tracked for gap in missed.get(str(metric), absent.get(str(metric), []))),
         key=lambda gap_and_metric: gap_and_metric[0].last,
@@ -238,6 +239,7 @@ def _heal(
         with _trouble_noted(collected, [metric]):
             for batch in _batches(exchanges[metric.exchange].rebuild(metric.pair, gap.first, gap.last, deadline)):
                 _store(store, collected, batch, horizon)
+    collected.missing = store.missed(collected.metrics, minute, minute, since_first_row=False) if absent else {}
 
 
 def _batches(pages: Iterator[Sifted]) -> Iterator[list[Sifted]]:

@@ -4,27 +4,62 @@ A statement stands in a file beside the module that runs it and takes its values
 a value never becomes SQL text. Nothing here knows what the statements are about.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import duckdb
 
+_one_at_a_time = threading.Lock()
+_one_file_at_a_time = threading.RLock()
 
-def connect(database: str = ":memory:", *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB connection whose TIMESTAMPTZ values read and print as UTC.
 
-    Extensions are never downloaded: the wheel carries what the project uses (json, parquet, icu).
+def connect() -> duckdb.DuckDBPyConnection:
+    """Open a connection to work in, with temporary tables and views of its own.
+
+    All share one in-memory database of this process: to start one takes 15 ms, and a tick works in some twenty.
     """
-    connection = duckdb.connect(
-        database,
-        read_only=read_only,
-        config={"autoinstall_known_extensions": "false"},
-    )
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
+    with _one_at_a_time:
+        return _memory().cursor()
+
+
+def connect_to(file: Path) -> duckdb.DuckDBPyConnection:
+    """Open a database file to read, apart from everything else in this process."""
+    return _open(str(file), read_only=True)
+
+
+@contextmanager
+def attached(file: Path, options: str = "READ_ONLY") -> Iterator[duckdb.DuckDBPyConnection]:
+    """Attach a database file to the process's own database, as what unqualified names mean.
+
+    Ten times quicker than to open it; for the short questions of a tick, one at a time.
+    """
+    with _one_file_at_a_time, connect() as connection:
+        path = str(file).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS attached ({options})")
+        try:
+            connection.execute("USE attached")
+            yield connection
+        finally:
+            connection.execute("USE memory")
+            connection.execute("DETACH attached")
 
 
 @cache
 def load(path: Path) -> str:
     """Return the text of one ``.sql`` file."""
     return path.read_text(encoding="utf-8")
+
+
+@cache
+def _memory() -> duckdb.DuckDBPyConnection:
+    return _open(":memory:")
+
+
+def _open(database: str, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+    # extensions are never downloaded: the wheel carries what the project uses (json, parquet, icu)
+    connection = duckdb.connect(database, read_only=read_only, config={"autoinstall_known_extensions": "false"})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection

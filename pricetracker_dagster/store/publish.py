@@ -45,6 +45,7 @@ class Published:
         as_of: the newest closed minute it covers, UTC; None while nothing is stored.
         rows: how many minutes are stored in all.
         metrics: how many metrics have a value in the 24 hours up to ``as_of``.
+        values: how many values these have: the rows of history_24h.
         built: False where another process had just published the same.
         seconds: what building and swapping took.
     """
@@ -53,6 +54,7 @@ class Published:
     as_of: datetime | None
     rows: int
     metrics: int
+    values: int
     built: bool
     seconds: float
 
@@ -84,17 +86,13 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
         as_of = max((moment for moment in (newest, minute) if moment is not None), default=None)
         beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
         try:
-            with sql.connect() as connection:
-                connection.execute(f"ATTACH {_text(str(beside))} AS new (STORAGE_VERSION '{_STORAGE_VERSION}')")
-                connection.execute("USE new")
+            with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
                 _build(connection, store, table, tracked, as_of=as_of, now=now, rows=rows)
-                [(present,)] = connection.execute("SELECT metrics FROM snapshot").fetchall()
-                connection.execute("USE memory")
-                connection.execute("DETACH new")
+                [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
             _swap(beside, store.published)
         finally:
             beside.unlink(missing_ok=True)
-    return Published(store.published, as_of, rows, present, built=True, seconds=time.monotonic() - began)
+    return Published(store.published, as_of, rows, present, values, built=True, seconds=time.monotonic() - began)
 
 
 def _build(
@@ -160,19 +158,19 @@ def _standing(published: Path, version: int, tracked: list[str] | None, minute: 
     if not published.exists():
         return None
     try:
-        with sql.connect(str(published), read_only=True) as connection:
+        with sql.attached(published) as connection:
             row = connection.execute(sql.load(_SQL / "standing.sql")).fetchone()
     except duckdb.Error:  # damaged, or of another version of this project
         return None
     if row is None:
         return None
-    as_of, rows, metrics, schema_version, of_version, of_tracked = row
+    as_of, rows, metrics, values, schema_version, of_version, of_tracked = row
     as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
     if (schema_version, of_version, of_tracked) != (SCHEMA_VERSION, version, tracked):
         return None
     if minute is not None and (as_of is None or as_of < minute):
         return None
-    return Published(published, as_of, rows, metrics, built=False, seconds=0.0)
+    return Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
 
 
 def _newest(table: DeltaTable) -> datetime | None:

@@ -13,7 +13,7 @@ def ranking(published: Path) -> list[dict[str, Any]]:
 
     Keys are the table's columns, without ``as_of``.
     """
-    with sql.connect(str(published), read_only=True) as connection:
+    with sql.attached(published) as connection:
         answer = connection.execute(sql.load(_HERE / "sql" / "ranking.sql"))
         names = [column[0] for column in answer.description]
         return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]

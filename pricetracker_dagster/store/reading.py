@@ -78,7 +78,7 @@ def query(published: Path, statement: str, parameters: Mapping[str, Any] | None 
     """
     if not published.exists():
         raise NotPublished(published)
-    with sql.connect(str(published), read_only=True) as connection:
+    with sql.connect_to(published) as connection:
         return connection.execute(statement, parameters or {}).df()
 
 

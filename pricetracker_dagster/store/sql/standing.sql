@@ -1,2 +1,9 @@
-SELECT epoch(as_of), rows, metrics, schema_version, delta_version, tracked
+SELECT
+    epoch(as_of),
+    rows,
+    metrics,
+    (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics),
+    schema_version,
+    delta_version,
+    tracked
 FROM snapshot, sources
