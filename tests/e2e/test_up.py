@@ -1,0 +1,205 @@
+"""``pricetracker up``: from nothing to green ticks, through faults, to a clean end."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pricetracker_dagster.candles import MINUTE, newest_closed_minute
+from pricetracker_dagster.store import reading
+from pricetracker_dagster.store.prices import Store
+from tests.e2e.conftest import Home, fetch, free_port, processes_of, until
+
+METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
+RUNS = """{ runsOrError(filter: {pipelineName: "minute_tick"}, limit: 50) { ... on Runs { results {
+  status tags { key value } } } } }"""
+
+
+def started(home: Home, *arguments: str, **how: Any) -> tuple[subprocess.Popen[str], str]:
+    """Start it and wait until it says where the UI is."""
+    process = home.start("up", *arguments, **how)
+
+    def ui() -> str | None:
+        assert process.poll() is None, home.output()
+        said = re.search(r"the UI\s+(http://\S+)", home.output())
+        return said.group(1) if said else None
+
+    return process, until(ui, 120, "the UI is there")
+
+
+def ticks(ui: str) -> dict[str, str]:
+    """Return the status of each tick by its minute, as the UI is told."""
+    runs = fetch(f"{ui}/graphql", {"query": RUNS})["data"]["runsOrError"]["results"]
+    minutes = [{tag["key"]: tag["value"] for tag in run["tags"]}["pricetracker/minute"] for run in runs]
+    return {minute: run["status"] for minute, run in zip(minutes, runs, strict=True)}
+
+
+def exchange_of(home: Home) -> str:
+    command = next(line for line in processes_of(home.folder).values() if " simulate " in line)
+    return f"http://127.0.0.1:{command.split('--port')[1].split()[0]}"
+
+
+def test_from_nothing_to_green_ticks_through_an_outage_to_a_clean_end(home: Home) -> None:
+    process, ui = started(home, "--port", str(free_port()))
+    said = home.output()
+    assert "the exchange cannot be reached: KRAKEN: Time: no connection to http://127.0.0.1:1" in said
+    assert "THE PRICES ARE INVENTED" in said
+    assert not (home.folder / "data" / "minute_prices").exists()
+
+    # the ranking means something in the first minute
+    rank = reading.rank(home.data / "pricetracker.duckdb", "price")
+    assert list(rank["metric"]) == METRICS
+    assert (rank["observations"] == 1440).all()
+
+    # a second one says that it runs already, and where
+    second = home.run("up", timeout=60)
+    assert second.returncode == 1
+    assert f"it runs already on {home.data}: process {process.pid}, {ui}" in second.stderr
+
+    until(lambda: "SUCCESS" in ticks(ui).values(), 100, "a tick is green")
+
+    # an outage: a tick fails and says so; afterwards everything is healed
+    exchange = exchange_of(home)
+    fetch(f"{exchange}/faults", {"kind": "maintenance"})
+    until(lambda: "FAILURE" in ticks(ui).values(), 130, "a tick fails during the outage")
+    fetch(f"{exchange}/faults", method="DELETE")
+    failed = next(minute for minute, status in ticks(ui).items() if status == "FAILURE")
+    until(lambda: max(ticks(ui).items())[1] == "SUCCESS", 130, "the tick after the outage is green")
+    store = Store(home.data)
+    minute = datetime.fromisoformat(failed)
+    assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
+
+    # a code server that dies is started again
+    code = next(pid for pid, line in processes_of(home.folder).items() if " api grpc " in line)
+    os.kill(code, signal.SIGKILL)
+    until(
+        lambda: any(" api grpc " in line and pid != code for pid, line in processes_of(home.folder).items()),
+        20,
+        "the code server is there again",
+    )
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert processes_of(home.folder) == {}
+    assert not list(home.data.glob(".pricetracker*"))
+    assert reading.query(home.data / "pricetracker.duckdb", "SELECT count(*) AS n FROM missed_minutes")["n"][0] == 0
+
+
+def test_in_the_background_of_a_script_sigint_ends_it_all(home: Home) -> None:
+    """A non-interactive shell starts its background jobs with SIGINT ignored."""
+    process, _ = started(home, "--simulated", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert len(processes_of(home.folder)) >= 5
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    assert processes_of(home.folder) == {}
+
+
+def test_killed_outright_it_leaves_no_process_and_starts_again(home: Home) -> None:
+    process, _ = started(home, "--simulated")
+    process.kill()
+    process.wait()
+    until(lambda: not processes_of(home.folder), 20, "no process is left")
+    home.environment |= {"PRICETRACKER_SIMULATED": "true", "PRICETRACKER_COLLECT__BUDGET_SECONDS": "3"}
+    again = home.run("tick", timeout=60)  # nobody holds a lock; but the exchange is gone
+    assert again.returncode == 1
+    assert "SIMULATED:BTCUSD" in again.stderr
+
+
+def test_live_insists_on_the_exchange(home: Home) -> None:
+    refused = home.run("up", "--live", timeout=60)
+    assert refused.returncode == 1
+    assert "no connection to http://127.0.0.1:1" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_port_that_is_asked_for_and_taken_is_named(home: Home) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = home.run("up", "--simulated", "--port", str(port), timeout=60)
+    assert refused.returncode == 1
+    assert f"port {port} on 127.0.0.1 is taken: choose another with --port" in refused.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_before_it_is_up_it_leaves_nothing(home: Home, number: signal.Signals) -> None:
+    process = home.start("up", "--simulated")
+    until(lambda: len(processes_of(home.folder)) >= 2, 60, "it has started a first process")
+    process.send_signal(number)
+    assert process.wait(15) == 0
+    assert processes_of(home.folder) == {}
+
+
+def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
+    port = free_port()
+    home.environment["PRICETRACKER_SIMULATED"] = "true"
+    home.environment["PRICETRACKER_EXCHANGES__SIMULATED__URL"] = f"http://127.0.0.1:{port}"
+    exchange = home.start("simulate", "--port", str(port))
+    until(lambda: "simulated exchange at" in home.output(), 30, "the exchange is there")
+    assert home.run("backfill", "--hours", "1").returncode == 0
+    store = Store(home.data)
+    lately = newest_closed_minute(datetime.now(UTC)) - timedelta(minutes=20)
+
+    def forget() -> None:
+        """Take away what the next tick is to bring back."""
+        table = store.open()
+        assert table is not None
+        table.delete(
+            f"minute >= arrow_cast({int(lately.timestamp()) * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
+        )
+
+    marks = [
+        "state/tick.lock",
+        "state/publish.lock",
+        "minute_prices/_delta_log",
+        ".pricetracker",
+        "minute_prices/date=",
+    ]
+    for round_ in range(6):
+        forget()
+        version = store.open().version()  # type: ignore[union-attr]
+        process = home.start("tick")
+        if round_ % 3 == 0:  # while it asks or merges
+            until(
+                lambda process=process: _opens(process.pid, marks[0]) or process.poll() is not None, 30, "it is at work"
+            )
+            threading.Event().wait(0.02 * round_)
+        elif round_ % 3 == 1:  # just after it stored
+            until(lambda version=version: store.open().version() > version, 30, "it has stored")  # type: ignore[union-attr]
+        else:  # while it publishes, or just after
+            until(
+                lambda process=process: _opens(process.pid, marks[1]) or process.poll() is not None, 30, "it publishes"
+            )
+        process.kill()
+        process.wait()
+        healed = home.run("tick")
+        assert healed.returncode == 0, healed.stderr
+        newest = newest_closed_minute(datetime.now(UTC)) - MINUTE
+        assert store.missed(METRICS, lately, newest, since_first_row=False) == {}
+        counted = reading.query(
+            home.data / "pricetracker.duckdb",
+            "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",
+        )
+        assert counted["rows"][0] == counted["keys"][0] == store.rows()
+        assert not list(home.data.glob(".pricetracker*"))
+    exchange.terminate()
+    assert exchange.wait(5) == 0
+
+
+def _opens(pid: int, mark: str) -> bool:
+    """Say whether a process has a file open whose path holds a mark."""
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            if mark in str(link.readlink()):
+                return True
+        except OSError:
+            continue
+    return False
