@@ -7,7 +7,6 @@ says itself. Exit status 1 where a minute is missing or differs.
 
 import argparse
 import itertools
-import json
 import os
 import re
 import signal
@@ -15,10 +14,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from pricetracker_dagster.candles import MINUTE, newest_closed_minute, parse_metric
 from pricetracker_dagster.exchanges import Deadline, open_exchange
@@ -80,9 +80,9 @@ def main() -> int:
 def _exchange_url(folder: Path, process: subprocess.Popen[bytes]) -> str:
     log = folder / "data-simulated" / "logs" / "exchange.log"
     for _ in range(1200):
-        if log.exists() and (said := re.search(r"at (http://\S+?):? ", log.read_text())):
-            if "the UI" in (folder / "output.txt").read_text():
-                return said.group(1).rstrip(":")
+        said = re.search(r"at (http://\S+?):? ", log.read_text()) if log.exists() else None
+        if said and "the UI" in (folder / "output.txt").read_text():
+            return said.group(1).rstrip(":")
         if process.poll() is not None:
             raise SystemExit((folder / "output.txt").read_text())
         time.sleep(0.1)
@@ -90,9 +90,7 @@ def _exchange_url(folder: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 def _ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
+    return requests.request(method or "POST", url, json=body, timeout=10).json()
 
 
 def _compare(first: datetime) -> int:

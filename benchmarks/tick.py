@@ -1,8 +1,8 @@
 """What a tick costs beside an empty Dagster run.
 
-Both are fresh processes, as Dagster launches its runs: they import, open an SQLite instance, execute a job of four steps
-with the in-process executor, and end. One is ``minute_tick`` of three metrics against the simulated exchange over a day of
-stored minutes; in the other each step does nothing. They take turns.
+Both are fresh processes, as Dagster launches its runs: they import, open an SQLite instance, execute a job of four
+steps with the in-process executor, and end. One is ``minute_tick`` of three metrics against the simulated exchange over
+a day of stored minutes; in the other each step does nothing. They take turns.
 """
 
 import os

@@ -156,30 +156,9 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
             f"minute >= arrow_cast({int(lately.timestamp()) * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
         )
 
-    marks = [
-        "state/tick.lock",
-        "state/publish.lock",
-        "minute_prices/_delta_log",
-        ".pricetracker",
-        "minute_prices/date=",
-    ]
     for round_ in range(6):
         forget()
-        version = store.open().version()  # type: ignore[union-attr]
-        process = home.start("tick")
-        if round_ % 3 == 0:  # while it asks or merges
-            until(
-                lambda process=process: _opens(process.pid, marks[0]) or process.poll() is not None, 30, "it is at work"
-            )
-            threading.Event().wait(0.02 * round_)
-        elif round_ % 3 == 1:  # just after it stored
-            until(lambda version=version: store.open().version() > version, 30, "it has stored")  # type: ignore[union-attr]
-        else:  # while it publishes, or just after
-            until(
-                lambda process=process: _opens(process.pid, marks[1]) or process.poll() is not None, 30, "it publishes"
-            )
-        process.kill()
-        process.wait()
+        _kill_a_tick(home, store, round_)
         healed = home.run("tick")
         assert healed.returncode == 0, healed.stderr
         newest = newest_closed_minute(datetime.now(UTC)) - MINUTE
@@ -192,6 +171,31 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
         assert not list(home.data.glob(".pricetracker*"))
     exchange.terminate()
     assert exchange.wait(5) == 0
+
+
+def _kill_a_tick(home: Home, store: Store, round_: int) -> None:
+    """Start a tick and kill it at one of its steps, a little later each time round."""
+    version = _version(store)
+    tick = home.start("tick")
+
+    def at_work_on(lock: str) -> bool:
+        return _opens(tick.pid, lock) or tick.poll() is not None
+
+    if round_ % 3 == 0:
+        until(lambda: at_work_on("state/tick.lock"), 30, "it asks the exchange")
+    elif round_ % 3 == 1:
+        until(lambda: _version(store) > version, 30, "it has stored")
+    else:
+        until(lambda: at_work_on("state/publish.lock"), 30, "it publishes")
+    threading.Event().wait(0.01 * round_)
+    tick.kill()
+    tick.wait()
+
+
+def _version(store: Store) -> int:
+    table = store.open()
+    assert table is not None
+    return table.version()
 
 
 def _opens(pid: int, mark: str) -> bool:
