@@ -16,7 +16,6 @@ FROM read_csv(
     delim = ',',
     all_varchar = true,
     null_padding = true,
-    names = ['unix', 'open', 'high', 'low', 'close', 'volume', 'trades'],
     auto_detect = false,
     columns = {
         'unix': 'VARCHAR', 'open': 'VARCHAR', 'high': 'VARCHAR', 'low': 'VARCHAR', 'close': 'VARCHAR', 'volume': 'VARCHAR',
