@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 LIVE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench clean
+.PHONY: help run demo test lint format bench drill clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, import
 	@$(BIN)/python -m benchmarks.tick
 	@$(BIN)/python -m benchmarks.publish
 	@$(BIN)/python -m benchmarks.import_csv
+
+drill: $(VENV)/dev.stamp ## the whole thing for 15 minutes under faults, then every minute compared
+	@$(BIN)/python -m benchmarks.drill
 
 clean: ## remove the virtual environment and caches; data stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
