@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties
@@ -263,7 +264,8 @@ def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | 
         bounds += [(PARTITION, ">=", first.astimezone(UTC).date()), ("minute", ">=", first)]
     if last is not None:
         bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
-    return sorted(table.file_uris(file_pruning_predicate=bounds or None))
+    # delta-rs names them as URLs do, with %20 for a space
+    return sorted(map(unquote, table.file_uris(file_pruning_predicate=bounds or None)))
 
 
 def rows_of(table: DeltaTable) -> int:
