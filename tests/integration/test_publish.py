@@ -401,6 +401,8 @@ def test_a_session_that_writes_all_the_same_changes_nothing_for_others(store: St
         return
     session = Session(store.published, "write")
     sessions.append(session)
+    wal = store.published.with_name("pricetracker.duckdb.wal")
+    assert wal.exists()
     for minute in range(1, 4):
         upsert(store, candles("KRAKEN:BTCUSD", AS_OF + minute * MINUTE, [1.0]))
         assert publish(store, None, now=NOW).rows == minute + 1
@@ -410,12 +412,19 @@ def test_a_session_that_writes_all_the_same_changes_nothing_for_others(store: St
         with pytest.raises(AssertionError, match="scribbles"):
             reader.ask("FROM scribbles")
     assert session.ask("SELECT count(*) FROM minute_prices, scribbles") == [[1]]
-    session.ask("INSERT INTO scribbles VALUES (2)")
-    session.kill()  # dies with its log unwritten
+    session.ask("CHECKPOINT")
+    session.ask("INSERT INTO scribbles VALUES (2)")  # begins a new log, beside a file that it is not of
+    assert wal.exists()
+    assert not publish(store, None, now=NOW).built
+    again = Session(store.published)
+    sessions.append(again)
+    assert again.ask("SELECT count(*) FROM minute_prices") == [[4]]
+    session.ask("INSERT INTO scribbles VALUES (3)")
+    session.kill()
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF + 4 * MINUTE, [1.0]))
     publish(store, None, now=NOW)
     assert ask(store, "SELECT rows FROM snapshot") == [(5,)]
-    assert not store.published.with_name("pricetracker.duckdb.wal").exists()
+    assert not wal.exists()
 
 
 def test_a_writing_session_that_died_on_the_newest_file_leaves_it_to_be_built_anew(
