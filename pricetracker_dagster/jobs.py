@@ -29,7 +29,7 @@ minute_tick = dg.define_asset_job(
         TICK: "true",
         "dagster/priority": "10",
         # the process ends itself before (time_limit); this is for one that is frozen as a whole
-        "dagster/max_runtime": str(int(TICK_ENDS_AFTER.total_seconds()) + 6),
+        "dagster/max_runtime": str(int(TICK_ENDS_AFTER.total_seconds()) + 2),
     },
 )
 

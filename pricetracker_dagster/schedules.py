@@ -5,13 +5,7 @@ import dagster as dg
 from pricetracker_dagster.candles import newest_closed_minute
 from pricetracker_dagster.jobs import TICK, charts, minute_tick, tick_request, upkeep
 
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+_WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
 
 @dg.schedule(
@@ -19,15 +13,17 @@ _UNDER_WAY = [
     cron_schedule="* * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="The minute that has just closed. Skips while an earlier tick is under way: the next one heals it.",
+    description="The minute that has just closed. Skips while an earlier tick still waits for its turn: that one heals.",
 )
 def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Request the tick of the minute that ended at the scheduled time."""
-    earlier = context.instance.get_run_records(dg.RunsFilter(tags={TICK: "true"}, statuses=_UNDER_WAY), limit=1)
-    if earlier:
-        return dg.SkipReason(
-            f"run {earlier[0].dagster_run.run_id} of an earlier tick is under way; the next tick heals"
-        )
+    """Request the tick of the minute that ended at the scheduled time.
+
+    A tick that is at work does not hinder: the new one waits in the queue until it is over (dagster.yaml). But only one
+    waits, however long that takes.
+    """
+    waiting = context.instance.get_run_records(dg.RunsFilter(tags={TICK: "true"}, statuses=_WAITING), limit=1)
+    if waiting:
+        return dg.SkipReason(f"run {waiting[0].dagster_run.run_id} of an earlier tick still waits; the next one heals")
     minute = newest_closed_minute(context.scheduled_execution_time)
     return dg.RunRequest(run_key=minute.isoformat(), **tick_request(minute))  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
 """UTC days from Kraken's first trade to today, which is open. Minute partitions would pass Dagster's limit of
 100,000 an asset in 69 days."""
 
-TICK_ENDS_AFTER = timedelta(seconds=52)
+TICK_ENDS_AFTER = timedelta(seconds=48)
 """A tick that is not done by then is stuck; it is ended so that the next one can begin."""
 
 

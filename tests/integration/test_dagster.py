@@ -209,10 +209,12 @@ def test_the_schedule_asks_for_the_minute_that_ended_at_its_time(instance: dg.Da
     assert every_minute.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
-def test_the_schedule_skips_while_a_tick_is_under_way(instance: dg.DagsterInstance) -> None:
+def test_the_schedule_skips_while_a_tick_waits_but_not_while_one_is_at_work(instance: dg.DagsterInstance) -> None:
     job = build_defs().resolve_job_def("minute_tick")
-    tick = instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.STARTED)
     context = dg.build_schedule_context(instance, scheduled_execution_time=NOON)
+    instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.STARTED)
+    assert isinstance(every_minute(context), dg.RunRequest)
+    tick = instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.NOT_STARTED)
     skipped = every_minute(context)
     assert isinstance(skipped, dg.SkipReason)
     assert tick.run_id in str(skipped.skip_message)
