@@ -97,10 +97,9 @@ class Store:
             chunk = connection.sql(
                 sql.load(_SQL / "chunk.sql"), params={"first_day": first_day, "last_day": last_day}
             ).to_arrow_table()
-            bounds = connection.execute(
+            [bounds] = connection.execute(
                 sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
-            ).fetchone()
-            assert bounds is not None  # noqa: S101 - an aggregate has one row
+            ).fetchall()
             changed = self._merge(chunk.cast(_COLUMNS_OF_DELTA), first_day, last_day, *bounds)
             inserted += changed.inserted
             updated += changed.updated
