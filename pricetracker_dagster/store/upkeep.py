@@ -31,7 +31,7 @@ class Upkeep:
         days: UTC days whose files were joined, ISO 8601.
         files_before: live files before.
         files_after: live files after.
-        files_removed: replaced files that were deleted for good.
+        files_removed: files, replaced or never committed, that were deleted for good.
         put_off: days that ticks or a backfill kept busy; the next upkeep has them.
     """
 
@@ -57,7 +57,9 @@ def upkeep(store: Store) -> Upkeep:
         if count > _FEW:
             (joined if _join(store, day) else put_off).append(day)
     table = DeltaTable(store.prices)
-    removed = table.vacuum(retention_hours=int(KEPT_FOR_READERS.total_seconds() // 3600), dry_run=False)
+    hours = int(KEPT_FOR_READERS.total_seconds() // 3600)
+    # in full: a writer that was killed or overtaken leaves files that no log ever names
+    removed = table.vacuum(retention_hours=hours, dry_run=False, full=True)
     table = DeltaTable(store.prices)
     table.create_checkpoint()
     table.cleanup_metadata()
