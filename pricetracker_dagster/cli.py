@@ -115,8 +115,8 @@ def tick(minute: datetime | None) -> None:
     """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
     from pricetracker_dagster.candles import floor_minute
     from pricetracker_dagster.instance import open_instance
-    from pricetracker_dagster.jobs import run_minute_tick
     from pricetracker_dagster.resources import Tracker
+    from pricetracker_dagster.tick import run_minute_tick
 
     settings = load_settings()
     tracker = Tracker()

@@ -1,6 +1,5 @@
-"""What runs: the tick, the hourly pictures, the hourly upkeep. And one tick by hand, for the command line."""
+"""What runs: the tick, the hourly pictures, the hourly upkeep."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -64,21 +63,6 @@ def upkeep() -> None:
 default_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [minute_tick, charts, upkeep]
 
 
-@dataclass(frozen=True)
-class TickOutcome:
-    """How one tick ended.
-
-    Attributes:
-        success: whether its minute is stored for every metric and everything is published.
-        message: what went wrong, a line a metric; empty where nothing did.
-        run_id: under which it stands in the Dagster instance.
-    """
-
-    success: bool
-    message: str
-    run_id: str
-
-
 def tick_request(minute: datetime) -> dict[str, object]:
     """Return partition key, run config and tags of a tick for ``minute``: 23:59 belongs to the day that ends."""
     iso = minute.isoformat()
@@ -87,34 +71,3 @@ def tick_request(minute: datetime) -> dict[str, object]:
         "run_config": {"ops": {minute_prices.op.name: {"config": {"minute": iso}}}},
         "tags": {MINUTE: iso},
     }
-
-
-def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: datetime | None = None) -> TickOutcome:
-    """Run one ``minute_tick`` in this process, recorded in the instance like those that the schedule launches.
-
-    Args:
-        tracker: settings and clock.
-        instance: where the run is recorded.
-        minute: the closed minute it is for, UTC; the newest one if None.
-    """
-    from pricetracker_dagster.definitions import build_defs
-
-    job = build_defs(tracker).resolve_job_def(minute_tick.name)
-    result = job.execute_in_process(
-        instance=instance,
-        raise_on_error=False,
-        **tick_request(minute or tracker.newest_closed_minute()),  # type: ignore[arg-type]
-    )
-    return TickOutcome(result.success, "\n".join(_failures(result)), result.run_id)
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    messages = []
-    for event in result.filter_events(lambda event: event.is_step_failure):
-        failure = event.step_failure_data
-        if failure.user_failure_data and failure.user_failure_data.description:
-            messages.append(failure.user_failure_data.description)
-        elif failure.error:
-            ours = failure.error.cause or failure.error  # Dagster wraps what a step raises
-            messages.append(ours.message.strip().removeprefix(f"{ours.cls_name}: "))
-    return messages

@@ -13,7 +13,7 @@ _WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
     cron_schedule="* * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="The minute that has just closed. Skips while an earlier tick still waits for its turn: that one heals.",
+    description="The minute that has just closed. Skips while an earlier tick still waits for its turn.",
 )
 def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Request the tick of the minute that ended at the scheduled time.

@@ -14,12 +14,13 @@ from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.candles import MINUTE, sift_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance import open_instance
-from pricetracker_dagster.jobs import TICK, run_minute_tick, tick_request
+from pricetracker_dagster.jobs import TICK, tick_request
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.retention import KEPT, delete_old_runs
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import reading
+from pricetracker_dagster.tick import run_minute_tick
 from tests.integration.conftest import NOON, Bench
 
 Start = Callable[..., Bench]
