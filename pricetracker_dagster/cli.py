@@ -4,6 +4,7 @@ Thin: each command reads its arguments, calls one function and prints. Imports a
 ``--help`` and reading stay quick.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -200,7 +201,8 @@ def import_(files: Sequence[Path]) -> None:
             progress.advance(bar)
             progress.console.print(
                 f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
-                f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, {len(sheet.refused):,} refused"
+                f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
+                f"{len(sheet.refused):,} refused"
             )
             for row in sheet.refused[:10]:
                 progress.console.print(f"  refused: {row}", markup=False)
@@ -292,9 +294,14 @@ def _show(frame: "pd.DataFrame", shape: str) -> None:
     if shape == "csv":
         click.echo(frame.to_csv(index=False), nl=False)
     elif shape == "json":
-        click.echo(frame.to_json(orient="records", double_precision=15))
+        rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+        click.echo(json.dumps(rows, default=_as_json))  # not to_json(), which keeps 15 digits of 17
     else:
         _show_table(frame)
+
+
+def _as_json(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _show_table(frame: "pd.DataFrame") -> None:
@@ -307,10 +314,8 @@ def _show_table(frame: "pd.DataFrame") -> None:
         table.add_column(str(name), justify="right" if dtype.kind in "iuf" else "left", no_wrap=True)
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
-    console = Console()
-    # piped or wider than the window: whole lines, nothing cut off
-    wide = Console(width=max(console.width, console.measure(table).maximum), soft_wrap=True)
-    wide.print(table)
+    # whole lines, nothing cut off, also where the window is narrower
+    Console(width=Console(width=10_000).measure(table).maximum).print(table)
 
 
 def _cell(value: object) -> str:
