@@ -444,6 +444,23 @@ def test_a_writing_session_that_died_on_the_newest_file_leaves_it_to_be_built_an
     assert not store.published.with_name("pricetracker.duckdb.wal").exists()
 
 
+def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(store: Store) -> None:
+    upsert(store, candles("KRAKEN:BTCUSD", AS_OF - DAY, [1.0]))  # no part of the 24 hours
+    upsert(store, candles("KRAKEN:BTCUSD", AS_OF - 20 * 60 * MINUTE, [2.0]), candles("KRAKEN:BTCUSD", AS_OF, [2.0]))
+    publish(store, None, now=NOW)
+    upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [3.0]))
+    [yesterdays] = store.files(AS_OF - 20 * 60 * MINUTE, AS_OF - 20 * 60 * MINUTE)
+    away = Path(yesterdays).rename(store.folder / "away")
+    for _ in range(2):
+        with pytest.raises(duckdb.Error, match="No files found"):
+            publish(store, None, now=NOW)
+        assert ask(store, "SELECT max(last_value) FROM available_metrics WHERE measure = 'price'") == [(2.0,)]
+    away.rename(yesterdays)
+    publish(store, None, now=NOW)
+    assert ask(store, "SELECT last_value FROM available_metrics WHERE measure = 'price'") == [(3.0,)]
+    assert sorted(path.name for path in store.folder.iterdir()) == ["minute_prices", "pricetracker.duckdb", "state"]
+
+
 def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: Store, sessions: list[Session]) -> None:
     if not OLD_DUCKDB.is_dir():
         pytest.skip(f"no DuckDB 1.2 at {OLD_DUCKDB}: `make test` installs it")
