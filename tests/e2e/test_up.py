@@ -76,6 +76,18 @@ def test_from_nothing_to_green_ticks_through_an_outage_to_a_clean_end(home: Home
     minute = datetime.fromisoformat(failed)
     assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
 
+    # a tick that is frozen is ended, the next one runs and heals its minute
+    until(lambda: not _run_process(home), 30, "no tick is at work")
+    frozen = until(lambda: _run_process(home), 70, "a tick is launched")
+    os.kill(frozen, signal.SIGSTOP)
+    before = set(ticks(ui))
+    until(
+        lambda: {"SUCCESS"} <= {status for minute, status in ticks(ui).items() if minute not in before}, 130, "the next"
+    )
+    assert ticks(ui)[max(before)] == "FAILURE"
+    minute = datetime.fromisoformat(max(before))
+    assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
+
     # a code server that dies is started again
     code = next(pid for pid, line in processes_of(home.folder).items() if " api grpc " in line)
     os.kill(code, signal.SIGKILL)
@@ -171,6 +183,11 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
         assert not list(home.data.glob(".pricetracker*"))
     exchange.terminate()
     assert exchange.wait(5) == 0
+
+
+def _run_process(home: Home) -> int | None:
+    """Return the process of a run that Dagster has launched."""
+    return next((pid for pid, line in processes_of(home.folder).items() if "spawn_main" in line), None)
 
 
 def _kill_a_tick(home: Home, store: Store, round_: int) -> None:

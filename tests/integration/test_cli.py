@@ -1,0 +1,265 @@
+"""The command line, against a real store and the simulated exchange."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pricetracker_dagster.candles import MINUTE, newest_closed_minute, sift_rows
+from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.simulator import Simulator
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
+
+NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+CLOSES = {"KRAKEN:BTCUSD": [64000.1, 64000.3, 64000.2], "KRAKEN:ETHUSD": [3200.0, 3210.0, 3220.0]}
+
+
+def pricetracker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def published(write_settings: Callable[[str], Path]) -> Path:
+    """Three minutes of two metrics, stored and published."""
+    write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]')
+    store = Store(load_settings().folder)
+    rows = [
+        (metric, int((NOON + i * MINUTE).timestamp()), close, close, close, close, i, i)
+        for metric, closes in CLOSES.items()
+        for i, close in enumerate(closes)
+    ]
+    store.upsert(sift_rows(rows, NOON).kept)
+    publish(store, list(CLOSES), now=NOON)
+    return store.published
+
+
+@pytest.fixture
+def exchange(
+    write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Simulator, Callable[[Sequence[str]], Path]]]:
+    """A simulated exchange of the present, and a way to list metrics."""
+
+    def listed(metrics: Sequence[str]) -> Path:
+        return write_settings(
+            f"simulated = true\nmetrics = {json.dumps(list(metrics))}\n[collect]\nbudget_seconds = 10"
+        )
+
+    with Simulator() as simulator:
+        monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", simulator.url)
+        yield simulator, listed
+
+
+def test_history_as_csv_has_every_digit_and_utc_times(published: Path) -> None:
+    answer = pricetracker("history", "KRAKEN:BTCUSD", "price", "--format", "csv")
+    assert answer.returncode == 0, answer.stderr
+    rows = list(csv.DictReader(io.StringIO(answer.stdout)))
+    assert rows[0] == {
+        "metric": "KRAKEN:BTCUSD",
+        "measure": "price",
+        "minute": "2026-03-03T12:00:00Z",
+        "value": "64000.1",
+    }
+    assert [float(row["value"]) for row in rows] == CLOSES["KRAKEN:BTCUSD"]
+
+
+def test_rank_as_json_is_an_array_of_rows(published: Path) -> None:
+    rows = json.loads(pricetracker("rank", "price", "--format", "json").stdout)
+    assert [(row["rank"], row["of"], row["metric"]) for row in rows] == [
+        (1, 2, "KRAKEN:ETHUSD"),
+        (2, 2, "KRAKEN:BTCUSD"),
+    ]
+    assert rows[0]["stddev"] == 10.0  # of 3200, 3210, 3220, by hand
+    assert rows[0]["as_of"] == "2026-03-03T12:02:00Z"
+
+
+def test_a_piped_table_has_whole_lines(published: Path) -> None:
+    table = pricetracker("rank", "price").stdout
+    line = next(line for line in table.splitlines() if "ETHUSD" in line)
+    assert line.split() == [
+        "price",
+        "1",
+        "2",
+        "KRAKEN:ETHUSD",
+        "10",
+        "3210",
+        "0.003115264798",
+        "3",
+        "2026-03-03T12:02:00Z",
+    ]
+
+
+def test_metrics_lists_what_has_values(published: Path) -> None:
+    rows = json.loads(pricetracker("metrics", "--format", "json").stdout)
+    assert {(row["metric"], row["measure"]) for row in rows} == {
+        (metric, measure)
+        for metric in CLOSES
+        for measure in ("price", "volume", "change_absolute", "change_percentage")
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ("history", "KRAKEN:BTCUS", "price"),
+            "no values of KRAKEN:BTCUS in the last 24 hours; did you mean KRAKEN:BTCUSD?",
+        ),
+        (("history", "NOPE", "price"), "there is KRAKEN:BTCUSD, KRAKEN:ETHUSD"),
+        (("history", "KRAKEN:BTCUSD", "vol"), "no measure vol; did you mean volume?"),
+        (("rank", "close"), "no measure close; there is price, volume, change_absolute, change_percentage"),
+    ],
+)
+def test_an_unknown_name_is_status_2_and_what_there_is(published: Path, command: tuple[str, ...], said: str) -> None:
+    answer = pricetracker(*command)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert said in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [("SELEC 1", "syntax error"), ("FROM nowhere", "nowhere"), ("DELETE FROM metric_rank", "read-only")],
+)
+def test_a_statement_that_cannot_be_answered_is_an_error_without_a_trace(
+    published: Path, statement: str, said: str
+) -> None:
+    answer = pricetracker("sql", statement)
+    assert answer.returncode == 1
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(published: Path) -> None:
+    command = (
+        f"{sys.executable} -W ignore -m pricetracker_dagster.cli sql 'FROM range(100000)' --format csv | head -n 1"
+    )
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (answer.stdout, answer.stderr) == ("range\n", "")
+
+
+def test_before_anything_is_published_it_says_what_to_run(write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]')
+    answer = pricetracker("rank", "price")
+    assert answer.returncode == 1
+    assert "nothing is published at" in answer.stderr
+    assert "run `pricetracker up` or `pricetracker tick` first" in answer.stderr
+
+
+def test_simulated_prices_are_never_shown_as_real_ones(write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]')
+    publish(Store(load_settings(simulated=True).folder), None, now=NOON)
+    answer = pricetracker("metrics")
+    assert answer.returncode == 1
+    assert "Simulated prices are there: pricetracker --simulated" in answer.stderr
+    assert pricetracker("--simulated", "metrics").returncode == 0
+
+
+def test_a_mistake_in_the_settings_is_one_line(write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:BTCUSD"]')
+    answer = pricetracker("metrics")
+    assert answer.returncode == 1
+    assert answer.stderr == 'Error: pricetracker.toml: metrics[1] "KRAKEN:BTCUSD" stands there twice: remove one\n'
+
+
+def test_a_tick_is_recorded_and_a_metric_added_to_the_file_is_in_the_next_one(
+    exchange: tuple[Simulator, Callable[[Sequence[str]], Path]],
+) -> None:
+    _, listed = exchange
+    listed(["KRAKEN:BTCUSD"])
+    assert pricetracker("tick").returncode == 0
+    listed(["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"])
+    assert pricetracker("tick").returncode == 0
+    settings = load_settings()
+    assert set(Store(settings.folder).newest(["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], NOON)) == {
+        "SIMULATED:BTCUSD",
+        "SIMULATED:ETHUSD",
+    }
+    with dg.DagsterInstance.from_config(str(settings.folder / "dagster")) as instance:
+        statuses = [record.dagster_run.status for record in instance.get_run_records()]
+    assert statuses == [dg.DagsterRunStatus.SUCCESS] * 2
+
+
+def test_a_tick_with_a_wrong_pair_stores_the_others_and_fails_naming_its_place(
+    exchange: tuple[Simulator, Callable[[Sequence[str]], Path]],
+) -> None:
+    _, listed = exchange
+    listed(["KRAKEN:BTCUSD", "KRAKEN:BTCUDS"])
+    answer = pricetracker("tick")
+    assert answer.returncode == 1
+    assert 'pricetracker.toml: metrics[1] "KRAKEN:BTCUDS": no such pair on SIMULATED; did you mean' in answer.stderr
+    assert list(Store(load_settings().folder).newest(["SIMULATED:BTCUSD", "SIMULATED:BTCUDS"], NOON)) == [
+        "SIMULATED:BTCUSD"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tick", "--minute", "2026-03-03T12:00:30Z"), "is not a whole minute"),
+        (("tick", "--minute", "2999-01-01T00:00Z"), "is not over yet; the newest closed minute is"),
+        (("tick", "--minute", "noon"), "'noon' is not a time: write e.g. 2026-11-24T12:04Z"),
+        (("backfill",), "say either --from ISO [--to ISO] or --hours N"),
+        (("backfill", "--hours", "2", "--from", "2026-03-03"), "say either --from ISO [--to ISO] or --hours N"),
+        (
+            ("backfill", "--from", "2026-03-04", "--to", "2026-03-03"),
+            "--from 2026-03-04 00:00 is after --to 2026-03-03 00:00",
+        ),
+        (("backfill", "--from", "2026-03-04", "--to", "2999-03-03"), "is not over yet"),
+        (("up", "--live", "--simulated"), "--live and --simulated contradict each other"),
+    ],
+)
+def test_wrong_use_is_status_2_with_the_way_out(published: Path, arguments: tuple[str, ...], said: str) -> None:
+    answer = pricetracker(*arguments)
+    assert answer.returncode == 2
+    assert said in answer.stderr
+
+
+def test_a_backfill_goes_on_where_it_was_and_names_what_stays_missing(
+    exchange: tuple[Simulator, Callable[[Sequence[str]], Path]],
+) -> None:
+    simulator, listed = exchange
+    listed(["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"])
+    last = newest_closed_minute(datetime.now(UTC)) - 5 * MINUTE
+    span = ("--from", f"{last - timedelta(hours=3) + MINUTE:%Y-%m-%dT%H:%MZ}", "--to", f"{last:%Y-%m-%dT%H:%MZ}")
+    delisted = simulator.faults.add("delisted", pair="ETHUSD")
+    partly = pricetracker("backfill", *span)
+    assert partly.returncode == 1
+    assert "180 minutes added" in partly.stdout
+    assert "SIMULATED:ETHUSD:" in partly.stderr
+    assert "no such pair on SIMULATED" in partly.stderr
+    simulator.faults.remove(delisted)
+    (load_settings().state / "simulated_pairs.json").unlink()
+    rest = pricetracker("backfill", *span)
+    assert (rest.returncode, "180 minutes added" in rest.stdout) == (0, True)
+    again = pricetracker("backfill", *span)
+    assert (again.returncode, "0 minutes added, 0 corrected" in again.stdout) == (0, True)
+
+
+def test_recorded_files_are_imported_and_ranked(recorded: Path, write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]')
+    files = sorted((recorded / "kraken/ohlcvt_2023-03-07_09").glob("*.csv"))
+    answer = pricetracker("import", *map(str, files))
+    assert answer.returncode == 0, answer.stderr
+    assert "XBTUSD_1.csv: KRAKEN:BTCUSD: 4,320 minutes, 3 of them" in answer.stdout
+    rows = json.loads(pricetracker("sql", "SELECT count(*) AS n FROM metric_rank", "--format", "json").stdout)
+    assert rows == [{"n": 6 * 4}]
+
+
+def test_a_file_that_is_not_krakens_is_refused_before_anything_is_imported(
+    recorded: Path, write_settings: Callable[[str], Path], tmp_path: Path
+) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]')
+    hourly = tmp_path / "XBTUSD_60.csv"
+    hourly.write_text("1678147200,1,1,1,1,1,1\n")
+    answer = pricetracker("import", str(recorded / "kraken/ohlcvt_2023-03-07_09/XBTUSD_1.csv"), str(hourly))
+    assert answer.returncode == 1
+    assert "candles of 60 minutes; take the file XBTUSD_1.csv" in answer.stderr
+    assert Store(load_settings().folder).rows() == 0

@@ -1,0 +1,145 @@
+"""Settings: what is accepted, and what each mistake says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pricetracker_dagster.candles import Metric
+from pricetracker_dagster.settings import PROJECT, SettingsError, load_settings
+
+Write = Callable[[str], Path]
+BTC = 'metrics = ["KRAKEN:BTCUSD"]'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('metric = ["KRAKEN:BTCUSD"]', "pricetracker.toml: metric: no such key; did you mean metrics?"),
+        (
+            f'{BTC}\n[exchanges.kraken]\nurll = "x"',
+            "pricetracker.toml: exchanges.kraken.urll: no such key; did you mean url?",
+        ),
+        (
+            f'{BTC}\n[exchanges.krakn]\nurl = "x"',
+            "pricetracker.toml: exchanges.krakn: no such key; did you mean kraken?",
+        ),
+        (
+            'metrics = ["KRAKEN:BTCUSD", "BTCUSD"]',
+            'pricetracker.toml: metrics[1] "BTCUSD" is not a metric: write EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD',
+        ),
+        (
+            'metrics = ["kraken:btcusd"]',
+            'pricetracker.toml: metrics[0] "kraken:btcusd" is not a metric: write EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD; '
+            "did you mean KRAKEN:BTCUSD?",
+        ),
+        (
+            'metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:BTCUSD"]',
+            'pricetracker.toml: metrics[2] "KRAKEN:BTCUSD" stands there twice: remove one',
+        ),
+        (
+            'metrics = ["KRAKN:BTCUSD"]',
+            'pricetracker.toml: metrics[0] "KRAKN:BTCUSD": no exchange KRAKN; did you mean KRAKEN?',
+        ),
+        ("metrics = []", 'pricetracker.toml: metrics []: is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"'),
+        (
+            f"{BTC}\n[exchanges.kraken]\nrequests_per_second = 0",
+            "pricetracker.toml: exchanges.kraken.requests_per_second 0: input should be greater than 0",
+        ),
+        (
+            f'{BTC}\n[exchanges.kraken]\nurl = "api.kraken.com"',
+            'pricetracker.toml: exchanges.kraken.url "api.kraken.com": string should match pattern',
+        ),
+        (
+            f'{BTC}\ndata = "s3://bucket/prices"',
+            'pricetracker.toml: data "s3://bucket/prices": object stores are not supported by this version: name a folder',
+        ),
+        ('metrics = ["KRAKEN:BTCUSD"', "pricetracker.toml: not valid TOML:"),
+        ("", "pricetracker.toml: metrics is missing: see "),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_key_value_and_remedy(
+    write_settings: Write, text: str, message: str
+) -> None:
+    write_settings(text)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert any(line.startswith(message) for line in str(error.value).splitlines())
+
+
+def test_several_mistakes_are_told_at_once(write_settings: Write) -> None:
+    write_settings('metrics = ["BTCUSD"]\nfolder = "x"')
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_an_absent_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRICETRACKER_CONFIG", str(tmp_path / "nowhere.toml"))
+    with pytest.raises(SettingsError, match=r"nowhere.toml: no such settings file; .* PRICETRACKER_CONFIG"):
+        load_settings()
+
+
+def test_the_environment_comes_before_the_file(write_settings: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings(f"{BTC}\n[exchanges.kraken]\nrequests_per_second = 2.5")
+    monkeypatch.setenv("PRICETRACKER_METRICS", '["KRAKEN:ETHUSD"]')
+    monkeypatch.setenv("PRICETRACKER_EXCHANGES__KRAKEN__URL", "http://127.0.0.1:9/")
+    settings = load_settings()
+    assert settings.tracked == (Metric("KRAKEN", "ETHUSD"),)
+    assert settings.exchanges.kraken.url == "http://127.0.0.1:9"
+    assert settings.exchanges.kraken.requests_per_second == 2.5  # what the environment does not name stays
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "PRICETRACKER_METRIX",
+            "[]",
+            "environment: PRICETRACKER_METRIX: no such setting; did you mean PRICETRACKER_METRICS?",
+        ),
+        ("PRICETRACKER_METRICS", "KRAKEN:BTCUSD", 'environment: error parsing value for field "metrics"'),
+        ("PRICETRACKER_METRICS", '["BTC"]', 'environment PRICETRACKER_METRICS: metrics[0] "BTC" is not a metric'),
+        (
+            "PRICETRACKER_EXCHANGES__KRAKEN__URLL",
+            "x",
+            "environment PRICETRACKER_EXCHANGES: exchanges.kraken.urll: no such key; did you mean url?",
+        ),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named_as_such(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    write_settings(BTC)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value).startswith(message)
+
+
+def test_the_data_folder_is_relative_to_the_file(write_settings: Write) -> None:
+    path = write_settings(f'{BTC}\ndata = "here/prices"')
+    assert load_settings().folder == path.parent / "here/prices"
+
+
+def test_simulated_prices_have_names_and_a_folder_of_their_own(write_settings: Write) -> None:
+    path = write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\nsimulated = true')
+    settings = load_settings()
+    assert [str(metric) for metric in settings.tracked] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]
+    assert settings.folder == path.parent / "data-simulated"
+    assert load_settings(simulated=False).folder == path.parent / "data"
+
+
+def test_the_list_is_read_afresh_each_time(write_settings: Write) -> None:
+    write_settings(BTC)
+    assert len(load_settings().tracked) == 1
+    write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]')
+    assert len(load_settings().tracked) == 2
+
+
+def test_the_file_of_the_project_is_the_default_and_loads() -> None:
+    settings = load_settings()
+    assert settings.folder == PROJECT / "data"
+    assert settings.exchanges.kraken.url == "https://api.kraken.com"
+    assert settings.exchanges.kraken.requests_per_second == 1.0
+    assert [str(metric) for metric in settings.tracked] == ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
