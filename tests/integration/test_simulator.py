@@ -125,7 +125,7 @@ def test_a_candle_is_what_its_trades_add_up_to(exchange: Simulator) -> None:
 
 def test_a_restart_tells_the_same_story(exchange: Simulator) -> None:
     code = (
-        "import sys; from datetime import datetime; from pricetracker_dagster.simulator import Simulator; import requests\n"
+        "import sys, requests; from datetime import datetime; from pricetracker_dagster.simulator import Simulator\n"
         "with Simulator(clock=lambda: datetime.fromisoformat(sys.argv[1])) as it:\n"
         "    print(requests.get(it.url + '/0/public/OHLC?pair=XBTUSD', timeout=10).text)"
     )
@@ -365,7 +365,7 @@ def test_files_that_cannot_be_told_are_named_with_line_and_value(tmp_path: Path,
 
 
 def test_a_folder_without_minute_files_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ReplayError, match="no minute files here, e.g. XBTUSD_1.csv"):
+    with pytest.raises(ReplayError, match="no minute files here"):
         ReplayMarket(tmp_path, NOON)
 
 

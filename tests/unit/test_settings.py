@@ -30,8 +30,10 @@ BTC = 'metrics = ["KRAKEN:BTCUSD"]'
         ),
         (
             'metrics = ["kraken:btcusd"]',
-            'pricetracker.toml: metrics[0] "kraken:btcusd" is not a metric: write EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD; '
-            "did you mean KRAKEN:BTCUSD?",
+            (
+                'pricetracker.toml: metrics[0] "kraken:btcusd" is not a metric: write EXCHANGE:BASEQUOTE, '
+                "e.g. KRAKEN:BTCUSD; did you mean KRAKEN:BTCUSD?"
+            ),
         ),
         (
             'metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:BTCUSD"]',
@@ -52,7 +54,7 @@ BTC = 'metrics = ["KRAKEN:BTCUSD"]'
         ),
         (
             f'{BTC}\ndata = "s3://bucket/prices"',
-            'pricetracker.toml: data "s3://bucket/prices": object stores are not supported by this version: name a folder',
+            'pricetracker.toml: data "s3://bucket/prices": object stores are not supported by this version: name a',
         ),
         ('metrics = ["KRAKEN:BTCUSD"', "pricetracker.toml: not valid TOML:"),
         ("", "pricetracker.toml: metrics is missing: see "),
