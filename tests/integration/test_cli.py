@@ -79,6 +79,8 @@ def test_rank_as_json_is_an_array_of_rows(published: Path) -> None:
     ]
     assert rows[0]["stddev"] == 10.0  # of 3200, 3210, 3220, by hand
     assert rows[0]["as_of"] == "2026-03-03T12:02:00Z"
+    [pi] = json.loads(pricetracker("sql", "SELECT pi() AS pi, NULL AS nothing", "--format", "json").stdout)
+    assert pi == {"pi": 3.141592653589793, "nothing": None}
 
 
 def test_a_piped_table_has_whole_lines(published: Path) -> None:

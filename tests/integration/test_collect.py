@@ -67,6 +67,30 @@ def test_after_a_day_without_ticks_the_minutes_beyond_the_candles_reach_are_rebu
             assert volumes[metric, minute] == pytest.approx(true_volume(bench, altname, minute), abs=1e-9)
 
 
+def test_a_gap_within_the_candles_reach_is_healed_by_the_same_request_as_the_newest_minute(start: Start) -> None:
+    bench = start("BTCUSD")
+    collect_minute(bench.settings, bench.minute)
+    table = bench.store.open()
+    assert table is not None
+    gap = int((NOON - timedelta(hours=3)).timestamp()) * 1_000_000
+    instants = [f"arrow_cast({gap + offset}, 'Timestamp(Microsecond, Some(\"UTC\"))')" for offset in (0, 600_000_000)]
+    table.delete(f"minute >= {instants[0]} AND minute < {instants[1]}")
+    bench.now += MINUTE
+    asked = bench.exchange.requests["OHLC"]
+    assert collect_minute(bench.settings, bench.minute).inserted == 10 + 1
+    assert bench.exchange.requests["OHLC"] == asked + 1
+    assert bench.exchange.requests["Trades"] == 0
+
+
+def test_a_newest_minute_that_the_exchange_has_not_got_yet_is_asked_for_again_shortly(start: Start) -> None:
+    bench = start("BTCUSD")
+    newest = int(bench.minute.timestamp())
+    bench.exchange.faults.add("hole", since=newest, until=newest, lasts=0.9)
+    assert collect_minute(bench.settings, bench.minute).missing == {}
+    assert bench.exchange.requests["OHLC"] == 2
+    assert bench.exchange.requests["Trades"] == 0
+
+
 def test_a_candle_that_the_exchange_corrects_after_its_close_is_corrected(start: Start) -> None:
     bench = start("BTCUSD")
     bench.exchange.faults.add("correction", minutes=2)
