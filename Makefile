@@ -10,11 +10,18 @@ LIVE ?=
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/run.stamp ## start everything: UI, daemon, a tick a minute (LIVE=1 insists on the exchange)
-	@exec $(BIN)/pricetracker up $(if $(filter-out 0,$(LIVE)),--live)
+run: UP = $(if $(filter-out 0,$(LIVE)),--live)
+run: $(VENV)/up ## start everything: UI, daemon, a tick a minute (LIVE=1 insists on the exchange)
 
-demo: $(VENV)/run.stamp ## the same on the built-in simulator: invented prices, no network
-	@exec $(BIN)/pricetracker up --simulated
+demo: UP = --simulated
+demo: $(VENV)/up ## the same on the built-in simulator: invented prices, no network
+
+# make does not pass a SIGINT of its own on to what it runs, but it removes the target: so the target is a file, and
+# what runs ends when that is gone.
+$(VENV)/up: $(VENV)/run.stamp always
+	@touch $@; exec $(BIN)/pricetracker up --while $@ $(UP)
+
+.PHONY: always
 
 test: $(VENV)/dev.stamp ## all tests: unit, integration, end to end
 	@$(BIN)/python -m pytest

@@ -99,14 +99,15 @@ def main(*, simulated: bool) -> None:
 @click.option("--simulated", is_flag=True, help="Use the built-in simulator at once.")
 @click.option("--host", help="Address of the UI. [default: ui.host, 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the UI. [default: ui.port, 3000, or a free one]")
+@click.option("--while", "marker", type=click.Path(path_type=Path), help="Run only as long as this file is there.")
 @_plain_errors
-def up(*, live: bool, simulated: bool, host: str | None, port: int | None) -> None:
+def up(*, live: bool, simulated: bool, host: str | None, port: int | None, marker: Path | None) -> None:
     """Run everything: UI, daemon and code server, a tick a minute."""
     from pricetracker_dagster.up import run
 
     if live and simulated:
         raise click.UsageError("--live and --simulated contradict each other")
-    sys.exit(run(live=live, simulated=simulated, host=host, port=port))
+    sys.exit(run(live=live, simulated=simulated, host=host, port=port, marker=marker))
 
 
 @main.command()

@@ -151,7 +151,7 @@ class Household:
         handler.close()
 
 
-def run(*, live: bool, simulated: bool, host: str | None, port: int | None) -> int:
+def run(*, live: bool, simulated: bool, host: str | None, port: int | None, marker: Path | None = None) -> int:
     """Run everything until SIGINT or SIGTERM.
 
     Args:
@@ -159,6 +159,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None) -> i
         simulated: run on the simulator without asking the exchange.
         host: address of the UI; None: as the settings say.
         port: port of the UI; None: as the settings say, or the next free one.
+        marker: run only as long as this file is there; it is removed at the end.
 
     Returns:
         The exit status.
@@ -171,6 +172,8 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None) -> i
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # explicit, since a shell starts its background jobs with SIGINT ignored
         signal.signal(number, lambda *_: stop.set())
+    if marker is not None:
+        threading.Thread(target=_stop_without, args=(marker, stop), daemon=True).start()
     if "MAKELEVEL" in os.environ:
         _die_with_parent(signal.SIGTERM)  # `make` may be ended without telling us
     settings = load_settings()
@@ -189,6 +192,8 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None) -> i
         finally:
             _say("stopping …")
             household.stop()
+            if marker is not None:
+                marker.unlink(missing_ok=True)
             _say("stopped")
     return 0
 
@@ -369,6 +374,13 @@ def _runs_of(code: Child) -> bool:
             if pid != code.process.pid and os.getpgid(pid) == code.process.pid:
                 return b"spawn_main" in (stat.parent / "cmdline").read_bytes()
     return False
+
+
+def _stop_without(marker: Path, stop: threading.Event) -> None:
+    while marker.exists():
+        if stop.wait(0.2):
+            return
+    stop.set()
 
 
 def _die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:

@@ -150,6 +150,16 @@ def test_ended_before_it_is_up_it_leaves_nothing(home: Home, number: signal.Sign
     assert processes_of(home.folder) == {}
 
 
+def test_it_ends_with_the_file_that_make_removes_when_it_is_interrupted(home: Home) -> None:
+    marker = home.folder / "up"
+    marker.touch()
+    process = home.start("up", "--simulated", "--while", str(marker))
+    until(lambda: len(processes_of(home.folder)) >= 2, 60, "it has started a first process")
+    marker.unlink()
+    assert process.wait(15) == 0
+    assert processes_of(home.folder) == {}
+
+
 def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
     port = free_port()
     home.environment["PRICETRACKER_SIMULATED"] = "true"
