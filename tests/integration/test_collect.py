@@ -288,8 +288,8 @@ def test_recorded_days_told_to_ticks_give_the_rank_and_history_that_pandas_compu
             day = values[values.index > last - pd.Timedelta(hours=24)]
             expected.append((f"SIMULATED:{pair}", measure, day))
 
-    history = reading.query(bench.store.published, "FROM history_24h")
-    history = history.set_index(["metric", "measure", "minute"]).sort_index()["value"]
+    told = reading.query(bench.store.published, "FROM history_24h")
+    history = told.set_index(["metric", "measure", "minute"]).sort_index()["value"]
     assert len(history) == 6 * 4 * 1440
     for metric, measure, day in expected:
         assert history[metric, measure].to_numpy() == pytest.approx(day.to_numpy(), rel=1e-12, abs=1e-12)
