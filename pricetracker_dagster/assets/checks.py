@@ -4,13 +4,11 @@ One step for all: each check is a question to the store, and a step of its own w
 """
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
 
 import dagster as dg
 
 from pricetracker_dagster.assets.metric_rank import metric_rank
-from pricetracker_dagster.assets.minute_prices import MinutePricesConfig, minute_prices
+from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.ranking import ranking
@@ -56,7 +54,7 @@ def price_checks(
     settings = tracker.settings()
     store = tracker.store()
     metrics = [str(metric) for metric in settings.tracked]
-    last = _minute_of_run(context) or tracker.newest_closed_minute()
+    last = minute_of(context.run) or tracker.newest_closed_minute()
     first = last - DAY + MINUTE
     wanted = {key.name for key in context.selected_asset_check_keys}
 
@@ -120,13 +118,6 @@ def _no_minute_missing(missed: dict[str, list[MinuteRange]], *, simulated: bool)
     return dg.AssetCheckResult(
         check_name=NO_MINUTE_MISSING, asset_key=minute_prices.key, passed=not count, metadata=metadata
     )
-
-
-def _minute_of_run(context: dg.AssetCheckExecutionContext) -> datetime | None:
-    """Return the minute that the run of this step is for; None where it is no tick."""
-    run_config: Any = context.run.run_config
-    config = run_config.get("ops", {}).get(minute_prices.op.name, {}).get("config", {})
-    return MinutePricesConfig(**config).moment()
 
 
 def _missing_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from pricetracker_dagster.assets.minute_prices import minute_prices
+from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, duckdb_command, schema, sql_command
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
@@ -32,7 +32,8 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     The file is built beside the old one and swapped in whole: whoever has it open keeps what they have, nobody waits.
     """
     settings = tracker.settings()
-    published = publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now())
+    tracked = [str(metric) for metric in settings.tracked]
+    published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
     context.log.info("published %s", published.path)
     return dg.MaterializeResult(
         metadata={

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
+from pricetracker_dagster.assets.minute_prices import minute_of
 from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema, sql_command
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
@@ -31,13 +32,14 @@ _COLUMNS = {
     freshness_policy=EVERY_MINUTE,
     metadata={"dagster/table_name": "metric_rank", **schema(_COLUMNS)},
 )
-def metric_rank(tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
+def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
     """Which metric moved most: rank by sample standard deviation over the last 24 hours, one ranking a measure.
 
     Reads the published file; where that is older than the prices, it publishes first.
     """
     settings = tracker.settings()
-    published = publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now())
+    tracked = [str(metric) for metric in settings.tracked]
+    published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
     rows = ranking(published.path)
     shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev", "observations")
     return dg.MaterializeResult(

@@ -1,6 +1,7 @@
 """The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -106,6 +107,13 @@ def minute_prices(
             ),
         }
     )
+
+
+def minute_of(run: dg.DagsterRun) -> datetime | None:
+    """Return the minute that a run is for, UTC; None where it is no tick."""
+    run_config: Any = run.run_config
+    config = run_config.get("ops", {}).get(minute_prices.op.name, {}).get("config", {})
+    return MinutePricesConfig(**config).moment()
 
 
 def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:

@@ -108,6 +108,19 @@ def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_sayi
     assert last.set_index("metric")["last"]["SIMULATED:BTCUSD"] == NOON
 
 
+def test_what_a_tick_published_during_an_outage_covers_its_minute_and_lists_it_as_missed(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("BTCUSD", extra="[collect]\nbudget_seconds = 2")
+    run_minute_tick(tracker(bench), instance)
+    bench.exchange.faults.add("maintenance")
+    bench.now += MINUTE
+    assert not run_minute_tick(tracker(bench), instance).success
+    assert reading.query(bench.store.published, "SELECT as_of FROM snapshot")["as_of"][0] == NOON
+    missed = reading.query(bench.store.published, "FROM missed_minutes")
+    assert missed.values.tolist() == [["SIMULATED:BTCUSD", NOON]]
+
+
 def test_the_last_minute_of_a_day_belongs_to_that_day(start: Start, instance: dg.DagsterInstance) -> None:
     bench = start("BTCUSD", now=datetime(2026, 3, 4, 0, 0, 3, tzinfo=UTC))
     assert bench.minute == datetime(2026, 3, 3, 23, 59, tzinfo=UTC)
