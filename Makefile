@@ -58,5 +58,5 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 # DuckDB 1.2 stands in a folder of its own: a test opens the published file with it.
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/pip install --quiet --disable-pip-version-check --target $(VENV)/duckdb-1.2 --upgrade duckdb==1.2.2
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(VENV)/duckdb-1.2 duckdb==1.2.2
 	@touch $@
