@@ -5,9 +5,12 @@ be judged from the settings alone; whether an exchange knows a pair is for the e
 """
 
 import difflib
+import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,7 +50,7 @@ class Section(BaseModel):
 class ExchangeSettings(Section):
     """How one exchange is asked."""
 
-    url: str = Field(pattern=r"^https?://[^/\s]+")
+    url: str
     """Root of its REST interface, without a path."""
     requests_per_second: float = Field(gt=0, le=1000)
     """Most requests a second, over all processes of this machine that share the data folder."""
@@ -56,7 +59,9 @@ class ExchangeSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _no_trailing_slash(cls, url: str) -> str:
+    def _a_url_without_trailing_slash(cls, url: str) -> str:
+        if not re.match(r"https?://[^/\s]+", url):
+            raise ValueError("not a URL: write e.g. https://api.kraken.com")
         return url.rstrip("/")
 
 
@@ -122,7 +127,7 @@ class Settings(BaseSettings):
     @classmethod
     def _some_and_none_twice(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         if not metrics:
-            raise ValueError('is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"')
+            raise ValueError('metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"')
         for i, metric in enumerate(metrics):
             if metric in metrics[:i]:
                 raise ValueError(f'metrics[{i}] "{metric}" stands there twice: remove one')
@@ -134,7 +139,11 @@ class Settings(BaseSettings):
         if "://" in data:
             raise ValueError("object stores are not supported by this version: name a folder on this machine")
         if not data.strip():
-            raise ValueError('is empty: name a folder, e.g. "data"')
+            raise ValueError('data is empty: name a folder, e.g. "data"')
+        try:
+            Path(data).expanduser()
+        except RuntimeError:
+            raise ValueError("no such user: name a folder by its path") from None
         return data
 
     @property
@@ -202,12 +211,12 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(unknown))
     try:
         return Settings(**overrides)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path.name}: not valid TOML: {error}; see {path}") from error
     except ValidationError as error:
         raise SettingsError("\n".join(_line(details, path) for details in error.errors())) from None
-    except SettingsSourceError as error:  # an environment variable that should be JSON and is not
-        raise SettingsError(f"environment: {error}: write lists and tables as JSON") from error
+    except SettingsSourceError as error:  # which does not name the variable
+        raise SettingsError("\n".join(_variables_that_are_no_json()) or str(error)) from error
 
 
 def _unknown_variables() -> Iterator[str]:
@@ -217,44 +226,66 @@ def _unknown_variables() -> Iterator[str]:
             yield f"environment: {variable}: no such setting{did_you_mean(variable, sorted(known))}"
 
 
+def _variables_that_are_no_json() -> Iterator[str]:
+    for variable in sorted(name for name in os.environ if name.upper().startswith(PREFIX)):
+        location = variable[len(PREFIX) :].lower().split("__")
+        if location != ["metrics"] and _model_at(location) is None:
+            continue
+        try:
+            json.loads(os.environ[variable])
+        except ValueError:
+            example = '["KRAKEN:BTCUSD"]' if location == ["metrics"] else '{"key": "value"}'
+            yield f"environment {variable} {_quoted(os.environ[variable])}: not JSON: write e.g. {example}"
+
+
 def _line(details: ErrorDetails, path: Path) -> str:
     """Put one of pydantic's findings as file, key, value and remedy."""
     location = details["loc"]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    source = _source_of(str(location[0])) if location else path.name
+    source = _source_of(*location)
     if details["type"] == "extra_forbidden":
-        siblings = _keys_beside(location)
-        return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), siblings)}"
+        table = _model_at(location[:-1])
+        known = list(table.model_fields) if table else []
+        return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), known)}"
     if details["type"] == "missing":
         return f"{source}: {key} is missing: see {path}"
     message = details["msg"].removeprefix("Value error, ")
     if message.startswith(key):  # the finding names a place within the value
         return f"{source}: {message}"
     value = _quoted(details["input"])
+    if details["type"] == "tuple_type":
+        return f'{source}: {key} {value}: not a list: write e.g. ["KRAKEN:BTCUSD"]'
+    if details["type"].startswith("model_"):
+        return f"{source}: {key} {value}: not a table: write [{key}] and its keys below"
     if message.startswith(value):
         return f"{source}: {key} {message}"
     return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
 
 
-def _source_of(key: str) -> str:
-    """Name the place that decides a top-level key: an environment variable, else the file."""
-    variable = f"{PREFIX}{key}".upper()
-    set_there = any(name.upper() == variable or name.upper().startswith(f"{variable}__") for name in os.environ)
-    return f"environment {variable}" if set_there else config_file().name
+def _source_of(*location: int | str) -> str:
+    """Name the place that decides a key: an environment variable, else the file."""
+    names = takewhile(lambda part: isinstance(part, str), location)
+    key = f"{PREFIX}{'__'.join(map(str, names))}".upper()
+    for variable in sorted(os.environ):
+        given = variable.upper()
+        if given == key or key.startswith(f"{given}__") or given.startswith(f"{key}__"):
+            return f"environment {variable}"
+    return config_file().name
 
 
 def _quoted(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
+    """Return the table of settings at a place, None where there is no table."""
     model: type[BaseModel] = Settings
-    for part in location[:-1]:
+    for part in location:
         field = model.model_fields.get(str(part))
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return []
+            return None
         model = field.annotation
-    return list(model.model_fields)
+    return model
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

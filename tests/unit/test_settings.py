@@ -43,18 +43,35 @@ BTC = 'metrics = ["KRAKEN:BTCUSD"]'
             'metrics = ["KRAKN:BTCUSD"]',
             'pricetracker.toml: metrics[0] "KRAKN:BTCUSD": no exchange KRAKN; did you mean KRAKEN?',
         ),
-        ("metrics = []", 'pricetracker.toml: metrics []: is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"'),
+        ("metrics = []", 'pricetracker.toml: metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"'),
+        (
+            'metrics = "KRAKEN:BTCUSD"',
+            'pricetracker.toml: metrics "KRAKEN:BTCUSD": not a list: write e.g. ["KRAKEN:BTCUSD"]',
+        ),
+        (f"{BTC}\nui = 3000", "pricetracker.toml: ui 3000: not a table: write [ui] and its keys below"),
+        (
+            f'{BTC}\n[ui]\nport = "x"',
+            'pricetracker.toml: ui.port "x": input should be a valid integer, unable to parse string as an integer',
+        ),
         (
             f"{BTC}\n[exchanges.kraken]\nrequests_per_second = 0",
             "pricetracker.toml: exchanges.kraken.requests_per_second 0: input should be greater than 0",
         ),
         (
             f'{BTC}\n[exchanges.kraken]\nurl = "api.kraken.com"',
-            'pricetracker.toml: exchanges.kraken.url "api.kraken.com": string should match pattern',
+            'pricetracker.toml: exchanges.kraken.url "api.kraken.com": not a URL: write e.g. https://api.kraken.com',
         ),
         (
             f'{BTC}\ndata = "s3://bucket/prices"',
-            'pricetracker.toml: data "s3://bucket/prices": object stores are not supported by this version: name a',
+            (
+                'pricetracker.toml: data "s3://bucket/prices": object stores are not supported by this version: '
+                "name a folder on this machine"
+            ),
+        ),
+        (f'{BTC}\ndata = " "', 'pricetracker.toml: data is empty: name a folder, e.g. "data"'),
+        (
+            f'{BTC}\ndata = "~nobody-of-that-name/prices"',
+            'pricetracker.toml: data "~nobody-of-that-name/prices": no such user: name a folder by its path',
         ),
         ('metrics = ["KRAKEN:BTCUSD"', "pricetracker.toml: not valid TOML:"),
         ("", "pricetracker.toml: metrics is missing: see "),
@@ -67,6 +84,14 @@ def test_a_mistake_in_the_file_is_named_with_key_value_and_remedy(
     with pytest.raises(SettingsError) as error:
         load_settings()
     assert any(line.startswith(message) for line in str(error.value).splitlines())
+
+
+def test_a_file_in_another_encoding_is_a_settings_error(write_settings: Write) -> None:
+    write_settings("").write_bytes(f"# caf\xe9\n{BTC}".encode("latin-1"))
+    with pytest.raises(
+        SettingsError, match=r"^pricetracker.toml: not valid TOML: 'utf-8' codec can't decode byte 0xe9"
+    ):
+        load_settings()
 
 
 def test_several_mistakes_are_told_at_once(write_settings: Write) -> None:
@@ -100,12 +125,26 @@ def test_the_environment_comes_before_the_file(write_settings: Write, monkeypatc
             "[]",
             "environment: PRICETRACKER_METRIX: no such setting; did you mean PRICETRACKER_METRICS?",
         ),
-        ("PRICETRACKER_METRICS", "KRAKEN:BTCUSD", 'environment: error parsing value for field "metrics"'),
+        (
+            "PRICETRACKER_METRICS",
+            "KRAKEN:BTCUSD",
+            'environment PRICETRACKER_METRICS "KRAKEN:BTCUSD": not JSON: write e.g. ["KRAKEN:BTCUSD"]',
+        ),
+        (
+            "PRICETRACKER_EXCHANGES__KRAKEN",
+            "http://127.0.0.1:9",
+            'environment PRICETRACKER_EXCHANGES__KRAKEN "http://127.0.0.1:9": not JSON: write e.g. {"key": "value"}',
+        ),
         ("PRICETRACKER_METRICS", '["BTC"]', 'environment PRICETRACKER_METRICS: metrics[0] "BTC" is not a metric'),
         (
             "PRICETRACKER_EXCHANGES__KRAKEN__URLL",
             "x",
-            "environment PRICETRACKER_EXCHANGES: exchanges.kraken.urll: no such key; did you mean url?",
+            "environment PRICETRACKER_EXCHANGES__KRAKEN__URLL: exchanges.kraken.urll: no such key; did you mean url?",
+        ),
+        (
+            "PRICETRACKER_UI__PORT",
+            "0",
+            'environment PRICETRACKER_UI__PORT: ui.port "0": input should be greater than or equal to 1',
         ),
     ],
 )
@@ -119,6 +158,27 @@ def test_a_mistake_in_the_environment_is_named_as_such(
     assert str(error.value).startswith(message)
 
 
+def test_a_mistake_in_the_file_is_told_of_the_file_also_where_the_environment_sets_its_neighbour(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(f"{BTC}\n[exchanges.kraken]\nrequests_per_second = -2")
+    monkeypatch.setenv("PRICETRACKER_EXCHANGES__KRAKEN__URL", "http://127.0.0.1:9")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == (
+        "pricetracker.toml: exchanges.kraken.requests_per_second -2: input should be greater than 0"
+    )
+
+
+def test_a_tracked_metric_is_named_by_its_place(write_settings: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_settings('simulated = true\nmetrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]')
+    place = load_settings().place_of(Metric("SIMULATED", "ETHUSD"))
+    assert place == 'pricetracker.toml: metrics[1] "KRAKEN:ETHUSD"'
+    monkeypatch.setenv("PRICETRACKER_METRICS", '["KRAKEN:ETHUSD"]')
+    place = load_settings().place_of(Metric("SIMULATED", "ETHUSD"))
+    assert place == 'environment PRICETRACKER_METRICS: metrics[0] "KRAKEN:ETHUSD"'
+
+
 def test_the_data_folder_is_relative_to_the_file(write_settings: Write) -> None:
     path = write_settings(f'{BTC}\ndata = "here/prices"')
     assert load_settings().folder == path.parent / "here/prices"
@@ -130,6 +190,15 @@ def test_simulated_prices_have_names_and_a_folder_of_their_own(write_settings: W
     assert [str(metric) for metric in settings.tracked] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]
     assert settings.folder == path.parent / "data-simulated"
     assert load_settings(simulated=False).folder == path.parent / "data"
+
+
+def test_the_environment_can_ask_for_simulated_prices(write_settings: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_settings(f'{BTC}\ndata = "prices/"')
+    monkeypatch.setenv("PRICETRACKER_SIMULATED", "true")
+    assert load_settings().folder == path.parent / "prices-simulated"
+    assert [str(metric) for metric in load_settings().tracked] == ["SIMULATED:BTCUSD"]
+    monkeypatch.setenv("PRICETRACKER_DATA", str(path.parent / "elsewhere"))
+    assert load_settings().folder == path.parent / "elsewhere-simulated"
 
 
 def test_the_list_is_read_afresh_each_time(write_settings: Write) -> None:
