@@ -62,4 +62,6 @@ def _open(database: str, *, read_only: bool = False) -> duckdb.DuckDBPyConnectio
     # extensions are never downloaded: the wheel carries what the project uses (json, parquet, icu)
     connection = duckdb.connect(database, read_only=read_only, config={"autoinstall_known_extensions": "false"})
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    # DuckDB takes a grid of minutes (unnest) for a few rows and would join it in a loop: hours for a year of minutes
+    connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
     return connection
