@@ -215,8 +215,8 @@ def test_a_mistake_in_the_settings_fails_the_tick_with_its_line(
 
 
 def test_the_schedule_asks_for_the_minute_that_ended_at_its_time(instance: dg.DagsterInstance) -> None:
-    context = dg.build_schedule_context(instance, scheduled_execution_time=datetime(2026, 3, 4, 0, 0, tzinfo=UTC))
-    request = every_minute(context)
+    with dg.build_schedule_context(instance, scheduled_execution_time=datetime(2026, 3, 4, tzinfo=UTC)) as context:
+        request = every_minute(context)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-03-03"
     assert request.run_config == {"ops": {"minute_prices": {"config": {"minute": "2026-03-03T23:59:00+00:00"}}}}
@@ -225,15 +225,16 @@ def test_the_schedule_asks_for_the_minute_that_ended_at_its_time(instance: dg.Da
 
 def test_the_schedule_skips_while_a_tick_waits_but_not_while_one_is_at_work(instance: dg.DagsterInstance) -> None:
     job = build_defs().resolve_job_def("minute_tick")
-    context = dg.build_schedule_context(instance, scheduled_execution_time=NOON)
-    instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.STARTED)
-    assert isinstance(every_minute(context), dg.RunRequest)
-    tick = instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.NOT_STARTED)
-    skipped = every_minute(context)
-    assert isinstance(skipped, dg.SkipReason)
-    assert tick.run_id in str(skipped.skip_message)
-    instance.report_run_failed(tick)
-    assert isinstance(every_minute(context), dg.RunRequest)
+    # a context that is left open is closed by the garbage collector, which then makes a closed instance the current one
+    with dg.build_schedule_context(instance, scheduled_execution_time=NOON) as context:
+        instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.STARTED)
+        assert isinstance(every_minute(context), dg.RunRequest)
+        tick = instance.create_run_for_job(job, tags={TICK: "true"}, status=dg.DagsterRunStatus.NOT_STARTED)
+        skipped = every_minute(context)
+        assert isinstance(skipped, dg.SkipReason)
+        assert tick.run_id in str(skipped.skip_message)
+        instance.report_run_failed(tick)
+        assert isinstance(every_minute(context), dg.RunRequest)
 
 
 def test_old_ticks_are_forgotten_with_their_files_but_the_last_of_each_day_stays(
