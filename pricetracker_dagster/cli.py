@@ -5,11 +5,13 @@ Thin: each command reads its arguments, calls one function and prints. Imports a
 """
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import wraps
+from decimal import Decimal
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -64,7 +66,7 @@ def _plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             status = _status_of(error)
             if status is None:
                 raise
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {_said(error)}", err=True)
             sys.exit(status)
 
     return wrapped
@@ -83,6 +85,14 @@ def _status_of(error: Exception) -> int | None:
         return 2
     mendable = (SettingsError, NotPublished, ExchangeError, OhlcvtError, PortBusy, ReplayError, duckdb.Error)
     return 1 if isinstance(error, mendable) else None
+
+
+def _said(error: Exception) -> str:
+    """Return an error's message; DuckDB's in one line, without the statement, which the user has just typed."""
+    import duckdb
+
+    message = str(error)
+    return " ".join(message.partition("\n\nLINE ")[0].split()) if isinstance(error, duckdb.Error) else message
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -195,18 +205,19 @@ def import_(files: Sequence[Path]) -> None:
     store = Store(settings.folder)
     refused = 0
     with _progress() as progress:
+        say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
         bar = progress.add_task("files", total=len(files))
         for sheet in read(files, fetched_at=datetime.now(UTC)):
             progress.update(bar, description=sheet.path.name)
             upserted = store.upsert(sheet.candles)
             progress.advance(bar)
-            progress.console.print(
+            say(
                 f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
                 f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
                 f"{len(sheet.refused):,} refused"
             )
             for row in sheet.refused[:10]:
-                progress.console.print(f"  refused: {row}", markup=False)
+                say(f"  refused: {row}")
             refused += len(sheet.refused)
     publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     sys.exit(1 if refused else 0)
@@ -251,8 +262,12 @@ def rank(measure: str, shape: str) -> None:
 @_plain_errors
 def sql_(statement: str, shape: str) -> None:
     """Answer an SQL STATEMENT from the published file, e.g. "FROM metric_rank"."""
+    import duckdb
+
     from pricetracker_dagster.store import reading
 
+    if not duckdb.extract_statements(statement):
+        raise click.UsageError('the statement is empty: write e.g. "FROM metric_rank"')
     _show(_published(reading.query, statement), shape)
 
 
@@ -289,46 +304,65 @@ def _published(read: "Callable[..., pd.DataFrame]", *args: str) -> "pd.DataFrame
 
 
 def _show(frame: "pd.DataFrame", shape: str) -> None:
-    """Print a frame. Times are ISO 8601 in UTC; numbers keep their digits."""
+    """Print a frame. Times are ISO 8601, those with a zone in UTC; in csv and json numbers keep their digits."""
     for name in frame.select_dtypes("datetimetz").columns:
-        frame[name] = frame[name].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        frame[name] = frame[name].dt.tz_convert("UTC").map(_as_iso, na_action="ignore")
     if shape == "csv":
         click.echo(frame.to_csv(index=False), nl=False)
     elif shape == "json":
         rows = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        click.echo(json.dumps(rows, default=_as_json))  # not to_json(), which keeps 15 digits of 17
+        click.echo(json.dumps(_as_json(rows)))  # not to_json(), which keeps 15 digits of 17
     else:
         _show_table(frame)
 
 
+def _as_iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def _as_json(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else str(value)
+    """Return what JSON has a way to write: no NaN, no infinity, no type of numpy, pandas or SQL."""
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float | Decimal):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, int | str):
+        return value
+    return _as_iso(value) if isinstance(value, datetime) else str(value)
 
 
 def _show_table(frame: "pd.DataFrame") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for name, dtype in frame.dtypes.items():
-        table.add_column(str(name), justify="right" if dtype.kind in "iuf" else "left", no_wrap=True)
-    for row in frame.itertuples(index=False):
-        table.add_row(*(_cell(value) for value in row))
+        table.add_column(Text(str(name)), justify="right" if dtype.kind in "iuf" else "left", no_wrap=True)
+    absent = frame.isna()
+    for row, gaps in zip(frame.itertuples(index=False), absent.itertuples(index=False), strict=True):
+        table.add_row(*(Text("" if gap else _cell(value)) for value, gap in zip(row, gaps, strict=True)))
     # whole lines, nothing cut off, also where the window is narrower
-    Console(width=Console(width=10_000).measure(table).maximum).print(table)
+    console = Console(width=Console(width=10_000).measure(table).maximum)
+    with console.capture() as printed:  # rich has its own idea of a closed pipe
+        console.print(table)
+    click.echo(printed.get(), nl=False)
 
 
 def _cell(value: object) -> str:
-    if value is None or value != value:
-        return ""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _progress() -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, disable=not sys.stdout.isatty())
 
 
 if __name__ == "__main__":

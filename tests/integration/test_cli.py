@@ -83,6 +83,31 @@ def test_rank_as_json_is_an_array_of_rows(published: Path) -> None:
     assert pi == {"pi": 3.141592653589793, "nothing": None}
 
 
+def test_json_has_only_what_json_can_write(published: Path) -> None:
+    statement = """SELECT 'NaN'::DOUBLE AS nan, 'inf'::DOUBLE AS inf, [1, 2] AS list, {'a': 0.1} AS struct,
+        DATE '2026-03-03' AS day, 12345678901234567.89::DECIMAL(20, 2) AS exact,
+        TIMESTAMPTZ '2026-03-03 12:00:00.25+00' AS moment, true AS yes"""
+    [row] = json.loads(pricetracker("sql", statement, "--format", "json").stdout, parse_constant=pytest.fail)
+    assert row == {
+        "nan": None,
+        "inf": None,
+        "list": [1, 2],
+        "struct": {"a": 0.1},
+        "day": "2026-03-03T00:00:00",  # a day is a timestamp to pandas
+        "exact": 12345678901234567.89,
+        "moment": "2026-03-03T12:00:00.250000Z",
+        "yes": True,
+    }
+
+
+def test_what_a_table_holds_is_printed_as_it_is(published: Path) -> None:
+    table = pricetracker("sql", "SELECT '[bold]x[/bold]' AS \"[red]\", NULL AS nothing, 1 AS one").stdout
+    assert [line.split() for line in table.splitlines() if line.strip(" ─")] == [
+        ["[red]", "nothing", "one"],
+        ["[bold]x[/bold]", "1"],
+    ]
+
+
 def test_a_piped_table_has_whole_lines(published: Path) -> None:
     table = pricetracker("rank", "price").stdout
     line = next(line for line in table.splitlines() if "ETHUSD" in line)
@@ -139,12 +164,28 @@ def test_a_statement_that_cannot_be_answered_is_an_error_without_a_trace(
     assert "Traceback" not in answer.stderr
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(published: Path) -> None:
+def test_an_error_of_the_database_is_one_line_without_the_statement(published: Path) -> None:
+    answer = pricetracker("sql", "SELECT measure,\n  rnk\nFROM metric_rank")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.count("\n") == 1
+    assert 'Candidate bindings: "rank"' in answer.stderr
+    assert "LINE" not in answer.stderr
+
+
+@pytest.mark.parametrize("statement", ["", " ; ", "/* nothing */"])
+def test_an_empty_statement_is_wrong_use(published: Path, statement: str) -> None:
+    answer = pricetracker("sql", statement)
+    assert answer.returncode == 2
+    assert 'the statement is empty: write e.g. "FROM metric_rank"' in answer.stderr
+
+
+@pytest.mark.parametrize("shape", ["table", "csv"])
+def test_a_reader_that_has_seen_enough_is_no_error(published: Path, shape: str) -> None:
     command = (
-        f"{sys.executable} -W ignore -m pricetracker_dagster.cli sql 'FROM range(100000)' --format csv | head -n 1"
+        f"{sys.executable} -W ignore -m pricetracker_dagster.cli sql 'FROM range(20000)' --format {shape} | head -n 1"
     )
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-    assert (answer.stdout, answer.stderr) == ("range\n", "")
+    assert (answer.stdout.strip(), answer.stderr) == ("range" if shape == "csv" else "", "")
 
 
 def test_before_anything_is_published_it_says_what_to_run(write_settings: Callable[[str], Path]) -> None:
