@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
 from pricetracker_dagster.candles import (
+    DAY,
     MINUTE,
     Metric,
     MinuteRange,
@@ -26,6 +27,8 @@ from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, Ou
 from pricetracker_dagster.exchanges.pace import at_work
 from pricetracker_dagster.settings import Settings, did_you_mean
 from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import NOT_RUN, REFUSED, Records
+from pricetracker_dagster.store.tracked import tracked_since
 
 CORRECTED_MINUTES = 5
 """Exchanges correct a candle shortly after its close: so many of the last stored minutes are asked for again."""
@@ -61,7 +64,7 @@ class Collected:
         refused: rows that were not sane, with the reason.
         missing: for each metric that lacks minutes after all, which ones.
         reasons: for metrics with trouble, what it was, in plain words.
-        causes: for the same metrics, its kind (ExchangeError.cause, or ``refused rows``).
+        causes: for the same metrics, its kind (ExchangeError.cause, REFUSED or NOT_RUN).
     """
 
     minute: datetime
@@ -90,6 +93,10 @@ class Collected:
         if refused:
             return f"its row was refused: {refused[-1].problem} ({refused[-1].row})"
         return "the exchange answered without it"
+
+    def cause(self, metric: str) -> str:
+        """Return the kind of that reason, as reports and incidents call it."""
+        return self.causes.get(metric, ExchangeError.cause)
 
     def summary(self) -> str:
         """Say what is missing, a line a metric: which, which minutes, why. Empty where nothing is."""
@@ -121,6 +128,7 @@ def collect_minute(settings: Settings, minute: datetime) -> Collected:
         with at_work(settings.state, deadline):
             newest = store.newest(collected.metrics, horizon)
             gaps = store.missed(collected.metrics, horizon, minute, since_first_row=True)
+            _note_what_nobody_fetched(settings, collected, gaps)
             exchanges = {}
             for name, metrics in _by_exchange(settings.tracked).items():
                 exchange = exchanges[name] = open_exchange(name, settings)
@@ -132,8 +140,20 @@ def collect_minute(settings: Settings, minute: datetime) -> Collected:
             _heal(store, settings.tracked, exchanges, collected, horizon, deadline)
     except OutOfTime:
         for metric in collected.metrics:
-            _note(collected, metric, "another tick was at work all the time", ExchangeError.cause)
+            _note(collected, metric, "another tick was at work all the time", NOT_RUN)
         collected.missing = store.missed(collected.metrics, minute, minute, since_first_row=False)
+    Records(settings.folder).causes.put(
+        [
+            {
+                "metric": metric,
+                "minute": minute,
+                "cause": collected.cause(metric),
+                "reason": collected.why(metric),
+                "noted_at": datetime.now(UTC),
+            }
+            for metric in collected.missing
+        ]
+    )
     return collected
 
 
@@ -234,7 +254,7 @@ def _heal(
         reverse=True,
     )
     for gap, metric in gaps:
-        if collected.causes.get(str(metric), "refused rows") != "refused rows":
+        if collected.causes.get(str(metric), REFUSED) != REFUSED:
             continue
         with _trouble_noted(collected, [metric]):
             for batch in _batches(exchanges[metric.exchange].rebuild(metric.pair, gap.first, gap.last, deadline)):
@@ -331,13 +351,26 @@ def _since(
     return max(reached, min([again, *missed]))
 
 
+def _note_what_nobody_fetched(
+    settings: Settings, collected: Collected, gaps: Mapping[str, Sequence[MinuteRange]]
+) -> None:
+    """Note the minutes that no tick has tried to store: once they are healed, nothing else tells of them."""
+    since = tracked_since(settings.state, collected.metrics, collected.minute)
+    last = collected.minute - max(1, settings.alerts.missed_grace_minutes) * MINUTE
+    missed = {}
+    for metric, of_metric in gaps.items():
+        expected = MinuteRange(max(since[metric], collected.minute - DAY + MINUTE), last)
+        missed[metric] = [part for gap in of_metric for part in _overlaps(gap, [expected])]
+    Records(settings.folder).note_not_run(missed, datetime.now(UTC))
+
+
 def _store(store: Store, collected: Collected, answers: Sequence[Sifted], first: datetime) -> None:
     """Upsert what was kept, a day at a time, and add it to the account."""
     if not answers:
         return
     collected.refused += [row for sifted in answers for row in sifted.refused]
     for metric in {row.metric for sifted in answers for row in sifted.refused}:
-        collected.causes.setdefault(metric, "refused rows")
+        collected.causes.setdefault(metric, REFUSED)
     candles = pa.concat_tables([sifted.kept for sifted in answers])
     for day, rows in by_day(candles, first, collected.minute).items():
         upserted = store.upsert(rows)

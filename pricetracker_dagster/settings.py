@@ -9,12 +9,21 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -35,6 +44,9 @@ SIMULATED = "SIMULATED"
 
 PROJECT = Path(__file__).resolve().parents[1]
 """The folder that holds ``pricetracker.toml`` where no other file is named."""
+
+
+Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
 
 
 class SettingsError(ValueError):
@@ -86,6 +98,111 @@ class UiSettings(Section):
 
     host: str = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
+    url: str = ""
+    """How people reach it, for links in messages, e.g. behind a reverse proxy; empty: host and port."""
+
+    @property
+    def link(self) -> str:
+        """The UI's address as messages name it, without a trailing slash."""
+        return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+
+class AlertRule(Section):
+    """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged."""
+
+    name: str = Field(default="spike", pattern=r"^[A-Za-z0-9_-]+$")
+    metrics: tuple[str, ...] = ("*",)
+    """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
+    measures: tuple[Measure, ...] = ("price", "volume")
+    factor: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    window_minutes: int = Field(default=60, ge=1, le=1440)
+    min_points: int = Field(default=30, ge=1)
+    """Fewer stored minutes in the window: not judged."""
+    min_average: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """An average not above this is not judged."""
+    for_minutes: int = Field(default=1, ge=1, le=1440)
+    """So many consecutive minutes must be above before it fires."""
+    resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
+    """So many minutes without one above, and it is resolved."""
+
+    @field_validator("metrics", "measures")
+    @classmethod
+    def _at_least_one(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if not values:
+            raise ValueError("an empty list: leave the key away, or name one")
+        return values
+
+    @model_validator(mode="after")
+    def _points_fit_into_the_window(self) -> Self:
+        if self.min_points > self.window_minutes:
+            raise ValueError(
+                f"min_points {self.min_points} is more than window_minutes {self.window_minutes}: it would never fire"
+            )
+        return self
+
+
+def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tuple[AlertRule, ...]:
+    """Return rules with some of their values changed, checked as those of the file are.
+
+    Raises:
+        SettingsError: a rule would be wrong with them.
+    """
+    try:
+        return tuple(AlertRule.model_validate({**rule.model_dump(), **instead}) for rule in rules)
+    except ValidationError as error:
+        raise SettingsError(
+            "\n".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
+        ) from None
+
+
+class AlertSettings(Section):
+    """What deserves a message, and who gets it."""
+
+    rules: tuple[AlertRule, ...] = (AlertRule(),)
+    channels: tuple[SecretStr, ...] = ()
+    """apprise URLs. They hold secrets."""
+    max_age_minutes: int = Field(default=15, ge=1)
+    """Alerts of older minutes are recorded but not sent; a message that no channel takes is given up after as long."""
+    repeat_minutes: int = Field(default=60, ge=0)
+    """A reminder as often while it lasts; 0 = none."""
+    missed_grace_minutes: int = Field(default=2, ge=0, le=1440)
+    """How long after its end a minute may still come before it is missed."""
+    heartbeat_url: SecretStr = SecretStr("")
+    """Requested after each good tick; a service that hears nothing for a while says so."""
+
+    @field_validator("rules")
+    @classmethod
+    def _no_name_twice(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
+        for i, rule in enumerate(rules):
+            if rule.name in {other.name for other in rules[:i]}:
+                raise ValueError(f'alerts.rules[{i}] name "{rule.name}" stands there twice: give it another')
+        return rules
+
+    @field_validator("channels")
+    @classmethod
+    def _apprise_knows_them(cls, channels: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for i, channel in enumerate(channels):
+            if not is_channel(channel.get_secret_value()):
+                raise ValueError(
+                    f"alerts.channels[{i}] (not shown, it may hold secrets): no URL that apprise can use: "
+                    "write e.g. slack://TokenA/TokenB/TokenC or json://host/path; see the apprise documentation"
+                )
+        return channels
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _a_url(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not re.match(r"https?://[^/\s]+", url.get_secret_value()):
+            raise ValueError("alerts.heartbeat_url (not shown, it may hold secrets): not a URL: write e.g. https://…")
+        return url
+
+
+def is_channel(url: str) -> bool:
+    """Say whether apprise can send to a URL."""
+    import apprise  # 0.2 s, for those who have channels
+
+    with apprise.LogCapture(level=apprise.logging.CRITICAL):  # what it says of a wrong URL would hold its secrets
+        return apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None
 
 
 def _known_exchange(text: str) -> str:
@@ -122,6 +239,7 @@ class Settings(BaseSettings):
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
     ui: UiSettings = UiSettings()
+    alerts: AlertSettings = AlertSettings()
 
     @field_validator("metrics")
     @classmethod
@@ -229,13 +347,13 @@ def _unknown_variables() -> Iterator[str]:
 def _variables_that_are_no_json() -> Iterator[str]:
     for variable in sorted(name for name in os.environ if name.upper().startswith(PREFIX)):
         location = variable[len(PREFIX) :].lower().split("__")
-        if location != ["metrics"] and _model_at(location) is None:
+        example = _EXAMPLES.get(tuple(location)) or ('{"key": "value"}' if _model_at(location) else None)
+        if example is None:
             continue
         try:
             json.loads(os.environ[variable])
         except ValueError:
-            example = '["KRAKEN:BTCUSD"]' if location == ["metrics"] else '{"key": "value"}'
-            yield f"environment {variable} {_quoted(os.environ[variable])}: not JSON: write e.g. {example}"
+            yield f"environment {variable} {_quoted(os.environ[variable], location)}: not JSON: write e.g. {example}"
 
 
 def _line(details: ErrorDetails, path: Path) -> str:
@@ -252,9 +370,10 @@ def _line(details: ErrorDetails, path: Path) -> str:
     message = details["msg"].removeprefix("Value error, ")
     if message.startswith(key):  # the finding names a place within the value
         return f"{source}: {message}"
-    value = _quoted(details["input"])
+    value = _quoted(details["input"], location)
     if details["type"] == "tuple_type":
-        return f'{source}: {key} {value}: not a list: write e.g. ["KRAKEN:BTCUSD"]'
+        example = _EXAMPLES.get(tuple(part for part in location if isinstance(part, str)))
+        return f"{source}: {key} {value}: not a list{f': write e.g. {example}' if example else ''}"
     if details["type"].startswith("model_"):
         return f"{source}: {key} {value}: not a table: write [{key}] and its keys below"
     if message.startswith(value):
@@ -273,7 +392,10 @@ def _source_of(*location: int | str) -> str:
     return config_file().name
 
 
-def _quoted(value: object) -> str:
+def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
+    """Show a value that was found; not where it may hold a secret."""
+    if tuple(location[:2]) in _SECRET:
+        return "(not shown, it may hold secrets)"
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
@@ -281,11 +403,27 @@ def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
     """Return the table of settings at a place, None where there is no table."""
     model: type[BaseModel] = Settings
     for part in location:
-        field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if isinstance(part, int):  # in a list of tables
+            continue
+        field = model.model_fields.get(part)
+        [kind, *_] = (field and get_args(field.annotation)) or [field and field.annotation]
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             return None
-        model = field.annotation
+        model = kind
     return model
+
+
+_EXAMPLES: Mapping[tuple[str, ...], str] = {
+    ("metrics",): '["KRAKEN:BTCUSD"]',
+    ("alerts", "channels"): '["json://host/path"]',
+    ("alerts", "rules"): "[[alerts.rules]] and its keys below",
+    ("alerts", "rules", "metrics"): '["KRAKEN:*"]',
+    ("alerts", "rules", "measures"): '["price", "volume"]',
+}
+"""Lists, and how one is written."""
+
+_SECRET = {("alerts",), ("alerts", "channels"), ("alerts", "heartbeat_url")}
+"""Keys whose values no message shows."""
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:

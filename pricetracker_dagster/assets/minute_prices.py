@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema, sql_command
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema_of, sql_command
 from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
 from pricetracker_dagster.collect import Collected, backfill, collect_minute
 from pricetracker_dagster.resources import Tracker
@@ -52,12 +52,7 @@ class MinutePricesConfig(dg.Config):
     freshness_policy=EVERY_MINUTE,
     metadata={
         "dagster/table_name": "minute_prices",
-        **schema(
-            {
-                name: (str(SCHEMA.field(name).type), SCHEMA.field(name).metadata[b"comment"].decode())
-                for name in SCHEMA.names
-            }
-        ),
+        **schema_of(SCHEMA),
     },
 )
 def minute_prices(
@@ -121,7 +116,7 @@ def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:
         metric: {
             "minutes": ", ".join(map(str, gaps[:10])),
             "why": collected.why(metric),
-            "cause": collected.causes.get(metric, "exchange error"),
+            "cause": collected.cause(metric),
         }
         for metric, gaps in collected.missing.items()
     }

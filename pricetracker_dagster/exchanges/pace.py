@@ -122,22 +122,29 @@ def at_work(folder: Path, deadline: Deadline) -> Iterator[None]:
     Raises:
         OutOfTime: the other is still at work at the deadline.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "tick.lock").open("a") as file:
-        _lock(file.fileno(), fcntl.LOCK_EX, deadline)
+    with locked(folder / "tick.lock", deadline):
         yield
 
 
 def _wait_for_the_tick(folder: Path, deadline: Deadline) -> None:
-    with (folder / "tick.lock").open("a") as file:
-        _lock(file.fileno(), fcntl.LOCK_SH, deadline)
+    with locked(folder / "tick.lock", deadline, shared=True):
+        pass
 
 
-def _lock(descriptor: int, kind: int, deadline: Deadline) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            deadline.sleep(0.05)
-        else:
-            return
+@contextmanager
+def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock among processes and threads; it is let go with the process that holds it.
+
+    Raises:
+        OutOfTime: others hold it until the deadline.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                deadline.sleep(0.05)
+            else:
+                break
+        yield

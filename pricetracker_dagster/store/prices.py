@@ -3,56 +3,27 @@
 Here belongs what reads and writes that table. What is published from it is in publish.py, its upkeep in upkeep.py.
 """
 
-import random
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import DeltaTable, WriterProperties
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MINUTE, SCHEMA, MinuteRange, Refused
+from pricetracker_dagster.store import delta
+from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
 
 PARTITION = "date"
 
 _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullable=False)])
 
-_CONFIGURATION = {
-    # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
-    # listing it is part of every commit, and a tick commits 1,440 times a day.
-    "delta.logRetentionDuration": "interval 1 days",
-    "delta.deletedFileRetentionDuration": "interval 7 days",
-    "delta.checkpointInterval": "100",
-}
-
 _CHUNK = 400_000
 """Rows merged at once, more or less: memory stays bounded whatever is imported."""
 
-_PATIENCE = 60.0
-"""Seconds in which a commit that others overtook is tried again."""
-
 _SQL = Path(__file__).parent / "sql"
-
-
-@dataclass(frozen=True)
-class Upserted:
-    """What an upsert changed.
-
-    Attributes:
-        inserted: rows that were not there.
-        updated: rows of which a value differed.
-        version: version of the Delta table that has them all.
-    """
-
-    inserted: int
-    updated: int
-    version: int
 
 
 class Store:
@@ -63,6 +34,7 @@ class Store:
         prices: the Delta table ``minute_prices``.
         published: the DuckDB file for readers.
         state: small working files and locks.
+        delta: the Delta table itself.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,6 +43,9 @@ class Store:
         self.prices = folder / "minute_prices"
         self.published = folder / "pricetracker.duckdb"
         self.state = folder / "state"
+        self.delta = Delta(
+            self.prices, _COLUMNS_OF_DELTA, "Minute candles; (metric, minute) is the key", partition_by=(PARTITION,)
+        )
 
     def upsert(self, candles: pa.Table) -> Upserted:
         """Insert the candles that are not stored and correct those that differ, keyed by (metric, minute).
@@ -107,61 +82,21 @@ class Store:
         return Upserted(inserted, updated, version)
 
     def _merge(self, chunk: pa.Table, first_day: date, last_day: date, first: int, last: int) -> Upserted:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            table = self.open_or_create()
-            # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
-            # They are dates and numbers of our own making, never a user's text.
-            bounds = (
-                f"t.{PARTITION} >= DATE '{first_day:%Y-%m-%d}' AND t.{PARTITION} <= DATE '{last_day:%Y-%m-%d}' "
-                f"AND t.minute >= {_literal(first)} AND t.minute <= {_literal(last)}"
-            )
-            same_key = f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric"
-            differs = " OR ".join(
-                f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
-            )
-            try:
-                done = (
-                    table.merge(
-                        chunk,
-                        predicate=f"{same_key} AND {bounds}",
-                        source_alias="s",
-                        target_alias="t",
-                        writer_properties=WriterProperties(compression="ZSTD"),
-                    )
-                    .when_matched_update_all(predicate=differs)
-                    .when_not_matched_insert_all()
-                    .execute()
-                )
-            except CommitFailedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
-            else:
-                return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
-
-    def open_or_create(self) -> DeltaTable:
-        """Open the Delta table; create it where it is not there yet."""
-        try:
-            return DeltaTable(self.prices)
-        except TableNotFoundError:
-            self.prices.mkdir(parents=True, exist_ok=True)
-            return DeltaTable.create(
-                self.prices,
-                schema=_COLUMNS_OF_DELTA,
-                mode="ignore",  # another process may have been faster
-                partition_by=[PARTITION],
-                name="minute_prices",
-                description="Minute candles; (metric, minute) is the key",
-                configuration=_CONFIGURATION,
-            )
+        # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
+        # They are dates and numbers of our own making, never a user's text.
+        bounds = (
+            f"t.{PARTITION} >= DATE '{first_day:%Y-%m-%d}' AND t.{PARTITION} <= DATE '{last_day:%Y-%m-%d}' "
+            f"AND t.minute >= {literal(first)} AND t.minute <= {literal(last)}"
+        )
+        same_key = f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric"
+        differs = " OR ".join(
+            f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
+        )
+        return self.delta.merge(chunk, same_key=f"{same_key} AND {bounds}", differs=differs)
 
     def open(self) -> DeltaTable | None:
         """Open the Delta table; None where nothing was ever stored."""
-        try:
-            return DeltaTable(self.prices)
-        except TableNotFoundError:
-            return None
+        return self.delta.open()
 
     def files(self, first: datetime | None = None, last: datetime | None = None) -> list[str]:
         """Return the live Parquet files of the UTC days from ``first`` to ``last``, absolute paths."""
@@ -193,11 +128,11 @@ class Store:
                     gaps[metric] = [MinuteRange(first, last)]
                 continue
             _, begin, end, _ = extent[metric]
-            found = [MinuteRange(_utc(a), _utc(b)) for name, a, b in holes if name == metric]
-            if not since_first_row and _utc(begin) > first:
-                found.insert(0, MinuteRange(first, _utc(begin) - MINUTE))
-            if _utc(end) < last:
-                found.append(MinuteRange(_utc(end) + MINUTE, last))
+            found = [MinuteRange(utc(a), utc(b)) for name, a, b in holes if name == metric]
+            if not since_first_row and utc(begin) > first:
+                found.insert(0, MinuteRange(first, utc(begin) - MINUTE))
+            if utc(end) < last:
+                found.append(MinuteRange(utc(end) + MINUTE, last))
             if found:
                 gaps[metric] = found
         return gaps
@@ -205,7 +140,7 @@ class Store:
     def newest(self, metrics: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""
         rows = self._ask("extent.sql", since, until, metrics=list(metrics))
-        return {metric: _utc(end) for metric, _, end, _ in rows}
+        return {metric: utc(end) for metric, _, end, _ in rows}
 
     def candles(self, metrics: Sequence[str], first: datetime, last: datetime) -> pa.Table:
         """Return the stored candles of minutes ``first`` to ``last``: SCHEMA, ordered by metric and minute."""
@@ -225,7 +160,7 @@ class Store:
     def insane(self, first: datetime, last: datetime) -> list[Refused]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
         rows = self._ask("insane.sql", first, last, before="candles.sql")
-        return [Refused(metric, _utc(unix), problem, row) for metric, unix, problem, row in rows]
+        return [Refused(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
 
     def rows(self) -> int:
         """Return how many rows are stored in all, from the Delta log's statistics."""
@@ -263,8 +198,7 @@ def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | 
         bounds += [(PARTITION, ">=", first.astimezone(UTC).date()), ("minute", ">=", first)]
     if last is not None:
         bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
-    # delta-rs names them as URLs do, with %20 for a space
-    return sorted(map(unquote, table.file_uris(file_pruning_predicate=bounds or None)))
+    return delta.files_of(table, bounds)
 
 
 def rows_of(table: DeltaTable) -> int:
@@ -279,11 +213,3 @@ def counts(table: DeltaTable) -> list[tuple[date, int]]:
     actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
     connection.register("actions", actions)
     return connection.execute(sql.load(_SQL / "counts.sql")).fetchall()
-
-
-def _literal(unix: int) -> str:
-    return f"arrow_cast({unix * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
-
-
-def _utc(unix: float) -> datetime:
-    return datetime.fromtimestamp(unix, UTC)

@@ -18,7 +18,9 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, minutes_of_day
+from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
+from pricetracker_dagster.store.records import NOT_RUN, Records, sql_types
 
 SCHEMA_VERSION = 1
 """Version of the tables that users read. A change that could break a query raises it."""
@@ -33,7 +35,10 @@ _NOTHING_STORED = -1
 """Stands for the version of a Delta table that is not there yet."""
 
 _SQL = Path(__file__).parent / "sql"
-_TYPES = {"string": "VARCHAR", "double": "DOUBLE", "int64": "BIGINT", "timestamp[us, tz=UTC]": "TIMESTAMPTZ"}
+_SHOWN = ("alerts", "deliveries", "incidents")
+"""Small tables of which readers get a view."""
+
+_CANDLE = sql_types(SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,10 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
     with _alone(store.state / "publish.lock"):
         _sweep(store.published)
         table = store.open()
-        version = _NOTHING_STORED if table is None else table.version()
         tracked = None if metrics is None else sorted(metrics)
-        standing = _standing(store.published, version, tracked, minute)
+        recorded = {each.path.name: each.open() for each in Records(store.folder)}
+        versions = [_NOTHING_STORED if each is None else each.version() for each in (table, *recorded.values())]
+        standing = _standing(store.published, versions, tracked, minute)
         if standing is not None:
             return standing
         rows = 0 if table is None else rows_of(table)
@@ -88,7 +94,8 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
         try:
             with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
                 with _one_commit(connection):
-                    _build(connection, store, table, tracked, as_of=as_of, now=now, rows=rows)
+                    _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
+                    connection.execute(sql.load(_SQL / "sources.sql"), {"versions": versions, "tracked": tracked})
                 [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
             _swap(beside, store.published)
         finally:
@@ -100,6 +107,7 @@ def _build(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
     table: DeltaTable | None,
+    recorded: Mapping[str, DeltaTable | None],
     tracked: list[str] | None,
     *,
     as_of: datetime | None,
@@ -112,7 +120,11 @@ def _build(
     recent = [] if table is None or as_of is None else files_of(table, first, as_of)
     connection.execute(sql.load(_SQL / "published_tables.sql"))
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
-    sources = {"$all_files": _source(files), "$recent_files": _source(recent)}
+    sources = {"$all_files": _source(files, _CANDLE), "$recent_files": _source(recent, _CANDLE)}
+    records = Records(store.folder)
+    for each in records:
+        of_it = recorded[each.path.name]
+        sources[f"${each.path.name}"] = _source([] if of_it is None else delta.files_of(of_it), sql_types(each.schema))
     connection.execute(_with(sources, "published_views.sql"))
     connection.execute(
         sql.load(_SQL / "snapshot.sql"),
@@ -129,10 +141,12 @@ def _build(
             for metric, gaps in (_missed(store, lacking, first, as_of) if lacking else {}).items()
             for gap in gaps
         ]
-        connection.execute(sql.load(_SQL / "missed.sql"), {"missed": missed})
-    version = _NOTHING_STORED if table is None else table.version()
-    connection.execute(sql.load(_SQL / "sources.sql"), {"version": version, "tracked": tracked})
+        connection.execute(_with(sources, "missed.sql"), {"missed": missed, "first": first, "not_run": NOT_RUN})
     connection.execute(sql.load(_SQL / "published_comments.sql"))
+    for each in records:
+        for column in each.schema if each.path.name in _SHOWN else ():
+            comment = _text(column.metadata[b"comment"].decode())
+            connection.execute(f'COMMENT ON COLUMN {each.path.name}."{column.name}" IS {comment}')
 
 
 def _with(sources: Mapping[str, str], statement: str) -> str:
@@ -154,7 +168,9 @@ def _missed(store: Store, metrics: Sequence[str], first: datetime, last: datetim
     return missed
 
 
-def _standing(published: Path, version: int, tracked: list[str] | None, minute: datetime | None) -> Published | None:
+def _standing(
+    published: Path, versions: list[int], tracked: list[str] | None, minute: datetime | None
+) -> Published | None:
     """Return the file that stands there if it says the same as a new one would."""
     if not published.exists():
         return None
@@ -165,9 +181,9 @@ def _standing(published: Path, version: int, tracked: list[str] | None, minute: 
         return None
     if row is None:
         return None
-    as_of, rows, metrics, values, schema_version, of_version, of_tracked = row
+    as_of, rows, metrics, values, schema_version, of_versions, of_tracked = row
     as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
-    if (schema_version, of_version, of_tracked) != (SCHEMA_VERSION, version, tracked):
+    if (schema_version, of_versions, of_tracked) != (SCHEMA_VERSION, versions, tracked):
         return None
     if minute is not None and (as_of is None or as_of < minute):
         return None
@@ -184,11 +200,11 @@ def _newest(table: DeltaTable) -> datetime | None:
     return datetime.fromtimestamp(unix, UTC)
 
 
-def _source(files: list[str]) -> str:
-    """Return what a view selects from: the files, or no rows of the same columns."""
+def _source(files: list[str], columns: Mapping[str, str]) -> str:
+    """Return what a view selects from: the files, or no rows of the same columns (name to type)."""
     if not files:
-        columns = ", ".join(f"NULL::{_TYPES[str(column.type)]} AS {column.name}" for column in SCHEMA)
-        return f"(SELECT {columns} WHERE false)"
+        empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
+        return f"(SELECT {empty} WHERE false)"
     return f"read_parquet([{', '.join(map(_text, files))}], hive_partitioning = false)"
 
 

@@ -5,6 +5,7 @@ nobody's way. Timestamps are UTC. Not for ticks: it imports pandas.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,25 @@ def rank(published: Path, measure: str) -> "pd.DataFrame":
     """
     _check_measure(measure)
     return query(published, sql.load(_SQL / "read_rank.sql"), {"measure": measure})
+
+
+def alerts(published: Path, *, only_open: bool = False, since: datetime | None = None) -> "pd.DataFrame":
+    """Return the alerts: the columns of the table alerts, newest first.
+
+    Args:
+        published: the published file.
+        only_open: leave out those that are resolved.
+        since: only those that were above in this minute (UTC) or later.
+
+    Raises:
+        NotPublished: there is no file yet.
+    """
+    return query(published, sql.load(_SQL / "read_alerts.sql"), {"only_open": only_open, "since": since})
+
+
+def incidents(published: Path, *, only_open: bool = False, since: datetime | None = None) -> "pd.DataFrame":
+    """Return the incidents: the columns of the table incidents, newest first. Arguments and errors as of alerts()."""
+    return query(published, sql.load(_SQL / "read_incidents.sql"), {"only_open": only_open, "since": since})
 
 
 def query(published: Path, statement: str, parameters: Mapping[str, Any] | None = None) -> "pd.DataFrame":

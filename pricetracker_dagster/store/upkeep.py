@@ -1,4 +1,4 @@
-"""The upkeep of the Delta table, so that cost stays flat as history grows.
+"""The upkeep of the Delta tables, so that cost stays flat as history grows.
 
 Each tick adds a small file. Those of a day become one, replaced files go after a week (a session that reads them may be
 open that long), and the log keeps a day.
@@ -8,11 +8,14 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
-from deltalake import DeltaTable, WriterProperties
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from pricetracker_dagster.store.delta import PROPERTIES
 from pricetracker_dagster.store.prices import PARTITION, Store
+from pricetracker_dagster.store.records import Records
 
 KEPT_FOR_READERS = timedelta(days=7)
 """How long a replaced Parquet file stays on disk."""
@@ -55,25 +58,36 @@ def upkeep(store: Store) -> Upkeep:
     put_off: list[str] = []
     for day, count in sorted(_files_a_day(before).items()):
         if count > _FEW:
-            (joined if _join(store, day) else put_off).append(day)
-    table = DeltaTable(store.prices)
+            (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
+    removed = _clean(store.prices)
+    for records in Records(store.folder):
+        of_it = records.open()
+        if of_it is not None:
+            if len(of_it.file_uris()) > _FEW:
+                _join(records.path, [*records.key[:1], records.time])
+            removed += _clean(records.path)
+    return Upkeep(tuple(joined), len(before), len(DeltaTable(store.prices).file_uris()), removed, tuple(put_off))
+
+
+def _clean(path: Path) -> int:
+    """Delete the files that no reader needs any more, write a checkpoint, shorten the log. Return how many it were."""
     hours = int(KEPT_FOR_READERS.total_seconds() // 3600)
     # in full: a writer that was killed or overtaken leaves files that no log ever names
-    removed = table.vacuum(retention_hours=hours, dry_run=False, full=True)
-    table = DeltaTable(store.prices)
+    removed = DeltaTable(path).vacuum(retention_hours=hours, dry_run=False, full=True)
+    table = DeltaTable(path)
     table.create_checkpoint()
     table.cleanup_metadata()
-    return Upkeep(tuple(joined), len(before), len(table.file_uris()), len(removed), tuple(put_off))
+    return len(removed)
 
 
-def _join(store: Store, day: str) -> bool:
-    """Rewrite one day as few files, ordered by metric and minute as a reader of one metric likes it."""
+def _join(path: Path, order: list[str], day: str | None = None) -> bool:
+    """Rewrite a table, or one day of it, as few files, ordered as a reader likes it. False where others were at it."""
     for _ in range(_TRIES):
         try:
-            DeltaTable(store.prices).optimize.z_order(
-                ["metric", "minute"],
-                partition_filters=[(PARTITION, "=", day)],
-                writer_properties=WriterProperties(compression="ZSTD"),
+            DeltaTable(path).optimize.z_order(
+                order,
+                partition_filters=None if day is None else [(PARTITION, "=", day)],
+                writer_properties=PROPERTIES,
             )
         except CommitFailedError:
             time.sleep(random.uniform(0.05, 0.5))  # noqa: S311 - jitter

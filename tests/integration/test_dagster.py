@@ -118,7 +118,7 @@ def test_what_a_tick_published_during_an_outage_covers_its_minute_and_lists_it_a
     assert not run_minute_tick(tracker(bench), instance).success
     assert reading.query(bench.store.published, "SELECT as_of FROM snapshot")["as_of"][0] == NOON
     missed = reading.query(bench.store.published, "FROM missed_minutes")
-    assert missed.values.tolist() == [["SIMULATED:BTCUSD", NOON]]
+    assert missed.values.tolist() == [["SIMULATED:BTCUSD", NOON, "exchange maintenance"]]
 
 
 def test_the_last_minute_of_a_day_belongs_to_that_day(start: Start, instance: dg.DagsterInstance) -> None:

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange
+from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.upkeep import Upkeep, upkeep
 
@@ -360,19 +361,19 @@ def test_upkeep_shortens_the_log_to_a_day_and_the_table_still_reads(store: Store
 def test_a_writer_that_was_overtaken_tries_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.upsert(table([row(BTC, 0), row(ETH, 0)]))
     opened: list[int] = []
-    real: Callable[[Store], DeltaTable] = Store.open_or_create
+    real: Callable[[Delta], DeltaTable] = Delta.open_or_create
 
-    def open_and_be_overtaken(self: Store) -> DeltaTable:
-        delta = real(self)
-        opened.append(delta.version())
+    def open_and_be_overtaken(self: Delta) -> DeltaTable:
+        opened_table = real(self)
+        opened.append(opened_table.version())
         if len(opened) == 1:  # another process corrects the same file between this one's read and its commit
             other = Store(store.folder)
-            monkeypatch.setattr(Store, "open_or_create", real)
+            monkeypatch.setattr(Delta, "open_or_create", real)
             other.upsert(table([row(ETH, 0, price=12.0)]))
-            monkeypatch.setattr(Store, "open_or_create", open_and_be_overtaken)
-        return delta
+            monkeypatch.setattr(Delta, "open_or_create", open_and_be_overtaken)
+        return opened_table
 
-    monkeypatch.setattr(Store, "open_or_create", open_and_be_overtaken)
+    monkeypatch.setattr(Delta, "open_or_create", open_and_be_overtaken)
     assert store.upsert(table([row(BTC, 0, price=11.0)])).updated == 1
     assert len(opened) == 2
     assert rows_in(store) == [row(BTC, 0, price=11.0), row(ETH, 0, price=12.0)]

@@ -24,5 +24,5 @@ CREATE TABLE available_metrics (
     last_minute TIMESTAMPTZ,
     last_value DOUBLE
 );
-CREATE TABLE missed_minutes (metric VARCHAR, minute TIMESTAMPTZ);
-CREATE TABLE sources (delta_version BIGINT, tracked VARCHAR[]);
+CREATE TABLE missed_minutes (metric VARCHAR, minute TIMESTAMPTZ, cause VARCHAR);
+CREATE TABLE sources (versions BIGINT[], tracked VARCHAR[]);

@@ -17,3 +17,15 @@ UNION ALL
 SELECT metric, 'change_absolute' AS measure, minute, close - open AS value FROM recent
 UNION ALL
 SELECT metric, 'change_percentage' AS measure, minute, (close - open) / open * 100 AS value FROM recent WHERE open <> 0;
+
+CREATE VIEW alerts AS
+SELECT *
+FROM $alerts;
+
+CREATE VIEW deliveries AS
+SELECT *
+FROM $deliveries;
+
+CREATE VIEW incidents AS
+SELECT *
+FROM $incidents;

@@ -1,1 +1,1 @@
-INSERT INTO sources VALUES ($version, $tracked::VARCHAR[]);
+INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[]);

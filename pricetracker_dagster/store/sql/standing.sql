@@ -4,6 +4,6 @@ SELECT
     metrics,
     (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics),
     schema_version,
-    delta_version,
+    versions,
     tracked
 FROM snapshot, sources

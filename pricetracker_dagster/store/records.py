@@ -1,0 +1,201 @@
+"""The small Delta tables beside the prices: alerts, what was sent of them, incidents, why minutes are missing.
+
+Here belongs what their rows look like and how they are written and read as plain dictionaries. What they mean, and
+when a row is written, is the business of alerts/ and collect.py.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import TIMESTAMP, MinuteRange
+from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal
+
+NOT_RUN = "not run"
+"""The cause of a missed minute that no tick has tried to store; the others are ExchangeError.cause and REFUSED."""
+
+REFUSED = "refused rows"
+
+Row = dict[str, Any]
+"""A row as plain Python: times are datetimes in UTC, what is absent is None."""
+
+_SQL = Path(__file__).parent / "sql"
+_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float64(): "DOUBLE",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    TIMESTAMP: "TIMESTAMPTZ",
+    pa.list_(pa.string()): "VARCHAR[]",
+}
+
+
+def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, metadata={"comment": comment}) for name, kind, comment in columns])
+
+
+ALERTS = _schema(
+    ("id", pa.string(), "rule, metric, measure and minute: the same fact has the same id"),
+    ("rule", pa.string(), "name of the rule that was broken"),
+    ("metric", pa.string(), "EXCHANGE:BASEQUOTE"),
+    ("measure", pa.string(), "price, volume, change_absolute or change_percentage"),
+    ("minute", TIMESTAMP, "first minute above, UTC"),
+    ("state", pa.string(), "pending (above, not yet for long enough), firing or resolved"),
+    ("value", pa.float64(), "the measure in that first minute"),
+    ("average", pa.float64(), "its average over the window before that minute; of magnitudes for changes"),
+    ("ratio", pa.float64(), "|value| / average"),
+    ("factor", pa.float64(), "the factor that was exceeded"),
+    ("last_minute", TIMESTAMP, "newest minute above, UTC"),
+    ("minutes", pa.int64(), "how many minutes were above"),
+    ("peak", pa.float64(), "the value of the minute with the largest ratio"),
+    ("peak_ratio", pa.float64(), "that ratio"),
+    ("peak_minute", TIMESTAMP, "that minute, UTC"),
+    ("fired_at", TIMESTAMP, "when it was recorded as firing, UTC; NULL: it never was"),
+    ("resolved_at", TIMESTAMP, "when it was recorded as resolved, UTC"),
+    ("ended_because", pa.string(), "how it was resolved: below again, no data, no longer tracked"),
+    ("sent", pa.bool_(), "whether messages are sent: not for a minute that was already old when it was judged"),
+)
+
+DELIVERIES = _schema(
+    ("id", pa.string(), "of the alert or the incident"),
+    ("subject", pa.string(), "alert or incident"),
+    ("event", pa.string(), "firing, opened, reminder N or resolved"),
+    ("channel", pa.string(), "kind of the channel and a digest of its URL, which holds secrets"),
+    ("attempt", pa.int64(), "1 for the first attempt"),
+    ("attempted_at", TIMESTAMP, "when the attempt ended, UTC"),
+    ("delivered", pa.bool_(), "whether the channel took it"),
+    ("error", pa.string(), "why it did not"),
+)
+
+INCIDENTS = _schema(
+    ("id", pa.string(), "cause and first minute as first recorded: the same outage keeps its id"),
+    ("state", pa.string(), "open or resolved"),
+    ("cause", pa.string(), "not run, exchange error, exchange maintenance, pair unknown or refused rows"),
+    ("reason", pa.string(), "what was said of it, in plain words"),
+    ("first", TIMESTAMP, "oldest missed minute, UTC"),
+    ("last", TIMESTAMP, "newest missed minute, UTC"),
+    ("count", pa.int64(), "how many minutes are or were missed, of whichever metric"),
+    ("metrics", pa.list_(pa.string()), "whose minutes"),
+    ("missing", pa.int64(), "how many minutes, added over the metrics, are still missing; of a resolved one: for good"),
+    ("opened_at", TIMESTAMP, "when it was recorded, UTC"),
+    ("resolved_at", TIMESTAMP, "when it was recorded as over, UTC"),
+)
+
+CAUSES = _schema(
+    ("metric", pa.string(), "EXCHANGE:BASEQUOTE"),
+    ("minute", TIMESTAMP, "the missed minute, UTC"),
+    ("cause", pa.string(), "not run, exchange error, exchange maintenance, pair unknown or refused rows"),
+    ("reason", pa.string(), "what was said of it, in plain words"),
+    ("noted_at", TIMESTAMP, "when it was noted, UTC"),
+)
+
+
+@dataclass(frozen=True)
+class RecordTable(Delta):
+    """A small Delta table of plain rows.
+
+    Attributes:
+        key: the columns that tell a row from the others.
+        time: the column by which rows are read in order and old ones are left unread.
+    """
+
+    key: tuple[str, ...] = ("id",)
+    time: str = "minute"
+
+    def put(self, rows: Sequence[Mapping[str, Any]], *, replace: bool = True) -> Upserted:
+        """Insert rows by their key; those that are there already are replaced, or with ``replace=False`` left alone.
+
+        Raises:
+            CommitFailedError: others were faster for a whole minute.
+        """
+        if not rows:
+            return Upserted(0, 0, -1)
+        oldest = min(row[self.time] for row in rows)
+        return self.put_table(self.made(sql.connect(), rows).to_arrow_table(), oldest, replace=replace)
+
+    def put_table(self, rows: pa.Table, oldest: datetime, *, replace: bool) -> Upserted:
+        """Do the same with an Arrow table of this schema, none of whose ``time`` is before ``oldest`` (UTC)."""
+        same_key = " AND ".join(f"t.{name} = s.{name}" for name in self.key)
+        bound = f"t.{self.time} >= {literal(int(oldest.timestamp()))}"  # files of older rows need not be read
+        others = [name for name in self.schema.names if name not in self.key]
+        differs = " OR ".join(f"(t.{name} IS DISTINCT FROM s.{name})" for name in others)
+        return self.merge(
+            rows.cast(self.schema),
+            same_key=f"{same_key} AND {bound}",
+            differs=differs if replace else None,
+        )
+
+    def rows(self, since: datetime | None = None, where: duckdb.Expression | None = None) -> list[Row]:
+        """Return the rows whose ``time`` is not before ``since`` (UTC) and of which ``where`` holds; oldest first."""
+        relation = self.relation(sql.connect(), since)
+        if where is not None:
+            relation = relation.filter(where)
+        answer = relation.order(self.time)
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+
+    def relation(self, connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> duckdb.DuckDBPyRelation:
+        """Return the same rows as a relation of a connection, in no order."""
+        table = self.open()
+        files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
+        relation = connection.read_parquet(files) if files else self.made(connection, [])
+        if since is None:
+            return relation
+        return relation.filter(duckdb.ColumnExpression(self.time) >= duckdb.ConstantExpression(since))
+
+    def made(self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> duckdb.DuckDBPyRelation:
+        """Return rows of plain Python as a relation of a connection."""
+        struct = ", ".join(f'"{name}" {kind}' for name, kind in sql_types(self.schema).items())
+        plain = [{name: row[name] for name in self.schema.names} for row in rows]
+        # not pyarrow.Table.from_pylist() or connection.from_arrow(), which import pandas
+        return connection.sql(f"SELECT unnest($rows::STRUCT({struct})[], recursive := true)", params={"rows": plain})
+
+
+class Records:
+    """The small tables of a data folder.
+
+    Attributes:
+        alerts: one row a fact, whose state changes.
+        deliveries: one row an attempt to send a message about one of them.
+        incidents: one row a time without data.
+        causes: one row a metric and missed minute, as the tick that failed to store it said.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Name a data folder; it need not exist."""
+        self.alerts = RecordTable(folder / "alerts", ALERTS, "Values that exceeded a rule")
+        self.deliveries = RecordTable(
+            folder / "deliveries",
+            DELIVERIES,
+            "Attempts to send a message",
+            key=("id", "event", "channel", "attempt"),
+            time="attempted_at",
+        )
+        self.incidents = RecordTable(folder / "incidents", INCIDENTS, "Times without data", time="opened_at")
+        self.causes = RecordTable(folder / "causes", CAUSES, "Why minutes are missing", key=("metric", "minute"))
+
+    def note_not_run(self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime) -> Upserted:
+        """Note in ``causes`` that no tick has tried to store these minutes, where nothing is noted of them yet."""
+        flat = [{"metric": metric, "first": gap.first, "last": gap.last} for metric, own in gaps.items() for gap in own]
+        if not flat:
+            return Upserted(0, 0, -1)
+        oldest = min(gap.first for own in gaps.values() for gap in own)
+        noted = sql.connect().sql(
+            sql.load(_SQL / "noted.sql"),
+            params={"gaps": flat, "cause": NOT_RUN, "reason": "no tick was run for them", "noted_at": noted_at},
+        )
+        return self.causes.put_table(noted.to_arrow_table(), oldest, replace=False)
+
+    def __iter__(self) -> Iterator[RecordTable]:
+        """Return them in their order."""
+        return iter((self.alerts, self.deliveries, self.incidents, self.causes))
+
+
+def sql_types(schema: pa.Schema) -> dict[str, str]:
+    """Return each column's type in SQL."""
+    return {name: _TYPES[kind] for name, kind in zip(schema.names, schema.types, strict=True)}

@@ -1,0 +1,35 @@
+"""Since when each metric is tracked: what was before is not missed, whatever the list of metrics said then.
+
+A small file of the data folder, written by whoever first meets a new list: mostly the tick.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+
+def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict[str, datetime]:
+    """Return from which minute on each tracked metric's minutes are expected, UTC.
+
+    A metric that was not in the list when this was last asked is expected from ``minute`` on; one that is no longer in
+    it is forgotten. Where the file is lost, everything begins anew, in silence.
+
+    Args:
+        state: the data folder's folder of small working files.
+        metrics: what is tracked now.
+        minute: from when on new ones are expected, UTC.
+    """
+    file = state / "tracked.json"
+    kept: dict[str, str] = {}
+    with suppress(OSError, ValueError, AttributeError):
+        kept = dict(json.loads(file.read_text(encoding="utf-8")).items())
+    since = {metric: kept.get(metric, minute.isoformat()) for metric in metrics}
+    if since != kept:
+        state.mkdir(parents=True, exist_ok=True)
+        beside = file.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(since, indent=1), encoding="utf-8")
+        beside.replace(file)
+    return {metric: datetime.fromisoformat(moment) for metric, moment in since.items()}
