@@ -1,0 +1,338 @@
+"""From facts to messages: what is due for whom, said so that it reads on a phone, sent, and accounted for.
+
+Each channel is on its own: it has its own account of what it took, its own attempts with growing pauses, and nobody
+waits for it. A message is sent before that is noted, so a crash between the two sends it again: at least once, and
+never for another fact.
+"""
+
+import hashlib
+import logging
+import queue
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+
+from pricetracker_dagster.alerts import episodes, incidents
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.records import Records, Row
+
+ANSWER_WITHIN = 20.0
+"""Seconds after which an attempt counts as failed."""
+
+_PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=10), timedelta(minutes=5)
+_LINES = 20
+"""Most lines of one message."""
+
+_HEADLINES = 3
+"""Most facts named in a title."""
+
+_METRICS = 5
+"""Most metrics named in one line."""
+
+
+class Notice(NamedTuple):
+    """One thing to be said of one alert or incident.
+
+    Attributes:
+        id: of the alert or incident.
+        subject: ``alert`` or ``incident``.
+        event: ``firing``, ``opened``, ``reminder N`` or ``resolved``.
+        due: since when, UTC.
+        headline: what it is in a few words.
+        text: the line that a person reads.
+    """
+
+    id: str
+    subject: str
+    event: str
+    due: datetime
+    headline: str
+    text: str
+
+
+class Outcome(NamedTuple):
+    """How one channel took a message: delivered, or why not, without secrets."""
+
+    channel: str
+    delivered: bool
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a channel is given."""
+
+    title: str
+    body: str
+    good: bool
+
+
+def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
+    """Send each channel what is due for it, and note each attempt.
+
+    Args:
+        settings: the channels, and how long and how often to try.
+        records: what there is to say, and what was sent.
+        now: the current time, UTC.
+
+    Returns:
+        The rows that were added to the table deliveries, one a notice and channel.
+    """
+    urls = {channel_name(url): url for url in _urls(settings)}
+    if not urls:
+        return []
+    give_up = settings.alerts.max_age_minutes * MINUTE
+    notices = _notices(settings, records, now)
+    if not notices:
+        return []
+    sent = records.deliveries.rows(now - give_up - DAY)
+    due = {name: _due(notices, [row for row in sent if row["channel"] == name], now) for name in urls}
+    messages = {name: compose(own, settings) for name, own in due.items() if own}
+    attempts: list[Row] = []
+    for outcome in send({urls[name]: message for name, message in messages.items()}):
+        rows = [_attempt(notice, outcome, sent, now) for notice in due[outcome.channel]]
+        records.deliveries.put(rows)  # at once: what comes after may be killed
+        attempts += rows
+    return attempts
+
+
+def send(messages: Mapping[str, Message]) -> Iterator[Outcome]:
+    """Send each channel (an apprise URL) its message, all at the same time; yield how each went once it is known."""
+    outcomes: queue.Queue[Outcome] = queue.Queue()
+
+    def one(url: str, message: Message) -> None:
+        outcomes.put(_send(url, message))
+
+    waiting = {channel_name(url) for url in messages}
+    for url, message in messages.items():
+        # daemon: one that hangs keeps nothing from ending
+        threading.Thread(target=one, args=(url, message), daemon=True).start()
+    deadline = time.monotonic() + ANSWER_WITHIN
+    while waiting:
+        try:
+            outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            yield from (Outcome(name, False, f"no answer within {ANSWER_WITHIN:.0f} s") for name in sorted(waiting))
+            return
+        waiting.discard(outcome.channel)
+        yield outcome
+
+
+class HeartbeatError(Exception):
+    """The heartbeat was not taken. The message does not name the URL, which may hold secrets."""
+
+
+def beat(settings: Settings) -> bool:
+    """Request ``alerts.heartbeat_url``; False where none is set.
+
+    Raises:
+        HeartbeatError: no good answer within ten seconds.
+    """
+    url = settings.alerts.heartbeat_url.get_secret_value()
+    if not url:
+        return False
+    import requests
+
+    try:
+        answer = requests.get(url, timeout=10)
+    except requests.RequestException as error:
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
+    if not answer.ok:
+        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {answer.status_code}")
+    return True
+
+
+def channel_name(url: str) -> str:
+    """Return what a channel is called: its kind, and a digest that tells it from others but gives no secret away."""
+    return f"{urlsplit(url).scheme or 'channel'}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+
+
+def compose(notices: Sequence[Notice], settings: Settings) -> Message:
+    """Make one message of what is due: a line each, the newest facts last, and where to see more."""
+    lines = [notice.text for notice in notices[:_LINES]]
+    if len(notices) > _LINES:
+        lines.append(f"… and {len(notices) - _LINES} more")
+    subjects = dict.fromkeys(notice.subject for notice in notices)
+    links = [f"{settings.ui.link}/assets/{subject}s" for subject in subjects]
+    good = all(notice.event == "resolved" for notice in notices)
+    title = ", ".join(notice.headline for notice in notices[:_HEADLINES])
+    if len(notices) > _HEADLINES:
+        title += f" and {len(notices) - _HEADLINES} more"
+    return Message(title, "\n".join([*lines, *links]), good)
+
+
+def _urls(settings: Settings) -> list[str]:
+    return [channel.get_secret_value() for channel in settings.alerts.channels]
+
+
+def _notices(settings: Settings, records: Records, now: datetime) -> list[Notice]:
+    """Return everything that is to be said now, oldest first; not what is too old to be of use."""
+    since = now - settings.alerts.max_age_minutes * MINUTE
+    alerts = records.alerts.rows(now - 30 * DAY, _current(episodes.FIRING, "fired_at", since))
+    notices = [
+        notice for row in alerts if row["sent"] for notice in _said_of(row, _ALERT, row["fired_at"], settings, now)
+    ]
+    for row in records.incidents.rows(None, _current(incidents.OPEN, "opened_at", since)):
+        notices += _said_of(row, _INCIDENT, row["opened_at"], settings, now)
+    return sorted((notice for notice in notices if notice.due >= since), key=lambda notice: notice.due)
+
+
+def _current(state: str, began: str, since: datetime) -> duckdb.Expression:
+    """Return the condition of rows about which there may be something to say."""
+    moment = duckdb.ConstantExpression(since)
+    is_on = duckdb.ColumnExpression("state") == duckdb.ConstantExpression(state)
+    return is_on | (duckdb.ColumnExpression(began) >= moment) | (duckdb.ColumnExpression("resolved_at") >= moment)
+
+
+class _Kind(NamedTuple):
+    subject: str
+    begins: str
+    line: Callable[[Row, str], tuple[str, str]]
+
+
+def _said_of(row: Row, kind: _Kind, began: datetime, settings: Settings, now: datetime) -> Iterator[Notice]:
+    """Yield what is to be said of an alert or incident: that it began, the newest reminder, that it is over."""
+    yield Notice(row["id"], kind.subject, kind.begins, began, *kind.line(row, kind.begins))
+    repeat = settings.alerts.repeat_minutes * MINUTE
+    if row["resolved_at"] is not None:
+        yield Notice(row["id"], kind.subject, "resolved", row["resolved_at"], *kind.line(row, "resolved"))
+    elif repeat and (number := (now - began) // repeat) > 0:
+        event = f"reminder {number}"
+        yield Notice(row["id"], kind.subject, event, began + number * repeat, *kind.line(row, event))
+
+
+def _alert_line(row: Row, event: str) -> tuple[str, str]:
+    """Return headline and line of an alert."""
+    what = f"{row['metric']} {row['measure']}"
+    peak = f"peak {_number(row['peak'])} = {row['peak_ratio']:.2f}× at {row['peak_minute']:%H:%M}"
+    if event == "firing":
+        compared = f"{_number(row['value'])} = {row['ratio']:.2f}× its average {_number(row['average'])}"
+        when = f"at {_utc(row['minute'])} ({row['rule']}: above {row['factor']:g}×)"
+        return f"▲ {what} {row['ratio']:.2f}×", f"▲ {what} {compared} {when}"
+    if event == "resolved":
+        lasted = _minutes((row["last_minute"] - row["minute"]) // MINUTE + 1)
+        over = f"{row['ended_because']}: it lasted {lasted} from {_utc(row['minute'])}"
+        return f"✓ {what} resolved", f"✓ {what} {over}, {peak} ({row['rule']})"
+    return (
+        f"▲ {what} still above",
+        f"▲ {what} still above since {_utc(row['minute'])}, last at {row['last_minute']:%H:%M}, {peak} ({row['rule']})",
+    )
+
+
+def _incident_line(row: Row, event: str) -> tuple[str, str]:
+    """Return headline and line of an incident."""
+    named = ", ".join(row["metrics"][:_METRICS])
+    more = f" and {len(row['metrics']) - _METRICS} more" if len(row["metrics"]) > _METRICS else ""
+    what = f"{MinuteRange(row['first'], row['last'])} UTC of {named}{more}"
+    if event != "resolved":
+        still = "" if event == "opened" else "still "
+        return f"✗ minutes {still}missed: {row['cause']}", f"✗ {still}missed: {what}: {row['cause']}: {row['reason']}"
+    took = _minutes(max(1, round((row["resolved_at"] - row["opened_at"]) / MINUTE)))
+    if row["missing"]:
+        return (
+            f"✗ {row['missing']} minutes missed for good",
+            f"✗ over, but {row['missing']} minutes stay missing: {what}: {row['cause']}; it lasted {took}",
+        )
+    return "✓ missed minutes healed", f"✓ healed {took} after it was noticed: {what}: {row['cause']}"
+
+
+_ALERT = _Kind("alert", "firing", _alert_line)
+_INCIDENT = _Kind("incident", "opened", _incident_line)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _minutes(count: int) -> str:
+    return f"{count} minute{'s' if count != 1 else ''}"
+
+
+def _utc(minute: datetime) -> str:
+    return f"{minute:%Y-%m-%d %H:%M} UTC"
+
+
+def _due(notices: Sequence[Notice], sent: Sequence[Row], now: datetime) -> list[Notice]:
+    """Return what one channel has not taken yet and is not to be spared just now."""
+    due = []
+    for notice in notices:
+        attempts = [row for row in sent if (row["id"], row["event"]) == (notice.id, notice.event)]
+        if any(row["delivered"] for row in attempts):
+            continue
+        if attempts:
+            pause = min(_PAUSE_FIRST * 2 ** (len(attempts) - 1), _PAUSE_MOST)
+            if now < max(row["attempted_at"] for row in attempts) + pause:
+                continue
+        due.append(notice)
+    return due
+
+
+def _attempt(notice: Notice, outcome: Outcome, sent: Sequence[Row], now: datetime) -> Row:
+    of_same = [
+        row["attempt"]
+        for row in sent
+        if (row["id"], row["event"], row["channel"]) == (notice.id, notice.event, outcome.channel)
+    ]
+    return {
+        "id": notice.id,
+        "subject": notice.subject,
+        "event": notice.event,
+        "channel": outcome.channel,
+        "attempt": max(of_same, default=0) + 1,
+        "attempted_at": now,
+        "delivered": outcome.delivered,
+        "error": outcome.error,
+    }
+
+
+def _send(url: str, message: Message) -> Outcome:
+    """Send one channel a message; whatever goes wrong is its outcome."""
+    import apprise
+
+    kind = apprise.NotifyType.SUCCESS if message.good else apprise.NotifyType.WARNING
+    with _what_it_says("apprise") as said:
+        try:
+            sender = apprise.Apprise()
+            sender.add(url)
+            taken = bool(sender.notify(title=message.title, body=message.body, notify_type=kind, body_format="text"))
+        except Exception as error:  # 173 services, each with errors of its own
+            taken = False
+            said.append(f"{type(error).__name__}: {error}")
+    return Outcome(channel_name(url), taken, None if taken else _without_secrets(" ".join(said), url) or "not taken")
+
+
+@contextmanager
+def _what_it_says(logger: str) -> Iterator[list[str]]:
+    """Collect the warnings that this thread logs, and let none reach a log of ours: they may name a URL."""
+    said: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == threading.get_ident() and record.levelno >= logging.WARNING:
+                said.append(" ".join(record.getMessage().split()))
+
+    log, collector = logging.getLogger(logger), Collector()
+    log.propagate = False
+    log.addHandler(collector)
+    try:
+        yield said
+    finally:
+        log.removeHandler(collector)
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """Return a text without any part of a URL but its kind."""
+    parts = urlsplit(url)
+    for part in sorted(set(re.split(r"[/?&=@:,]", unquote(url)) + re.split(r"[/?&=@:,]", url)), key=len, reverse=True):
+        if part and part != parts.scheme and (len(part) > 3 or part in (parts.username, parts.password)):
+            text = text.replace(part, "***")
+    return text[:300]

@@ -1,0 +1,118 @@
+"""The rule: a measure exceeds so many times its average over the minutes before.
+
+Pure: candles come in as a relation, verdicts go out. Which minutes are judged when, and what becomes of a minute that
+is above, is the business of episodes.py and watch.py.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import MINUTE, ranges
+from pricetracker_dagster.settings import AlertRule
+
+_SQL = Path(__file__).parent / "sql"
+
+ABOVE = "above"
+"""The verdict on a minute that breaks the rule; NOT_ABOVE on one that keeps it. All others say why it is not judged."""
+
+NOT_ABOVE = "not above"
+
+
+class Verdict(NamedTuple):
+    """One rule's judgement of one minute of one measure.
+
+    ``average`` is over the rule's window before the minute (of magnitudes for changes), None where that is empty;
+    ``ratio`` is |value| / average; ``points`` counts the window's minutes that have a value; ``verdict`` is ``above``,
+    ``not above``, ``too few points``, ``average too small`` or ``no value``.
+    """
+
+    rule: str
+    metric: str
+    measure: str
+    minute: datetime
+    value: float | None
+    average: float | None
+    ratio: float | None
+    points: int
+    verdict: str
+
+
+BROKEN = Verdict._fields[:7]
+"""What is told of a minute above: all but the count of points and the verdict."""
+
+
+class Episode(NamedTuple):
+    """Consecutive minutes above of one rule, metric and measure; the peak is the minute of the largest ratio."""
+
+    rule: str
+    metric: str
+    measure: str
+    first: datetime
+    last: datetime
+    minutes: int
+    peak: float | None
+    average: float | None
+    ratio: float | None
+    peak_minute: datetime
+
+
+def joined(above: Iterable[Verdict]) -> list[Episode]:
+    """Join consecutive minutes above, oldest first."""
+    found: list[Episode] = []
+    for (rule, metric, measure), verdicts in groupby(sorted(above), key=lambda verdict: verdict[:3]):
+        by_minute = {verdict.minute: verdict for verdict in verdicts}
+        for span in ranges(by_minute):
+            run = [by_minute[span.first + i * MINUTE] for i in range(span.length)]
+            peak = max(run, key=lambda verdict: verdict.ratio or 0.0)
+            found.append(
+                Episode(rule, metric, measure, *span, span.length, peak.value, peak.average, peak.ratio, peak.minute)
+            )
+    return sorted(found, key=lambda episode: (episode.first, *episode[:3]))
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    rules: Sequence[AlertRule],
+    first: datetime,
+    last: datetime,
+    only: str | None = None,
+) -> duckdb.DuckDBPyRelation:
+    """Judge every minute from ``first`` to ``last`` of every metric by every rule at once.
+
+    Args:
+        connection: has a table or view ``candles`` with metric, minute, open, close and volume, in any order; for each
+            minute judged also those of the rule's window before it.
+        rules: by which to judge.
+        first: the oldest minute judged, UTC.
+        last: the newest one, UTC.
+        only: the one verdict to be given; None: all.
+
+    Returns:
+        The connection's table ``verdicts``: Verdict's columns, a row a rule, metric, measure and stored minute, in no
+        order.
+    """
+    connection.execute(sql.load(_SQL / "verdicts.sql"))
+    for rule in rules:
+        for measure in rule.measures:
+            connection.execute(
+                sql.load(_SQL / "judge.sql"),
+                {
+                    "rule": rule.name,
+                    "patterns": list(rule.metrics),
+                    "measure": measure,
+                    "factor": rule.factor,
+                    "window": rule.window_minutes,
+                    "min_points": rule.min_points,
+                    "min_average": rule.min_average,
+                    "first": first,
+                    "last": last,
+                    "only": only,
+                },
+            )
+    return connection.table("verdicts")

@@ -1,0 +1,325 @@
+"""What the alarms do, without Dagster: look at what is new, record what it means, then send what is due.
+
+Here belongs the order of these steps, so that a crash between any two of them loses nothing and doubles nothing. What
+an alert or an incident is, is in episodes.py and incidents.py; how a message is sent in notify.py.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.alerts import episodes, incidents, notify
+from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.exchanges.pace import Deadline, locked
+from pricetracker_dagster.settings import AlertRule, Settings
+from pricetracker_dagster.store.delta import files_of
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+from pricetracker_dagster.store.tracked import tracked_since
+
+PATIENCE = 20.0
+"""Seconds to wait for another sensor that is at work."""
+
+_LONGEST = 30 * DAY
+"""No alert lasts longer than this."""
+
+_BACKTESTED_AT_ONCE = 30 * DAY
+
+_SQL = Path(__file__).parent / "sql"
+
+
+@dataclass
+class Watched:
+    """What one look did.
+
+    Attributes:
+        cursor: where the next look at the prices begins.
+        judged: how many (rule, metric, measure, minute) were judged.
+        not_judged: how many were not, by the reason; of the newest minute only.
+        alerts: rows of the table alerts that are new or changed.
+        incidents: rows of the table incidents that are new or changed.
+        attempts: rows of the table deliveries that were added.
+    """
+
+    cursor: str | None = None
+    judged: int = 0
+    not_judged: Mapping[str, int] = field(default_factory=dict)
+    alerts: Sequence[Row] = ()
+    incidents: Sequence[Row] = ()
+    attempts: Sequence[Row] = ()
+
+
+def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watched:
+    """Judge what was stored or corrected since the cursor, record the alerts this makes, send what is due.
+
+    Without a cursor nothing is judged: what is stored already is the past. Minutes older than ``collect.heal_days`` are
+    never judged, so that importing years of history does not make years of alerts; that is what backtest() is for.
+
+    Args:
+        settings: the rules, and whom to tell.
+        now: the current time, UTC.
+        cursor: what the last look returned.
+
+    Raises:
+        OutOfTime: another look is at work all the time.
+    """
+    with _one_at_a_time(settings):
+        store, records = Store(settings.folder), Records(settings.folder)
+        table = store.open()
+        version = -1 if table is None else table.version()
+        since = None if cursor is None else int(cursor)
+        watched = Watched(cursor=str(version))
+        changed: dict[str, MinuteRange] = {}
+        if table is not None and since not in (None, version):
+            changed = _changed(table, since, settings, now)
+        above = _judge(store, settings, changed, watched) if changed else []
+        watched.alerts = _record(store, records, settings, now, above, changed)
+        watched.attempts = notify.deliver(settings, records, now)
+        _publish_if(store, settings, now, watched)
+        return watched
+
+
+def watch_minutes(settings: Settings, now: datetime) -> Watched:
+    """Find the minutes that should be stored and are not, record the incidents they make, send what is due.
+
+    A minute should be stored when it is closed, its metric tracked since it began, and ``alerts.missed_grace_minutes``
+    have passed; sooner where a tick has said that it could not store it. It is looked for over the last 24 hours.
+
+    Args:
+        settings: what is tracked, and whom to tell.
+        now: the current time, UTC.
+
+    Raises:
+        OutOfTime: another look is at work all the time.
+    """
+    with _one_at_a_time(settings):
+        store, records = Store(settings.folder), Records(settings.folder)
+        watched = Watched()
+        newest = newest_closed_minute(now)
+        since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
+        missing = _missing(store, since, newest - DAY + MINUTE, newest)
+        recent = [
+            row for row in records.incidents.rows() if row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY
+        ]
+        opened = [row for row in recent if row["state"] == incidents.OPEN]
+        grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
+        missed, absent = _missed(records, missing, recent, newest - DAY + MINUTE, grace_ends)
+        rows = incidents.review(missed, opened, absent, now)
+        for row in rows:
+            if row["state"] == incidents.RESOLVED:
+                row["missing"] = _lost(store, row, since)
+        records.incidents.put(rows)
+        watched.incidents = rows
+        watched.attempts = notify.deliver(settings, records, now)
+        _publish_if(store, settings, now, watched)
+        return watched
+
+
+def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[str]:
+    """Note why the minute of a failed tick is missing, where the tick itself could not.
+
+    Args:
+        settings: what is tracked.
+        minute: the minute the tick was for, UTC.
+        reason: what ended the run, in plain words.
+
+    Returns:
+        The metrics whose minute is missing, or was when the tick failed.
+    """
+    store, records = Store(settings.folder), Records(settings.folder)
+    metrics = [str(metric) for metric in settings.tracked]
+    noted = {row["metric"] for row in records.causes.rows(minute) if row["minute"] == minute}
+    missing = store.missed(metrics, minute, minute, since_first_row=False)
+    records.causes.put(
+        [
+            {"metric": metric, "minute": minute, "cause": NOT_RUN, "reason": reason, "noted_at": minute}
+            for metric in missing
+            if metric not in noted
+        ],
+        replace=False,
+    )
+    return sorted({*noted, *missing})
+
+
+def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
+    """Return what the rules would have said of the stored minutes ``first`` to ``last``: those above, oldest first.
+
+    Nothing is recorded or sent. Every metric that is stored is judged, tracked or not.
+    """
+    above: list[Verdict] = []
+    begin = first
+    while begin <= last:
+        end = min(last, begin + _BACKTESTED_AT_ONCE - MINUTE)
+        above += _judged(store, rules, None, begin, end, only=ABOVE)
+        begin = end + MINUTE
+    return sorted(above, key=lambda verdict: (verdict.minute, verdict.rule, verdict.metric, verdict.measure))
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    with locked(settings.state / "alerts.lock", Deadline.after(PATIENCE)):
+        yield
+
+
+def _changed(table: DeltaTable, since: int | None, settings: Settings, now: datetime) -> dict[str, MinuteRange]:
+    """Return of each tracked metric from which to which minute rows were added or corrected since a version.
+
+    Rows that were merely written again, as compaction does, stand in files of both versions.
+    """
+    live, before = set(files_of(table)), set[str]()
+    if since is not None and since >= 0:
+        with suppress(DeltaError):  # the log keeps a day: after a longer stop, whatever is not too old is new
+            before = set(files_of(DeltaTable(table.table_uri, version=since)))
+    if not live - before:
+        return {}
+    connection = sql.connect()
+    columns = "metric", "minute", "open", "close", "volume"
+    horizon = duckdb.ConstantExpression(now - timedelta(days=settings.collect.heal_days))
+    tracked = duckdb.ColumnExpression("metric").isin(*(duckdb.ConstantExpression(str(m)) for m in settings.tracked))
+
+    def rows_in(files: set[str]) -> duckdb.DuckDBPyRelation:
+        recent = connection.read_parquet(sorted(files)).filter(duckdb.ColumnExpression("minute") >= horizon)
+        return recent.filter(tracked).select(*columns)
+
+    changed = rows_in(live - before)
+    if before - live:
+        changed = changed.except_(rows_in(before - live))
+    extent = changed.aggregate("metric, min(minute), max(minute)", "metric")
+    return {metric: MinuteRange(first, last) for metric, first, last in extent.fetchall()}
+
+
+def _judge(store: Store, settings: Settings, changed: Mapping[str, MinuteRange], watched: Watched) -> list[Verdict]:
+    """Judge the minutes that changed, and those in whose window they are. Return those that are above."""
+    rules = settings.alerts.rules
+    first = min(span.first for span in changed.values()) - _run_up(rules)
+    last = max(span.last for span in changed.values()) + _lookback(rules)
+    above: list[Verdict] = []
+    begin = first
+    while begin <= last:  # a day at a time: memory stays bounded after a backfill of many metrics
+        end = min(last, begin + DAY - MINUTE)
+        verdicts = _judged(store, rules, list(changed), begin, end)
+        above += [verdict for verdict in verdicts if verdict.verdict == ABOVE]
+        watched.judged += sum(verdict.verdict in (ABOVE, NOT_ABOVE) for verdict in verdicts)
+        newest = max((verdict.minute for verdict in verdicts), default=begin)
+        watched.not_judged = Counter(
+            verdict.verdict
+            for verdict in verdicts
+            if verdict.minute == newest and verdict.verdict not in (ABOVE, NOT_ABOVE)
+        )
+        begin = end + MINUTE
+    return above
+
+
+def _judged(
+    store: Store,
+    rules: Sequence[AlertRule],
+    metrics: Sequence[str] | None,
+    first: datetime,
+    last: datetime,
+    only: str | None = None,
+) -> list[Verdict]:
+    """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all."""
+    begin = first - _lookback(rules)
+    files = store.files(begin, last)
+    if not files:
+        return []
+    connection = sql.connect()
+    connection.execute(
+        sql.load(_SQL / "candles.sql"), {"files": files, "first": begin, "last": last, "metrics": metrics}
+    )
+    return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
+
+
+def _record(
+    store: Store,
+    records: Records,
+    settings: Settings,
+    now: datetime,
+    above: Sequence[Verdict],
+    changed: Mapping[str, MinuteRange],
+) -> list[Row]:
+    """Bring the table alerts up to date."""
+    state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("minute")
+    near = min((span.first for span in changed.values()), default=now) - DAY
+    recorded = records.alerts.rows(
+        min(near, now - _LONGEST),
+        (state != duckdb.ConstantExpression(episodes.RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
+    )
+    if not above and all(row["state"] == episodes.RESOLVED for row in recorded):
+        return []
+    tracked = [str(metric) for metric in settings.tracked]
+    known = episodes.Known(
+        now=now,
+        newest_closed=newest_closed_minute(now),
+        tracked=tracked,
+        stored=store.newest(tracked, now - DAY),
+        max_age=settings.alerts.max_age_minutes * MINUTE,
+    )
+    rows = episodes.review(above, recorded, {rule.name: rule for rule in settings.alerts.rules}, known)
+    records.alerts.put(rows)
+    return rows
+
+
+def _missing(
+    store: Store, since: Mapping[str, datetime], first: datetime, last: datetime
+) -> dict[str, list[MinuteRange]]:
+    """Return the minutes from ``first`` to ``last`` that have no row though their metric was tracked then."""
+    missing = {}
+    for metric, gaps in store.missed(list(since), first, last, since_first_row=False).items():
+        expected = [MinuteRange(max(gap.first, since[metric]), gap.last) for gap in gaps if gap.last >= since[metric]]
+        if expected:
+            missing[metric] = expected
+    return missing
+
+
+def _missed(
+    records: Records,
+    missing: Mapping[str, Sequence[MinuteRange]],
+    recent: Sequence[Row],
+    first: datetime,
+    grace_ends: datetime,
+) -> tuple[list[incidents.Missed], dict[str, int]]:
+    """Return what is missed and covered by no incident yet; and of each open incident, how much is missing still."""
+    connection = sql.connect()
+    records.causes.relation(connection, first).create_view("causes")
+    records.incidents.made(connection, recent).create_view("incidents")
+    flat = [
+        {"metric": metric, "first": gap.first, "last": gap.last} for metric, gaps in missing.items() for gap in gaps
+    ]
+    islands = connection.execute(
+        sql.load(_SQL / "missed.sql"), {"missing": flat, "grace_ends": grace_ends, "not_run": NOT_RUN}
+    ).fetchall()
+    absent = connection.execute(sql.load(_SQL / "absent.sql"), {"missing": flat}).fetchall()
+    return [incidents.Missed(*island) for island in islands], dict(absent)
+
+
+def _lost(store: Store, row: Row, since: Mapping[str, datetime]) -> int:
+    """Return how many minutes of an incident that is over are missing for good: they grew too old, or nobody asks."""
+    tracked = {metric: max(since.get(metric, row["first"]), row["first"]) for metric in row["metrics"]}
+    return sum(gap.length for gaps in _missing(store, tracked, row["first"], row["last"]).values() for gap in gaps)
+
+
+def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watched) -> None:
+    """Let people read what has changed."""
+    if watched.alerts or watched.incidents or watched.attempts:
+        publish(store, [str(metric) for metric in settings.tracked], now=now)
+
+
+def _lookback(rules: Sequence[AlertRule]) -> timedelta:
+    """Return how far before a minute candles matter to its verdict."""
+    return max((rule.window_minutes for rule in rules), default=0) * MINUTE
+
+
+def _run_up(rules: Sequence[AlertRule]) -> timedelta:
+    """Return how far before a minute others matter to whether it fires."""
+    return max((rule.for_minutes - 1 for rule in rules), default=0) * MINUTE
