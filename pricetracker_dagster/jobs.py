@@ -1,5 +1,6 @@
 """What runs: the tick, the hourly pictures, the hourly upkeep."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -71,3 +72,16 @@ def tick_request(minute: datetime) -> dict[str, object]:
         "run_config": {"ops": {minute_prices.op.name: {"config": {"minute": iso}}}},
         "tags": {MINUTE: iso},
     }
+
+
+def failures(events: Iterable[dg.DagsterEvent]) -> list[str]:
+    """Return what went wrong in plain words, from the failures of steps."""
+    messages = []
+    for event in events:
+        failure = event.step_failure_data
+        if failure.user_failure_data and failure.user_failure_data.description:
+            messages.append(failure.user_failure_data.description)
+        elif failure.error:
+            ours = failure.error.cause or failure.error  # Dagster wraps what a step raises
+            messages.append(ours.message.strip().removeprefix(f"{ours.cls_name}: "))
+    return messages

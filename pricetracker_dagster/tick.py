@@ -6,7 +6,7 @@ from datetime import datetime
 import dagster as dg
 
 from pricetracker_dagster.definitions import build_defs
-from pricetracker_dagster.jobs import minute_tick, tick_request
+from pricetracker_dagster.jobs import failures, minute_tick, tick_request
 from pricetracker_dagster.resources import Tracker
 
 
@@ -39,16 +39,6 @@ def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: date
         raise_on_error=False,
         **tick_request(minute or tracker.newest_closed_minute()),  # type: ignore[arg-type]
     )
-    return TickOutcome(result.success, "\n".join(_failures(result)), result.run_id)
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    messages = []
-    for event in result.filter_events(lambda event: event.is_step_failure):
-        failure = event.step_failure_data
-        if failure.user_failure_data and failure.user_failure_data.description:
-            messages.append(failure.user_failure_data.description)
-        elif failure.error:
-            ours = failure.error.cause or failure.error  # Dagster wraps what a step raises
-            messages.append(ours.message.strip().removeprefix(f"{ours.cls_name}: "))
-    return messages
+    return TickOutcome(
+        result.success, "\n".join(failures(result.filter_events(lambda event: event.is_step_failure))), result.run_id
+    )

@@ -215,6 +215,12 @@ def _start_all(household: Household, settings: Settings, host: str, ui_port: int
         _load(household, stop)
     if stop.is_set():
         return
+    # as it is now: messages link to it
+    household.environment = {
+        **household.environment,
+        f"{PREFIX}UI__HOST": host,
+        f"{PREFIX}UI__PORT": str(ui_port),
+    }
     code_port = _free_port("127.0.0.1")
     workspace = home / "workspace.yaml"
     workspace.write_text(

@@ -3,11 +3,21 @@
 Nothing here computes, holds SQL or asks an exchange.
 """
 
+import dagster as dg
+
+from pricetracker_dagster.assets.alerts import alerts, incidents
 from pricetracker_dagster.assets.charts import charts_24h
 from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_prices
 
-default_assets = [minute_prices, history_24h, metric_rank, charts_24h]
+default_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
+    minute_prices,
+    history_24h,
+    metric_rank,
+    charts_24h,
+    alerts,
+    incidents,
+]
 default_asset_checks = [price_checks]

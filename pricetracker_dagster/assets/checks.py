@@ -3,7 +3,7 @@
 One step for all: each check is a question to the store, and a step of its own would cost more than the answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.ranking import ranking
+from pricetracker_dagster.store.records import NOT_RUN, Records, Row
 
 NO_MINUTE_MISSING = "no_minute_missing"
 CANDLES_SANE = "candles_sane"
@@ -60,7 +61,8 @@ def price_checks(
 
     if NO_MINUTE_MISSING in wanted:
         missed = store.missed(metrics, first, last, since_first_row=True)
-        yield _no_minute_missing(missed, simulated=settings.simulated)
+        causes = Records(settings.folder).causes.rows(first) if missed else []
+        yield _no_minute_missing(missed, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
         insane = store.insane(first, last)
         yield dg.AssetCheckResult(
@@ -100,9 +102,16 @@ def price_checks(
             raise dg.Failure("\n".join(missing), allow_retries=False)
 
 
-def _no_minute_missing(missed: dict[str, list[MinuteRange]], *, simulated: bool) -> dg.AssetCheckResult:
+def _no_minute_missing(
+    missed: dict[str, list[MinuteRange]], causes: Sequence[Row], *, simulated: bool
+) -> dg.AssetCheckResult:
     count = sum(gap.length for gaps in missed.values() for gap in gaps)
-    sample = [f"- {metric}: {gap}" for metric, gaps in sorted(missed.items()) for gap in gaps]
+    cause = {(row["metric"], row["minute"]): f"{row['cause']}: {row['reason']}" for row in causes}
+    sample = [
+        f"- {metric}: {gap}: {cause.get((metric, gap.last), NOT_RUN)}"
+        for metric, gaps in sorted(missed.items())
+        for gap in gaps
+    ]
     metadata: dict[str, dg.MetadataValue | int] = {
         "missing": count,
         "sample": dg.MetadataValue.md("\n".join(sample[:_SAMPLE]) or "none"),

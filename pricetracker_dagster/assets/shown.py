@@ -4,6 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+
+from pricetracker_dagster.store.records import sql_types
 
 OWNER = "team:pricetracker"
 
@@ -18,6 +21,12 @@ def schema(columns: dict[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
             columns=[dg.TableColumn(name, kind, description) for name, (kind, description) in columns.items()]
         )
     }
+
+
+def schema_of(table: pa.Schema) -> dict[str, dg.TableSchema]:
+    """Return the same of a table whose columns carry a ``comment``."""
+    comments = {name: table.field(name).metadata[b"comment"].decode() for name in table.names}
+    return schema({name: (kind, comments[name]) for name, kind in sql_types(table).items()})
 
 
 def sql_command(statement: str, *, simulated: bool) -> dg.MetadataValue:

@@ -1,5 +1,8 @@
-"""Dagster's view of the alarms. Thin: a sensor calls one function and reports what it said."""
+"""Dagster's view of the alarms. Thin: a sensor calls one function of alerts/ and reports what it said."""
 
-import dagster as dg
+from pricetracker_dagster.sensors.heartbeat import heartbeat
+from pricetracker_dagster.sensors.missed_minutes import missed_minutes
+from pricetracker_dagster.sensors.run_failure import run_failure
+from pricetracker_dagster.sensors.spike_alerts import spike_alerts
 
-default_sensors: list[dg.SensorDefinition] = []
+default_sensors = [spike_alerts, missed_minutes, run_failure, heartbeat]

@@ -1,0 +1,73 @@
+"""The assets ``alerts`` and ``incidents``: what the sensors recorded, shown each time that it changes."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from pricetracker_dagster.alerts.watch import Watched
+from pricetracker_dagster.assets.minute_prices import minute_prices
+from pricetracker_dagster.assets.shown import OWNER, schema_of, sql_command
+from pricetracker_dagster.store.records import ALERTS, INCIDENTS, Row, sql_types
+
+_SHOWN = 100
+
+_ALERT_COLUMNS = ("metric", "measure", "minute", "state", "value", "average", "ratio", "peak_ratio", "minutes", "rule")
+_INCIDENT_COLUMNS = ("cause", "state", "first", "last", "count", "metrics", "missing", "reason")
+
+alerts = dg.AssetSpec(
+    "alerts",
+    deps=[minute_prices],
+    description="Values that exceed a rule: pending, firing, resolved. Recorded by the sensor spike_alerts before "
+    "anything is sent, and shown here whenever one begins, goes on or ends.",
+    group_name="alarms",
+    owners=[OWNER],
+    kinds={"deltalake", "duckdb"},
+    metadata={"dagster/table_name": "alerts", **schema_of(ALERTS)},
+)
+
+incidents = dg.AssetSpec(
+    "incidents",
+    deps=[minute_prices],
+    description="Times without data: consecutive missed minutes of one cause. Recorded by the sensors missed_minutes "
+    "and run_failure before anything is sent, and shown here whenever one opens, grows or is resolved.",
+    group_name="alarms",
+    owners=[OWNER],
+    kinds={"deltalake", "duckdb"},
+    metadata={"dagster/table_name": "incidents", **schema_of(INCIDENTS)},
+)
+
+
+def what_changed(watched: Watched, *, simulated: bool) -> list[dg.AssetMaterialization]:
+    """Return what a sensor reports of one look: an event for each of the two assets of which a row changed."""
+    events = []
+    for spec, rows, columns, types, sql in (
+        (alerts, watched.alerts, _ALERT_COLUMNS, sql_types(ALERTS), "FROM alerts ORDER BY minute DESC LIMIT 20"),
+        (incidents, watched.incidents, _INCIDENT_COLUMNS, sql_types(INCIDENTS), "FROM incidents ORDER BY first DESC"),
+    ):
+        if rows:
+            metadata = {
+                "changed": len(rows),
+                "open": sum(row["state"] != "resolved" for row in rows),
+                "messages": len(watched.attempts),
+                "not_delivered": sum(not attempt["delivered"] for attempt in watched.attempts),
+                "what": _table(rows, columns, types),
+                "sql": sql_command(sql, simulated=simulated),
+            }
+            events.append(dg.AssetMaterialization(spec.key, metadata=metadata))
+    return events
+
+
+def _table(rows: Sequence[Row], columns: Sequence[str], types: Mapping[str, str]) -> dg.MetadataValue:
+    def shown(value: object) -> str | float | int | None:
+        return value if isinstance(value, float | int) or value is None else _text(value)
+
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: shown(row[name]) for name in columns}) for row in rows[:_SHOWN]],
+        schema=dg.TableSchema([dg.TableColumn(name, types[name]) for name in columns]),
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value[:10]) + (f" and {len(value) - 10} more" if len(value) > 10 else "")
+    return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "minute") else str(value)

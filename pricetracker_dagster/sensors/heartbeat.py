@@ -1,0 +1,21 @@
+"""The sensor ``heartbeat``: after each good tick it says so to a service that notices silence."""
+
+import dagster as dg
+
+from pricetracker_dagster.alerts.notify import beat
+from pricetracker_dagster.jobs import minute_tick
+from pricetracker_dagster.resources import Tracker
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[minute_tick],
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests alerts.heartbeat_url after each good tick. Silence there is how a dead daemon is noticed.",
+)
+def heartbeat(tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
+    """Request the URL, if there is one."""
+    if not beat(tracker.settings()):
+        return dg.SkipReason("alerts.heartbeat_url is not set")
+    return None

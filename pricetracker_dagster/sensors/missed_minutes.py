@@ -1,0 +1,28 @@
+"""The sensor ``missed_minutes``: knows the minutes that should be there, also when no tick ever ran."""
+
+import dagster as dg
+
+from pricetracker_dagster.alerts.watch import watch_minutes
+from pricetracker_dagster.assets.alerts import incidents, what_changed
+from pricetracker_dagster.exchanges.pace import OutOfTime
+from pricetracker_dagster.resources import Tracker
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    asset_selection=dg.AssetSelection.assets(incidents.key),
+    description="Compares the minutes that should be stored with those that are, records incidents, then sends what is "
+    "due: when one opens, while it lasts, and when its minutes are there after all.",
+)
+def missed_minutes(tracker: dg.ResourceParam[Tracker]) -> dg.SensorResult | dg.SkipReason:
+    """Look at the minutes. It keeps no cursor: what is missing and what is recorded tell it all."""
+    settings = tracker.settings()
+    try:
+        watched = watch_minutes(settings, tracker.now())
+    except OutOfTime:
+        return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
+    return dg.SensorResult(
+        skip_reason=None if watched.incidents else "nothing new is missing",
+        asset_events=what_changed(watched, simulated=settings.simulated),
+    )

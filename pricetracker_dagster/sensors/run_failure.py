@@ -1,0 +1,40 @@
+"""The sensor ``run_failure``: a tick failed. Its minute is an incident at once, with the cause in plain words."""
+
+from datetime import datetime
+
+import dagster as dg
+
+from pricetracker_dagster.alerts.watch import note_failed_run, watch_minutes
+from pricetracker_dagster.assets.alerts import what_changed
+from pricetracker_dagster.exchanges.pace import OutOfTime
+from pricetracker_dagster.jobs import MINUTE, failures, minute_tick
+from pricetracker_dagster.resources import Tracker
+
+_WILL_RETRY = "dagster/will_retry"
+
+
+@dg.run_failure_sensor(
+    monitored_jobs=[minute_tick],
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Raises a missed-minute alert for a tick that failed: which minute, which metrics, why. Once a "
+    "failure, not once a retry; further failures of one cause are the same incident.",
+)
+def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
+    """Record the failure as an incident and send what is due."""
+    run = context.dagster_run
+    if run.tags.get(_WILL_RETRY) == "true" or MINUTE not in run.tags:
+        return dg.SkipReason(f"run {run.run_id} is tried again or is no tick")
+    settings = tracker.settings()
+    minute = datetime.fromisoformat(run.tags[MINUTE])
+    said = failures(context.get_step_failure_events()) or [context.failure_event.message or "its run failed"]
+    metrics = note_failed_run(settings, minute, f"the run of its tick failed: {said[0]}")
+    if not metrics:
+        return dg.SkipReason(f"{minute:%Y-%m-%d %H:%M} is stored all the same; the run failed: {said[0]}")
+    try:
+        watched = watch_minutes(settings, tracker.now())
+    except OutOfTime:
+        return dg.SkipReason("another sensor was at work all the time; missed_minutes sends it within a minute")
+    for event in what_changed(watched, simulated=settings.simulated):
+        context.instance.report_runless_asset_event(event)
+    return None
