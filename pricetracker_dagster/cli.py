@@ -391,6 +391,8 @@ def _published(read: "Callable[..., pd.DataFrame]", *args: str, **kwargs: Any) -
 
 def _show(frame: "pd.DataFrame", shape: str) -> None:
     """Print a frame. Times are ISO 8601, those with a zone in UTC; in csv and json numbers keep their digits."""
+    for name in frame.select_dtypes("object").columns:
+        frame[name] = frame[name].map(_without_numpy, na_action="ignore")
     for name in frame.select_dtypes("datetimetz").columns:
         frame[name] = frame[name].dt.tz_convert("UTC").map(_as_iso, na_action="ignore")
     if shape == "csv":
@@ -406,10 +408,14 @@ def _as_iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def _without_numpy(value: Any) -> Any:
+    """Return a list as Python's own, which every format knows how to write."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def _as_json(value: Any) -> Any:
     """Return what JSON has a way to write: no NaN, no infinity, no type of numpy, pandas or SQL."""
-    if hasattr(value, "tolist"):  # numpy's numbers and arrays
-        value = value.tolist()
+    value = _without_numpy(value)
     if isinstance(value, dict):
         return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -441,6 +447,8 @@ def _show_table(frame: "pd.DataFrame") -> None:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 

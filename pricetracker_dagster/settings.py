@@ -6,6 +6,7 @@ be judged from the settings alone; whether an exchange knows a pair is for the e
 
 import difflib
 import json
+import logging
 import os
 import re
 import tomllib
@@ -201,8 +202,19 @@ def is_channel(url: str) -> bool:
     """Say whether apprise can send to a URL."""
     import apprise  # 0.2 s, for those who have channels
 
-    with apprise.LogCapture(level=apprise.logging.CRITICAL):  # what it says of a wrong URL would hold its secrets
-        return apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None
+    log_of_apprise()
+    return apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None
+
+
+def log_of_apprise() -> logging.Logger:
+    """Return apprise's logger, cut off from ours for good: what it says may name a URL and its secrets."""
+    log = logging.getLogger("apprise")
+    log.propagate = False
+    log.setLevel(logging.WARNING)
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # which names paths when it debugs
+    return log
 
 
 def _known_exchange(text: str) -> str:

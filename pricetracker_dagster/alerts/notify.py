@@ -22,7 +22,7 @@ import duckdb
 
 from pricetracker_dagster.alerts import episodes, incidents
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
-from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.records import Records, Row
 
 ANSWER_WITHIN = 20.0
@@ -299,7 +299,7 @@ def _send(url: str, message: Message) -> Outcome:
     import apprise
 
     kind = apprise.NotifyType.SUCCESS if message.good else apprise.NotifyType.WARNING
-    with _what_it_says("apprise") as said:
+    with _what_apprise_says() as said:
         try:
             sender = apprise.Apprise()
             sender.add(url)
@@ -311,8 +311,8 @@ def _send(url: str, message: Message) -> Outcome:
 
 
 @contextmanager
-def _what_it_says(logger: str) -> Iterator[list[str]]:
-    """Collect the warnings that this thread logs, and let none reach a log of ours: they may name a URL."""
+def _what_apprise_says() -> Iterator[list[str]]:
+    """Collect the warnings that apprise logs in this thread."""
     said: list[str] = []
 
     class Collector(logging.Handler):
@@ -320,8 +320,7 @@ def _what_it_says(logger: str) -> Iterator[list[str]]:
             if record.thread == threading.get_ident() and record.levelno >= logging.WARNING:
                 said.append(" ".join(record.getMessage().split()))
 
-    log, collector = logging.getLogger(logger), Collector()
-    log.propagate = False
+    log, collector = log_of_apprise(), Collector()
     log.addHandler(collector)
     try:
         yield said
@@ -333,6 +332,6 @@ def _without_secrets(text: str, url: str) -> str:
     """Return a text without any part of a URL but its kind."""
     parts = urlsplit(url)
     for part in sorted(set(re.split(r"[/?&=@:,]", unquote(url)) + re.split(r"[/?&=@:,]", url)), key=len, reverse=True):
-        if part and part != parts.scheme and (len(part) > 3 or part in (parts.username, parts.password)):
+        if part != parts.scheme and len(part) > 3:
             text = text.replace(part, "***")
     return text[:300]

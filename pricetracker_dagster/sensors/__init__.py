@@ -5,4 +5,6 @@ from pricetracker_dagster.sensors.missed_minutes import missed_minutes
 from pricetracker_dagster.sensors.run_failure import run_failure
 from pricetracker_dagster.sensors.spike_alerts import spike_alerts
 
+__all__ = ["default_sensors", "heartbeat", "missed_minutes", "run_failure", "spike_alerts"]
+
 default_sensors = [spike_alerts, missed_minutes, run_failure, heartbeat]

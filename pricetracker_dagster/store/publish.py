@@ -84,12 +84,13 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
         tracked = None if metrics is None else sorted(metrics)
         recorded = {each.path.name: each.open() for each in Records(store.folder)}
         versions = [_NOTHING_STORED if each is None else each.version() for each in (table, *recorded.values())]
-        standing = _standing(store.published, versions, tracked, minute)
-        if standing is not None:
-            return standing
+        standing = _standing(store.published)
+        if standing is not None and standing.says_the_same(versions, tracked, minute):
+            return standing.published
         rows = 0 if table is None else rows_of(table)
         newest = None if table is None else _newest(table)
-        as_of = max((moment for moment in (newest, minute) if moment is not None), default=None)
+        covered = None if standing is None else standing.published.as_of  # a later file never covers less
+        as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
         beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
         try:
             with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
@@ -168,10 +169,22 @@ def _missed(store: Store, metrics: Sequence[str], first: datetime, last: datetim
     return missed
 
 
-def _standing(
-    published: Path, versions: list[int], tracked: list[str] | None, minute: datetime | None
-) -> Published | None:
-    """Return the file that stands there if it says the same as a new one would."""
+@dataclass(frozen=True)
+class _Standing:
+    """The file that stands there, and of what it was made."""
+
+    published: Published
+    versions: list[int]
+    tracked: list[str] | None
+
+    def says_the_same(self, versions: list[int], tracked: list[str] | None, minute: datetime | None) -> bool:
+        """Say whether a new file would differ in nothing but its time."""
+        covers = minute is None or (self.published.as_of is not None and self.published.as_of >= minute)
+        return covers and (self.versions, self.tracked) == (versions, tracked)
+
+
+def _standing(published: Path) -> _Standing | None:
+    """Read the file that stands there; None where it is of no use."""
     if not published.exists():
         return None
     try:
@@ -181,13 +194,11 @@ def _standing(
         return None
     if row is None:
         return None
-    as_of, rows, metrics, values, schema_version, of_versions, of_tracked = row
+    as_of, rows, metrics, values, schema_version, versions, tracked = row
+    if schema_version != SCHEMA_VERSION:
+        return None
     as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
-    if (schema_version, of_versions, of_tracked) != (SCHEMA_VERSION, versions, tracked):
-        return None
-    if minute is not None and (as_of is None or as_of < minute):
-        return None
-    return Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
+    return _Standing(Published(published, as_of, rows, metrics, values, built=False, seconds=0.0), versions, tracked)
 
 
 def _newest(table: DeltaTable) -> datetime | None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import pytest
 from pricetracker_dagster.candles import MINUTE, newest_closed_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import Records
 from tests.e2e.conftest import Home, fetch, free_port, processes_of, until
+from tests.webhook import Posted, Webhook
 
 METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
 RUNS = """{ runsOrError(filter: {pipelineName: "minute_tick"}, limit: 50) { ... on Runs { results {
@@ -41,12 +44,27 @@ def ticks(ui: str) -> dict[str, str]:
     return {minute: run["status"] for minute, run in zip(minutes, runs, strict=True)}
 
 
+def announced(webhook: Webhook, what: str) -> list[Posted]:
+    return [posted for posted in webhook.posted if any("▲" in line and what in line for line in posted.lines)]
+
+
 def exchange_of(home: Home) -> str:
     command = next(line for line in processes_of(home.folder).values() if " simulate " in line)
     return f"http://127.0.0.1:{command.split('--port')[1].split()[0]}"
 
 
-def test_from_nothing_to_green_ticks_through_an_outage_to_a_clean_end(home: Home) -> None:
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as hook:
+        yield hook
+
+
+def test_from_nothing_through_a_burst_and_an_outage_to_a_clean_end(home: Home, webhook: Webhook) -> None:
+    with (home.folder / "pricetracker.toml").open("a") as settings:
+        settings.write(
+            f'[alerts]\nchannels = ["{webhook.channel()}"]\nheartbeat_url = "http://{webhook.address}/beat"\n'
+        )
+        settings.write('[[alerts.rules]]\nmeasures = ["volume"]\nfactor = 10\nresolve_after_minutes = 2\n')
     process, ui = started(home, "--port", str(free_port()))
     said = home.output()
     assert "the exchange cannot be reached: KRAKEN: Time: no connection to http://127.0.0.1:1" in said
@@ -65,16 +83,32 @@ def test_from_nothing_to_green_ticks_through_an_outage_to_a_clean_end(home: Home
 
     until(lambda: "SUCCESS" in ticks(ui).values(), 100, "a tick is green")
 
-    # an outage: a tick fails and says so; afterwards everything is healed
+    # a burst of volume is announced soon after the tick that stored it, once
     exchange = exchange_of(home)
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    unix = int(minute.timestamp())
+    fetch(f"{exchange}/faults", {"kind": "burst", "pair": "XBTUSD", "factor": 5000, "since": unix, "until": unix})
+    burst = f"at {minute:%Y-%m-%d %H:%M} UTC"
+    until(lambda: announced(webhook, burst), 120, "the burst is announced")
+    store = Store(home.data)
+    fetched_at = store.candles(METRICS[:1], minute, minute)["fetched_at"][0].as_py()
+    assert announced(webhook, burst)[0].at - fetched_at.timestamp() < 30
+    assert f"{ui}/assets/alerts" in announced(webhook, burst)[0].lines
+    assert webhook.requested  # each good tick is heard of
+
+    # an outage: a tick fails and says so; afterwards everything is healed
     fetch(f"{exchange}/faults", {"kind": "maintenance"})
     until(lambda: "FAILURE" in ticks(ui).values(), 130, "a tick fails during the outage")
     fetch(f"{exchange}/faults", method="DELETE")
     failed = next(minute for minute, status in ticks(ui).items() if status == "FAILURE")
     until(lambda: max(ticks(ui).items())[1] == "SUCCESS", 130, "the tick after the outage is green")
-    store = Store(home.data)
     minute = datetime.fromisoformat(failed)
     assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
+
+    until(lambda: any("healed" in posted.title for posted in webhook.posted), 60, "the outage is told to be over")
+    [incident] = Records(home.data).incidents.rows()
+    assert (incident["cause"], incident["state"], incident["metrics"]) == ("exchange maintenance", "resolved", METRICS)
+    assert len([posted for posted in webhook.posted if "maintenance" in posted.title]) == 1
 
     # a tick that is frozen is ended, the next one runs and heals its minute
     until(lambda: not _run_process(home), 30, "no tick is at work")
@@ -87,6 +121,14 @@ def test_from_nothing_to_green_ticks_through_an_outage_to_a_clean_end(home: Home
     assert ticks(ui)[max(before)] == "FAILURE"
     minute = datetime.fromisoformat(max(before))
     assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
+
+    until(
+        lambda: {row["state"] for row in Records(home.data).incidents.rows()} == {"resolved"},
+        90,
+        "that is told as well",
+    )
+    assert len(announced(webhook, burst)) == 1
+    until(lambda: "resolved" in " ".join(posted.title for posted in webhook.posted), 200, "the burst is over")
 
     # a code server that dies is started again
     code = next(pid for pid, line in processes_of(home.folder).items() if " api grpc " in line)

@@ -359,6 +359,19 @@ def test_a_minute_of_which_nothing_was_stored_is_covered_and_missed(store: Store
     assert ask(store, "SELECT epoch(minute) FROM missed_minutes") == [(AS_OF.timestamp(),)]
 
 
+def test_a_later_file_never_covers_less(store: Store) -> None:
+    upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
+    publish(store, ["KRAKEN:BTCUSD"], now=NOW, minute=AS_OF + 3 * MINUTE)
+    upsert(store, candles("KRAKEN:BTCUSD", AS_OF + MINUTE, [10.0]))
+    done = publish(store, ["KRAKEN:BTCUSD"], now=NOW)
+    assert (done.built, done.as_of) == (True, AS_OF + 3 * MINUTE)
+    missed = reading.query(store.published, "FROM missed_minutes")
+    assert missed[["minute", "cause"]].values.tolist() == [
+        [AS_OF + 2 * MINUTE, "not run"],
+        [AS_OF + 3 * MINUTE, "not run"],
+    ]
+
+
 def test_what_is_no_longer_tracked_is_history_but_not_missed(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]), candles("KRAKEN:GONE", AS_OF - 9 * MINUTE, [1.0]))
     publish(store, ["KRAKEN:BTCUSD"], now=NOW)

@@ -19,7 +19,7 @@ covered AS (
     FROM incidents
 ),
 missed AS (
-    SELECT known.metric, known.minute, known.absent, coalesce(causes.cause, $not_run) AS cause, reason, noted_at
+    SELECT known.metric, known.minute, known.absent, coalesce(causes.cause, $not_run) AS cause, reason
     FROM known
     LEFT JOIN causes USING (metric, minute)
     WHERE
@@ -38,7 +38,7 @@ numbered AS (
 )
 SELECT
     cause,
-    arg_max(reason, noted_at),
+    arg_min(reason, metric),
     min(minute),
     max(minute),
     list(DISTINCT metric),
