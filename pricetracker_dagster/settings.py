@@ -151,9 +151,12 @@ def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tup
     try:
         return tuple(AlertRule.model_validate({**rule.model_dump(), **instead}) for rule in rules)
     except ValidationError as error:
-        raise SettingsError(
-            "\n".join(details["msg"].removeprefix("Value error, ") for details in error.errors())
-        ) from None
+        raise SettingsError("\n".join(_said_of_rule(details) for details in error.errors())) from None
+
+
+def _said_of_rule(details: ErrorDetails) -> str:
+    name, message = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
+    return f"{name} {_quoted(details['input'])}: {message[:1].lower()}{message[1:]}" if name else message
 
 
 class AlertSettings(Section):

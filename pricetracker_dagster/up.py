@@ -28,6 +28,7 @@ from pricetracker_dagster.exchanges import ExchangeError, exchange_time
 from pricetracker_dagster.instance import dagster_home
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, load_settings
 from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import sweep
 
 LOCATION = "pricetracker_dagster"
 DEFINITIONS = "pricetracker_dagster.definitions"
@@ -192,6 +193,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         finally:
             _say("stopping …")
             household.stop()
+            sweep(Store(settings.folder))
             if marker is not None:
                 marker.unlink(missing_ok=True)
             _say("stopped")

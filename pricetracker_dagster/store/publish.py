@@ -244,6 +244,12 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
+def sweep(store: Store) -> None:
+    """Remove what a publisher that was killed left half-written; the next publication would do it too."""
+    with _alone(store.state / "publish.lock"):
+        _sweep(store.published)
+
+
 def _sweep(published: Path) -> None:
     """Remove what a killed process left behind. Called by the only process that publishes."""
     for orphan in published.parent.glob(f".{published.name}.*"):

@@ -32,19 +32,22 @@ earlier AS (
     FROM measured
     WHERE isfinite(value)
 ),
-compared AS (
-    SELECT
-        judged.metric,
-        judged.minute,
-        any_value(judged.value) AS value,
-        favg(earlier.magnitude) AS average,
-        count(earlier.magnitude) AS points
+minutes AS (
+    SELECT DISTINCT minute, span
     FROM judged
-    LEFT JOIN earlier
-        ON judged.metric = earlier.metric
-        AND judged.span = earlier.span
-        AND earlier.minute BETWEEN judged.minute - $window AND judged.minute - 1
-    GROUP BY judged.metric, judged.minute
+),
+averaged AS (
+    SELECT earlier.metric, minutes.minute, favg(magnitude) AS average, count(*) AS points
+    FROM earlier
+    JOIN minutes
+        ON earlier.span = minutes.span
+        AND earlier.minute BETWEEN minutes.minute - $window AND minutes.minute - 1
+    GROUP BY earlier.metric, minutes.minute
+),
+compared AS (
+    SELECT metric, minute, value, average, coalesce(points, 0) AS points
+    FROM judged
+    LEFT JOIN averaged USING (metric, minute)
 )
 SELECT *
 FROM (
