@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import Records
 from pricetracker_dagster.store.upkeep import Upkeep, upkeep
 
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -302,6 +303,23 @@ def test_upkeep_joins_the_files_of_each_day_and_keeps_every_row(store: Store) ->
     assert sorted(rows_in(store)) == sorted(rows)
     assert all(Path(file).exists() for file in replaced)  # for a week, for those who have the old list
     assert store.upsert(table(rows)).inserted == 0
+
+
+def test_upkeep_joins_the_files_of_the_small_tables_too(store: Store) -> None:
+    store.upsert(table([row(BTC, 0)]))
+    causes = Records(store.folder).causes
+    noted = {"cause": "not run", "reason": None, "noted_at": NOW}
+    rows = [{"metric": BTC, "minute": MIDNIGHT + minute * MINUTE, **noted} for minute in range(10)]
+    for each in rows:
+        causes.put([each])
+    opened = causes.open()
+    assert opened is not None
+    assert len(opened.file_uris()) == 10
+    upkeep(store)
+    opened = causes.open()
+    assert opened is not None
+    assert len(opened.file_uris()) == 1
+    assert causes.rows() == rows
 
 
 def test_upkeep_leaves_a_day_of_few_files_alone(store: Store) -> None:
