@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LIVE ?=
+UP := $(VENV)/up.$(shell echo $$PPID)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test lint format bench drill clean
@@ -11,14 +12,14 @@ help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: UP = $(if $(filter-out 0,$(LIVE)),--live)
-run: $(VENV)/up ## start everything: UI, daemon, a tick a minute (LIVE=1 insists on the exchange)
+run: $(UP) ## start everything: UI, daemon, a tick a minute (LIVE=1 insists on the exchange)
 
 demo: UP = --simulated
-demo: $(VENV)/up ## the same on the built-in simulator: invented prices, no network
+demo: $(UP) ## the same on the built-in simulator: invented prices, no network
 
 # make does not pass a SIGINT of its own on to what it runs, but it removes the target: so the target is a file, and
-# what runs ends when that is gone.
-$(VENV)/up: $(VENV)/run.stamp always
+# what runs ends when that is gone. It has the number of this make in its name: another one is not to end with it.
+$(UP): $(VENV)/run.stamp always
 	@touch $@; exec $(BIN)/pricetracker up --while $@ $(UP)
 
 .PHONY: always

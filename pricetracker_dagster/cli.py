@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -82,6 +83,8 @@ def _status_of(error: Exception) -> int | None:
     from pricetracker_dagster.simulator import PortBusy, ReplayError
     from pricetracker_dagster.store.reading import NotPublished, UnknownMeasure, UnknownMetric
 
+    if isinstance(error, OSError) and not isinstance(error, NotPublished | PortBusy):
+        return 1
     if isinstance(error, UnknownMetric | UnknownMeasure):
         return 2
     mendable = (SettingsError, NotPublished, ExchangeError, OhlcvtError, PortBusy, ReplayError, duckdb.Error)
@@ -92,6 +95,8 @@ def _said(error: Exception) -> str:
     """Return an error's message; DuckDB's in one line, without the statement, which the user has just typed."""
     import duckdb
 
+    if type(error).__module__ == "builtins" and isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     message = str(error)
     return " ".join(message.partition("\n\nLINE ")[0].split()) if isinstance(error, duckdb.Error) else message
 
@@ -126,6 +131,7 @@ def up(*, live: bool, simulated: bool, host: str | None, port: int | None, marke
 @_plain_errors
 def tick(minute: datetime | None) -> None:
     """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
+    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
     from pricetracker_dagster.candles import floor_minute
     from pricetracker_dagster.instance import open_instance
     from pricetracker_dagster.resources import Tracker
@@ -382,13 +388,11 @@ def _published(read: "Callable[..., pd.DataFrame]", *args: str, **kwargs: Any) -
     from pricetracker_dagster.store.reading import NotPublished
 
     settings = load_settings()
-    try:
-        return read(Store(settings.folder).published, *args, **kwargs)
-    except NotPublished as error:
-        invented = Store(load_settings(simulated=True).folder).published
-        if not settings.simulated and invented.exists():
-            raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
-        raise
+    store = Store(settings.folder)
+    if not settings.simulated and not store.rows() and Store(load_settings(simulated=True).folder).rows():
+        error = NotPublished(store.published)
+        raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
+    return read(store.published, *args, **kwargs)
 
 
 def _show(frame: "pd.DataFrame", shape: str) -> None:

@@ -106,16 +106,20 @@ class Collected:
         )
 
 
-def collect_minute(settings: Settings, minute: datetime) -> Collected:
+def collect_minute(
+    settings: Settings, minute: datetime, *, before_healing: Callable[[], object] = lambda: None
+) -> Collected:
     """Store ``minute`` of every tracked metric, and every minute missed before it as far as time permits.
 
     First each metric's closed minutes since the last stored one, the last five again, and gaps within the candle
-    endpoint's reach; then, with the time that is left, older gaps and holes, rebuilt from trades. One metric's
-    trouble is not the others'. It ends within ``collect.budget_seconds``.
+    endpoint's reach; then, with the time that is left, holes in these and older gaps since it is tracked, rebuilt from
+    trades. What lies before that and a day that was fetched by hand is nobody's gap. One metric's trouble is not the
+    others'. It ends within ``collect.budget_seconds``.
 
     Args:
         settings: what to follow and whom to ask.
         minute: the closed minute that the tick is for, UTC. No later minute is stored.
+        before_healing: called when the candles are stored and older gaps are left, which may take a while.
 
     Returns:
         What was stored, and of ``minute`` alone what is missing.
@@ -128,7 +132,8 @@ def collect_minute(settings: Settings, minute: datetime) -> Collected:
         with at_work(settings.state, deadline):
             newest = store.newest(collected.metrics, horizon)
             gaps = store.missed(collected.metrics, horizon, minute, since_first_row=True)
-            _note_what_nobody_fetched(settings, collected, gaps)
+            since_when = tracked_since(settings.state, collected.metrics, minute)
+            _note_what_nobody_fetched(settings, collected, gaps, since_when)
             exchanges = {}
             for name, metrics in _by_exchange(settings.tracked).items():
                 exchange = exchanges[name] = open_exchange(name, settings)
@@ -137,7 +142,12 @@ def collect_minute(settings: Settings, minute: datetime) -> Collected:
                     known = _known(exchange, metrics, settings, collected, deadline)
                     since = {metric: _since(exchange, str(metric), minute, newest, gaps) for metric in known}
                     _store(store, collected, _ask_for_candles(exchange, since, minute, collected, deadline), horizon)
-            _heal(store, settings.tracked, exchanges, collected, horizon, deadline)
+            reached = {name: minute - exchange.reach for name, exchange in exchanges.items()}
+            begin = {metric: min(since_when[str(metric)], reached[metric.exchange]) for metric in settings.tracked}
+            older = _gaps_to_rebuild(store, collected, begin, horizon)
+            if older:
+                before_healing()
+                _heal(store, older, exchanges, collected, horizon, deadline)
     except OutOfTime:
         for metric in collected.metrics:
             _note(collected, metric, "another tick was at work all the time", NOT_RUN)
@@ -236,30 +246,38 @@ def _fetch(
             yield done
 
 
+def _gaps_to_rebuild(
+    store: Store, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
+) -> list[tuple[MinuteRange, Metric]]:
+    """Return what candles did not bring of each metric since ``begin``, newest first."""
+    minute = collected.minute
+    missed = store.missed(collected.metrics, horizon, minute, since_first_row=True)
+    absent = store.missed(collected.metrics, minute, minute, since_first_row=False)
+    gaps = [
+        (gap, metric)
+        for metric, first in begin.items()
+        for missing in missed.get(str(metric), absent.get(str(metric), []))
+        for gap in _overlaps(missing, [MinuteRange(first, minute)])
+    ]
+    return sorted(gaps, key=lambda gap_and_metric: gap_and_metric[0].last, reverse=True)
+
+
 def _heal(
     store: Store,
-    tracked: Iterable[Metric],
+    gaps: Iterable[tuple[MinuteRange, Metric]],
     exchanges: Mapping[str, Exchange],
     collected: Collected,
     horizon: datetime,
     deadline: Deadline,
 ) -> None:
-    """Rebuild from trades what candles did not bring, newest gaps first, as time permits; note what stays missing."""
-    minute = collected.minute
-    missed = store.missed(collected.metrics, horizon, minute, since_first_row=True)
-    absent = store.missed(collected.metrics, minute, minute, since_first_row=False)
-    gaps = sorted(
-        ((gap, metric) for metric in tracked for gap in missed.get(str(metric), absent.get(str(metric), []))),
-        key=lambda gap_and_metric: gap_and_metric[0].last,
-        reverse=True,
-    )
+    """Rebuild gaps from trades, in their order, as time permits; note what stays missing of the tick's own minute."""
     for gap, metric in gaps:
         if collected.causes.get(str(metric), REFUSED) != REFUSED:
             continue
         with _trouble_noted(collected, [metric]):
             for batch in _batches(exchanges[metric.exchange].rebuild(metric.pair, gap.first, gap.last, deadline)):
                 _store(store, collected, batch, horizon)
-    collected.missing = store.missed(collected.metrics, minute, minute, since_first_row=False) if absent else {}
+    collected.missing = store.missed(collected.metrics, collected.minute, collected.minute, since_first_row=False)
 
 
 def _batches(pages: Iterator[Sifted]) -> Iterator[list[Sifted]]:
@@ -352,10 +370,12 @@ def _since(
 
 
 def _note_what_nobody_fetched(
-    settings: Settings, collected: Collected, gaps: Mapping[str, Sequence[MinuteRange]]
+    settings: Settings,
+    collected: Collected,
+    gaps: Mapping[str, Sequence[MinuteRange]],
+    since: Mapping[str, datetime],
 ) -> None:
     """Note the minutes that no tick has tried to store: once they are healed, nothing else tells of them."""
-    since = tracked_since(settings.state, collected.metrics, collected.minute)
     last = collected.minute - max(1, settings.alerts.missed_grace_minutes) * MINUTE
     missed = {}
     for metric, of_metric in gaps.items():

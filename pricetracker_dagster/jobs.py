@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -17,6 +18,9 @@ from pricetracker_dagster.store.upkeep import upkeep as keep_up
 TICK = "pricetracker/tick"
 """The tag by which dagster.yaml lets only one tick run at a time."""
 
+HOURLY = "pricetracker/hourly"
+"""The tag of runs that nobody needs to look at after keep_runs_hours."""
+
 MINUTE = "pricetracker/minute"
 """The tag that tells which minute a tick is for, ISO 8601, UTC."""
 
@@ -25,12 +29,6 @@ minute_tick = dg.define_asset_job(
     selection=dg.AssetSelection.assets(minute_prices, history_24h, metric_rank),
     description="The minute that has just closed: fetched, stored, published, ranked, checked.",
     executor_def=dg.in_process_executor,
-    tags={
-        TICK: "true",
-        "dagster/priority": "10",
-        # the process ends itself before (time_limit); this is for one that is frozen as a whole
-        "dagster/max_runtime": str(int(TICK_ENDS_AFTER.total_seconds()) + 2),
-    },
 )
 
 charts = dg.define_asset_job(
@@ -38,23 +36,25 @@ charts = dg.define_asset_job(
     selection=dg.AssetSelection.assets(charts_24h),
     description="The last 24 hours of each metric as a picture.",
     executor_def=dg.in_process_executor,
+    tags={HOURLY: "true"},
 )
 
 
 @dg.op
 def keep_prices_and_runs(context: dg.OpExecutionContext, tracker: dg.ResourceParam[Tracker]) -> None:
-    """Compact and clean the Delta table, delete old runs of ticks."""
+    """Compact and clean the Delta tables, delete old runs of ticks and of hourly jobs."""
     done = keep_up(tracker.store())
     context.log.info("%s", done)
     older_than = tracker.now() - timedelta(hours=tracker.settings().keep_runs_hours)
-    deleted = delete_old_runs(context.instance, TICK, older_than)
-    context.log.info("%d runs of ticks deleted", deleted)
+    deleted = delete_old_runs(context.instance, [TICK, HOURLY], older_than)
+    context.log.info("%d runs deleted", deleted)
     context.add_output_metadata({"runs_deleted": deleted, "prices": str(done)})
 
 
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Hourly: small files made few, files nobody needs any more removed, old runs of ticks deleted.",
+    description="Hourly: small files made few, files nobody needs any more removed, old runs deleted.",
+    tags={HOURLY: "true"},
 )
 def upkeep() -> None:
     """Keep cost flat as history grows."""
@@ -64,13 +64,19 @@ def upkeep() -> None:
 default_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [minute_tick, charts, upkeep]
 
 
-def tick_request(minute: datetime) -> dict[str, object]:
+def tick_request(minute: datetime) -> dict[str, Any]:
     """Return partition key, run config and tags of a tick for ``minute``: 23:59 belongs to the day that ends."""
     iso = minute.isoformat()
     return {
         "partition_key": f"{minute:%Y-%m-%d}",
         "run_config": {"ops": {minute_prices.op.name: {"config": {"minute": iso}}}},
-        "tags": {MINUTE: iso},
+        "tags": {
+            MINUTE: iso,
+            TICK: "true",
+            "dagster/priority": "10",
+            # the process ends itself before (time_limit); this is for one that is frozen as a whole
+            "dagster/max_runtime": str(int(TICK_ENDS_AFTER.total_seconds()) + 2),
+        },
     }
 
 

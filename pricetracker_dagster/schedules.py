@@ -25,7 +25,7 @@ def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Sk
     if waiting:
         return dg.SkipReason(f"run {waiting[0].dagster_run.run_id} of an earlier tick still waits; the next one heals")
     minute = newest_closed_minute(context.scheduled_execution_time)
-    return dg.RunRequest(run_key=minute.isoformat(), **tick_request(minute))  # type: ignore[arg-type]
+    return dg.RunRequest(run_key=minute.isoformat(), **tick_request(minute))
 
 
 hourly_charts = dg.ScheduleDefinition(

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
@@ -88,7 +89,7 @@ class Exchanges(Section):
 class CollectSettings(Section):
     """How a tick collects."""
 
-    budget_seconds: float = Field(default=40.0, ge=1, le=50)
+    budget_seconds: float = Field(default=40.0, ge=1, le=42)
     """A tick asks no exchange any more after this many seconds: it is over before the next begins."""
     heal_days: int = Field(default=7, ge=1, le=90)
     """How far back a tick looks for missed minutes to fetch them after all."""
@@ -137,7 +138,8 @@ class AlertRule(Section):
     def _points_fit_into_the_window(self) -> Self:
         if self.min_points > self.window_minutes:
             raise ValueError(
-                f"min_points {self.min_points} is more than window_minutes {self.window_minutes}: it would never fire"
+                f"min_points {self.min_points} is more than window_minutes {self.window_minutes}: it would never fire; "
+                "lower min_points"
             )
         return self
 
@@ -222,7 +224,9 @@ def log_of_apprise() -> logging.Logger:
 
 def _known_exchange(text: str) -> str:
     metric = parse_metric(text)
-    known = [name.upper() for name in Exchanges.model_fields]
+    if metric.exchange == SIMULATED:
+        raise ValueError("invented prices are never kept beside real ones: list KRAKEN:… and set simulated = true")
+    known = [name.upper() for name in Exchanges.model_fields if name.upper() != SIMULATED]
     if metric.exchange not in known:
         raise ValueError(f"no exchange {metric.exchange}{did_you_mean(metric.exchange, known)}")
     return text
@@ -241,6 +245,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
+        hide_input_in_errors=True,  # it may hold secrets; load_settings() shows what may be shown
     )
 
     metrics: tuple[Annotated[str, AfterValidator(_known_exchange)], ...]
@@ -274,9 +279,11 @@ class Settings(BaseSettings):
         if not data.strip():
             raise ValueError('data is empty: name a folder, e.g. "data"')
         try:
-            Path(data).expanduser()
+            folder = Path(data).expanduser()
         except RuntimeError:
             raise ValueError("no such user: name a folder by its path") from None
+        if not (config_file().parent / folder).name:
+            raise ValueError("not a folder to keep data in: name one below it")
         return data
 
     @property
@@ -304,10 +311,17 @@ class Settings(BaseSettings):
         return self.folder / "state"
 
     def exchange(self, name: str) -> ExchangeSettings:
-        """Return how the exchange of that (upper-case) name is asked."""
+        """Return how the exchange of that (upper-case) name is asked: the simulator where `up` has started it."""
         found = getattr(self.exchanges, name.lower())
         assert isinstance(found, ExchangeSettings)  # noqa: S101 - metrics name only exchanges that have settings
+        if name == SIMULATED and found == Exchanges().simulated and self.simulator_file.exists():
+            return found.model_copy(update={"url": self.simulator_file.read_text(encoding="utf-8").strip()})
         return found
+
+    @property
+    def simulator_file(self) -> Path:
+        """The file in which `up` leaves the address of the simulator that it has started, as long as that runs."""
+        return self.state / "simulator.url"
 
     @classmethod
     def settings_customise_sources(
@@ -320,6 +334,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments come before the environment, the environment before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+def command(*, simulated: bool) -> str:
+    """Return how a person calls the command line for the settings in force."""
+    file = config_file()
+    named = "" if file == PROJECT / "pricetracker.toml" else f"{CONFIG_VARIABLE}={shlex.quote(str(file))} "
+    return f"{named}.venv/bin/pricetracker{' --simulated' if simulated else ''}"
 
 
 def config_file() -> Path:
@@ -446,4 +467,6 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
+    if not known:
+        return "; there is none yet"
     return f"; there is {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"

@@ -34,11 +34,9 @@ def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: date
         minute: the closed minute it is for, UTC; the newest one if None.
     """
     job = build_defs(tracker).resolve_job_def(minute_tick.name)
-    result = job.execute_in_process(
-        instance=instance,
-        raise_on_error=False,
-        **tick_request(minute or tracker.newest_closed_minute()),  # type: ignore[arg-type]
-    )
+    request = tick_request(minute or tracker.newest_closed_minute())
+    request["run_config"] = {**request["run_config"], "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(instance=instance, raise_on_error=False, **request)
     return TickOutcome(
         result.success, "\n".join(failures(result.filter_events(lambda event: event.is_step_failure))), result.run_id
     )

@@ -26,7 +26,7 @@ import click
 
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
 from pricetracker_dagster.instance import dagster_home
-from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, load_settings
+from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, command, config_file, load_settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import sweep
 
@@ -147,7 +147,7 @@ class Household:
         with process.stdout as lines:
             for line in lines:
                 handler.emit(logging.makeLogRecord({"msg": line}))
-                if name == "load" or (" - ERROR - " in line or " - CRITICAL - " in line):
+                if name == "load" or _matters(line):
                     _say(f"{name}: {line.rstrip()}")
         handler.close()
 
@@ -178,6 +178,8 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
     if "MAKELEVEL" in os.environ:
         _die_with_parent(signal.SIGTERM)  # `make` may be ended without telling us
     settings = load_settings()
+    if live and settings.simulated:
+        raise CannotStart("--live (LIVE=1) and the setting simulated = true contradict each other")
     if simulated or settings.simulated or not _exchange_answers(settings, live=live):
         settings = load_settings(simulated=True)
     host = host or settings.ui.host
@@ -194,6 +196,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
             _say("stopping …")
             household.stop()
             sweep(Store(settings.folder))
+            settings.simulator_file.unlink(missing_ok=True)
             if marker is not None:
                 marker.unlink(missing_ok=True)
             _say("stopped")
@@ -209,6 +212,7 @@ def _start_all(household: Household, settings: Settings, host: str, ui_port: int
         exchange_port = _free_port("127.0.0.1")
         url = f"http://127.0.0.1:{exchange_port}"
         household.environment = {**household.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
+        settings.simulator_file.write_text(url, encoding="utf-8")  # for commands that are not our children
         household.start(
             Child("exchange", _python("pricetracker_dagster.cli", "simulate", "--port", str(exchange_port)))
         )
@@ -239,10 +243,9 @@ def _start_all(household: Household, settings: Settings, host: str, ui_port: int
         Child("daemon", _python("dagster._daemon", "run", "--workspace", str(workspace)), stop_with=signal.SIGINT)
     )
     if _until(lambda: _listens(host, ui_port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
-        flag = "--simulated " if settings.simulated else ""
         _say("the UI", f"http://{host}:{ui_port}")
         _say("the data", str(settings.folder))
-        _say("by SQL", f'{_command()} {flag}sql "FROM metric_rank"')
+        _say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')
         _say("to stop", "Ctrl-C")
 
 
@@ -345,14 +348,6 @@ def _python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def _command() -> str:
-    """Return how this command was called, for a person to call it again."""
-    called = Path(sys.argv[0])
-    with suppress(ValueError):
-        return str(called.resolve().relative_to(Path.cwd()))
-    return str(called)
-
-
 def _until(condition: Callable[[], bool], patience: float) -> bool:
     """Wait until a condition holds; False where it does not within so many seconds."""
     deadline = time.monotonic() + patience
@@ -382,6 +377,12 @@ def _runs_of(code: Child) -> bool:
             if pid != code.process.pid and os.getpgid(pid) == code.process.pid:
                 return b"spawn_main" in (stat.parent / "cmdline").read_bytes()
     return False
+
+
+def _matters(line: str) -> bool:
+    """Say whether a line of a log belongs on the terminal: what failed and why, but not each step of it."""
+    failed = (" - ERROR - " in line or " - CRITICAL - " in line) and " - STEP_FAILURE - " not in line
+    return failed or "SettingsError: " in line
 
 
 def _stop_without(marker: Path, stop: threading.Event) -> None:

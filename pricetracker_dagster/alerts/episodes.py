@@ -83,25 +83,35 @@ def review(
 
 def _take_in(run: Sequence[Verdict], alerts: list[Row], rule: AlertRule, known: Known) -> None:
     """Add a run of minutes above to the alert it belongs to, or make one of it."""
-    first, last = run[0].minute, run[-1].minute
-    near = rule.resolve_after_minutes * MINUTE
-    for row in alerts:
-        reach = near if row["fired_at"] else MINUTE
-        if first <= row["last_minute"] + reach and last >= row["minute"] - reach:
-            break
-    else:
+    row = _host(run[0].minute, run[-1].minute, alerts, rule)
+    if row is None:
         row = _new(run[0], rule)
         alerts.append(row)
+    goes_on = run[-1].minute > row["last_minute"]
     later = [verdict for verdict in run if verdict.minute > row["last_minute"]]
-    row["minutes"] += len(later)
-    row["last_minute"] = max(row["last_minute"], last)
+    row["minutes"] = max(row["minutes"] + len(later), len(run))
+    row["last_minute"] = max(row["last_minute"], run[-1].minute)
     highest = max(run, key=_ratio)
     if _ratio(highest) > row["peak_ratio"]:
         row.update(peak=highest.value, peak_ratio=highest.ratio, peak_minute=highest.minute)
-    if row["fired_at"] is None and row["minutes"] >= rule.for_minutes:
-        fired_in = row["minute"] + (rule.for_minutes - 1) * MINUTE
-        row.update(state=FIRING, fired_at=known.now, resolved_at=None, ended_because=None)
-        row["sent"] = known.now - (fired_in + MINUTE) <= known.max_age
+    fires = row["fired_at"] is None and row["minutes"] >= rule.for_minutes
+    if fires:
+        row["fired_at"] = known.now
+    if fires or (goes_on and row["fired_at"]):
+        row.update(state=FIRING, resolved_at=None, ended_because=None)  # _end() resolves it if it is over
+    if row["fired_at"] and not row["sent"] and known.now - (row["last_minute"] + MINUTE) <= known.max_age:
+        row.update(sent=True, fired_at=known.now)
+
+
+def _host(first: datetime, last: datetime, alerts: Sequence[Row], rule: AlertRule) -> Row | None:
+    """Return the alert to which what is above from ``first`` to ``last`` belongs: of several the one that goes on."""
+    touched = [
+        row
+        for row in alerts
+        for reach in [(rule.resolve_after_minutes if row["fired_at"] else 1) * MINUTE]
+        if first <= row["last_minute"] + reach and last >= row["minute"] - reach
+    ]
+    return max(touched, key=lambda row: (row["state"] != RESOLVED, row["last_minute"]), default=None)
 
 
 def _new(verdict: Verdict, rule: AlertRule) -> Row:

@@ -269,7 +269,7 @@ def _due(notices: Sequence[Notice], sent: Sequence[Row], now: datetime) -> list[
         if any(row["delivered"] for row in attempts):
             continue
         if attempts:
-            pause = min(_PAUSE_FIRST * 2 ** (len(attempts) - 1), _PAUSE_MOST)
+            pause = min(_PAUSE_FIRST * 2 ** min(len(attempts) - 1, 10), _PAUSE_MOST)
             if now < max(row["attempted_at"] for row in attempts) + pause:
                 continue
         due.append(notice)
@@ -331,6 +331,7 @@ def _what_apprise_says() -> Iterator[list[str]]:
 def _without_secrets(text: str, url: str) -> str:
     """Return a text without any part of a URL but its kind."""
     parts = urlsplit(url)
+    text = text.replace(url, "***").replace(unquote(url), "***")
     for part in sorted(set(re.split(r"[/?&=@:,]", unquote(url)) + re.split(r"[/?&=@:,]", url)), key=len, reverse=True):
         if part != parts.scheme and len(part) > 3:
             text = text.replace(part, "***")

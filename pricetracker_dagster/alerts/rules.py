@@ -99,7 +99,7 @@ def judge(
     """
     connection.execute(sql.load(_SQL / "verdicts.sql"))
     for rule in rules:
-        for measure in rule.measures:
+        for measure in dict.fromkeys(rule.measures):
             connection.execute(
                 sql.load(_SQL / "judge.sql"),
                 {

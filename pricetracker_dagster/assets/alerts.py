@@ -6,7 +6,7 @@ import dagster as dg
 
 from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.assets.minute_prices import minute_prices
-from pricetracker_dagster.assets.shown import OWNER, schema_of, sql_command
+from pricetracker_dagster.assets.shown import OWNER, rounded, schema_of, sql_command
 from pricetracker_dagster.store.records import ALERTS, INCIDENTS, Row, sql_types
 
 _SHOWN = 100
@@ -59,7 +59,7 @@ def what_changed(watched: Watched, *, simulated: bool) -> list[dg.AssetMateriali
 
 def _table(rows: Sequence[Row], columns: Sequence[str], types: Mapping[str, str]) -> dg.MetadataValue:
     def shown(value: object) -> str | float | int | None:
-        return value if isinstance(value, float | int) or value is None else _text(value)
+        return rounded(value) if isinstance(value, float | int) or value is None else _text(value)
 
     return dg.MetadataValue.table(
         records=[dg.TableRecord({name: shown(row[name]) for name in columns}) for row in rows[:_SHOWN]],

@@ -3,7 +3,8 @@
 One step for all: each check is a question to the store, and a step of its own would cost more than the answer.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 
 import dagster as dg
 
@@ -11,8 +12,11 @@ from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.settings import command
+from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.ranking import ranking
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+from pricetracker_dagster.store.tracked import tracked_since
 
 NO_MINUTE_MISSING = "no_minute_missing"
 CANDLES_SANE = "candles_sane"
@@ -20,6 +24,8 @@ MINUTE_STORED = "minute_stored"
 EVERY_METRIC_RANKED = "every_metric_ranked"
 
 _SAMPLE = 20
+
+_RANK_IS_OLD_AFTER = 5 * MINUTE
 
 
 @dg.multi_asset_check(
@@ -60,7 +66,7 @@ def price_checks(
     wanted = {key.name for key in context.selected_asset_check_keys}
 
     if NO_MINUTE_MISSING in wanted:
-        missed = store.missed(metrics, first, last, since_first_row=True)
+        missed = _missed(store, tracked_since(settings.state, metrics, last + MINUTE), last)
         causes = Records(settings.folder).causes.rows(first) if missed else []
         yield _no_minute_missing(missed, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
@@ -77,8 +83,10 @@ def price_checks(
         )
     if EVERY_METRIC_RANKED in wanted:
         rows = ranking(store.published) if store.published.exists() else []
-        ranked = {row["metric"] for row in rows if row["measure"] == "price" and row["stddev"] is not None}
+        current = [row for row in rows if row["as_of"] >= last - _RANK_IS_OLD_AFTER]
+        ranked = {row["metric"] for row in current if row["measure"] == "price" and row["stddev"] is not None}
         unranked = [metric for metric in metrics if metric not in ranked]
+        as_of = max((row["as_of"] for row in rows), default=None)
         yield dg.AssetCheckResult(
             check_name=EVERY_METRIC_RANKED,
             asset_key=metric_rank.key,
@@ -86,8 +94,9 @@ def price_checks(
             metadata={
                 "ranked": len(ranked),
                 "unranked": ", ".join(unranked[:_SAMPLE]) or "none",
-                "repair": "A metric is ranked once two of its minutes are stored; pricetracker backfill --hours 24 "
-                "fetches the past ones.",
+                **({"as_of": dg.MetadataValue.timestamp(as_of)} if as_of else {}),
+                "repair": "A metric is ranked once two of its minutes of the last 24 hours are stored (pricetracker "
+                "backfill --hours 24 fetches the past ones) and metric_rank is materialized.",
             },
         )
     if MINUTE_STORED in wanted:
@@ -99,7 +108,19 @@ def price_checks(
             metadata={"missing": len(missing), "which": dg.MetadataValue.md("\n".join(missing) or "none")},
         )
         if missing:
+            context.log.error("; ".join(missing))  # one line: `up` passes it on to the terminal
             raise dg.Failure("\n".join(missing), allow_retries=False)
+
+
+def _missed(store: Store, since: Mapping[str, datetime], last: datetime) -> dict[str, list[MinuteRange]]:
+    """Return what is missing now: since a metric's first row; of one that never delivered, since it is tracked."""
+    missed = store.missed_lately(list(since), last)
+    delivered = store.newest(list(since), last - DAY + MINUTE, last)
+    for metric, moment in since.items():
+        first = max(moment, last - DAY + MINUTE)
+        if metric not in delivered and metric not in missed and first <= last:
+            missed[metric] = [MinuteRange(first, last)]
+    return missed
 
 
 def _no_minute_missing(
@@ -119,10 +140,9 @@ def _no_minute_missing(
     if missed:
         first = min(gap.first for gaps in missed.values() for gap in gaps)
         last = max(gap.last for gaps in missed.values() for gap in gaps)
-        flag = "--simulated " if simulated else ""
         metadata["repair"] = dg.MetadataValue.md(
             "The next tick tries by itself. To repair now:\n```sh\n"
-            f".venv/bin/pricetracker {flag}backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}\n```"
+            f"{command(simulated=simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}\n```"
         )
     return dg.AssetCheckResult(
         check_name=NO_MINUTE_MISSING, asset_key=minute_prices.key, passed=not count, metadata=metadata

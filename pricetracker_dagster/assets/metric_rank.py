@@ -4,7 +4,7 @@ import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.minute_prices import minute_of
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema, sql_command
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, rounded, schema, sql_command
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import ranking
@@ -47,7 +47,7 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
             "dagster/row_count": len(rows),
             "metrics_ranked": len({row["metric"] for row in rows if row["stddev"] is not None}),
             "ranking": dg.MetadataValue.table(
-                records=[dg.TableRecord({name: row[name] for name in shown}) for row in rows[:_SHOWN]],
+                records=[dg.TableRecord({name: rounded(row[name]) for name in shown}) for row in rows[:_SHOWN]],
                 schema=dg.TableSchema([dg.TableColumn(name, *_COLUMNS[name]) for name in shown]),
             ),
             **({"as_of": dg.MetadataValue.timestamp(published.as_of)} if published.as_of else {}),

@@ -1,6 +1,6 @@
 """The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -8,8 +8,11 @@ from pydantic import Field
 
 from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema_of, sql_command
 from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
-from pricetracker_dagster.collect import Collected, backfill, collect_minute
+from pricetracker_dagster.collect import Collected, Stored, backfill, collect_minute
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.time_limit import time_limit
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
@@ -68,7 +71,7 @@ def minute_prices(
     minute = config.moment()
     if minute is not None:
         with time_limit(TICK_ENDS_AFTER):
-            collected = collect_minute(settings, minute)
+            collected = collect_minute(settings, minute, before_healing=lambda: _publish(tracker, settings, minute))
     else:
         days = context.partition_keys
         first = minutes_of_day(datetime.fromisoformat(days[0]).date())[0]
@@ -81,16 +84,13 @@ def minute_prices(
             on_progress=lambda *progress: context.log.info("%d of %d, %s", *progress),
         )
     _tell(context, collected)
-    _touch_other_days(context, collected)
     store = tracker.store()
+    _touch_other_days(context, store, collected)
+    for day in context.partition_keys:
+        context.add_asset_metadata(_of_day(store, collected, datetime.fromisoformat(day).date()), partition_key=day)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": store.rows(),
-            "dagster/partition_row_count": sum(
-                store.day_rows(datetime.fromisoformat(day).date()) for day in context.partition_keys
-            ),
-            "inserted": collected.inserted,
-            "corrected": collected.updated,
             "refused": len(collected.refused),
             "missing": len(collected.missing),
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
@@ -136,15 +136,30 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
     )
 
 
-def _touch_other_days(context: dg.AssetExecutionContext, collected: Collected) -> None:
+def _of_day(store: Store, collected: Collected, day: date) -> dict[str, int]:
+    """Return the numbers of one partition."""
+    stored = collected.stored.get(day, Stored(0, 0))
+    return {
+        "dagster/partition_row_count": store.day_rows(day),
+        "inserted": stored.inserted,
+        "corrected": stored.updated,
+    }
+
+
+def _publish(tracker: Tracker, settings: Settings, minute: datetime) -> None:
+    """Let readers have the newest minute while older ones are still fetched."""
+    publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now(), minute=minute)
+
+
+def _touch_other_days(context: dg.AssetExecutionContext, store: Store, collected: Collected) -> None:
     """Record the days that were changed beside the run's own: a tick after midnight also heals yesterday."""
-    for day, stored in collected.stored.items():
+    for day in collected.stored:
         if day.isoformat() not in context.partition_keys and DAYS.has_partition_key(day.isoformat()):
             context.log_event(
                 dg.AssetMaterialization(
                     asset_key=context.asset_key,
                     partition=day.isoformat(),
                     description=f"healed by the tick of {collected.minute:%Y-%m-%d %H:%M}",
-                    metadata={"inserted": stored.inserted, "corrected": stored.updated},
+                    metadata=_of_day(store, collected, day),
                 )
             )

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.records import sql_types
 
 OWNER = "team:pricetracker"
@@ -29,10 +31,14 @@ def schema_of(table: pa.Schema) -> dict[str, dg.TableSchema]:
     return schema({name: (kind, comments[name]) for name, kind in sql_types(table).items()})
 
 
+def rounded(value: Any) -> Any:
+    """Return a number with as many digits as a person compares; anything else as it is."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
 def sql_command(statement: str, *, simulated: bool) -> dg.MetadataValue:
     """Return the command that answers an SQL statement, to be copied from the UI."""
-    flag = "--simulated " if simulated else ""
-    return dg.MetadataValue.md(f'```sh\n.venv/bin/pricetracker {flag}sql "{statement}"\n```')
+    return dg.MetadataValue.md(f'```sh\n{command(simulated=simulated)} sql "{statement}"\n```')
 
 
 def duckdb_command(published: Path) -> dg.MetadataValue:

@@ -4,7 +4,7 @@ Here belongs what reads and writes that table. What is published from it is in p
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import MINUTE, SCHEMA, MinuteRange, Refused
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
 
@@ -22,6 +22,8 @@ _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullabl
 
 _CHUNK = 400_000
 """Rows merged at once, more or less: memory stays bounded whatever is imported."""
+
+_FIRST_ROW_WITHIN = timedelta(days=7)
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -136,6 +138,22 @@ class Store:
             if found:
                 gaps[metric] = found
         return gaps
+
+    def missed_lately(self, metrics: Sequence[str], last: datetime) -> dict[str, list[MinuteRange]]:
+        """Return which of the 24 hours up to ``last`` (UTC) have no row, for the metrics that lack any.
+
+        What is before a metric's first row is not missed; that row is looked for over seven days more, since cost must
+        not grow with history. A metric that has none so far lacks nothing.
+        """
+        first = last - DAY + MINUTE
+        missed = self.missed(metrics, first, last, since_first_row=False)
+        leading = [metric for metric, gaps in missed.items() if gaps[0].first == first]
+        if leading:
+            earlier = self.newest(leading, first - _FIRST_ROW_WITHIN, first - MINUTE)
+            for metric in leading:
+                if metric not in earlier:
+                    del missed[metric][0]
+        return {metric: gaps for metric, gaps in missed.items() if gaps}
 
     def newest(self, metrics: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""

@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, minutes_of_day
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 from pricetracker_dagster.store.records import NOT_RUN, Records, sql_types
@@ -27,9 +27,6 @@ SCHEMA_VERSION = 1
 
 _STORAGE_VERSION = "v1.2.0"
 """The oldest DuckDB that shall open the file. DuckDB 2.0's own format is unreadable to 1.x."""
-
-_FIRST_ROW_WITHIN = timedelta(days=7)
-"""How far back a metric's first row is looked for: cost must not grow with history."""
 
 _NOTHING_STORED = -1
 """Stands for the version of a Delta table that is not there yet."""
@@ -139,7 +136,7 @@ def _build(
         lacking = [metric for (metric,) in connection.fetchall()]
         missed = [
             {"metric": metric, "first": gap.first, "last": gap.last}
-            for metric, gaps in (_missed(store, lacking, first, as_of) if lacking else {}).items()
+            for metric, gaps in (store.missed_lately(lacking, as_of) if lacking else {}).items()
             for gap in gaps
         ]
         connection.execute(_with(sources, "missed.sql"), {"missed": missed, "first": first, "not_run": NOT_RUN})
@@ -155,18 +152,6 @@ def _with(sources: Mapping[str, str], statement: str) -> str:
     for name, source in sources.items():
         text = text.replace(name, source)
     return text
-
-
-def _missed(store: Store, metrics: Sequence[str], first: datetime, last: datetime) -> dict[str, list[MinuteRange]]:
-    """Return the missed minutes of the last 24 hours; what is before a metric's first row is not missed."""
-    missed = store.missed(metrics, first, last, since_first_row=False)
-    leading = [metric for metric, gaps in missed.items() if gaps[0].first == first]
-    if leading:
-        earlier = store.newest(leading, first - _FIRST_ROW_WITHIN, first - MINUTE)
-        for metric in leading:
-            if metric not in earlier:
-                missed[metric] = missed[metric][1:]
-    return missed
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ _HERE = Path(__file__).parent
 def ranking(published: Path) -> list[dict[str, Any]]:
     """Return the rows of metric_rank in the published file, ordered by measure and rank.
 
-    Keys are the table's columns, without ``as_of``.
+    Keys are the table's columns.
     """
     with sql.attached(published) as connection:
         answer = connection.execute(sql.load(_HERE / "sql" / "ranking.sql"))

@@ -24,8 +24,9 @@ def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict
     """
     file = state / "tracked.json"
     kept: dict[str, str] = {}
-    with suppress(OSError, ValueError, AttributeError):
-        kept = dict(json.loads(file.read_text(encoding="utf-8")).items())
+    with suppress(OSError, ValueError, TypeError, AttributeError):  # damaged in whichever way
+        found = json.loads(file.read_text(encoding="utf-8"))
+        kept = {metric: moment for metric, moment in found.items() if datetime.fromisoformat(moment).tzinfo}
     since = {metric: kept.get(metric, minute.isoformat()) for metric in metrics}
     if since != kept:
         state.mkdir(parents=True, exist_ok=True)

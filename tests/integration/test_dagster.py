@@ -248,8 +248,8 @@ def test_old_ticks_are_forgotten_with_their_files_but_the_last_of_each_day_stays
     events = instance.event_log_storage
     assert isinstance(events, SqliteEventLogStorage)
     assert Path(events.path_for_shard(ids[0])).exists()
-    assert delete_old_runs(instance, TICK, datetime.now(UTC) - timedelta(hours=1)) == 0
-    assert delete_old_runs(instance, TICK, datetime.now(UTC) + timedelta(hours=1)) == 2
+    assert delete_old_runs(instance, [TICK], datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert delete_old_runs(instance, [TICK], datetime.now(UTC) + timedelta(hours=1)) == 2
     left = {record.dagster_run.run_id: record.dagster_run.tags[TICK] for record in instance.get_run_records()}
     assert left == {ids[2]: KEPT, ids[3]: KEPT}
     assert not Path(events.path_for_shard(ids[0])).exists()
@@ -297,4 +297,4 @@ def test_the_run_of_a_tick_by_hand_carries_the_tags_of_a_scheduled_one(start: St
     assert run is not None
     assert run.tags[TICK] == "true"
     assert run.tags["dagster/partition"] == "2026-03-03"
-    assert run.tags.items() >= tick_request(bench.minute)["tags"].items()  # type: ignore[attr-defined]
+    assert run.tags.items() >= tick_request(bench.minute)["tags"].items()
