@@ -83,6 +83,9 @@ def test_from_nothing_through_a_burst_and_an_outage_to_a_clean_end(home: Home, w
 
     until(lambda: "SUCCESS" in ticks(ui).values(), 100, "a tick is green")
 
+    # a command of a person's own reaches the same exchange
+    assert home.run("--simulated", "backfill", "--hours", "1").returncode == 0
+
     # a burst of volume is announced soon after the tick that stored it, once
     exchange = exchange_of(home)
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
@@ -164,6 +167,13 @@ def test_killed_outright_it_leaves_no_process_and_starts_again(home: Home) -> No
     again, _ = started(home, "--simulated")  # nobody holds a lock
     again.terminate()
     assert again.wait(15) == 0
+
+
+def test_live_does_not_go_with_simulated_prices(home: Home) -> None:
+    home.environment["PRICETRACKER_SIMULATED"] = "true"
+    refused = home.run("up", "--live", timeout=60)
+    assert refused.returncode == 1
+    assert "contradict each other" in refused.stderr
 
 
 def test_live_insists_on_the_exchange(home: Home) -> None:

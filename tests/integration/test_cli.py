@@ -198,11 +198,31 @@ def test_before_anything_is_published_it_says_what_to_run(write_settings: Callab
 
 def test_simulated_prices_are_never_shown_as_real_ones(write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    publish(Store(load_settings(simulated=True).folder), None, now=NOON)
+    invented = Store(load_settings(simulated=True).folder)
+    invented.upsert(sift_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
+    publish(invented, None, now=NOON)
+    publish(Store(load_settings().folder), None, now=NOON)  # as a tick that failed has left it: empty
     answer = pricetracker("metrics")
     assert answer.returncode == 1
     assert "Simulated prices are there: pricetracker --simulated" in answer.stderr
     assert pricetracker("--simulated", "metrics").returncode == 0
+
+
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\ndata = "/proc/nowhere"')
+    answer = pricetracker("tick")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("Error: /proc/nowhere")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_tick_by_hand_says_one_line(exchange: tuple[Simulator, Callable[[Sequence[str]], Path]]) -> None:
+    _, listed = exchange
+    listed(["KRAKEN:BTCUSD"])
+    answer = pricetracker("tick")
+    assert answer.returncode == 0
+    assert answer.stdout.count("\n") == 1
+    assert answer.stderr == ""
 
 
 def test_a_mistake_in_the_settings_is_one_line(write_settings: Callable[[str], Path]) -> None:

@@ -67,6 +67,22 @@ def test_after_a_day_without_ticks_the_minutes_beyond_the_candles_reach_are_rebu
             assert volumes[metric, minute] == pytest.approx(true_volume(bench, altname, minute), abs=1e-9)
 
 
+def test_the_newest_minute_can_be_read_before_older_ones_are_healed(start: Start) -> None:
+    bench = start("BTCUSD")
+    collect_minute(bench.settings, bench.minute)
+    bench.now += timedelta(hours=20)
+    seen: list[tuple[int, bool]] = []
+
+    def look() -> None:
+        newest = bench.store.newest(["SIMULATED:BTCUSD"], NOON)
+        missed = bench.store.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False)
+        seen.append((len(missed), newest["SIMULATED:BTCUSD"] == bench.minute))
+
+    collect_minute(bench.settings, bench.minute, before_healing=look)
+    assert seen == [(1, True)]
+    assert bench.store.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False) == {}
+
+
 def test_a_gap_within_the_candles_reach_is_healed_by_the_same_request_as_the_newest_minute(start: Start) -> None:
     bench = start("BTCUSD")
     collect_minute(bench.settings, bench.minute)

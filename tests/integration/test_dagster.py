@@ -8,13 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as db
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.candles import MINUTE, sift_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance import open_instance
-from pricetracker_dagster.jobs import TICK, tick_request
+from pricetracker_dagster.jobs import HOURLY, TICK, tick_request
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.retention import KEPT, delete_old_runs
 from pricetracker_dagster.schedules import every_minute
@@ -160,6 +161,30 @@ def test_several_past_days_are_one_run(start: Start, instance: dg.DagsterInstanc
     assert materialize(bench, instance, PRICES, tags=tags).success
     assert days_materialized(instance) == {"2026-02-25", "2026-02-26", "2026-02-27"}
     assert bench.store.rows() == 3 * 1440
+    for day in ("2026-02-25", "2026-02-26", "2026-02-27"):  # each with numbers of its own
+        [record] = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=PRICES, asset_partitions=[day]), limit=1
+        ).records
+        assert record.asset_materialization is not None
+        metadata = record.asset_materialization.metadata
+        assert (metadata["inserted"].value, metadata["dagster/partition_row_count"].value) == (1440, 1440)
+
+
+def test_a_day_that_was_fetched_by_hand_is_an_island_that_ticks_leave_alone(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("GRTETH")
+    assert materialize(bench, instance, PRICES, partition_key="2026-02-28").success
+    run_minute_tick(tracker(bench), instance)
+    first_of_march = datetime(2026, 3, 1, tzinfo=UTC)
+    assert bench.store.newest(["SIMULATED:GRTETH"], first_of_march, NOON - timedelta(hours=13)) == {}
+
+
+def test_only_the_run_of_a_tick_has_the_limits_of_a_tick() -> None:
+    """Launched by hand for a past day, the same job takes as long as that takes and blocks no tick."""
+    job = build_defs().resolve_job_def("minute_tick")
+    assert {"dagster/max_runtime", TICK} & set(job.tags) == set()
+    assert {"dagster/max_runtime", TICK} <= set(tick_request(NOON)["tags"])
 
 
 def test_the_rank_alone_can_be_materialized(start: Start, instance: dg.DagsterInstance) -> None:
@@ -188,6 +213,40 @@ def test_a_check_on_demand_tells_what_is_missing_right_now_and_how_to_repair_it(
     assert evaluation.metadata["missing"].value == 30
     assert "SIMULATED:BTCUSD: 2026-03-03 12:00 to 12:29 (30 minutes)" in str(evaluation.metadata["sample"].value)
     assert "backfill --from 2026-03-03T12:00Z --to 2026-03-03T12:29Z" in str(evaluation.metadata["repair"].value)
+
+
+def checked_alone(bench: Bench, instance: dg.DagsterInstance, asset: dg.AssetKey, name: str) -> dg.AssetCheckEvaluation:
+    result = dg.materialize(
+        [price_checks],
+        instance=instance,
+        resources={"tracker": tracker(bench)},
+        raise_on_error=False,
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(asset, name)),
+    )
+    [evaluation] = result.get_asset_check_evaluations()
+    return evaluation
+
+
+def test_after_more_than_a_day_without_ticks_the_checks_are_red(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD")
+    run_minute_tick(tracker(bench), instance)
+    bench.now += timedelta(hours=30)
+    missing = checked_alone(bench, instance, PRICES, "no_minute_missing")
+    assert (missing.passed, missing.metadata["missing"].value) == (False, 1440)
+    ranked = checked_alone(bench, instance, RANK, "every_metric_ranked")
+    assert (ranked.passed, ranked.metadata["unranked"].value) == (False, "SIMULATED:BTCUSD")
+
+
+def test_a_metric_that_never_delivered_is_missing_since_it_is_tracked(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("BTCUSD", "NOPEUSD")
+    for _ in range(3):
+        outcome = run_minute_tick(tracker(bench), instance)
+        bench.now += MINUTE
+    assert checks_of(instance, outcome.run_id)["no_minute_missing"] is False
+    bench.now -= MINUTE
+    assert checked_alone(bench, instance, PRICES, "no_minute_missing").metadata["missing"].value == 3
 
 
 def test_insane_rows_that_are_stored_are_found(start: Start, instance: dg.DagsterInstance) -> None:
@@ -254,6 +313,31 @@ def test_old_ticks_are_forgotten_with_their_files_but_the_last_of_each_day_stays
     assert left == {ids[2]: KEPT, ids[3]: KEPT}
     assert not Path(events.path_for_shard(ids[0])).exists()
     assert days_materialized(instance) == {"2026-03-03", "2026-03-04"}
+
+
+def test_old_hourly_runs_and_what_old_checks_said_are_forgotten_too(start: Start, instance: dg.DagsterInstance) -> None:
+    bench = start("BTCUSD")
+    for _ in range(3):
+        run_minute_tick(tracker(bench), instance)
+        bench.now += MINUTE
+    charts = build_defs(tracker(bench)).resolve_job_def("charts")
+    for _ in range(3):
+        assert charts.execute_in_process(instance=instance).success
+    events = instance.event_log_storage
+    assert isinstance(events, SqliteEventLogStorage)
+
+    def said() -> int:
+        with events.index_connection() as connection:
+            return int(connection.execute(db.text("SELECT count(*) FROM asset_check_executions")).scalar_one())
+
+    assert said() > 4
+    assert delete_old_runs(instance, [TICK, HOURLY], datetime.now(UTC) + timedelta(hours=1)) == 2 + 2
+    assert said() == 4
+    assert instance.get_latest_materialization_event(dg.AssetKey("charts_24h")) is not None
+    checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        [dg.AssetCheckKey(PRICES, "no_minute_missing")]
+    )
+    assert len(checks) == 1
 
 
 def test_the_last_day_of_each_metric_is_drawn(start: Start, instance: dg.DagsterInstance) -> None:

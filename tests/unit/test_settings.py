@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.candles import Metric
-from pricetracker_dagster.settings import PROJECT, SettingsError, load_settings
+from pricetracker_dagster.settings import PROJECT, SettingsError, command, load_settings
 
 Write = Callable[[str], Path]
 BTC = 'metrics = ["KRAKEN:BTCUSD"]'
@@ -42,6 +42,21 @@ BTC = 'metrics = ["KRAKEN:BTCUSD"]'
         (
             'metrics = ["KRAKN:BTCUSD"]',
             'pricetracker.toml: metrics[0] "KRAKN:BTCUSD": no exchange KRAKN; did you mean KRAKEN?',
+        ),
+        (
+            'metrics = ["SIMULATED:BTCUSD"]',
+            (
+                'pricetracker.toml: metrics[0] "SIMULATED:BTCUSD": invented prices are never kept beside real ones: '
+                "list KRAKEN:… and set simulated = true"
+            ),
+        ),
+        (
+            f'{BTC}\ndata = "/"',
+            'pricetracker.toml: data "/": not a folder to keep data in: name one below it',
+        ),
+        (
+            f"{BTC}\n[collect]\nbudget_seconds = 45",
+            "pricetracker.toml: collect.budget_seconds 45: input should be less than or equal to 42",
         ),
         ("metrics = []", 'pricetracker.toml: metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"'),
         (
@@ -214,3 +229,25 @@ def test_the_file_of_the_project_is_the_default_and_loads() -> None:
     assert settings.exchanges.kraken.url == "https://api.kraken.com"
     assert settings.exchanges.kraken.requests_per_second == 1.0
     assert [str(metric) for metric in settings.tracked] == ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
+
+
+def test_commands_reach_the_simulator_that_was_started_beside_them(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(f"{BTC}\nsimulated = true")
+    settings = load_settings()
+    assert settings.exchange("SIMULATED").url == "http://127.0.0.1:8650"
+    settings.state.mkdir(parents=True)
+    settings.simulator_file.write_text("http://127.0.0.1:4711")
+    assert settings.exchange("SIMULATED").url == "http://127.0.0.1:4711"
+    monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", "http://127.0.0.1:4712")  # said is said
+    assert load_settings().exchange("SIMULATED").url == "http://127.0.0.1:4712"
+
+
+def test_a_command_to_copy_names_the_settings_that_are_in_force(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_settings(BTC)
+    assert command(simulated=True) == f"PRICETRACKER_CONFIG={file} .venv/bin/pricetracker --simulated"
+    monkeypatch.delenv("PRICETRACKER_CONFIG")
+    assert command(simulated=False) == ".venv/bin/pricetracker"
