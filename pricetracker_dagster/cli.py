@@ -355,9 +355,7 @@ def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, s
     first, last = floor_minute(first), floor_minute(last or newest_closed_minute(datetime.now(UTC)))
     if first > last:
         raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
-    rules = changed_rules(
-        settings.alerts.rules, {name: value for name, value in instead.items() if value not in (None, ())}
-    )
+    rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
     above = backtest(Store(settings.folder), rules, first, last)
     if episodes:
         _show(pd.DataFrame(joined(above), columns=list(Episode._fields)), shape)

@@ -109,11 +109,18 @@ class UiSettings(Section):
         return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
 
 
+def _metric_pattern(text: str) -> str:
+    if not re.fullmatch(r"[A-Z0-9_.:*?]+", text):
+        hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
+        raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}')
+    return text
+
+
 class AlertRule(Section):
     """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged."""
 
     name: str = Field(default="spike", pattern=r"^[A-Za-z0-9_-]+$")
-    metrics: tuple[str, ...] = ("*",)
+    metrics: tuple[Annotated[str, AfterValidator(_metric_pattern)], ...] = ("*",)
     """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
     measures: tuple[Measure, ...] = ("price", "volume")
     factor: float = Field(default=3.0, gt=0, allow_inf_nan=False)
@@ -293,6 +300,18 @@ class Settings(BaseSettings):
         if self.simulated:
             return tuple(dict.fromkeys(Metric(SIMULATED, metric.pair) for metric in metrics))
         return metrics
+
+    @property
+    def rules(self) -> tuple[AlertRule, ...]:
+        """The alert rules in force: as listed, or for the simulated counterparts of their metrics."""
+        if not self.simulated:
+            return self.alerts.rules
+        return tuple(
+            rule.model_copy(
+                update={"metrics": tuple(re.sub(r"^[^:]+:", f"{SIMULATED}:", each) for each in rule.metrics)}
+            )
+            for rule in self.alerts.rules
+        )
 
     def place_of(self, metric: Metric) -> str:
         """Return where a tracked metric was listed, as messages name it: ``pricetracker.toml: metrics[2] "…"``."""

@@ -200,7 +200,7 @@ def _changed(table: DeltaTable, since: int | None, settings: Settings, now: date
 
 def _judge(store: Store, settings: Settings, changed: Mapping[str, MinuteRange], watched: Watched) -> list[Verdict]:
     """Judge the minutes that changed, and those in whose window they are. Return those that are above."""
-    rules = settings.alerts.rules
+    rules = settings.rules
     first = min(span.first for span in changed.values()) - _run_up(rules)
     last = max(span.last for span in changed.values()) + _lookback(rules)
     above: list[Verdict] = []
@@ -265,7 +265,7 @@ def _record(
         stored=store.newest(tracked, now - DAY),
         max_age=settings.alerts.max_age_minutes * MINUTE,
     )
-    rows = episodes.review(above, recorded, {rule.name: rule for rule in settings.alerts.rules}, known)
+    rows = episodes.review(above, recorded, {rule.name: rule for rule in settings.rules}, known)
     records.alerts.put(rows)
     return rows
 
@@ -291,8 +291,9 @@ def _missed(
 ) -> tuple[list[incidents.Missed], dict[str, int]]:
     """Return what is missed and covered by no incident yet; and of each open incident, how much is missing still."""
     connection = sql.connect()
-    records.causes.relation(connection, first).create_view("causes")
-    records.incidents.made(connection, recent).create_view("incidents")
+    # registered and not create_view(), whose views all connections of this process would share
+    connection.register("causes", records.causes.relation(connection, first).to_arrow_table())
+    connection.register("incidents", records.incidents.made(connection, recent).to_arrow_table())
     flat = [
         {"metric": metric, "first": gap.first, "last": gap.last} for metric, gaps in missing.items() for gap in gaps
     ]

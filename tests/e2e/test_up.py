@@ -21,6 +21,9 @@ from tests.e2e.conftest import Home, fetch, free_port, processes_of, until
 from tests.webhook import Posted, Webhook
 
 METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
+SENSOR = """{ sensorOrError(sensorSelector: {repositoryName: "__repository__",
+  repositoryLocationName: "pricetracker_dagster", sensorName: "spike_alerts"}) {
+  ... on Sensor { sensorState { ticks(limit: 1) { status } } } } }"""
 RUNS = """{ runsOrError(filter: {pipelineName: "minute_tick"}, limit: 50) { ... on Runs { results {
   status tags { key value } } } } }"""
 
@@ -42,6 +45,12 @@ def ticks(ui: str) -> dict[str, str]:
     runs = fetch(f"{ui}/graphql", {"query": RUNS})["data"]["runsOrError"]["results"]
     minutes = [{tag["key"]: tag["value"] for tag in run["tags"]}["pricetracker/minute"] for run in runs]
     return {minute: run["status"] for minute, run in zip(minutes, runs, strict=True)}
+
+
+def looked(ui: str) -> bool:
+    """Say whether spike_alerts has been evaluated: what is stored from then on is new to it."""
+    sensor = fetch(f"{ui}/graphql", {"query": SENSOR})["data"]["sensorOrError"]
+    return bool(sensor.get("sensorState", {}).get("ticks"))
 
 
 def announced(webhook: Webhook, what: str) -> list[Posted]:
@@ -81,23 +90,23 @@ def test_from_nothing_through_a_burst_and_an_outage_to_a_clean_end(home: Home, w
     assert second.returncode == 1
     assert f"it runs already on {home.data}: process {process.pid}, {ui}" in second.stderr
 
-    until(lambda: "SUCCESS" in ticks(ui).values(), 100, "a tick is green")
-
     # a command of a person's own reaches the same exchange
     assert home.run("--simulated", "backfill", "--hours", "1").returncode == 0
 
     # a burst of volume is announced soon after the tick that stored it, once
     exchange = exchange_of(home)
+    until(lambda: looked(ui), 60, "a sensor has looked at what is there already")
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
     unix = int(minute.timestamp())
     fetch(f"{exchange}/faults", {"kind": "burst", "pair": "XBTUSD", "factor": 5000, "since": unix, "until": unix})
     burst = f"at {minute:%Y-%m-%d %H:%M} UTC"
     until(lambda: announced(webhook, burst), 120, "the burst is announced")
+    assert "SUCCESS" in ticks(ui).values()
     store = Store(home.data)
     fetched_at = store.candles(METRICS[:1], minute, minute)["fetched_at"][0].as_py()
     assert announced(webhook, burst)[0].at - fetched_at.timestamp() < 30
     assert f"{ui}/assets/alerts" in announced(webhook, burst)[0].lines
-    assert webhook.requested  # each good tick is heard of
+    until(lambda: webhook.requested, 20, "the good tick is heard of")
 
     # an outage: a tick fails and says so; afterwards everything is healed
     fetch(f"{exchange}/faults", {"kind": "maintenance"})

@@ -520,3 +520,23 @@ def test_settings_do_not_change(write_settings: Write) -> None:
     settings: Settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.alerts.repeat_minutes = 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "says"),
+    [
+        ("kraken:*", '"kraken:*" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*; did you mean KRAKEN:*?'),
+        ("BTC/USD", '"BTC/USD" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*'),
+    ],
+)
+def test_a_pattern_that_no_metric_could_match_is_a_mistake(write_settings: Write, pattern: str, says: str) -> None:
+    write_settings(f'metrics = ["KRAKEN:BTCUSD"]\n[[alerts.rules]]\nmetrics = ["*", "{pattern}"]')
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == f"pricetracker.toml: alerts.rules[0].metrics[1] {says}"
+
+
+def test_on_the_simulator_a_rule_is_for_the_counterparts_of_its_metrics(write_settings: Write) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[[alerts.rules]]\nmetrics = ["KRAKEN:BTC*", "*"]')
+    assert load_settings().rules[0].metrics == ("KRAKEN:BTC*", "*")
+    assert load_settings(simulated=True).rules[0].metrics == ("SIMULATED:BTC*", "*")
