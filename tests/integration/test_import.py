@@ -140,7 +140,7 @@ def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Sto
 
 
 def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.published, "FROM missed_minutes ORDER BY metric, minute")
+    answer = reading.query(imported.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL")
     as_of = minutes["minute"].max()
     expected = [
         (metric, minute)

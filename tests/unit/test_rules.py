@@ -222,7 +222,6 @@ def test_metrics_are_judged_each_by_its_own_average() -> None:
         (["KRAKEN:*", BTC], [BTC, ETH]),  # once each
         (["KRAKEN:???USD"], [BTC, ETH]),
         (["KRAKEN:BTC"], []),
-        (["kraken:*"], []),
     ],
 )
 def test_a_rule_is_for_the_metrics_that_its_patterns_name(patterns: list[str], metrics: list[str]) -> None:
