@@ -1,12 +1,15 @@
 """What every test may use: recorded market data and settings of its own."""
 
+import io
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
+from tests.webhook import Webhook
 
 RECORDED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -37,3 +40,23 @@ def write_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[
         return path
 
     return write
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A webhook on loopback, as a channel of alerts."""
+    with Webhook() as hook:
+        yield hook
+
+
+@pytest.fixture
+def root_log() -> Iterator[io.StringIO]:
+    """What every logger says that hands it on; caplog also listens to those that do not."""
+    written = io.StringIO()
+    root, handler = logging.getLogger(), logging.StreamHandler(written)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield written
+    root.removeHandler(handler)
+    root.setLevel(level)

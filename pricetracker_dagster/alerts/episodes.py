@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from pricetracker_dagster.alerts.rules import Verdict
-from pricetracker_dagster.candles import MINUTE, ranges
+from pricetracker_dagster.candles import DAY, MINUTE, ranges
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.records import Row
 
 PENDING, FIRING, RESOLVED = "pending", "firing", "resolved"
+
+LONGEST = 30 * DAY
+"""No alert lasts longer than this."""
 
 Series = tuple[str, str, str]
 """Rule, metric, measure."""

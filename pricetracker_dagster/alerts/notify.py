@@ -177,7 +177,7 @@ def _urls(settings: Settings) -> list[str]:
 def _notices(settings: Settings, records: Records, now: datetime) -> list[Notice]:
     """Return everything that is to be said now, oldest first; not what is too old to be of use."""
     since = now - settings.alerts.max_age_minutes * MINUTE
-    alerts = records.alerts.rows(now - 30 * DAY, _current(episodes.FIRING, "fired_at", since))
+    alerts = records.alerts.rows(now - episodes.LONGEST, _current(episodes.FIRING, "fired_at", since))
     notices = [
         notice for row in alerts if row["sent"] for notice in _said_of(row, _ALERT, row["fired_at"], settings, now)
     ]

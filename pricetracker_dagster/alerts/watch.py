@@ -30,9 +30,6 @@ from pricetracker_dagster.store.tracked import tracked_since
 PATIENCE = 20.0
 """Seconds to wait for another sensor that is at work."""
 
-_LONGEST = 30 * DAY
-"""No alert lasts longer than this."""
-
 _BACKTESTED_AT_ONCE = 30 * DAY
 
 _SQL = Path(__file__).parent / "sql"
@@ -80,7 +77,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
         since = None if cursor is None else int(cursor)
         watched = Watched(cursor=str(version))
         changed: dict[str, MinuteRange] = {}
-        if table is not None and since not in (None, version):
+        if table is not None and since is not None and since != version:
             changed = _changed(table, since, settings, now)
         above = _judge(store, settings, changed, watched) if changed else []
         watched.alerts = _record(store, records, settings, now, above, changed)
@@ -157,11 +154,8 @@ def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: da
     Nothing is recorded or sent. Every metric that is stored is judged, tracked or not.
     """
     above: list[Verdict] = []
-    begin = first
-    while begin <= last:
-        end = min(last, begin + _BACKTESTED_AT_ONCE - MINUTE)
-        above += _judged(store, rules, None, begin, end, only=ABOVE)
-        begin = end + MINUTE
+    for span in _spans(first, last, _BACKTESTED_AT_ONCE):
+        above += _judged(store, rules, None, *span, only=ABOVE)
     return sorted(above, key=lambda verdict: (verdict.minute, verdict.rule, verdict.metric, verdict.measure))
 
 
@@ -171,13 +165,13 @@ def _one_at_a_time(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _changed(table: DeltaTable, since: int | None, settings: Settings, now: datetime) -> dict[str, MinuteRange]:
+def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -> dict[str, MinuteRange]:
     """Return of each tracked metric from which to which minute rows were added or corrected since a version.
 
     Rows that were merely written again, as compaction does, stand in files of both versions.
     """
     live, before = set(files_of(table)), set[str]()
-    if since is not None and since >= 0:
+    if since >= 0:
         with suppress(DeltaError):  # the log keeps a day: after a longer stop, whatever is not too old is new
             before = set(files_of(DeltaTable(table.table_uri, version=since)))
     if not live - before:
@@ -204,20 +198,24 @@ def _judge(store: Store, settings: Settings, changed: Mapping[str, MinuteRange],
     first = min(span.first for span in changed.values()) - _run_up(rules)
     last = max(span.last for span in changed.values()) + _lookback(rules)
     above: list[Verdict] = []
-    begin = first
-    while begin <= last:  # a day at a time: memory stays bounded after a backfill of many metrics
-        end = min(last, begin + DAY - MINUTE)
-        verdicts = _judged(store, rules, list(changed), begin, end)
+    for span in _spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
+        verdicts = _judged(store, rules, list(changed), *span)
         above += [verdict for verdict in verdicts if verdict.verdict == ABOVE]
         watched.judged += sum(verdict.verdict in (ABOVE, NOT_ABOVE) for verdict in verdicts)
-        newest = max((verdict.minute for verdict in verdicts), default=begin)
+        newest = max((verdict.minute for verdict in verdicts), default=span.first)
         watched.not_judged = Counter(
             verdict.verdict
             for verdict in verdicts
             if verdict.minute == newest and verdict.verdict not in (ABOVE, NOT_ABOVE)
         )
-        begin = end + MINUTE
     return above
+
+
+def _spans(first: datetime, last: datetime, length: timedelta) -> Iterator[MinuteRange]:
+    """Part the minutes from ``first`` to ``last`` into ranges of at most this length."""
+    while first <= last:
+        yield MinuteRange(first, min(last, first + length - MINUTE))
+        first += length
 
 
 def _judged(
@@ -252,7 +250,7 @@ def _record(
     state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("minute")
     near = min((span.first for span in changed.values()), default=now) - DAY
     recorded = records.alerts.rows(
-        min(near, now - _LONGEST),
+        min(near, now - episodes.LONGEST),
         (state != duckdb.ConstantExpression(episodes.RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
     )
     if not above and all(row["state"] == episodes.RESOLVED for row in recorded):

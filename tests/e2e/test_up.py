@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,12 +59,6 @@ def announced(webhook: Webhook, what: str) -> list[Posted]:
 def exchange_of(home: Home) -> str:
     command = next(line for line in processes_of(home.folder).values() if " simulate " in line)
     return f"http://127.0.0.1:{command.split('--port')[1].split()[0]}"
-
-
-@pytest.fixture
-def webhook() -> Iterator[Webhook]:
-    with Webhook() as hook:
-        yield hook
 
 
 def test_from_nothing_through_a_burst_and_an_outage_to_a_clean_end(home: Home, webhook: Webhook) -> None:

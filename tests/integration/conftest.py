@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.simulator import Market, Simulator
 from pricetracker_dagster.store.prices import Store
@@ -57,3 +59,18 @@ def start(write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
     yield begin
     for simulator in running:
         simulator.__exit__(None, None, None)
+
+
+@pytest.fixture
+def instance(tmp_path: Path, start: Callable[..., Bench]) -> Iterator[dg.DagsterInstance]:
+    """A Dagster instance of its own."""
+    del start  # it must be there first, and end last
+    home = tmp_path / "instance"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        yield instance
+
+
+def tracker(bench: Bench) -> Tracker:
+    """The tracker whose clock is the exchange's."""
+    return Tracker(load_settings, now=lambda: bench.now)

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-import pytest
 import sqlalchemy as db
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
@@ -16,29 +15,14 @@ from pricetracker_dagster.candles import MINUTE, sift_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance import open_instance
 from pricetracker_dagster.jobs import HOURLY, TICK, tick_request
-from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.retention import KEPT, delete_old_runs
 from pricetracker_dagster.schedules import every_minute
-from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.tick import run_minute_tick
-from tests.integration.conftest import NOON, Bench
+from tests.integration.conftest import NOON, Bench, tracker
 
 Start = Callable[..., Bench]
 PRICES, HISTORY, RANK = (dg.AssetKey(name) for name in ("minute_prices", "history_24h", "metric_rank"))
-
-
-@pytest.fixture
-def instance(tmp_path: Path, start: Start) -> Iterator[dg.DagsterInstance]:
-    del start  # it must be there first, and end last
-    home = tmp_path / "instance"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
-
-
-def tracker(bench: Bench) -> Tracker:
-    return Tracker(load_settings, now=lambda: bench.now)
 
 
 def materialize(

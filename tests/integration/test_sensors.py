@@ -1,7 +1,6 @@
 """The sensors in a real Dagster instance: what they report, and what a failed tick raises."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -14,29 +13,10 @@ from pricetracker_dagster.sensors import default_sensors, heartbeat, missed_minu
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import Records
 from pricetracker_dagster.tick import run_minute_tick
-from tests.integration.conftest import NOON, Bench
+from tests.integration.conftest import NOON, Bench, tracker
 from tests.webhook import Webhook
 
 Start = Callable[..., Bench]
-
-
-@pytest.fixture
-def instance(tmp_path: Path, start: Start) -> Iterator[dg.DagsterInstance]:
-    del start  # it must be there first, and end last
-    home = tmp_path / "instance"
-    home.mkdir()
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
-
-
-@pytest.fixture
-def webhook() -> Iterator[Webhook]:
-    with Webhook() as hook:
-        yield hook
-
-
-def tracker(bench: Bench) -> Tracker:
-    return Tracker(load_settings, now=lambda: bench.now)
 
 
 def evaluate(sensor: Any, bench: Bench, instance: dg.DagsterInstance, cursor: str | None = None) -> Any:

@@ -1,7 +1,6 @@
 """What is set of alerts: the defaults, what each mistake says, and that no secret is ever said."""
 
 import io
-import logging
 import pickle
 import subprocess
 import sys
@@ -454,19 +453,6 @@ def test_what_it_cannot_is_none_and_it_says_nothing_about_it(
 ) -> None:
     assert not is_channel(url)
     assert SECRET not in "".join([root_log.getvalue(), *capfd.readouterr()])
-
-
-@pytest.fixture
-def root_log() -> Iterator[io.StringIO]:
-    """What every logger says that hands it on; caplog also listens to those that do not."""
-    written = io.StringIO()
-    root, handler = logging.getLogger(), logging.StreamHandler(written)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield written
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 # --- rules changed for a backtest ---

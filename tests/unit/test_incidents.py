@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -509,19 +508,6 @@ def test_what_went_wrong_is_still_readable_without_secrets() -> None:
 
 def test_what_is_noted_of_a_failure_is_short() -> None:
     assert len(notify._without_secrets("x" * 5000, "json://host")) == 300
-
-
-@pytest.fixture
-def root_log() -> Iterator[io.StringIO]:
-    """What every logger says that hands it on; caplog also listens to those that do not."""
-    written = io.StringIO()
-    root, handler = logging.getLogger(), logging.StreamHandler(written)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield written
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 class Hook(BaseHTTPRequestHandler):
