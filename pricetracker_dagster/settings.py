@@ -38,6 +38,7 @@ from pydantic_settings import (
 )
 
 from pricetracker_dagster.candles import Metric, parse_metric
+from pricetracker_dagster.errors import PricetrackerError
 
 CONFIG_VARIABLE = "PRICETRACKER_CONFIG"
 PREFIX = "PRICETRACKER_"
@@ -51,7 +52,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
 
 
-class SettingsError(ValueError):
+class SettingsError(PricetrackerError, ValueError):
     """The settings cannot be used. Each line of the message names file, key, value and remedy."""
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from pricetracker_dagster.candles import Sifted
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.pace import Deadline
 
 
@@ -43,7 +44,7 @@ class Exchange(Protocol):
         """
 
 
-class ExchangeError(Exception):
+class ExchangeError(PricetrackerError):
     """An exchange did not give what was asked for. The message says what and why, in plain words."""
 
     cause = "exchange error"

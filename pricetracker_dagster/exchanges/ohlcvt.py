@@ -23,12 +23,13 @@ from pricetracker_dagster.candles import (
     oldest_minute,
     sift,
 )
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.kraken import OUR_ASSETS
 
 _HERE = Path(__file__).parent
 
 
-class OhlcvtError(ValueError):
+class OhlcvtError(PricetrackerError, ValueError):
     """A file cannot be imported. The message names the file and the way out."""
 
 

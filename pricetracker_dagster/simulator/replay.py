@@ -12,13 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.simulator.market import KNOWN_PAIRS, MINUTE, SECOND, Pair, Trade
 
 _DAY = 86_400
 _LOT = Decimal("0.00000001")
 
 
-class ReplayError(ValueError):
+class ReplayError(PricetrackerError, ValueError):
     """The files cannot be replayed. The message names file, line and value."""
 
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.simulator.faults import KINDS, Fault, FaultError, Faults
 from pricetracker_dagster.simulator.market import MINUTE, SECOND, Candle, Market, Pair, SyntheticMarket, Trade, candle
 from pricetracker_dagster.simulator.replay import ReplayMarket
@@ -33,7 +34,7 @@ _HANG = 120.0
 _FEES = [[0, 0.26], [50000, 0.24], [100000, 0.22]]
 
 
-class PortBusy(OSError):
+class PortBusy(PricetrackerError, OSError):
     """The port is taken."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MEASURES
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.settings import did_you_mean
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _SQL = Path(__file__).parent / "sql"
 
 
-class NotPublished(FileNotFoundError):
+class NotPublished(PricetrackerError, FileNotFoundError):
     """There is no published file yet."""
 
     def __str__(self) -> str:
@@ -27,12 +28,16 @@ class NotPublished(FileNotFoundError):
         return f"nothing is published at {self.args[0]} yet: run `pricetracker up` or `pricetracker tick` first"
 
 
-class UnknownMetric(LookupError):
+class UnknownMetric(PricetrackerError, LookupError):
     """The metric has no value in the last 24 hours."""
 
+    exit_status = 2
 
-class UnknownMeasure(LookupError):
+
+class UnknownMeasure(PricetrackerError, LookupError):
     """There is no such measure."""
+
+    exit_status = 2
 
 
 def metrics(published: Path) -> "pd.DataFrame":

@@ -1,0 +1,28 @@
+"""The command ``pricetracker``: one thin module a group of commands; errors and output in one place.
+
+Each command reads its arguments, calls one function and prints. Imports are inside the commands, so that ``--help``
+and reading stay quick.
+"""
+
+import os
+
+import click
+
+from pricetracker_dagster.cli.alarms import alerts, incidents
+from pricetracker_dagster.cli.collecting import backfill, import_, tick
+from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
+from pricetracker_dagster.cli.running import simulate, up
+from pricetracker_dagster.settings import PREFIX
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--simulated", is_flag=True, help="Work on the simulator's prices, kept in a data folder of their own.")
+@click.version_option(package_name="pricetracker-dagster")
+def main(*, simulated: bool) -> None:
+    """Track minute prices: fetch them, read them by SQL, see what is missing."""
+    if simulated:
+        os.environ[f"{PREFIX}SIMULATED"] = "true"
+
+
+for _command in (up, tick, backfill, import_, metrics, history, rank, sql_, alerts, incidents, simulate):
+    main.add_command(_command)

@@ -1,0 +1,93 @@
+"""What was raised and who is told: ``alerts``, ``alerts test``, ``alerts backtest``, ``incidents``."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from pricetracker_dagster.candles import MEASURES
+from pricetracker_dagster.cli.errors import plain_errors
+from pricetracker_dagster.cli.output import show
+from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing
+from pricetracker_dagster.cli.reading import published
+from pricetracker_dagster.settings import load_settings
+
+
+@click.group(invoke_without_command=True)
+@listing
+@FORMAT
+@click.pass_context
+@plain_errors
+def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, shape: str) -> None:
+    """Show what exceeded a rule, newest first; try the channels; try rules on what is stored."""
+    from pricetracker_dagster.store import reading
+
+    if ctx.invoked_subcommand is None:
+        show(published(reading.alerts, only_open=only_open, since=since), shape)
+
+
+@click.command()
+@listing
+@FORMAT
+@plain_errors
+def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
+    """Show the times without data, newest first: consecutive missed minutes of one cause."""
+    from pricetracker_dagster.store import reading
+
+    show(published(reading.incidents, only_open=only_open, since=since), shape)
+
+
+@alerts.command("test")
+@FORMAT
+@plain_errors
+def alerts_test(shape: str) -> None:
+    """Send a test message through every channel and say how each took it; exit status 1 where one did not."""
+    import pandas as pd
+
+    from pricetracker_dagster.alerts.notify import Message, Outcome, send
+
+    settings = load_settings()
+    urls = [channel.get_secret_value() for channel in settings.alerts.channels]
+    if not urls:
+        raise click.ClickException(
+            "no channel is set: name apprise URLs in alerts.channels or PRICETRACKER_ALERTS__CHANNELS"
+        )
+    message = Message("Test of pricetracker", f"If you read this, alerts reach you. {settings.ui.link}", good=True)
+    outcomes = list(send(dict.fromkeys(urls, message)))
+    show(pd.DataFrame(outcomes, columns=list(Outcome._fields)), shape)
+    sys.exit(0 if all(outcome.delivered for outcome in outcomes) else 1)
+
+
+@alerts.command("backtest")
+@click.option("--from", "first", type=UtcTime(), required=True, help="The oldest minute.")
+@click.option("--to", "last", type=UtcTime(), help="The newest minute. [default: the newest closed one]")
+@click.option("--factor", type=click.FloatRange(min=0, min_open=True), help="Instead of each rule's own.")
+@click.option("--window", "window_minutes", type=click.IntRange(1, 1440), help="Minutes, instead of each rule's own.")
+@click.option("--min-points", type=click.IntRange(min=1), help="Instead of each rule's own.")
+@click.option("--min-average", type=click.FloatRange(min=0), help="Instead of each rule's own.")
+@click.option("--measure", "measures", multiple=True, type=click.Choice(MEASURES), help="Instead of each rule's own.")
+@click.option("--metric", "metrics", multiple=True, help="Or a pattern, instead of each rule's own.")
+@click.option("--episodes", is_flag=True, help="Join consecutive minutes.")
+@FORMAT
+@plain_errors
+def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, shape: str, **instead: Any) -> None:
+    """Show what the rules would have said of stored minutes, without recording or sending anything."""
+    import pandas as pd
+
+    from pricetracker_dagster.alerts.rules import BROKEN, Episode, joined
+    from pricetracker_dagster.alerts.watch import backtest
+    from pricetracker_dagster.candles import floor_minute, newest_closed_minute
+    from pricetracker_dagster.settings import changed_rules
+    from pricetracker_dagster.store.prices import Store
+
+    settings = load_settings()
+    first, last = floor_minute(first), floor_minute(last or newest_closed_minute(datetime.now(UTC)))
+    if first > last:
+        raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
+    rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
+    above = backtest(Store(settings.folder), rules, first, last)
+    if episodes:
+        show(pd.DataFrame(joined(above), columns=list(Episode._fields)), shape)
+    else:
+        show(pd.DataFrame([row[: len(BROKEN)] for row in above], columns=list(BROKEN)), shape)

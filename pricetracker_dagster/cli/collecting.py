@@ -1,0 +1,119 @@
+"""What brings minutes into the store: ``tick``, ``backfill``, ``import``."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import click
+
+from pricetracker_dagster.cli.errors import plain_errors
+from pricetracker_dagster.cli.output import progress_bar
+from pricetracker_dagster.cli.parameters import UtcTime
+from pricetracker_dagster.settings import load_settings
+
+
+@click.command()
+@click.option("--minute", type=UtcTime(), help="The closed minute it is for. [default: the newest one]")
+@plain_errors
+def tick(minute: datetime | None) -> None:
+    """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
+    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
+    from pricetracker_dagster.candles import floor_minute
+    from pricetracker_dagster.instance import open_instance
+    from pricetracker_dagster.resources import Tracker
+    from pricetracker_dagster.tick import run_minute_tick
+
+    settings = load_settings()
+    tracker = Tracker()
+    newest = tracker.newest_closed_minute()
+    if minute is not None:
+        if floor_minute(minute) != minute:
+            raise click.BadParameter(f"{minute.isoformat()} is not a whole minute", param_hint="--minute")
+        if minute > newest:
+            raise click.BadParameter(
+                f"{minute:%Y-%m-%d %H:%M} is not over yet; the newest closed minute is {newest:%Y-%m-%d %H:%M}",
+                param_hint="--minute",
+            )
+    with open_instance(settings) as instance:
+        outcome = run_minute_tick(tracker, instance, minute)
+    if not outcome.success:
+        click.echo(f"Error: {outcome.message}", err=True)
+        sys.exit(1)
+    click.echo(f"{minute or newest:%Y-%m-%d %H:%M} stored, published and ranked (run {outcome.run_id})")
+
+
+@click.command()
+@click.option("--from", "first", type=UtcTime(), help="The oldest minute.")
+@click.option("--to", "last", type=UtcTime(), help="The newest minute. [default: the newest closed one]")
+@click.option("--hours", type=click.IntRange(min=1), help="Instead: the last so many hours.")
+@plain_errors
+def backfill(first: datetime | None, last: datetime | None, hours: int | None) -> None:
+    """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
+    from pricetracker_dagster.candles import MINUTE, floor_minute, newest_closed_minute
+    from pricetracker_dagster.collect import backfill as fetch
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.publish import publish
+
+    settings = load_settings()
+    newest = newest_closed_minute(datetime.now(UTC))
+    if (hours is None) == (first is None) or (hours is not None and last is not None):
+        raise click.UsageError("say either --from ISO [--to ISO] or --hours N")
+    if hours is not None:
+        last = newest
+        first = newest - timedelta(hours=hours) + MINUTE
+    assert first is not None  # noqa: S101 - one of the two was given
+    first, last = floor_minute(first), floor_minute(last or newest)
+    if last > newest:
+        raise click.UsageError(
+            f"--to {last:%Y-%m-%d %H:%M} is not over yet; the newest closed minute is {newest:%H:%M}"
+        )
+    if first > last:
+        raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
+
+    with progress_bar() as progress:
+        bar = progress.add_task("minutes", total=None)
+        collected = fetch(
+            settings,
+            first,
+            last,
+            on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
+        )
+    publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
+    if collected.missing:
+        click.echo(f"Error: {collected.summary()}", err=True)
+        sys.exit(1)
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@plain_errors
+def import_(files: Sequence[Path]) -> None:
+    """Import Kraken's OHLCVT files (XBTUSD_1.csv …). Minutes without trades become no-trade rows."""
+    from pricetracker_dagster.exchanges.ohlcvt import read
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.publish import publish
+
+    settings = load_settings()
+    store = Store(settings.folder)
+    refused = 0
+    with progress_bar() as progress:
+        say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
+        bar = progress.add_task("files", total=len(files))
+        for sheet in read(files, fetched_at=datetime.now(UTC)):
+            progress.update(bar, description=sheet.path.name)
+            upserted = store.upsert(sheet.candles)
+            progress.advance(bar)
+            say(
+                f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
+                f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
+                f"{len(sheet.refused):,} refused"
+            )
+            for row in sheet.refused[:10]:
+                say(f"  refused: {row}")
+            refused += len(sheet.refused)
+    publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    sys.exit(1 if refused else 0)
