@@ -22,6 +22,13 @@ KINDS: Mapping[str, str] = {
     "hole": "minutes from `since` to `until` are absent from OHLC; Trades still have them",
     "correction": "volume and close of the newest `minutes` closed minutes differ from what they will be",
     "insane": "the newest closed row of OHLC cannot be true: its high is NaN and its volume negative",
+    "lagging": "every second OHLC comes from a node that lacks the later half of the trades of the newest `minutes`",
+    "odd_row": "the newest closed row of OHLC counts its trades as 10^20, which no 64-bit integer holds",
+    "odd_pairs": "AssetPairs lists entries without a name, null and of another shape among the pairs",
+    "milliseconds": "Time tells milliseconds instead of seconds",
+    "drip": "the body comes a byte each `seconds`",
+    "huge": "the body is padded with blanks to 100 MB",
+    "redirect": "HTTP 302 to another host",
     "clock_skew": "the exchange's clock is ahead by `seconds`; behind if negative",
     "burst": "volumes from `since` to `until` are `factor` times as large",
 }

@@ -4,11 +4,13 @@
 are ours.
 """
 
+import itertools
 import json
 import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +32,15 @@ PAGE = 1000
 
 _DAY = 86_400
 _HANG = 120.0
+
+_HUGE = 100_000_000
+
+_ODD_PAIRS: Mapping[str, Any] = {
+    "NOALTNAME": {"wsname": "NOA/USD", "base": "NOA", "quote": "ZUSD"},
+    "NOTHING": None,
+    "ALIST": ["ODD/USD", "ODDUSD"],
+    "NUMBERS": {"wsname": 17, "altname": 4},
+}
 
 _FEES = [[0, 0.26], [50000, 0.24], [100000, 0.22]]
 
@@ -76,6 +87,7 @@ class Simulator:
         self.requests: Counter[str] = Counter()
         self.recent: deque[dict[str, Any]] = deque(maxlen=1000)
         self.stopping = threading.Event()
+        self._turn = itertools.count()
         self._names = {
             name: pair
             for pair in self.market.pairs
@@ -138,7 +150,8 @@ class Simulator:
         unix = self.now() // SECOND
         # Kraken writes two digits of the year and a blank before a day of one
         moment = datetime.fromtimestamp(unix, UTC)
-        return {"unixtime": unix, "rfc1123": f"{moment:%a, }{moment.day:2d}{moment: %b %y %H:%M:%S +0000}"}
+        told = unix * 1000 if self.faults.on("milliseconds") else unix
+        return {"unixtime": told, "rfc1123": f"{moment:%a, }{moment.day:2d}{moment: %b %y %H:%M:%S +0000}"}
 
     def _status(self, _: Mapping[str, str]) -> Any:
         on = "maintenance" if self.faults.on("maintenance") else "online"
@@ -146,7 +159,8 @@ class Simulator:
 
     def _asset_pairs(self, query: Mapping[str, str]) -> Any:
         asked = [self._listed(name) for name in query["pair"].split(",")] if query.get("pair") else self.market.pairs
-        return {pair.key: _facts(pair) for pair in asked if not self._is_delisted(pair)}
+        odd = _ODD_PAIRS if self.faults.on("odd_pairs") else {}
+        return {**odd, **{pair.key: _facts(pair) for pair in asked if not self._is_delisted(pair)}}
 
     def _ticker(self, query: Mapping[str, str]) -> Any:
         asked = [self._listed(name) for name in query["pair"].split(",")] if query.get("pair") else self.market.pairs
@@ -160,8 +174,10 @@ class Simulator:
         forming = self.now() // SECOND // MINUTE * MINUTE
         first = max(forming - (ROWS - 1) * MINUTE, (since // MINUTE + 1) * MINUTE)
         rows = []
+        lags = self.faults.on("lagging", pair=pair.altname) if next(self._turn) % 2 else None
+        behind = forming - (lags.minutes if lags else 0) * MINUTE
         for minute in range(first, forming + MINUTE, MINUTE):
-            found = self._candle(pair, minute)
+            found = self._candle(pair, minute, half=behind <= minute < forming)
             if found is not None and not self._in_hole(pair, minute):
                 rows.append(_row(pair, found))
         self._spoil(pair, rows, forming)
@@ -195,9 +211,11 @@ class Simulator:
         trades = self.market.trades(pair, minute)
         return [trade._replace(volume=trade.volume * factor) for trade in trades] if factor != 1 else list(trades)
 
-    def _candle(self, pair: Pair, minute: int) -> Candle | None:
+    def _candle(self, pair: Pair, minute: int, *, half: bool = False) -> Candle | None:
         now = self.now()
         trades = self._of_minute(pair, minute)
+        if half:
+            trades = trades[: len(trades) // 2]
         if (minute + MINUTE) * SECOND > now:  # still forming
             trades = [trade for trade in trades if trade.time <= now]
         before = None if trades else self.market.close_before(pair, minute)
@@ -225,6 +243,9 @@ class Simulator:
                 closed[-1][2] = "NaN"
                 closed[-1][6] = "-1.00000000"
                 self.faults.on("insane", pair=pair.altname)
+            if fault.kind == "odd_row" and closed:
+                closed[-1][7] = 10**20
+                self.faults.on("odd_row", pair=pair.altname)
 
     def _ticked(self, pair: Pair) -> Any:
         """Return Kraken's summary of a pair: today since 00:00 UTC, and the last 24 hours."""
@@ -338,6 +359,12 @@ class _Handler(BaseHTTPRequestHandler):
         if on("server_error"):
             self._send("<html><body><h1>502 Bad Gateway</h1></body></html>", status=502)
             return
+        if on("redirect"):
+            self.send_response(302)
+            self.send_header("Location", "http://192.0.2.1/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         errors: list[str] = []
         result: Any = None
         if fault := on("error"):
@@ -351,11 +378,17 @@ class _Handler(BaseHTTPRequestHandler):
                 result = exchange.answer(endpoint, query)
             except _Answer as error:
                 errors = [str(error)]
-        self._send({"error": errors} if errors else {"error": [], "result": result}, cut=on("truncated") is not None)
+        drip = on("drip")
+        self._send(
+            {"error": errors} if errors else {"error": [], "result": result},
+            cut=on("truncated") is not None,
+            pause=drip.seconds if drip else 0.0,
+            padded=_HUGE if on("huge") else 0,
+        )
 
-    def _send(self, content: Any, *, status: int = 200, cut: bool = False) -> None:
+    def _send(self, content: Any, *, status: int = 200, cut: bool = False, pause: float = 0.0, padded: int = 0) -> None:
         page = isinstance(content, str)
-        body = (content if page else json.dumps(content)).encode()
+        body = (content if page else json.dumps(content)).encode().ljust(padded)
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if page else "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -364,7 +397,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
             return
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # the client has had enough
+            if not pause:
+                self.wfile.write(body)
+                return
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                if self.exchange.stopping.wait(pause):
+                    break
+        self.close_connection = True
 
 
 def serve(

@@ -193,6 +193,9 @@ def test_synthetic_pairs_can_be_added() -> None:
             lambda answer: len(rows_of(answer.json())) == 718,
         ),
         ({"kind": "insane"}, lambda answer: rows_of(answer.json())[-2][2] == "NaN"),
+        ({"kind": "odd_row"}, lambda answer: rows_of(answer.json())[-2][7] == 10**20),
+        ({"kind": "redirect"}, lambda answer: answer.status_code == 302 and "192.0.2.1" in answer.headers["Location"]),
+        ({"kind": "huge"}, lambda answer: len(answer.content) == 100_000_000 and answer.json()["error"] == []),
         ({"kind": "slow", "seconds": 0.6}, lambda answer: answer.elapsed > timedelta(seconds=0.5)),
     ],
 )
@@ -200,7 +203,7 @@ def test_a_fault_is_switched_on_and_off_over_http(
     exchange: Simulator, fault: dict[str, Any], seen: Callable[[requests.Response], bool]
 ) -> None:
     def answer() -> requests.Response:
-        return requests.get(f"{exchange.url}/0/public/OHLC?pair=XBTUSD", timeout=10)
+        return requests.get(f"{exchange.url}/0/public/OHLC?pair=XBTUSD", timeout=10, allow_redirects=False)
 
     well = answer().json()
     number = requests.post(f"{exchange.url}/faults", json=fault, timeout=10).json()["id"]
@@ -234,6 +237,34 @@ def test_a_correction_shows_another_value_first_and_the_true_one_later(exchange:
     later = rows_of(ask(exchange, "OHLC", pair="XBTUSD"))
     assert [one[0] for one, other in zip(first, later, strict=True) if one != other] == [FORMING - 120, FORMING - 60]
     assert Decimal(first[-2][6]) == pytest.approx(Decimal(later[-2][6]) / 2, abs=Decimal("1e-8"))
+
+
+def test_a_lagging_node_answers_every_second_time_without_the_later_trades(exchange: Simulator) -> None:
+    whole = rows_of(ask(exchange, "OHLC", pair="XBTUSD"))
+    exchange.faults.add("lagging", pair="XBTUSD", minutes=2)
+    answers = [rows_of(ask(exchange, "OHLC", pair="XBTUSD")) for _ in range(4)]
+    assert sorted(answer == whole for answer in answers) == [False, False, True, True]
+    behind = next(answer for answer in answers if answer != whole)
+    changed = [(one[0], other[7] // 2 == one[7]) for one, other in zip(behind, whole, strict=True) if one != other]
+    assert changed == [(FORMING - 120, True), (FORMING - 60, True)]
+
+
+def test_a_body_can_drip(exchange: Simulator) -> None:
+    exchange.faults.add("drip", seconds=0.2)
+    began = time.monotonic()
+    with requests.get(f"{exchange.url}/0/public/Time", timeout=10, stream=True) as answer:
+        assert answer.raw.read(3) == b'{"e'
+    assert 0.3 < time.monotonic() - began
+
+
+def test_a_list_of_pairs_can_hold_what_is_no_pair_and_time_can_be_of_another_unit(exchange: Simulator) -> None:
+    exchange.faults.add("odd_pairs")
+    exchange.faults.add("milliseconds")
+    pairs = ask(exchange, "AssetPairs")["result"]
+    assert pairs["NOTHING"] is None
+    assert "altname" not in pairs["NOALTNAME"]
+    assert pairs["XXBTZUSD"]["altname"] == "XBTUSD"
+    assert ask(exchange, "Time")["result"]["unixtime"] == int(NOON.timestamp()) * 1000
 
 
 def test_a_burst_is_in_candles_and_trades_alike(exchange: Simulator) -> None:
