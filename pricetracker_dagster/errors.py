@@ -3,9 +3,22 @@
 Whatever else is raised is a mistake of ours, and is told as one.
 """
 
+import difflib
+from collections.abc import Sequence
+
 
 class PricetrackerError(Exception):
     """Something a user can mend. The message names the thing, the value and the way out."""
 
     exit_status = 1
     """Of a command that ends with it: 2 for a wrong name, else 1."""
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return how a message goes on after naming an unknown word: with the nearest known one, or with them all."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    if not known:
+        return "; there is none yet"
+    return f"; there is {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"

@@ -6,7 +6,9 @@ with all it has started.
 """
 
 import ctypes
+import errno
 import fcntl
+import ipaddress
 import logging
 import os
 import signal
@@ -26,7 +28,16 @@ import click
 
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
 from pricetracker_dagster.instance import dagster_home
-from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, command, config_file, load_settings
+from pricetracker_dagster.settings import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    Settings,
+    command,
+    config_file,
+    host_name,
+    http_address,
+    load_settings,
+)
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import sweep
 
@@ -182,10 +193,10 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         raise CannotStart("--live (LIVE=1) and the setting simulated = true contradict each other")
     if simulated or settings.simulated or not _exchange_answers(settings, live=live):
         settings = load_settings(simulated=True)
-    host = host or settings.ui.host
+    host = _ui_host(host or settings.ui.host)
     with _only_one(settings) as lock:
         ui_port = _ui_port(host, port, settings.ui.port)
-        lock.write(f"process {os.getpid()}, http://{host}:{ui_port}\n")
+        lock.write(f"process {os.getpid()}, {http_address(host, ui_port)}\n")
         lock.flush()
         household = Household(settings.folder, _environment(settings))
         try:
@@ -243,7 +254,7 @@ def _start_all(household: Household, settings: Settings, host: str, ui_port: int
         Child("daemon", _python("dagster._daemon", "run", "--workspace", str(workspace)), stop_with=signal.SIGINT)
     )
     if _until(lambda: _listens(host, ui_port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
-        _say("the UI", f"http://{host}:{ui_port}")
+        _say("the UI", http_address(host, ui_port))
         _say("the data", str(settings.folder))
         _say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')
         _say("to stop", "Ctrl-C")
@@ -305,6 +316,29 @@ def _only_one(settings: Settings) -> Iterator[TextIO]:
         lock.truncate(0)
 
 
+def _ui_host(host: str) -> str:
+    """Return where the UI is to listen; say plainly that others reach it where that is beyond this machine.
+
+    Raises:
+        CannotStart: it is no host, or none of this machine.
+    """
+    try:
+        host = host_name(host)
+        addresses = {address[4][0] for address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)}
+    except ValueError as error:
+        raise CannotStart(f'--host "{host}": {error}') from None
+    except OSError as error:  # gaierror: no such name
+        raise CannotStart(f'host "{host}" (--host, ui.host) is not known here: {error.strerror}') from None
+    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        _say(
+            "",
+            f"Warning: the UI listens on {host}: whoever reaches that address can use it, since it has no login. "
+            "Keep it on 127.0.0.1 (--host, ui.host) and put a reverse proxy before it",
+            error=True,
+        )
+    return host
+
+
 def _ui_port(host: str, asked: int | None, usual: int) -> int:
     """Return the port of the UI: the one asked for, else the usual one or the next that is free.
 
@@ -315,7 +349,7 @@ def _ui_port(host: str, asked: int | None, usual: int) -> int:
         if not _is_free(host, asked):
             raise CannotStart(f"port {asked} on {host} is taken: choose another with --port")
         return asked
-    for port in range(usual, usual + 100):
+    for port in range(usual, min(usual + 100, 65536)):
         if _is_free(host, port):
             if port != usual:
                 _say("", f"port {usual} is taken; the UI takes {port}")
@@ -324,12 +358,21 @@ def _ui_port(host: str, asked: int | None, usual: int) -> int:
 
 
 def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            probe.bind((host, port))
-            return True
-    return False
+    """Say whether a port can be listened on.
+
+    Raises:
+        CannotStart: none can, whichever port it is.
+    """
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise CannotStart(f"nothing can listen on {host}, port {port}: {error.strerror}; name another host") from error
+    return True
 
 
 def _free_port(host: str) -> int:

@@ -396,7 +396,7 @@ def test_a_mistake_about_channels_names_file_key_and_remedy_and_no_secret(
             "PRICETRACKER_ALERTS_CHANNELS",
             f'["json://host.example/{SECRET}"]',
             "environment: PRICETRACKER_ALERTS_CHANNELS: no such setting",
-            "did you mean PRICETRACKER_ALERTS?",
+            "did you mean PRICETRACKER_ALERTS__CHANNELS?",
         ),
         (
             "PRICETRACKER_ALERTS__HEARTBEAT_URL",

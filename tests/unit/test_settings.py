@@ -101,14 +101,6 @@ def test_a_mistake_in_the_file_is_named_with_key_value_and_remedy(
     assert any(line.startswith(message) for line in str(error.value).splitlines())
 
 
-def test_a_file_in_another_encoding_is_a_settings_error(write_settings: Write) -> None:
-    write_settings("").write_bytes(f"# caf\xe9\n{BTC}".encode("latin-1"))
-    with pytest.raises(
-        SettingsError, match=r"^pricetracker.toml: not valid TOML: 'utf-8' codec can't decode byte 0xe9"
-    ):
-        load_settings()
-
-
 def test_several_mistakes_are_told_at_once(write_settings: Write) -> None:
     write_settings('metrics = ["BTCUSD"]\nfolder = "x"')
     with pytest.raises(SettingsError) as error:

@@ -1,20 +1,14 @@
-"""What a user may set: ``pricetracker.toml`` and ``PRICETRACKER_*`` environment variables, checked at load.
+"""What a user may set: every key, its default and its range.
 
-Each tick loads the settings afresh, so a changed file takes effect at the next minute. Here belongs what can
-be judged from the settings alone; whether an exchange knows a pair is for the exchange to say.
+Here belongs what can be judged from the settings alone; whether an exchange knows a pair is for the exchange to say.
 """
 
-import difflib
-import json
+import ipaddress
 import logging
-import os
 import re
-import shlex
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import takewhile
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -22,38 +16,24 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-from pydantic_settings import (
-    SettingsError as SettingsSourceError,
 )
 
 from pricetracker_dagster.candles import Metric, parse_metric
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.settings.source import PREFIX, config_file, read_file, source_of
 
-CONFIG_VARIABLE = "PRICETRACKER_CONFIG"
-PREFIX = "PRICETRACKER_"
 SIMULATED = "SIMULATED"
 """The exchange name of every invented price."""
 
-PROJECT = Path(__file__).resolve().parents[1]
-"""The folder that holds ``pricetracker.toml`` where no other file is named."""
-
-
 Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
-
-
-class SettingsError(PricetrackerError, ValueError):
-    """The settings cannot be used. Each line of the message names file, key, value and remedy."""
 
 
 class Section(BaseModel):
@@ -96,10 +76,38 @@ class CollectSettings(Section):
     """How far back a tick looks for missed minutes to fetch them after all."""
 
 
+def http_address(host: str, port: int) -> str:
+    """Return the URL of a server: an IPv6 address stands in brackets there."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def host_name(text: str) -> str:
+    """Return a host to listen on, an IP address or a name.
+
+    Raises:
+        ValueError: it is neither. What a resolver would take for one (``0``, an empty text: every address) is refused.
+    """
+    remedy = 'write an address or a name, e.g. "127.0.0.1"; "0.0.0.0" is every address of this machine'
+    if not text.strip():
+        raise ValueError(f"empty: {remedy}")
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text))
+    if text.startswith("[") and text.endswith("]"):
+        raise ValueError(f'not a host: write it without brackets, "{text[1:-1]}"')
+    labels = text.split(".")
+    if re.search(r"[:/]", text):
+        raise ValueError(f"not a host: no scheme, port or path belongs there; {remedy}")
+    if not all(re.fullmatch(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", label) for label in labels):
+        raise ValueError(f"not a host: {remedy}")
+    if re.fullmatch(r"\d+|0[xX][0-9a-fA-F]*", labels[-1]):  # a number in one of the forms that inet_aton() takes
+        raise ValueError(f"not an IP address: {remedy}")
+    return text
+
+
 class UiSettings(Section):
     """Where the Dagster UI listens. It has no login: beyond loopback, put a reverse proxy before it."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(host_name)] = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
     url: str = ""
     """How people reach it, for links in messages, e.g. behind a reverse proxy; empty: host and port."""
@@ -107,7 +115,7 @@ class UiSettings(Section):
     @property
     def link(self) -> str:
         """The UI's address as messages name it, without a trailing slash."""
-        return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
+        return self.url.rstrip("/") or http_address(self.host, self.port)
 
 
 def _metric_pattern(text: str) -> str:
@@ -150,23 +158,6 @@ class AlertRule(Section):
                 "lower min_points"
             )
         return self
-
-
-def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tuple[AlertRule, ...]:
-    """Return rules with some of their values changed, checked as those of the file are.
-
-    Raises:
-        SettingsError: a rule would be wrong with them.
-    """
-    try:
-        return tuple(AlertRule.model_validate({**rule.model_dump(), **instead}) for rule in rules)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_said_of_rule(details) for details in error.errors())) from None
-
-
-def _said_of_rule(details: ErrorDetails) -> str:
-    name, message = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
-    return f"{name} {_quoted(details['input'])}: {message[:1].lower()}{message[1:]}" if name else message
 
 
 class AlertSettings(Section):
@@ -250,6 +241,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
+        env_ignore_empty=True,  # an empty variable means: not set
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
@@ -317,7 +309,7 @@ class Settings(BaseSettings):
     def place_of(self, metric: Metric) -> str:
         """Return where a tracked metric was listed, as messages name it: ``pricetracker.toml: metrics[2] "…"``."""
         i, text = next((i, text) for i, text in enumerate(self.metrics) if parse_metric(text).pair == metric.pair)
-        return f'{_source_of("metrics")}: metrics[{i}] "{text}"'
+        return f'{source_of("metrics")}: metrics[{i}] "{text}"'
 
     @property
     def folder(self) -> Path:
@@ -353,140 +345,4 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments come before the environment, the environment before the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
-
-
-def command(*, simulated: bool) -> str:
-    """Return how a person calls the command line for the settings in force."""
-    file = config_file()
-    named = "" if file == PROJECT / "pricetracker.toml" else f"{CONFIG_VARIABLE}={shlex.quote(str(file))} "
-    return f"{named}.venv/bin/pricetracker{' --simulated' if simulated else ''}"
-
-
-def config_file() -> Path:
-    """Return the settings file: ``PRICETRACKER_CONFIG``, else ``pricetracker.toml`` at the project's root."""
-    return Path(os.environ.get(CONFIG_VARIABLE) or PROJECT / "pricetracker.toml").expanduser().absolute()
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Load and check the settings.
-
-    Args:
-        overrides: values that come before environment and file, by their top-level name.
-
-    Raises:
-        SettingsError: the file is absent or no TOML, or a key or value in file or environment is wrong.
-    """
-    path = config_file()
-    if not path.is_file():
-        raise SettingsError(f"{path}: no such settings file; write one or name another with {CONFIG_VARIABLE}")
-    unknown = list(_unknown_variables())
-    if unknown:
-        raise SettingsError("\n".join(unknown))
-    try:
-        return Settings(**overrides)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path.name}: not valid TOML: {error}; see {path}") from error
-    except ValidationError as error:
-        raise SettingsError("\n".join(_line(details, path) for details in error.errors())) from None
-    except SettingsSourceError as error:  # which does not name the variable
-        raise SettingsError("\n".join(_variables_that_are_no_json()) or str(error)) from error
-
-
-def _unknown_variables() -> Iterator[str]:
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
-    for variable in sorted(os.environ):
-        if variable.startswith(PREFIX) and variable.split("__")[0].upper() not in known:
-            yield f"environment: {variable}: no such setting{did_you_mean(variable, sorted(known))}"
-
-
-def _variables_that_are_no_json() -> Iterator[str]:
-    for variable in sorted(name for name in os.environ if name.upper().startswith(PREFIX)):
-        location = variable[len(PREFIX) :].lower().split("__")
-        example = _EXAMPLES.get(tuple(location)) or ('{"key": "value"}' if _model_at(location) else None)
-        if example is None:
-            continue
-        try:
-            json.loads(os.environ[variable])
-        except ValueError:
-            yield f"environment {variable} {_quoted(os.environ[variable], location)}: not JSON: write e.g. {example}"
-
-
-def _line(details: ErrorDetails, path: Path) -> str:
-    """Put one of pydantic's findings as file, key, value and remedy."""
-    location = details["loc"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    source = _source_of(*location)
-    if details["type"] == "extra_forbidden":
-        table = _model_at(location[:-1])
-        known = list(table.model_fields) if table else []
-        return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), known)}"
-    if details["type"] == "missing":
-        return f"{source}: {key} is missing: see {path}"
-    message = details["msg"].removeprefix("Value error, ")
-    if message.startswith(key):  # the finding names a place within the value
-        return f"{source}: {message}"
-    value = _quoted(details["input"], location)
-    if details["type"] == "tuple_type":
-        example = _EXAMPLES.get(tuple(part for part in location if isinstance(part, str)))
-        return f"{source}: {key} {value}: not a list{f': write e.g. {example}' if example else ''}"
-    if details["type"].startswith("model_"):
-        return f"{source}: {key} {value}: not a table: write [{key}] and its keys below"
-    if message.startswith(value):
-        return f"{source}: {key} {message}"
-    return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
-
-
-def _source_of(*location: int | str) -> str:
-    """Name the place that decides a key: an environment variable, else the file."""
-    names = takewhile(lambda part: isinstance(part, str), location)
-    key = f"{PREFIX}{'__'.join(map(str, names))}".upper()
-    for variable in sorted(os.environ):
-        given = variable.upper()
-        if given == key or key.startswith(f"{given}__") or given.startswith(f"{key}__"):
-            return f"environment {variable}"
-    return config_file().name
-
-
-def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
-    """Show a value that was found; not where it may hold a secret."""
-    if tuple(location[:2]) in _SECRET:
-        return "(not shown, it may hold secrets)"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
-    """Return the table of settings at a place, None where there is no table."""
-    model: type[BaseModel] = Settings
-    for part in location:
-        if isinstance(part, int):  # in a list of tables
-            continue
-        field = model.model_fields.get(part)
-        [kind, *_] = (field and get_args(field.annotation)) or [field and field.annotation]
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return None
-        model = kind
-    return model
-
-
-_EXAMPLES: Mapping[tuple[str, ...], str] = {
-    ("metrics",): '["KRAKEN:BTCUSD"]',
-    ("alerts", "channels"): '["json://host/path"]',
-    ("alerts", "rules"): "[[alerts.rules]] and its keys below",
-    ("alerts", "rules", "metrics"): '["KRAKEN:*"]',
-    ("alerts", "rules", "measures"): '["price", "volume"]',
-}
-"""Lists, and how one is written."""
-
-_SECRET = {("alerts",), ("alerts", "channels"), ("alerts", "heartbeat_url")}
-"""Keys whose values no message shows."""
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return how a message goes on after naming an unknown word: with the nearest known one, or with them all."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]}?"
-    if not known:
-        return "; there is none yet"
-    return f"; there is {', '.join(known[:20])}{' …' if len(known) > 20 else ''}"
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_file(config_file()))

@@ -1,0 +1,51 @@
+"""Settings put together: arguments, environment, file; checked, and refused with a message a user can act on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError as SettingsSourceError
+
+from pricetracker_dagster.settings.messages import (
+    said,
+    said_of_rule,
+    unknown_variables,
+    variables_that_are_no_json,
+)
+from pricetracker_dagster.settings.model import AlertRule, Settings
+from pricetracker_dagster.settings.source import CONFIG_VARIABLE, SettingsError, config_file
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Load and check the settings.
+
+    Args:
+        overrides: values that come before environment and file, by their top-level name.
+
+    Raises:
+        SettingsError: the file is absent or no TOML, or a key or value in file or environment is wrong.
+    """
+    path = config_file()
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such settings file; write one or name another with {CONFIG_VARIABLE}")
+    unknown = list(unknown_variables())
+    if unknown:
+        raise SettingsError("\n".join(unknown))
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(said(details, path) for details in error.errors())) from None
+    except SettingsSourceError as error:  # which does not name the variable
+        raise SettingsError("\n".join(variables_that_are_no_json()) or str(error)) from error
+
+
+def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tuple[AlertRule, ...]:
+    """Return rules with some of their values changed, checked as those of the file are.
+
+    Raises:
+        SettingsError: a rule would be wrong with them.
+    """
+    try:
+        return tuple(AlertRule.model_validate({**rule.model_dump(), **instead}) for rule in rules)
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(said_of_rule, error.errors()))) from None

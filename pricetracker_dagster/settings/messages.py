@@ -1,0 +1,123 @@
+"""How a mistake in the settings is told: place, key, value and remedy, in one line."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.settings.model import Settings
+from pricetracker_dagster.settings.source import CONFIG_VARIABLE, PREFIX, source_of, variables
+
+
+def unknown_variables() -> Iterator[str]:
+    """Tell each variable that begins like a setting and is none."""
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for variable in variables():
+        if variable.startswith(PREFIX) and variable.split("__")[0].upper() not in known:
+            meant = _variable_meant_by(variable)
+            hint = f"; did you mean {meant}?" if meant else f"; there is {', '.join(sorted(known))}"
+            yield f"environment: {variable}: no such setting{hint}"
+
+
+def _variable_meant_by(variable: str) -> str | None:
+    """Return the nearest variable that sets something, e.g. ``PRICETRACKER_UI__PORT`` for ``PRICETRACKER_UI_PORT``."""
+    known = {name[len(PREFIX) :]: name for name in (*_all_variables(Settings, PREFIX), CONFIG_VARIABLE)}
+    word = variable[len(PREFIX) :].upper()
+    for name, variable_meant in known.items():
+        if re.sub("_+", "_", name) == re.sub("_+", "_", word):
+            return variable_meant
+    # without the prefix, which makes every two of them alike
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return known[close[0]] if close else None
+
+
+def _all_variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        variable = f"{prefix}{name}".upper()
+        yield variable
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _all_variables(field.annotation, f"{variable}__")
+
+
+def variables_that_are_no_json() -> Iterator[str]:
+    """Tell each variable that sets a list or a table and is not written as JSON."""
+    for variable, value in variables().items():
+        location = variable[len(PREFIX) :].lower().split("__")
+        example = _EXAMPLES.get(tuple(location)) or ('{"key": "value"}' if _model_at(location) else None)
+        if example is None:
+            continue
+        try:
+            json.loads(value)
+        except ValueError:
+            yield f"environment {variable} {_quoted(value, location)}: not JSON: write e.g. {example}"
+
+
+def said(details: ErrorDetails, path: Path) -> str:
+    """Put one of pydantic's findings as file, key, value and remedy."""
+    location = details["loc"]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    source = source_of(*location)
+    if details["type"] == "extra_forbidden":
+        table = _model_at(location[:-1])
+        known = list(table.model_fields) if table else []
+        return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), known)}"
+    if details["type"] == "missing":
+        return f"{source}: {key} is missing: see {path}"
+    message = details["msg"].removeprefix("Value error, ")
+    if message.startswith(key):  # the finding names a place within the value
+        return f"{source}: {message}"
+    value = _quoted(details["input"], location)
+    if details["type"] == "tuple_type":
+        example = _EXAMPLES.get(tuple(part for part in location if isinstance(part, str)))
+        return f"{source}: {key} {value}: not a list{f': write e.g. {example}' if example else ''}"
+    if details["type"].startswith("model_"):
+        return f"{source}: {key} {value}: not a table: write [{key}] and its keys below"
+    if message.startswith(value):
+        return f"{source}: {key} {message}"
+    return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
+
+
+def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
+    """Show a value that was found; not where it may hold a secret."""
+    if tuple(location[:2]) in _SECRET:
+        return "(not shown, it may hold secrets)"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
+    """Return the table of settings at a place, None where there is no table."""
+    model: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, int):  # in a list of tables
+            continue
+        field = model.model_fields.get(part)
+        [kind, *_] = (field and get_args(field.annotation)) or [field and field.annotation]
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return None
+        model = kind
+    return model
+
+
+_EXAMPLES: Mapping[tuple[str, ...], str] = {
+    ("metrics",): '["KRAKEN:BTCUSD"]',
+    ("alerts", "channels"): '["json://host/path"]',
+    ("alerts", "rules"): "[[alerts.rules]] and its keys below",
+    ("alerts", "rules", "metrics"): '["KRAKEN:*"]',
+    ("alerts", "rules", "measures"): '["price", "volume"]',
+}
+"""Lists, and how one is written."""
+
+_SECRET = {("alerts",), ("alerts", "channels"), ("alerts", "heartbeat_url")}
+"""Keys whose values no message shows."""
+
+
+def said_of_rule(details: ErrorDetails) -> str:
+    """Put one of pydantic's findings about a rule that was changed on the command line."""
+    name, message = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
+    return f"{name} {_quoted(details['input'])}: {message[:1].lower()}{message[1:]}" if name else message
