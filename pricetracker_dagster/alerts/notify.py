@@ -22,6 +22,7 @@ import duckdb
 
 from pricetracker_dagster.alerts import episodes, incidents
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.proxies import is_loopback
 from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.records import Records, Row
 
@@ -142,8 +143,11 @@ def beat(settings: Settings) -> bool:
         return False
     import requests
 
+    session = requests.Session()
+    session.trust_env = not is_loopback(url)  # no proxy between us and this machine
     try:
-        answer = requests.get(url, timeout=10)
+        with session:
+            answer = session.get(url, timeout=10)
     except requests.RequestException as error:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
     if not answer.ok:

@@ -12,6 +12,7 @@ from pricetracker_dagster.cli.alarms import alerts, incidents
 from pricetracker_dagster.cli.collecting import backfill, import_, tick
 from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
 from pricetracker_dagster.cli.running import simulate, up
+from pricetracker_dagster.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import PREFIX
 
 
@@ -20,6 +21,7 @@ from pricetracker_dagster.settings import PREFIX
 @click.version_option(package_name="pricetracker-dagster")
 def main(*, simulated: bool) -> None:
     """Track minute prices: fetch them, read them by SQL, see what is missing."""
+    keep_loopback_off_proxies(os.environ)
     if simulated:
         os.environ[f"{PREFIX}SIMULATED"] = "true"
 

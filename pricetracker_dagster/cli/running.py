@@ -17,7 +17,7 @@ from pricetracker_dagster.cli.errors import plain_errors
 @plain_errors
 def up(*, live: bool, simulated: bool, host: str | None, port: int | None, marker: Path | None) -> None:
     """Run everything: UI, daemon and code server, a tick a minute."""
-    from pricetracker_dagster.up import run
+    from pricetracker_dagster.local.up import run
 
     if live and simulated:
         raise click.UsageError("--live and --simulated contradict each other")

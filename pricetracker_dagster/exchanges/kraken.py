@@ -28,6 +28,7 @@ from pricetracker_dagster.exchanges.exchange import (
 )
 from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
 from pricetracker_dagster.exchanges.trades import candles_from_trades
+from pricetracker_dagster.proxies import is_loopback
 
 REACH = 718 * MINUTE
 """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
@@ -72,6 +73,8 @@ class Kraken:
         self._ahead: float | None = None
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
+        if is_loopback(url):
+            self._session.trust_env = False  # a proxy named in the environment is for what is elsewhere
         # Retries are ours (_get): an envelope's error and a broken body need them as much as a lost connection.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=8))

@@ -5,35 +5,35 @@ import socket
 import click
 import pytest
 
-from pricetracker_dagster.up import _is_free, _ui_host, _ui_port
+from pricetracker_dagster.local.addresses import is_free, listens, ui_host, ui_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
-def test_loopback_is_taken_without_a_word(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _ui_host(host) == host
-    assert capsys.readouterr() == ("", "")
+def test_loopback_is_taken_without_a_word(host: str) -> None:
+    assert ui_host(host) == (host, "")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7"])  # noqa: S104
-def test_an_address_beyond_loopback_is_allowed_and_warned_of(host: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _ui_host(host) == host
-    assert capsys.readouterr().err.startswith(f"Warning: the UI listens on {host}: whoever reaches that address")
+def test_an_address_beyond_loopback_is_allowed_and_warned_of(host: str) -> None:
+    taken, warning = ui_host(host)
+    assert taken == host
+    assert warning.startswith(f"Warning: the UI listens on {host}: whoever reaches that address")
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:3000", " ", "0"])
 def test_what_is_no_host_is_refused(host: str) -> None:
     with pytest.raises(click.ClickException, match=f'^--host "{host}": '):
-        _ui_host(host)
+        ui_host(host)
 
 
 def test_a_name_that_nobody_knows_is_refused() -> None:
     with pytest.raises(click.ClickException, match="is not known here"):
-        _ui_host("nowhere.invalid")
+        ui_host("nowhere.invalid")
 
 
 def test_an_address_of_another_machine_is_told_as_such_and_not_as_a_taken_port() -> None:
     with pytest.raises(click.ClickException, match=r"nothing can listen on 192\.0\.2\.7, port 3000: "):
-        _ui_port("192.0.2.7", None, 3000)
+        ui_port("192.0.2.7", None, 3000)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -46,7 +46,8 @@ def test_a_taken_port_is_passed_over_on_ipv4_and_ipv6(host: str) -> None:
             pytest.skip(f"this machine has no {host}")
         holder.listen()
         port = holder.getsockname()[1]
-        assert not _is_free(host, port)
-        assert _ui_port(host, None, port) > port
+        assert not is_free(host, port)
+        assert listens(host, port)
+        assert ui_port(host, None, port)[0] > port
         with pytest.raises(click.ClickException, match="is taken: choose another with --port"):
-            _ui_port(host, port, 3000)
+            ui_port(host, port, 3000)

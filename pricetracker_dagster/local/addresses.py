@@ -1,0 +1,90 @@
+"""Hosts and ports of what listens on this machine."""
+
+import errno
+import ipaddress
+import socket
+from contextlib import suppress
+
+import click
+
+from pricetracker_dagster.settings import host_name
+
+LOOPBACK = "127.0.0.1"
+
+_PROBED = 100
+"""How many ports are tried from the usual one on."""
+
+
+class CannotStart(click.ClickException):
+    """It cannot start. The message says why and the way out."""
+
+
+def ui_host(host: str) -> tuple[str, str]:
+    """Return where the UI is to listen, and a warning where that is beyond this machine.
+
+    Raises:
+        CannotStart: it is no host, or not known here.
+    """
+    try:
+        host = host_name(host)
+        addresses = {address[4][0] for address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)}
+    except ValueError as error:
+        raise CannotStart(f'--host "{host}": {error}') from None
+    except OSError as error:  # gaierror: no such name
+        raise CannotStart(f'host "{host}" (--host, ui.host) is not known here: {error.strerror}') from None
+    if all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        return host, ""
+    return host, (
+        f"Warning: the UI listens on {host}: whoever reaches that address can use it, since it has no login. "
+        "Keep it on 127.0.0.1 (--host, ui.host) and put a reverse proxy before it"
+    )
+
+
+def ui_port(host: str, asked: int | None, usual: int) -> tuple[int, str]:
+    """Return the port of the UI, and what is to be said of it: the one asked for, else the usual or the next free one.
+
+    Raises:
+        CannotStart: nothing can listen on that host, or the port asked for is taken.
+    """
+    if asked is not None:
+        if not is_free(host, asked):
+            raise CannotStart(f"port {asked} on {host} is taken: choose another with --port")
+        return asked, ""
+    last = min(usual + _PROBED, 65536) - 1
+    for port in range(usual, last + 1):
+        if is_free(host, port):
+            return port, "" if port == usual else f"port {usual} is taken; the UI takes {port}"
+    raise CannotStart(f"no port from {usual} to {last} on {host} is free: choose one with --port")
+
+
+def is_free(host: str, port: int) -> bool:
+    """Say whether a port can be listened on.
+
+    Raises:
+        CannotStart: none can, whichever port it is.
+    """
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise CannotStart(f"nothing can listen on {host}, port {port}: {error.strerror}; name another host") from error
+    return True
+
+
+def free_port(host: str = LOOPBACK) -> int:
+    """Return a port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(host: str, port: int) -> bool:
+    """Say whether somebody listens there; an address that means all of them is asked on loopback."""
+    reached = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    with suppress(OSError), socket.create_connection((reached, port), timeout=1):
+        return True
+    return False

@@ -1,0 +1,219 @@
+"""``pricetracker up``: everything that runs, started together, watched, and ended together.
+
+One code server, shared by the web server and the daemon (``dagster dev``, in the background of a script, heeds no
+signal); the simulator where no exchange can be reached; and the watch, which notices when one of them stands still.
+Each is a process group of its own, so that it can be ended with all it has started.
+"""
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from pricetracker_dagster.exchanges import ExchangeError, exchange_time
+from pricetracker_dagster.instance import dagster_home
+from pricetracker_dagster.local.addresses import (
+    LOOPBACK,
+    CannotStart,
+    free_port,
+    listens,
+    ui_host,
+    ui_port,
+)
+from pricetracker_dagster.local.household import Child, Household, die_with_parent, python, say
+from pricetracker_dagster.proxies import keep_loopback_off_proxies
+from pricetracker_dagster.settings import (
+    CONFIG_VARIABLE,
+    PREFIX,
+    Settings,
+    command,
+    config_file,
+    http_address,
+    load_settings,
+)
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import sweep
+
+LOCATION = "pricetracker_dagster"
+DEFINITIONS = "pricetracker_dagster.definitions"
+
+_LOAD_HOURS = 24
+_LOAD_PATIENCE = 120.0
+_READY_PATIENCE = 90.0
+
+
+def run(*, live: bool, simulated: bool, host: str | None, port: int | None, marker: Path | None = None) -> int:
+    """Run everything until SIGINT or SIGTERM.
+
+    Args:
+        live: fail where the exchange cannot be reached, instead of running on the simulator.
+        simulated: run on the simulator without asking the exchange.
+        host: address of the UI; None: as the settings say.
+        port: port of the UI; None: as the settings say, or the next free one.
+        marker: run only as long as this file is there; it is removed at the end.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+        CannotStart: the exchange is needed and not there, a port is taken, or it runs already.
+        CannotGoOn: a part ends each time it is started.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # explicit, since a shell starts its background jobs with SIGINT ignored
+        signal.signal(number, lambda *_: stop.set())
+    if marker is not None:
+        threading.Thread(target=_stop_without, args=(marker, stop), daemon=True).start()
+    if "MAKELEVEL" in os.environ:
+        die_with_parent(signal.SIGTERM)  # `make` may be ended without telling us
+    settings = load_settings()
+    if live and settings.simulated:
+        raise CannotStart("--live (LIVE=1) and the setting simulated = true contradict each other")
+    if simulated or settings.simulated or not _exchange_answers(settings, live=live):
+        settings = load_settings(simulated=True)
+    host, warning = ui_host(host or settings.ui.host)
+    if warning:
+        say("", warning, error=True)
+    with _only_one(settings) as lock:
+        free, said = ui_port(host, port, settings.ui.port)
+        if said:
+            say("", said)
+        lock.write(f"process {os.getpid()}, {http_address(host, free)}\n")
+        lock.flush()
+        household = Household(settings.folder, _environment(settings))
+        try:
+            _start_all(household, settings, host, free, stop)
+            while not stop.wait(0.5):
+                household.restart_the_dead()
+        finally:
+            say("stopping …")
+            household.stop()
+            sweep(Store(settings.folder))
+            settings.simulator_file.unlink(missing_ok=True)
+            if marker is not None:
+                marker.unlink(missing_ok=True)
+            say("stopped")
+    return 0
+
+
+def _start_all(household: Household, settings: Settings, host: str, port: int, stop: threading.Event) -> None:
+    home = dagster_home(settings)
+    if settings.simulated:
+        say("", "*" * 78)
+        say("", "THE PRICES ARE INVENTED: metrics are called SIMULATED:…, in a folder of their own")
+        say("", "*" * 78)
+        exchange_port = free_port()
+        url = http_address(LOOPBACK, exchange_port)
+        household.environment = {**household.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
+        settings.simulator_file.write_text(url, encoding="utf-8")  # for commands that are not our children
+        household.start(Child("exchange", python("pricetracker_dagster.cli", "simulate", "--port", str(exchange_port))))
+        household.wait_for(lambda: listens(LOOPBACK, exchange_port) or stop.is_set(), _READY_PATIENCE)
+    if Store(settings.folder).rows() == 0:
+        _load(household, stop)
+    if stop.is_set():
+        return
+    # as it is now: messages link to it
+    household.environment = {
+        **household.environment,
+        f"{PREFIX}UI__HOST": host,
+        f"{PREFIX}UI__PORT": str(port),
+    }
+    code_port = free_port()
+    workspace = home / "workspace.yaml"
+    workspace.write_text(
+        f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {code_port}, location_name: {LOCATION}}}\n",
+        encoding="utf-8",
+    )
+    # what lies in the folder that somebody happens to stand in is not ours to import
+    serve = ("api", "grpc", "--module-name", DEFINITIONS, "--location-name", LOCATION, "--empty-working-directory")
+    household.start(
+        Child(
+            "code",
+            python("dagster", *serve, "--host", LOOPBACK, "--port", str(code_port), "--log-level", "warning"),
+        )
+    )
+    household.wait_for(lambda: listens(LOOPBACK, code_port) or stop.is_set(), _READY_PATIENCE)
+    household.start(
+        Child("ui", python("dagster_webserver", "--workspace", str(workspace), "--host", host, "--port", str(port)))
+    )
+    household.start(
+        Child("daemon", python("dagster._daemon", "run", "--workspace", str(workspace)), stop_with=signal.SIGINT)
+    )
+    if household.wait_for(lambda: listens(host, port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
+        say("the UI", http_address(host, port))
+        say("the data", str(settings.folder))
+        say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')
+        say("to stop", "Ctrl-C")
+    elif not stop.is_set():
+        say("", f"the UI does not answer at {http_address(host, port)} yet; its log: {settings.folder}/logs/ui.log")
+
+
+def _load(household: Household, stop: threading.Event) -> None:
+    """Load the last hours into an empty store; what takes too long goes on beside everything else."""
+    say("", f"the store is empty: loading the last {_LOAD_HOURS} hours first …")
+    backfill = python("pricetracker_dagster.cli", "backfill", "--hours", str(_LOAD_HOURS))
+    load = Child("load", backfill, stop_with=signal.SIGINT, once=True, heard=lambda _: True)
+    household.start(load)
+    if not household.wait_for(lambda: load.has_ended() or stop.is_set(), _LOAD_PATIENCE):
+        say("", "this takes a while: it goes on in the background, ticks come first")
+
+
+def _exchange_answers(settings: Settings, *, live: bool) -> bool:
+    """Ask the exchange for its time; say plainly where it cannot be reached."""
+    try:
+        for name, moment in exchange_time(settings).items():
+            say("", f"{name} answers; its time is {moment:%Y-%m-%d %H:%M:%S} UTC")
+    except ExchangeError as error:
+        if live:
+            raise CannotStart(f"{error}. Without --live (LIVE=1) it would run on the built-in simulator") from error
+        say("", f"the exchange cannot be reached: {error}", error=True)
+        say("", "running on the built-in simulator instead", error=True)
+        return False
+    return True
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    environment = {
+        **os.environ,
+        CONFIG_VARIABLE: str(config_file()),
+        "DAGSTER_HOME": str(dagster_home(settings)),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHONSAFEPATH": "1",  # a random.py in the working folder is somebody else's
+    }
+    keep_loopback_off_proxies(environment)
+    if settings.simulated:
+        environment[f"{PREFIX}SIMULATED"] = "true"
+    return environment
+
+
+@contextmanager
+def _only_one(settings: Settings) -> Iterator[TextIO]:
+    """Hold the data folder's lock.
+
+    Raises:
+        CannotStart: another ``up`` holds it.
+    """
+    settings.state.mkdir(parents=True, exist_ok=True)
+    with (settings.state / "up.lock").open("a+", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise CannotStart(f"it runs already on {settings.folder}: {lock.read().strip()}") from None
+        lock.truncate(0)
+        yield lock
+        lock.truncate(0)
+
+
+def _stop_without(marker: Path, stop: threading.Event) -> None:
+    while marker.exists():
+        if stop.wait(0.2):
+            return
+    stop.set()

@@ -1,0 +1,39 @@
+"""Proxies have no business between processes of one machine. What is elsewhere is reached as requests reaches it."""
+
+import ipaddress
+from collections.abc import MutableMapping
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+_OFF_PROXIES = ("127.0.0.1", "localhost", "::1")
+
+
+def keep_loopback_off_proxies(environment: MutableMapping[str, str]) -> None:
+    """Add this machine's own addresses to what no proxy is asked for; what stands there stays.
+
+    ``no_proxy`` is what most programs read, ``NO_PROXY`` the others; gRPC, by which Dagster's processes talk, reads
+    ``no_grpc_proxy`` and takes neither ``*`` nor upper case. Where only one of them was set, the other says the same,
+    since the one that a program reads first hides the other.
+    """
+    lower, upper = environment.get("no_proxy", ""), environment.get("NO_PROXY", "")
+    environment["no_proxy"] = _with_loopback(lower or upper)
+    environment["NO_PROXY"] = _with_loopback(upper or lower)
+    own = environment.get("no_grpc_proxy", "") or lower or upper
+    environment["no_grpc_proxy"] = _with_loopback("" if own.strip() == "*" else own)
+
+
+def _with_loopback(listed: str) -> str:
+    if listed.strip() == "*":  # nothing goes through a proxy; beside other names it would mean nothing
+        return listed
+    there = {name.strip() for name in listed.split(",")}
+    return ",".join([*([listed] if listed.strip() else []), *(name for name in _OFF_PROXIES if name not in there)])
+
+
+def is_loopback(url: str) -> bool:
+    """Say whether a URL leads to this machine's own loopback."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False

@@ -1,0 +1,107 @@
+"""Processes that are kept running: what dies while starting is named with its last words, what hangs is replaced."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pricetracker_dagster.local import household as at_home
+from pricetracker_dagster.local.household import CannotGoOn, Child, Household, until
+
+
+@pytest.fixture
+def household(tmp_path: Path) -> Iterator[Household]:
+    household = Household(tmp_path, dict(os.environ))
+    yield household
+    household.stop()
+
+
+def script(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "part.py"
+    path.write_text(text, encoding="utf-8")
+    return [sys.executable, "-u", str(path)]
+
+
+def test_a_part_that_ends_each_time_it_is_started_is_named_with_its_last_lines(
+    household: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(at_home, "_RESTART_MOST", 0.1)
+    child = Child("code", script(tmp_path, "print('before'); raise RuntimeError('random.py was imported')"), pause=0.1)
+    household.start(child)
+    with pytest.raises(CannotGoOn) as given_up:
+        household.wait_for(lambda: False, 30)
+    assert "code ended with status 1 each time it was started" in given_up.value.message
+    assert "RuntimeError: random.py was imported" in given_up.value.message
+    said = capsys.readouterr().err
+    assert said.count("code ended with status 1; starting it again") == 3
+    assert "RuntimeError: random.py was imported" in said
+
+
+def test_a_part_that_ends_once_is_started_again(household: Household, tmp_path: Path) -> None:
+    text = f"""
+import pathlib, signal, time, os
+mark = pathlib.Path({str(tmp_path / "mark")!r})
+if not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), signal.SIGSEGV)
+time.sleep(60)
+"""
+    child = Child("ui", script(tmp_path, text), pause=0.1)
+    household.start(child)
+    assert household.wait_for(lambda: child.starts == 2, 30)
+    assert not child.has_ended()
+
+
+def test_a_part_that_lived_long_is_never_given_up(
+    household: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(at_home, "_RESTART_FIRST", 0.05)
+    monkeypatch.setattr(at_home, "_RESTART_MOST", 0.05)
+    monkeypatch.setattr(at_home, "LIVES_AFTER", 0.0)
+    child = Child("daemon", script(tmp_path, "raise SystemExit(3)"), pause=0.05)
+    household.start(child)
+    assert household.wait_for(lambda: child.starts > at_home._STARTS + 1, 30)
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGSTOP])
+def test_a_part_that_heeds_no_signal_is_replaced_with_all_it_has_started(
+    household: Household, tmp_path: Path, number: signal.Signals | None
+) -> None:
+    text = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(99)"])
+print("child", child.pid)
+time.sleep(99)
+"""  # noqa: E501
+    child = Child("code", script(tmp_path, text), heard=lambda _: False)
+    household.start(child)
+    assert until(lambda: len(child.lines) > 0, 30)
+    grandchild = int(child.lines[0].split()[1])
+    first = child.process
+    assert first is not None
+    if number is not None:
+        os.killpg(first.pid, number)
+    began = time.monotonic()
+    household.restart("code")
+    assert time.monotonic() - began < 15
+    assert first.returncode is not None
+    assert child.process is not first
+    assert not child.has_ended()
+    assert until(lambda: not _lives(grandchild), 10)
+
+
+def test_restarting_what_is_not_there_does_nothing(household: Household) -> None:
+    household.restart("daemon")
+    assert household.children == []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
+    except OSError:
+        return False
