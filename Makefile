@@ -49,10 +49,28 @@ clean: ## remove the virtual environment and caches; data stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp is written last: a set-up that was interrupted is done again.
+# An environment holds absolute paths: in a copied or moved checkout it would run the other one's code on the other one's
+# data. So make looks at each call (20 ms) whether it was made here, whether its interpreter starts and is the version it
+# was made with, and whether that is the one asked for by PYTHON=; if not, it is made anew. pyvenv.cfg tells the first two.
+MINOR := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+ASKED := $(if $(filter command environment,$(firstword $(origin PYTHON))),$(PYTHON),$(BIN)/python)
+STANDS := $(shell exec 2>/dev/null; test ! -L $(VENV) && \
+	case "$$(grep '^command = ' $(VENV)/pyvenv.cfg)" in (*" $$(pwd -P)/$(VENV)") ;; (*) false ;; esac && \
+	own=$$($(BIN)/python -I $(MINOR)) && \
+	case "$$(grep '^version = ' $(VENV)/pyvenv.cfg)" in ("version = $$own".*) ;; (*) false ;; esac && \
+	test "$$($(ASKED) -I $(MINOR))" = "$$own" && echo yes)
+
+ifneq ($(STANDS),yes)
+$(VENV)/run.stamp: always
+endif
+
+# A stamp is written last: a set-up that was interrupted is done again. (A linked environment is another's: unlink it.)
 $(VENV)/run.stamp: pyproject.toml constraints.txt
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo 'no $(PYTHON) here. Name another: make PYTHON=python3.13 …' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Name another: make PYTHON=python3.13 …")'
-	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV)
+	@if [ -e $(VENV)/run.stamp ] && [ "$(STANDS)" != yes ]; then echo "$(VENV) is another place's or another Python's: making it anew"; fi
+	@if [ -L $(VENV) ]; then rm $(VENV); fi
+	@{ [ "$(STANDS)" = yes ] && test -x $(BIN)/pip; } || $(PYTHON) -m venv --clear $(VENV)
 	@echo "setting up $(VENV) …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
