@@ -6,17 +6,17 @@ reaches back 720 minutes, older ones are rebuilt from Trades, which come in page
 """
 
 import json
+import math
 import random
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
-import requests
-from requests.adapters import HTTPAdapter
 
 from pricetracker_dagster.candles import MINUTE, Metric, MinuteRange, Sifted, floor_minute, sift_rows
 from pricetracker_dagster.exchanges.exchange import (
@@ -26,9 +26,9 @@ from pricetracker_dagster.exchanges.exchange import (
     PairUnknown,
     RateLimited,
 )
+from pricetracker_dagster.exchanges.http import Http, plain
 from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
 from pricetracker_dagster.exchanges.trades import candles_from_trades
-from pricetracker_dagster.proxies import is_loopback
 
 REACH = 718 * MINUTE
 """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
@@ -38,12 +38,20 @@ TRADES_A_PAGE = 1000
 OUR_ASSETS = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's names of assets that the rest of the world calls otherwise."""
 
+_LONGEST_NAME = 32
+"""Of a pair; Kraken's have up to 16 letters."""
+
 _PAIRS_LAST = timedelta(days=1)
 _PAIRS_AGAIN = timedelta(minutes=10)
 _SETTLE = 3.0
 """Seconds after its end before a minute is rebuilt from trades: the last ones must have reached Trades."""
 _LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), timedelta(days=7))
 """How far before a rebuilt range its opening price is looked for; further for pairs that trade rarely."""
+
+_EARLIEST, _LATEST = 1_230_768_000, 4_102_444_800
+"""2009 and 2100 in Unix seconds: nothing was traded before, and a time after that is in another unit."""
+
+_UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 
 _PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
 _TRIES = 8
@@ -67,32 +75,28 @@ class Kraken:
         self.reach = REACH
         self._url = url
         self._pace = pace
-        self._timeout = timeout
         self._pairs_file = cache / f"{name.lower()}_pairs.json"
         self._pairs: dict[str, str] = {}
         self._ahead: float | None = None
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
-        if is_loopback(url):
-            self._session.trust_env = False  # a proxy named in the environment is for what is elsewhere
-        # Retries are ours (_get): an envelope's error and a broken body need them as much as a lost connection.
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=8))
+        self._http = Http(url, timeout)
 
     def time(self, deadline: Deadline) -> datetime:
         """Ask the exchange for its time, UTC, a whole second."""
-        answer = self._get("Time", {}, deadline)
-        try:
-            unix = int(answer["unixtime"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ExchangeUnreachable(f"{self.name}: Time answered {answer!r}, without a unixtime") from error
-        self._ahead = unix - time.time()
-        return datetime.fromtimestamp(unix, UTC)
+        answer = self._get("Time", {}, deadline).get("unixtime")
+        unix = _number(answer)
+        if unix is None:
+            raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, which is no unixtime")
+        if not _EARLIEST <= unix < _LATEST:
+            raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {_not_seconds(unix)}")
+        self._ahead = int(unix) - time.time()
+        return datetime.fromtimestamp(int(unix), UTC)
 
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
         """Return every pair, ``BASEQUOTE`` by our names. The list is kept for a day."""
         pairs, asked_at = self._kept_pairs()
         age = datetime.now(UTC) - asked_at
+        if age < timedelta():  # kept under a clock that was ahead: nobody knows how old it is
+            age = _PAIRS_LAST + MINUTE
         if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= pairs.keys()):
             try:
                 pairs = self._ask_pairs(deadline)
@@ -109,6 +113,8 @@ class Kraken:
         rows = self._rows("OHLC", pair, asked, deadline)
         now = self._now(deadline)
         metric = str(Metric(self.name, pair))
+        if other := _other_unit(rows):
+            raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: its times are {other}, not seconds")
         return sift_rows(
             [
                 (metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row)
@@ -163,17 +169,37 @@ class Kraken:
         since = str(int(first.timestamp()) * 1_000_000_000 - 1)
         previous: list[list[Any]] = []
         while True:
-            rows, newest = self._rows_and_last("Trades", pair, {**asked, "since": since}, deadline)
-            try:
-                page = [row for row in rows if _moment(row) >= first]
-            except (TypeError, ValueError, IndexError, OverflowError) as error:
-                raise ExchangeUnreachable(f"{self.name}: Trades of {pair}: a trade without a time: {error}") from error
+            rows, last_told = self._rows_and_last("Trades", pair, {**asked, "since": since}, deadline)
+            page = self._page(pair, rows, first, deadline)
+            newest = _nanoseconds(last_told)
+            if newest is None or newest < int(since):
+                raise ExchangeUnreachable(
+                    f"{self.name}: Trades of {pair}: its last is {plain(last_told, 40)}, not where the next page begins"
+                )
             fresh = page[_repeated(previous, page) :]
-            complete = str(newest) == since or not page or _moment(page[-1]) >= last + MINUTE
+            complete = newest == int(since) or not page or _moment(page[-1]) >= last + MINUTE
             yield fresh, complete
             if complete:
                 return
             since, previous = str(newest), page
+
+    def _page(self, pair: str, rows: Sequence[object], first: datetime, deadline: Deadline) -> list[list[Any]]:
+        """Return the trades of a page from ``first`` on. Where one has no true time nobody knows what it spoils."""
+        latest = self._now(deadline) + MINUTE
+        page = []
+        for row in rows:
+            try:
+                moment = _moment(row)
+            except (TypeError, ValueError, LookupError, OverflowError, OSError):
+                raise ExchangeUnreachable(
+                    f"{self.name}: Trades of {pair}: a trade without a time in seconds: {plain(row, 60)}"
+                ) from None
+            if moment > latest:
+                raise ExchangeUnreachable(f"{self.name}: Trades of {pair}: a trade of the future: {plain(row, 60)}")
+            if moment >= first:
+                assert isinstance(row, list)  # noqa: S101 - else it had no time
+                page.append(row)
+        return page
 
     def _rows(self, endpoint: str, pair: str, asked: Mapping[str, str], deadline: Deadline) -> list[Any]:
         return self._rows_and_last(endpoint, pair, asked, deadline)[0]
@@ -184,9 +210,10 @@ class Kraken:
         """Ask for the rows of one pair. The answer is keyed by Kraken's own name of it, beside ``last``."""
         result = self._get(endpoint, asked, deadline, pair=pair)
         keys = [key for key in result if key != "last"]
-        if len(keys) != 1 or not isinstance(result[keys[0]], list) or "last" not in result:
-            raise ExchangeUnreachable(f"{self.name}: {endpoint} of {pair}: an answer of unknown shape: {list(result)}")
-        return result[keys[0]], result["last"]
+        if len(keys) != 1 or not isinstance(result[keys[0]], list):
+            shape = plain({key: type(value).__name__ for key, value in list(result.items())[:5]})
+            raise ExchangeUnreachable(f"{self.name}: {endpoint} of {pair}: an answer of unknown shape: {shape}")
+        return result[keys[0]], result.get("last")
 
     def _now(self, deadline: Deadline) -> datetime:
         if self._ahead is None:
@@ -200,14 +227,17 @@ class Kraken:
         return self._pairs.get(pair, pair)
 
     def _kept_pairs(self) -> tuple[dict[str, str], datetime]:
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # damaged
             kept = json.loads(self._pairs_file.read_text(encoding="utf-8"))
-            if kept["url"] == self._url:
-                return kept["pairs"], datetime.fromisoformat(kept["asked_at"])
+            pairs, asked_at = kept["pairs"], datetime.fromisoformat(kept["asked_at"])
+            if kept["url"] == self._url and all(map(_is_name, [*pairs, *pairs.values()])) and asked_at.tzinfo:
+                return pairs, asked_at
         return {}, datetime.fromtimestamp(0, UTC)
 
     def _ask_pairs(self, deadline: Deadline) -> dict[str, str]:
         pairs = our_pairs(self._get("AssetPairs", {}, deadline))
+        if not pairs:
+            raise ExchangeUnreachable(f"{self.name}: AssetPairs lists no pair that has a name")
         kept = {"url": self._url, "asked_at": datetime.now(UTC).isoformat(), "pairs": pairs}
         beside = self._pairs_file.with_suffix(f".{random.getrandbits(32):08x}")
         beside.write_text(json.dumps(kept), encoding="utf-8")
@@ -240,27 +270,12 @@ class Kraken:
         raise failure
 
     def _ask_once(self, what: str, endpoint: str, asked: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
-        patience = min(self._timeout, deadline.remaining)
-        if patience <= 0:
-            raise OutOfTime
-        try:
-            response = self._session.get(f"{self._url}/0/public/{endpoint}", params=asked, timeout=patience)
-            if response.status_code in {429, 420}:
-                raise RateLimited(f"{what}: HTTP {response.status_code}, too many requests")
-            if response.status_code != requests.codes.ok:
-                raise ExchangeUnreachable(f"{what}: HTTP {response.status_code} {response.reason}")
-            envelope = response.json()
-        except requests.Timeout as error:
-            raise ExchangeUnreachable(f"{what}: no answer within {patience:.0f} s from {self._url}") from error
-        except requests.exceptions.JSONDecodeError as error:
-            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {response.text[:60]!r}") from error
-        except requests.RequestException as error:
-            raise ExchangeUnreachable(f"{what}: no connection to {self._url} ({_root_of(error)})") from error
+        envelope = self._http.get(what, f"/0/public/{endpoint}", asked, deadline)
         if not isinstance(envelope, dict):
-            raise ExchangeUnreachable(f"{what}: the answer is no envelope: {str(envelope)[:60]}")
-        errors = [error for error in envelope.get("error") or [] if not str(error).startswith("W")]
+            raise ExchangeUnreachable(f"{what}: the answer is no envelope: {plain(envelope, 60)}")
+        errors = [error for error in _errors(envelope.get("error")) if not error.startswith("W")]
         if errors:
-            raise _named(what, str(errors[0]))
+            raise _named(what, errors[0])
         result = envelope.get("result")
         if not isinstance(result, dict):
             raise ExchangeUnreachable(f"{what}: the answer has no result")
@@ -275,10 +290,57 @@ def our_pairs(asset_pairs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """
     pairs = {}
     for facts in asset_pairs.values():
-        base, slash, quote = str(facts.get("wsname", "")).partition("/")
-        if slash:
-            pairs[OUR_ASSETS.get(base, base) + OUR_ASSETS.get(quote, quote)] = str(facts["altname"])
+        altname, wsname = (facts.get("altname"), facts.get("wsname")) if isinstance(facts, Mapping) else (None, None)
+        if not (_is_name(altname) and _is_name(wsname)):
+            continue  # an entry of another kind, now or one day: none of ours
+        base, slash, quote = wsname.partition("/")
+        if base and slash and quote:
+            pairs[OUR_ASSETS.get(base, base) + OUR_ASSETS.get(quote, quote)] = altname
     return pairs
+
+
+def _is_name(text: object) -> TypeGuard[str]:
+    """Say whether it is the kind of text that names a pair: what is sent back to the exchange, and shown."""
+    return isinstance(text, str) and text.isascii() and text.isprintable() and 0 < len(text) <= _LONGEST_NAME
+
+
+def _errors(told: object) -> list[str]:
+    """Return the errors of an envelope, which are a list of text; whatever else is there is one too."""
+    errors = told if isinstance(told, list) else [told]
+    return [plain(error) for error in errors if error not in (None, "", [], {}, False)]
+
+
+def _number(value: object) -> float | None:
+    """Return a finite number, also one that is written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _not_seconds(unix: float) -> str:
+    """Say of a number that is no time in Unix seconds what it is."""
+    unit = next((unit for unit, of_a_second in _UNITS.items() if _EARLIEST <= unix / of_a_second < _LATEST), None)
+    return f"which is in {unit}, not in seconds" if unit else "which is no time between 2009 and 2100"
+
+
+def _other_unit(rows: Sequence[object]) -> str | None:
+    """Return the unit in which all rows tell their time, where that is not the second."""
+    times = [_number(row[0]) for row in rows if isinstance(row, list) and row]
+    for unit, of_a_second in _UNITS.items():
+        if times and all(unix is not None and _EARLIEST <= unix / of_a_second < _LATEST for unix in times):
+            return unit
+    return None
+
+
+def _nanoseconds(told: object) -> int | None:
+    """Return the ``last`` of Trades: nanoseconds as text, by some gateways as a number."""
+    if isinstance(told, bool) or not isinstance(told, int | str) or not re.fullmatch(r"\d{1,19}", str(told), re.ASCII):
+        return None
+    return int(told)
 
 
 def _named(what: str, error: str) -> ExchangeError:
@@ -294,26 +356,19 @@ def _named(what: str, error: str) -> ExchangeError:
     return ExchangeUnreachable(f"{what}: {error}")
 
 
-def _root_of(error: BaseException) -> str:
-    """Return what the operating system said, without the layers around it."""
-    cause: BaseException = error
-    while isinstance(cause.args[0] if cause.args else None, BaseException):
-        cause = cause.args[0]
-    reason = getattr(cause, "reason", cause)
-    return str(reason).rpartition("> ")[2].rpartition(": ")[2] or type(error).__name__
-
-
 def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
     """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is refused."""
-    try:
-        open_time = float(row[0])  # type: ignore[index]
-    except (TypeError, ValueError, IndexError, KeyError):
+    open_time = _number(row[0]) if isinstance(row, list) and row else None
+    if open_time is None or not 0 <= open_time < _LATEST:
         return True
     return not (open_time < since.timestamp() or open_time + MINUTE.total_seconds() > now.timestamp())
 
 
-def _moment(trade: Sequence[Any]) -> datetime:
-    return datetime.fromtimestamp(float(trade[2]), UTC)
+def _moment(trade: Any) -> datetime:
+    unix = _number(trade[2])
+    if unix is None or not 0 <= unix < _LATEST:
+        raise ValueError("no time in seconds")
+    return datetime.fromtimestamp(unix, UTC)
 
 
 def _repeated(previous: list[list[Any]], page: list[list[Any]]) -> int:

@@ -133,6 +133,7 @@ def test_the_six_recorded_trades_pages_become_minutes_equal_to_a_sum_by_hand(
 
 def test_trades_repeated_at_the_edge_of_a_page_count_once(answers: Answers, tmp_path: Path) -> None:
     start = 1_700_000_040
+    edge, end = f"{start + 2}500000000", f"{start + 61}000000000"
     pages = {
         "first": [["10.0", "1.0", start + 1.5, "b", "m", "", 1], ["11.0", "1.0", start + 2.5, "b", "m", "", 2]],
         "second": [["11.0", "1.0", start + 2.5, "b", "m", "", 2], ["12.0", "1.0", start + 61.0, "b", "m", "", 3]],
@@ -140,10 +141,10 @@ def test_trades_repeated_at_the_edge_of_a_page_count_once(answers: Answers, tmp_
 
     def page(query: dict[str, str]) -> str:
         rows, last = (
-            (pages["second"], "9")
-            if query["since"] == "5"
-            else (pages["first"], "5")
-            if int(query["since"]) > 9
+            (pages["second"], end)
+            if query["since"] == edge
+            else (pages["first"], edge)
+            if int(query["since"]) == start * 10**9 - 1
             else ([], query["since"])
         )
         return json.dumps({"error": [], "result": {"XXBTZUSD": rows, "last": last}})

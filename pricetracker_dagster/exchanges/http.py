@@ -1,0 +1,193 @@
+"""How an exchange is asked over HTTP: one whole answer, within a deadline and a size, or an error that says why not.
+
+Here belongs what is true of every exchange's answers before anybody looks at what they say. Nothing that is read here
+is trusted: a body may drip, never end, be of any size or point elsewhere, and that is its own request's trouble.
+"""
+
+import json
+import queue
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, RateLimited
+from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime
+from pricetracker_dagster.proxies import is_loopback
+
+MOST_BYTES = 20_000_000
+"""Of one answer, decoded. The largest that is needed, Kraken's list of all pairs, has some 2 MB; 20 MB of JSON are
+parsed within a second and in a few hundred MB, so that one such answer does not cost the others their minute."""
+
+CONNECTIONS = 32
+"""Kept open at most, for as many requests at once."""
+
+_PIECE = 64 * 1024
+_SHOWN = 120
+"""Characters of foreign text in a message."""
+
+
+class Http:
+    """The connections to one exchange. Threads may share it.
+
+    Args:
+        url: root of its REST interface, without a trailing slash.
+        timeout: seconds to wait for one whole answer.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        """Connect to nothing yet."""
+        self.url = url
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
+        self._session.headers["Accept-Encoding"] = "gzip, deflate"  # what _decoded() bounds
+        if is_loopback(url):
+            self._session.trust_env = False  # a proxy named in the environment is for what is elsewhere
+        # Retries are the caller's: an envelope's error and a broken body need them as much as a lost connection.
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS))
+
+    def get(self, what: str, path: str, asked: Mapping[str, str], deadline: Deadline) -> Any:
+        """Ask once and return what the answer's JSON holds.
+
+        Args:
+            what: what is asked for, as messages begin.
+            path: below the root.
+            asked: the query.
+            deadline: after which nobody needs the answer; it is waited for no longer than ``timeout`` either.
+
+        Raises:
+            OutOfTime: the deadline has passed already.
+            RateLimited: the exchange asks us to slow down.
+            ExchangeUnreachable: no whole, usable answer in time.
+        """
+        patience = min(self._timeout, deadline.remaining)
+        if patience <= 0:
+            raise OutOfTime
+        # A thread of its own: time-outs of sockets begin anew with each byte, and looking up a name has none at all.
+        # Daemon, so that one which hangs holds up neither the caller nor the end of the process.
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        ends = Deadline.after(patience)
+        asking = threading.Thread(
+            target=self._ask, args=(what, path, asked, ends, answers), daemon=True, name=f"asks {what}"
+        )
+        asking.start()
+        try:
+            answer = answers.get(timeout=patience)
+        except queue.Empty:
+            raise _late(what, patience, self.url) from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def _ask(
+        self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, answers: "queue.SimpleQueue[Any]"
+    ) -> None:
+        try:
+            answers.put(self._answer(what, path, asked, ends))
+        except BaseException as error:
+            answers.put(error)
+
+    def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline) -> Any:
+        patience = max(0.001, ends.remaining)
+        try:
+            response = self._session.get(
+                f"{self.url}{path}", params=asked, timeout=patience, stream=True, allow_redirects=False
+            )
+            with response:
+                _check_status(what, response, self.url)
+                body = _body(what, response, ends, patience, self.url)
+        except requests.Timeout as error:
+            raise _late(what, patience, self.url) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            if ends.remaining <= 0:
+                raise _late(what, patience, self.url) from error
+            raise ExchangeUnreachable(f"{what}: no connection to {self.url} ({_root_of(error)})") from error
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(body[:60])!r}") from error
+
+
+def plain(text: object, most: int = _SHOWN) -> str:
+    """Return foreign text as a message may show it: one line, printable, not long."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)[: 4 * most]).split())
+    return line if len(line) <= most else f"{line[:most]} …"
+
+
+def _check_status(what: str, response: requests.Response, url: str) -> None:
+    if response.status_code in {429, 420}:
+        raise RateLimited(f"{what}: HTTP {response.status_code}, too many requests")
+    if 300 <= response.status_code < 400:
+        there = plain(response.headers.get("Location", "nowhere"))
+        raise ExchangeUnreachable(
+            f"{what}: HTTP {response.status_code}: {url} points to {there}, which is not followed; "
+            "if the exchange has moved, set its url in the settings (exchanges)"
+        )
+    if response.status_code != requests.codes.ok:
+        raise ExchangeUnreachable(f"{what}: HTTP {response.status_code} {plain(response.reason)}".rstrip())
+
+
+def _body(what: str, response: requests.Response, ends: Deadline, patience: float, url: str) -> bytes:
+    too_large = ExchangeUnreachable(f"{what}: the answer has more than {MOST_BYTES / 1e6:.0f} MB; it was not read")
+    try:
+        if int(response.headers.get("Content-Length", 0)) > MOST_BYTES:
+            raise too_large
+    except ValueError:
+        pass
+    body = bytearray()
+    for piece in _decoded(what, response, _pieces(response)):
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise too_large
+        if ends.remaining <= 0:
+            raise _late(what, patience, url)
+    return bytes(body)
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """Yield what arrives as it arrives, still encoded: a drop at a time where it drips."""
+    while piece := response.raw.read1(_PIECE, decode_content=False):
+        yield piece
+
+
+def _decoded(what: str, response: requests.Response, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Decode what was compressed in small pieces: a few KB may stand for gigabytes."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding in ("", "identity"):
+        # an empty piece too: what drips is looked at for its deadline
+        yield from pieces
+        return
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise ExchangeUnreachable(f"{what}: the answer is encoded as {plain(encoding)}, which was not asked for")
+    decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its head
+    try:
+        for piece in pieces:
+            yield decoder.decompress(piece, _PIECE)
+            while decoder.unconsumed_tail:
+                yield decoder.decompress(decoder.unconsumed_tail, _PIECE)
+        yield decoder.flush()
+    except zlib.error as error:
+        raise ExchangeUnreachable(f"{what}: the answer is not {encoding} as it says ({error})") from error
+    if not decoder.eof:
+        raise ExchangeUnreachable(f"{what}: the answer ends in the middle")
+
+
+def _late(what: str, patience: float, url: str) -> ExchangeError:
+    return ExchangeUnreachable(f"{what}: no answer within {patience:.0f} s from {url}")
+
+
+def _root_of(error: BaseException) -> str:
+    """Return what the operating system said, without the layers around it."""
+    cause: BaseException = error
+    while isinstance(cause.args[0] if cause.args else None, BaseException):
+        cause = cause.args[0]
+    reason = getattr(cause, "reason", cause)
+    return plain(str(reason).rpartition("> ")[2].rpartition(": ")[2]) or type(error).__name__
