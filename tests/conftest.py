@@ -1,7 +1,9 @@
 """What every test may use: recorded market data and settings of its own."""
 
 import io
+import json
 import logging
+import lzma
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,11 @@ import pytest
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
 from tests.webhook import Webhook
 
-RECORDED = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parent / "data"
+"""Figures that were transcribed or made for the tests; PROVENANCE.md says from where."""
+
+LARGE_SETS = Path(__file__).parents[2] / "shared" / "data"
+"""The recorded files as a whole, which are not part of the project."""
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +28,53 @@ def _settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def recorded() -> Path:
-    """Market data recorded from real exchanges; it is not part of the project."""
-    if not RECORDED.is_dir():
-        pytest.skip(f"no recorded market data at {RECORDED}")
-    return RECORDED
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Market data recorded from the real exchange, written from tests/data as the exchange would give it.
+
+    ``rest/`` holds answers of its public interface, ``ohlcvt/`` its downloadable files: thirty hours of six pairs.
+    """
+    folder = tmp_path_factory.mktemp("recorded")
+    rest, ohlcvt = folder / "rest", folder / "ohlcvt"
+    rest.mkdir()
+    ohlcvt.mkdir()
+
+    told = json.loads((DATA / "kraken_rest.json").read_text(encoding="utf-8"))
+
+    def answer(name: str, result: object) -> None:
+        (rest / name).write_text(json.dumps({"error": [], "result": result}), encoding="utf-8")
+
+    answer("Time.json", told["time"])
+    answer("Ticker_two_pairs.json", told["ticker"])
+    answer("OHLC_XXBTZUSD_1m_720.json", {"XXBTZUSD": told["ohlc"], "last": told["ohlc_last"]})
+    (rest / "error_unknown_pair.json").write_text(json.dumps({"error": told["unknown_pair"]}), encoding="utf-8")
+    pairs = {}
+    for key, *values in told["pairs"]:
+        known = zip(("altname", "wsname", "base", "quote", "lot_decimals", "pair_decimals"), values, strict=True)
+        pairs[key] = dict.fromkeys(told["pair_fields"]) | dict(known)
+        if pairs[key]["wsname"] is None:  # a dark pool
+            del pairs[key]["wsname"]
+    answer("AssetPairs_397.json", pairs)
+    size = len(told["trades"]) // 6
+    for i in range(6):
+        page = told["trades"][i * size : (i + 1) * size]
+        answer(f"Trades_GRTETH_page{i}.json", {"GRTETH": page, "last": f"{page[-1][2]:.4f}".replace(".", "") + "00000"})
+
+    files: dict[str, list[str]] = {}
+    with lzma.open(DATA / "kraken_ohlcvt.csv.xz", "rt", encoding="ascii") as lines:
+        for line in lines:
+            name, _, rest_of_line = line.partition(",")
+            files.setdefault(name, []).append(rest_of_line)
+    for name, own in files.items():
+        (ohlcvt / f"{name}_1.csv").write_text("".join(own), encoding="ascii")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def large_sets() -> Path:
+    """The recorded files as a whole."""
+    if not LARGE_SETS.is_dir():
+        pytest.skip(f"the large sets of recorded data are not part of the project: nothing at {LARGE_SETS}")
+    return LARGE_SETS
 
 
 @pytest.fixture

@@ -308,10 +308,10 @@ def test_a_backfill_goes_on_where_it_was_and_names_what_stays_missing(
 
 def test_recorded_files_are_imported_and_ranked(recorded: Path, write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    files = sorted((recorded / "kraken/ohlcvt_2023-03-07_09").glob("*.csv"))
+    files = sorted((recorded / "ohlcvt").glob("*.csv"))
     answer = pricetracker("import", *map(str, files))
     assert answer.returncode == 0, answer.stderr
-    assert "XBTUSD_1.csv: KRAKEN:BTCUSD: 4,320 minutes, 3 of them" in answer.stdout
+    assert "XBTUSDT_1.csv: KRAKEN:BTCUSDT: 1,798 minutes, 584 of them" in answer.stdout
     rows = json.loads(pricetracker("sql", "SELECT count(*) AS n FROM metric_rank", "--format", "json").stdout)
     assert rows == [{"n": 6 * 4}]
 
@@ -322,7 +322,7 @@ def test_a_file_that_is_not_krakens_is_refused_before_anything_is_imported(
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
     hourly = tmp_path / "XBTUSD_60.csv"
     hourly.write_text("1678147200,1,1,1,1,1,1\n")
-    answer = pricetracker("import", str(recorded / "kraken/ohlcvt_2023-03-07_09/XBTUSD_1.csv"), str(hourly))
+    answer = pricetracker("import", str(recorded / "ohlcvt/XBTUSD_1.csv"), str(hourly))
     assert answer.returncode == 1
     assert "candles of 60 minutes; take the file XBTUSD_1.csv" in answer.stderr
     assert Store(load_settings().folder).rows() == 0

@@ -270,7 +270,7 @@ def test_a_refetched_day_is_corrected_where_the_exchange_says_otherwise(start: S
 def test_recorded_days_told_to_ticks_give_the_rank_and_history_that_pandas_computes_from_the_files(
     start: Start, recorded: Path
 ) -> None:
-    folder = recorded / "kraken/ohlcvt_2023-03-07_09"
+    folder = recorded / "ohlcvt"
     begin = datetime(2023, 3, 8, 23, 0, 30, tzinfo=UTC)
     market = ReplayMarket(folder, datetime(2023, 3, 9, tzinfo=UTC))
     assert market.shift == 0

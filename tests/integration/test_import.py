@@ -29,7 +29,7 @@ START = 1_700_000_040  # 2023-11-14 22:14:00 UTC, a whole minute
 
 @pytest.fixture(scope="module")
 def files(recorded: Path) -> list[Path]:
-    folder = recorded / "kraken" / "ohlcvt_2023-03-07_09"
+    folder = recorded / "ohlcvt"
     return [folder / name for name in NAMES]
 
 

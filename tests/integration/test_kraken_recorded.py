@@ -71,12 +71,12 @@ def time_body(moment: int) -> str:
 def test_of_the_720_recorded_rows_the_719_closed_ones_are_kept_with_their_exact_values(
     answers: Answers, recorded: Path, tmp_path: Path
 ) -> None:
-    body = (recorded / "kraken/rest/OHLC_XXBTZUSD_1m_720.json").read_text()
+    body = (recorded / "rest/OHLC_XXBTZUSD_1m_720.json").read_text()
     rows = json.loads(body)["result"]["XXBTZUSD"]
     answers.bodies = {
         "OHLC": body,
         "Time": time_body(rows[-1][0] + 20),
-        "AssetPairs": (recorded / "kraken/rest/AssetPairs_397.json").read_text(),
+        "AssetPairs": (recorded / "rest/AssetPairs_397.json").read_text(),
     }
     exchange = kraken(answers, tmp_path)
     exchange.pairs(["BTCUSD"], Deadline.after(5))
@@ -100,7 +100,7 @@ def test_of_the_720_recorded_rows_the_719_closed_ones_are_kept_with_their_exact_
 def test_the_six_recorded_trades_pages_become_minutes_equal_to_a_sum_by_hand(
     answers: Answers, recorded: Path, tmp_path: Path
 ) -> None:
-    pages = [json.loads((recorded / f"kraken/rest/Trades_GRTETH_page{i}.json").read_text()) for i in range(6)]
+    pages = [json.loads((recorded / f"rest/Trades_GRTETH_page{i}.json").read_text()) for i in range(6)]
     trades = [trade for page in pages for trade in page["result"]["GRTETH"]]
     following = {page["result"]["last"]: pages[i + 1] for i, page in enumerate(pages[:-1])}
 
@@ -162,7 +162,7 @@ def test_an_unknown_pair_is_told_apart_from_a_fault_that_may_pass(
     answers: Answers, recorded: Path, tmp_path: Path
 ) -> None:
     answers.bodies = {
-        "OHLC": (recorded / "kraken/rest/error_unknown_pair.json").read_text(),
+        "OHLC": (recorded / "rest/error_unknown_pair.json").read_text(),
         "Time": time_body(1_700_000_000),
     }
     with pytest.raises(PairUnknown, match="KRAKEN: OHLC of NOPEUSD: EQuery:Unknown asset pair"):
@@ -177,7 +177,7 @@ def test_an_exchange_that_is_not_there_is_named_with_its_address(tmp_path: Path)
 
 
 def test_recorded_pairs_get_our_names(recorded: Path) -> None:
-    pairs = our_pairs(json.loads((recorded / "kraken/rest/AssetPairs_397.json").read_text())["result"])
+    pairs = our_pairs(json.loads((recorded / "rest/AssetPairs_397.json").read_text())["result"])
     assert pairs["BTCUSD"] == "XBTUSD"
     assert pairs["DOGEUSD"] == "XDGUSD"
     assert pairs["XTZUSD"] == "XTZUSD"
