@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 
-from pricetracker_dagster.alerts import episodes, incidents
+from pricetracker_dagster.alerts import episodes, incidents, standstill
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.proxies import is_loopback
 from pricetracker_dagster.settings import Settings, log_of_apprise
@@ -234,6 +234,8 @@ def _alert_line(row: Row, event: str) -> tuple[str, str]:
 
 def _incident_line(row: Row, event: str) -> tuple[str, str]:
     """Return headline and line of an incident."""
+    if row["cause"] in standstill.CAUSES:
+        return _standstill_line(row, event)
     named = ", ".join(row["metrics"][:_METRICS])
     more = f" and {len(row['metrics']) - _METRICS} more" if len(row["metrics"]) > _METRICS else ""
     what = f"{MinuteRange(row['first'], row['last'])} UTC of {named}{more}"
@@ -247,6 +249,18 @@ def _incident_line(row: Row, event: str) -> tuple[str, str]:
             f"✗ over, but {row['missing']} minutes stay missing: {what}: {row['cause']}; it lasted {took}",
         )
     return "✓ missed minutes healed", f"✓ healed {took} after it was noticed: {what}: {row['cause']}"
+
+
+def _standstill_line(row: Row, event: str) -> tuple[str, str]:
+    """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
+    what = {standstill.DISK: "low disk", standstill.DIFFERENCE: "wrong clock"}.get(
+        standstill.kind_of(row), "standstill"
+    )
+    if event == "resolved":
+        took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
+        return f"✓ {what} over", f"✓ {what} over: it lasted {took} from {_utc(row['first'])}: {row['reason']}"
+    still = "" if event == "opened" else "still "
+    return f"✗ {still}{what}", f"✗ {still}{what} since {_utc(row['first'])}: {row['reason']}"
 
 
 _ALERT = _Kind("alert", "firing", _alert_line)

@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts import episodes, incidents, notify
+from pricetracker_dagster.alerts import episodes, incidents, notify, standstill
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.exchanges.pace import Deadline, locked
@@ -70,7 +70,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
     Raises:
         OutOfTime: another look is at work all the time.
     """
-    with _one_at_a_time(settings):
+    with one_at_a_time(settings):
         store, records = Store(settings.folder), Records(settings.folder)
         table = store.open()
         version = -1 if table is None else table.version()
@@ -99,14 +99,17 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
     Raises:
         OutOfTime: another look is at work all the time.
     """
-    with _one_at_a_time(settings):
+    with one_at_a_time(settings):
         store, records = Store(settings.folder), Records(settings.folder)
         watched = Watched()
         newest = newest_closed_minute(now)
         since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
         missing = _missing(store, since, newest - DAY + MINUTE, newest)
         recent = [
-            row for row in records.incidents.rows() if row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY
+            row
+            for row in records.incidents.rows()
+            # those of standing still are about no missed minute: watch_standstill() opens and resolves them
+            if row["cause"] not in standstill.CAUSES and (row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY)
         ]
         opened = [row for row in recent if row["state"] == incidents.OPEN]
         grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
@@ -160,7 +163,12 @@ def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: da
 
 
 @contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
+def one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Hold the lock of those who record and send.
+
+    Raises:
+        OutOfTime: another look is at work all the time.
+    """
     with locked(settings.state / "alerts.lock", Deadline.after(PATIENCE)):
         yield
 

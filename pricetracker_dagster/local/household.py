@@ -33,6 +33,9 @@ _STARTS = 4
 _LAST_LINES = 12
 """So many of its last lines are shown when a process ends by itself."""
 
+RESTART = "@restart "
+"""How the watch asks for a restart, on a line of its own: ``@restart daemon``. Lines with an @ are not shown."""
+
 _PR_SET_PDEATHSIG = 1
 _C = ctypes.CDLL(None)
 

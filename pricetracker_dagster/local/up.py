@@ -7,8 +7,10 @@ Each is a process group of its own, so that it can be ended with all it has star
 
 import fcntl
 import os
+import queue
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from pricetracker_dagster.local.addresses import (
     ui_host,
     ui_port,
 )
-from pricetracker_dagster.local.household import Child, Household, die_with_parent, python, say
+from pricetracker_dagster.local.household import RESTART, Child, Household, die_with_parent, python, say
 from pricetracker_dagster.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import (
     CONFIG_VARIABLE,
@@ -44,6 +46,8 @@ DEFINITIONS = "pricetracker_dagster.definitions"
 _LOAD_HOURS = 24
 _LOAD_PATIENCE = 120.0
 _READY_PATIENCE = 90.0
+_LOOKS_EVERY = 10
+_SILENT_AFTER = 120.0
 
 
 def run(*, live: bool, simulated: bool, host: str | None, port: int | None, marker: Path | None = None) -> int:
@@ -87,10 +91,13 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         lock.write(f"process {os.getpid()}, {http_address(host, free)}\n")
         lock.flush()
         household = Household(settings.folder, _environment(settings))
+        guard = Guard()
         try:
             _start_all(household, settings, host, free, stop)
+            household.start(guard.child())
             while not stop.wait(0.5):
                 household.restart_the_dead()
+                guard.heed(household)
         finally:
             say("stopping …")
             household.stop()
@@ -100,6 +107,39 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
                 marker.unlink(missing_ok=True)
             say("stopped")
     return 0
+
+
+class Guard:
+    """The watch as a process of ours: what it asks for is done, and its own silence is noticed."""
+
+    def __init__(self) -> None:
+        """Nothing is asked for yet."""
+        self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._heard_at = self._heeded_at = time.monotonic()
+
+    def child(self) -> Child:
+        """Return the process."""
+        command = python("pricetracker_dagster.cli", "watch", "--every", str(_LOOKS_EVERY), "--asks-up")
+        return Child("watch", command, heard=self._hear)
+
+    def heed(self, household: Household) -> None:
+        """Restart what the watch has asked for; the watch itself where it says nothing any more."""
+        now = time.monotonic()
+        if now - self._heeded_at > _SILENT_AFTER / 2:
+            self._heard_at = now  # we were stopped ourselves, and it probably with us
+        self._heeded_at = now
+        while not self._asked.empty():
+            household.restart(self._asked.get())
+        if now - self._heard_at > _SILENT_AFTER:
+            self._heard_at = now
+            say(f"watch has said nothing for {_SILENT_AFTER:.0f} s; starting it anew", error=True)
+            household.restart("watch")
+
+    def _hear(self, line: str) -> bool:
+        self._heard_at = time.monotonic()
+        if line.startswith(RESTART):
+            self._asked.put(line.removeprefix(RESTART).strip())
+        return not line.startswith("@")
 
 
 def _start_all(household: Household, settings: Settings, host: str, port: int, stop: threading.Event) -> None:

@@ -104,6 +104,17 @@ def host_name(text: str) -> str:
     return text
 
 
+class WatchSettings(Section):
+    """When `up` and `pricetracker watch` say that something stands still."""
+
+    standstill_minutes: int = Field(default=3, ge=2, le=1440)
+    """How old the newest stored minute, evaluation or heartbeat may be. A schedule by the minute needs two."""
+    clock_seconds: float = Field(default=30.0, ge=2, le=3600)
+    """How far this machine's clock may be from the exchanges'. They tell whole seconds."""
+    free_disk_mb: int = Field(default=500, ge=0, le=10_000_000)
+    """How much disk must be free where the data lie."""
+
+
 class UiSettings(Section):
     """Where the Dagster UI listens. It has no login: beyond loopback, put a reverse proxy before it."""
 
@@ -258,6 +269,7 @@ class Settings(BaseSettings):
     """How long Dagster remembers each tick. Prices are kept for good."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
+    watch: WatchSettings = WatchSettings()
     ui: UiSettings = UiSettings()
     alerts: AlertSettings = AlertSettings()
 

@@ -76,7 +76,7 @@ DELIVERIES = _schema(
 INCIDENTS = _schema(
     ("id", pa.string(), "cause and first minute as first recorded: the same outage keeps its id"),
     ("state", pa.string(), "open or resolved"),
-    ("cause", pa.string(), "not run, exchange error, exchange maintenance, pair unknown or refused rows"),
+    ("cause", pa.string(), "as in causes; of no missed minute: standstill or clock"),
     ("reason", pa.string(), "what was said of it, in plain words"),
     ("first", TIMESTAMP, "oldest missed minute, UTC"),
     ("last", TIMESTAMP, "newest missed minute, UTC"),

@@ -1,0 +1,247 @@
+"""What stands still: from signs of life to rows of the table incidents.
+
+Pure: what was seen comes in, verdicts and rows go out. Missed minutes are incidents.py's business; these incidents are
+of what should bring them: the daemon, its schedule and sensors, the newest stored minute, free disk, the clock. Each
+kind has one incident at a time, however many of its parts stand still.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pricetracker_dagster.candles import MINUTE, floor_minute
+from pricetracker_dagster.settings import WatchSettings
+from pricetracker_dagster.store.records import Row
+
+STANDSTILL, CLOCK = "standstill", "clock"
+CAUSES = frozenset({STANDSTILL, CLOCK})
+"""The causes of incidents that are about no missed minute."""
+
+EVALUATION, PRICES, DISK, DIFFERENCE = "evaluation", "prices", "disk", "difference"
+_CAUSE = {EVALUATION: STANDSTILL, PRICES: STANDSTILL, DISK: STANDSTILL, DIFFERENCE: CLOCK}
+_ID = {EVALUATION: "standstill", PRICES: "standstill of prices", DISK: "standstill: disk", DIFFERENCE: "clock"}
+
+STILL, ALIVE, UNKNOWN = "still", "alive", "unknown"
+
+AHEAD = timedelta(seconds=10)
+"""A time further in the future than this was stored by a clock that was ahead."""
+
+_ROOM = 1.1
+"""Free disk is enough again when it is so much more than the limit: it does not come and go each minute."""
+
+
+class Sign(NamedTuple):
+    """A part's newest sign of life.
+
+    Attributes:
+        name: what it is called in messages.
+        at: when it was, UTC; None: there never was one.
+        trouble: what is known of why there is none.
+    """
+
+    name: str
+    at: datetime | None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one look saw.
+
+    Attributes:
+        now: when it looked, UTC.
+        signs: of daemon, schedule and sensors.
+        ahead: the newest time in the future that Dagster has stored.
+        newest: the newest stored minute, UTC.
+        covered: whether an open incident says already why there is none newer.
+        recovered: when daemon, schedule and sensors last came back, UTC: minutes take a while longer.
+        free: free bytes where the data lie.
+        clocks: by exchange, so many seconds this machine's clock is ahead of its.
+        since: from when on the watch has looked without a break, UTC; what is older may be so because nothing ran.
+            None: it looks once, and takes what it sees as it is.
+    """
+
+    now: datetime
+    signs: Sequence[Sign] = ()
+    ahead: datetime | None = None
+    newest: datetime | None = None
+    covered: bool = False
+    recovered: datetime | None = None
+    free: int | None = None
+    clocks: Mapping[str, float] = field(default_factory=dict)
+    since: datetime | None = None
+
+
+class Verdict(NamedTuple):
+    """What is to be said of one kind: still, alive or unknown; in plain words; since when."""
+
+    state: str
+    reason: str = ""
+    first: datetime | None = None
+
+
+def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
+    """Say of each kind whether it stands still."""
+    evaluation = _evaluation(seen, limits.standstill_minutes * MINUTE)
+    prices = _prices(seen, limits.standstill_minutes * MINUTE)
+    if evaluation.state == STILL and prices.state == STILL:
+        prices = Verdict(UNKNOWN)  # one stillness, one incident
+    return {EVALUATION: evaluation, PRICES: prices, DISK: _disk(seen, limits), DIFFERENCE: _clock(seen, limits)}
+
+
+def review(verdicts: Mapping[str, Verdict], recent: Iterable[Row], now: datetime) -> list[Row]:
+    """Bring the incidents of standing still up to date.
+
+    Args:
+        verdicts: of each kind.
+        recent: the rows of the table incidents that are open or were of late, of whichever cause.
+        now: the current time, UTC.
+
+    Returns:
+        The rows that are new or changed.
+    """
+    ours = [row for row in recent if row["cause"] in CAUSES]
+    ids = {row["id"] for row in ours}
+    changed = []
+    for kind, verdict in verdicts.items():
+        opened = next((row for row in ours if row["state"] == "open" and kind_of(row) == kind), None)
+        if verdict.state == STILL:
+            row = _new(kind, verdict, ids, now) if opened is None else _grown(opened, verdict, now)
+            if row != opened:
+                changed.append(row)
+        elif verdict.state == ALIVE and opened is not None:
+            changed.append({**opened, "state": "resolved", "resolved_at": now})
+    return changed
+
+
+def kind_of(row: Row) -> str:
+    """Return the kind of an incident of standing still."""
+    name = row["id"].split("|")[0]
+    return next((kind for kind, own in _ID.items() if own == name), EVALUATION)
+
+
+def _new(kind: str, verdict: Verdict, ids: set[str], now: datetime) -> Row:
+    own = f"{_ID[kind]}|{now:%Y-%m-%dT%H:%MZ}"
+    while own in ids:  # the clock went back, and this minute is here again
+        own += "+"
+    first = floor_minute(min(verdict.first or now, now))
+    last = floor_minute(now)
+    return {
+        "id": own,
+        "state": "open",
+        "cause": _CAUSE[kind],
+        "reason": verdict.reason,
+        "first": first,
+        "last": last,
+        "count": (last - first) // MINUTE + 1,
+        "metrics": [],  # no minute is missed for it: those that are have incidents of their own
+        "missing": 0,
+        "opened_at": now,
+        "resolved_at": None,
+    }
+
+
+def _grown(row: Row, verdict: Verdict, now: datetime) -> Row:
+    last = max(row["last"], floor_minute(now))
+    return {**row, "reason": verdict.reason, "last": last, "count": (last - row["first"]) // MINUTE + 1}
+
+
+def _evaluation(seen: Seen, limit: timedelta) -> Verdict:
+    if seen.ahead is not None:
+        return Verdict(
+            STILL,
+            f"Dagster's schedule and sensors were last evaluated at {_utc(seen.ahead)}, which this machine's clock has "
+            "yet to reach: it went back. That is put right; where the daemon was not started by `pricetracker up`, "
+            "start it anew",
+            seen.now,
+        )
+    still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
+    if still:
+        dated = [moment for sign in still if (moment := _last(sign.at, seen)) is not None]
+        return Verdict(
+            STILL,
+            f"no sign of life for more than {_minutes(limit)}: {'; '.join(map(_described, still))}",
+            min(dated, default=seen.now),
+        )
+    if all(sign.at is not None and seen.now - sign.at <= limit for sign in seen.signs):
+        return Verdict(ALIVE)
+    return Verdict(UNKNOWN)
+
+
+def _prices(seen: Seen, limit: timedelta) -> Verdict:
+    ended = None if seen.newest is None else seen.newest + MINUTE
+    if ended is not None and timedelta() <= seen.now - ended <= limit:
+        return Verdict(ALIVE)
+    last = max((moment for moment in (_last(ended, seen), seen.recovered) if moment is not None), default=None)
+    # a minute more: where all is well the newest is a minute old just before the next, and what stands still for the
+    # same cause as schedule and sensors is seen there first
+    if seen.covered or (last is not None and seen.now - last <= limit + MINUTE):
+        return Verdict(UNKNOWN)
+    newest = "no minute was ever stored" if seen.newest is None else f"the newest stored minute is {_utc(seen.newest)}"
+    return Verdict(STILL, f"{newest}, and for more than {_minutes(limit)} none has come", last or seen.now)
+
+
+def came_back(rows: Iterable[Row], now: datetime) -> datetime | None:
+    """Return when daemon, schedule and sensors last came back from standing still: now, while that is still open."""
+    ours = [row for row in rows if row["cause"] in CAUSES and kind_of(row) == EVALUATION]
+    if any(row["state"] == "open" for row in ours):
+        return now
+    return max((row["resolved_at"] for row in ours if row["resolved_at"] <= now), default=None)
+
+
+def _disk(seen: Seen, limits: WatchSettings) -> Verdict:
+    if seen.free is None:
+        return Verdict(UNKNOWN)
+    megabytes = seen.free // 1_000_000
+    if megabytes < limits.free_disk_mb:
+        return Verdict(
+            STILL,
+            f"only {megabytes:,} MB of disk are free where the data lie, less than watch.free_disk_mb = "
+            f"{limits.free_disk_mb}: make room before nothing can be stored",
+            seen.now,
+        )
+    return Verdict(ALIVE if megabytes >= _ROOM * limits.free_disk_mb else UNKNOWN)
+
+
+def _clock(seen: Seen, limits: WatchSettings) -> Verdict:
+    if not seen.clocks:
+        return Verdict(UNKNOWN)
+    wrong = {name: ahead for name, ahead in seen.clocks.items() if abs(ahead) > limits.clock_seconds}
+    if not wrong:
+        return Verdict(ALIVE)
+    return Verdict(
+        STILL,
+        f"{'; '.join(said_of_clock(name, ahead) for name, ahead in sorted(wrong.items()))}: a wrong clock makes wrong "
+        "minutes; set it (timedatectl set-ntp true)",
+        seen.now,
+    )
+
+
+def said_of_clock(exchange: str, ahead: float) -> str:
+    """Say how far this machine's clock is from an exchange's."""
+    seconds = abs(ahead)
+    far = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:,.0f} minutes"
+    return f"this machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} {exchange}'s"
+
+
+def _last(at: datetime | None, seen: Seen) -> datetime | None:
+    """Return the newest time at which something was well, as far as this watch can tell."""
+    known = [moment for moment in (at, seen.since) if moment is not None and moment <= seen.now + AHEAD]
+    return max(known, default=None)
+
+
+def _described(sign: Sign) -> str:
+    when = "never yet" if sign.at is None else f"last at {_utc(sign.at)}"
+    if sign.at is None and sign.trouble:
+        return f"{sign.name}: {sign.trouble}"
+    return f"{sign.name} ({when}{f': {sign.trouble}' if sign.trouble else ''})"
+
+
+def _minutes(limit: timedelta) -> str:
+    count = limit // MINUTE
+    return f"{count} minute{'s' if count != 1 else ''}"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

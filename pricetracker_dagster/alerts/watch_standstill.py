@@ -1,0 +1,160 @@
+"""One look at whether anything stands still: see, judge, record, send.
+
+Here belongs the order of these steps and what is seen of store, disk and clock, without Dagster: what that says of
+itself is handed in. What standing still means is in standstill.py.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pricetracker_dagster.alerts import notify
+from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Seen, Sign, Verdict, came_back, judge, review
+from pricetracker_dagster.alerts.watch import one_at_a_time
+from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
+from pricetracker_dagster.exchanges.clock import clock_differences
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found and did.
+
+    Attributes:
+        seen: what it saw.
+        verdicts: of each kind.
+        changed: rows of the table incidents that are new or changed.
+        attempts: rows of the table deliveries that were added.
+        troubles: what could not be seen, recorded or sent, in plain words.
+    """
+
+    seen: Seen
+    verdicts: Mapping[str, Verdict]
+    changed: Sequence[Row] = ()
+    attempts: Sequence[Row] = ()
+    troubles: Sequence[str] = field(default_factory=list)
+
+    @property
+    def still(self) -> dict[str, Verdict]:
+        """What stands still, by kind."""
+        return {kind: verdict for kind, verdict in self.verdicts.items() if verdict.state == STILL}
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing stands still and everything could be seen."""
+        return not self.still and not self.troubles
+
+
+def watch_standstill(
+    settings: Settings,
+    now: datetime,
+    signs: Callable[[], tuple[Sequence[Sign], datetime | None]],
+    *,
+    since: datetime | None = None,
+) -> Look:
+    """Look once, record the incidents this makes, send what is due.
+
+    Recorded first, under an id that stays: a crash between recording and sending loses nothing and doubles nothing.
+
+    Args:
+        settings: the limits, and whom to tell.
+        now: the current time, UTC.
+        signs: returns the signs of life of Dagster's parts, and the newest time in the future that it has stored.
+        since: from when on the watch looks without a break; None: it looks once.
+    """
+    troubles: list[str] = []
+    seen = _seen(settings, now, signs, since, troubles)
+    verdicts = judge(seen, settings.watch)
+    changed: list[Row] = []
+    attempts: list[Row] = []
+    try:
+        with one_at_a_time(settings):
+            changed, attempts = _record_and_send(settings, now, verdicts)
+    except Exception as error:  # a full disk, a torn table, another look that is at work: still to be said
+        troubles.append(f"it could not be recorded or sent: {_said(error)}")
+    return Look(seen, verdicts, changed, attempts, troubles)
+
+
+def _record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Verdict]) -> tuple[list[Row], list[Row]]:
+    store, records = Store(settings.folder), Records(settings.folder)
+    table = records.incidents.open()
+    if table is None and not any(verdict.state == STILL for verdict in verdicts.values()):
+        return [], []
+    rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
+    changed = review(verdicts, rows, now)
+    if changed:
+        records.incidents.put(changed)
+    told_lately = now - settings.alerts.max_age_minutes * MINUTE
+    attempts = []
+    if changed or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
+        attempts = notify.deliver(settings, records, now)
+    if changed or attempts:
+        publish(store, [str(metric) for metric in settings.tracked], now=now)
+    return changed, attempts
+
+
+def _seen(
+    settings: Settings,
+    now: datetime,
+    signs: Callable[[], tuple[Sequence[Sign], datetime | None]],
+    since: datetime | None,
+    troubles: list[str],
+) -> Seen:
+    """See what can be seen; what cannot is a trouble, and hides nothing else."""
+    parts: Sequence[Sign] = ()
+    ahead = newest = recovered = free = None
+    covered = False
+    try:
+        parts, ahead = signs()
+    except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
+        troubles.append(f"Dagster's storage in {settings.folder / 'dagster'} cannot be read: {_said(error)}")
+    try:
+        newest = newest_minute(settings, now)
+        rows = Records(settings.folder).incidents.rows()
+        covered, recovered = is_covered(rows, settings, now), came_back(rows, now)
+    except Exception as error:  # a damaged table
+        troubles.append(f"the stored prices cannot be read: {_said(error)}")
+        covered = True  # nobody knows
+    try:
+        free = free_bytes(settings.folder)
+    except OSError as error:
+        troubles.append(f"{settings.folder}: {error.strerror}")
+    clocks = clock_differences(settings.state, now)
+    return Seen(now, parts, ahead, newest, covered, recovered, free, clocks, since)
+
+
+def newest_minute(settings: Settings, now: datetime) -> datetime | None:
+    """Return the newest stored minute that is over by now, of whichever tracked metric, UTC; the last 24 hours."""
+    metrics = [str(metric) for metric in settings.tracked]
+    closed = newest_closed_minute(now)
+    return max(Store(settings.folder).newest(metrics, now - DAY, closed).values(), default=None)
+
+
+def is_covered(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
+    """Say whether an open incident tells already why the newest minutes are not there: an exchange that is away."""
+    recent = now - timedelta(minutes=settings.watch.standstill_minutes + 1)
+    return any(
+        row["state"] == "open" and row["cause"] not in CAUSES and row["cause"] != NOT_RUN and row["last"] >= recent
+        for row in rows
+    )
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes are free where a folder lies, or will lie.
+
+    Raises:
+        OSError: it cannot be asked.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _said(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,54 @@
+"""How far this machine's clock is from the exchanges', as ticks measured it last: a small file of the data folder."""
+
+import json
+import os
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+FRESH = timedelta(minutes=10)
+"""What was measured longer ago says nothing of the clock as it is now."""
+
+
+def note_clock(state: Path, exchange: str, ahead: float, now: datetime) -> None:
+    """Keep a measurement.
+
+    Args:
+        state: the data folder's folder of small working files.
+        exchange: whose clock, e.g. ``KRAKEN``.
+        ahead: so many seconds this machine's clock is ahead of it; negative: behind.
+        now: when it was measured, by this machine's clock, UTC.
+    """
+    kept = _kept(state)
+    kept[exchange] = {"ahead": round(ahead, 1), "measured_at": now.isoformat()}
+    state.mkdir(parents=True, exist_ok=True)
+    file = _file(state)
+    beside = file.with_suffix(f".{os.getpid()}")
+    beside.write_text(json.dumps(kept), encoding="utf-8")
+    beside.replace(file)
+
+
+def clock_differences(state: Path, now: datetime) -> dict[str, float]:
+    """Return by exchange how many seconds this machine's clock is ahead, where that was measured of late.
+
+    A measurement that lies in the future was made by a clock that has been set since: it is ignored, as an old one is.
+    """
+    found = {}
+    for exchange, measured in _kept(state).items():
+        with suppress(KeyError, TypeError, ValueError):
+            if timedelta() <= now - datetime.fromisoformat(measured["measured_at"]) <= FRESH:
+                found[exchange] = float(measured["ahead"])
+    return found
+
+
+def _file(state: Path) -> Path:
+    return state / "clock.json"
+
+
+def _kept(state: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):  # damaged in whichever way
+        kept = json.loads(_file(state).read_text(encoding="utf-8"))
+        if isinstance(kept, dict):
+            return kept
+    return {}

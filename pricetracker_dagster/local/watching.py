@@ -1,0 +1,225 @@
+"""The watch: looks again and again whether anything stands still, and says what is to be started anew.
+
+``pricetracker watch`` is this alone, for cron, systemd or a container; ``pricetracker up`` runs it as one of its
+processes and does what it asks for. It stands outside of Dagster's daemon, whose silence it is to notice.
+"""
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
+
+from pricetracker_dagster.alerts.standstill import EVALUATION, PRICES, Sign
+from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
+from pricetracker_dagster.evaluations import bring_back, evaluations, is_kept
+from pricetracker_dagster.instance import dagster_home, open_instance
+from pricetracker_dagster.settings import Settings, SettingsError, load_settings
+
+LOOKED = "@looked"
+"""How it says that it has looked, so that its own silence is noticed."""
+
+_VERIFIED_WITHIN = timedelta(minutes=2)
+_JUMP = 10.0
+"""Seconds that the clock may be set back without anything that waits by it standing still for long."""
+
+_PAUSE_OF_ITS_OWN = 60.0
+"""Seconds of not looking after which the watch was stopped itself, and everything else probably with it."""
+
+_CODE_ANSWERS_WITHIN = 10.0
+
+
+def code_answers(home: Path) -> bool | None:
+    """Ask the code server that `up` has started whether it is well; None where none is known."""
+    try:
+        [location] = yaml.safe_load((home / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
+        address = f"{location['grpc_server']['host']}:{location['grpc_server']['port']}"
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None
+    import grpc
+    from grpc_health.v1.health_pb2 import HealthCheckRequest
+    from grpc_health.v1.health_pb2_grpc import HealthStub
+
+    with suppress(grpc.RpcError), grpc.insecure_channel(address) as channel:
+        answer = HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), timeout=_CODE_ANSWERS_WITHIN)
+        return bool(answer.status == 1)
+    return False
+
+
+@dataclass
+class Watch:
+    """Looks, mends what can be mended in Dagster's storage, and says what is new.
+
+    Attributes:
+        say: is given each line for the terminal.
+        restart: is given the name of each process to start anew; None: nobody would.
+        now: returns the current time, UTC.
+        monotonic: returns seconds of a clock that nobody sets.
+        load: returns the settings.
+    """
+
+    say: Callable[[str], None]
+    restart: Callable[[str], None] | None = None
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    monotonic: Callable[[], float] = time.monotonic
+    load: Callable[[], Settings] = load_settings
+    answers: Callable[[Path], bool | None] = code_answers
+    _settings: Settings | None = None
+    _began: float | None = None
+    _before: tuple[datetime, float] | None = None
+    _said: set[str] = field(default_factory=set)
+    _restarts: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _verified: bool = False
+
+    def once(self, *, goes_on: bool = False) -> Look | None:
+        """Look once; None where the settings cannot be used.
+
+        Args:
+            goes_on: the watch looks again and again: what is older than it may be so because nothing ran.
+        """
+        settings = self._loaded()
+        if settings is None:
+            return None
+        now, moment = self.now(), self.monotonic()
+        went_back = self._went_back(now, moment)
+        since = now - timedelta(seconds=moment - (self._began or moment)) if goes_on else None
+        look = watch_standstill(settings, now, lambda: _signs(settings, now), since=since)
+        self._tell(look)
+        if look.seen.ahead is not None:
+            with open_instance(settings) as instance:
+                names = bring_back(instance, now)
+            self._say_once(
+                f"the clock went back: {', '.join(names)} would have waited for {look.seen.ahead:%H:%M:%S} UTC"
+            )
+        if self.restart is not None:
+            if went_back or look.seen.ahead is not None:
+                self._restarts.clear()
+                self._restart("daemon", "the clock went back, and it waits by the old one")
+            else:
+                self._mend(look, settings, moment)
+            self._verify(look, settings, now, moment)
+        return look
+
+    def forever(self, every: float, stopped: Callable[[float], bool]) -> None:
+        """Look every so many seconds until stopped; a mistake of our own costs one look.
+
+        Args:
+            every: seconds.
+            stopped: waits so many seconds and says whether to end.
+        """
+        while True:
+            try:
+                self.once(goes_on=True)
+            except Exception as error:
+                traceback.print_exc()
+                self._say_once(f"the watch itself failed: {type(error).__name__}: {error}")
+            if self.restart is not None:
+                self.say(LOOKED)
+            if stopped(every):
+                return
+
+    def _loaded(self) -> Settings | None:
+        """Load the settings; while those of the file are wrong, the last good ones."""
+        try:
+            self._settings = self.load()
+        except SettingsError as error:
+            self._say_once(str(error))
+        return self._settings
+
+    def _went_back(self, now: datetime, moment: float) -> bool:
+        """Compare this machine's clock with one that nobody sets, and begin anew after a stop of our own."""
+        before, self._before = self._before, (now, moment)
+        if before is None or self._began is None:
+            self._began = moment
+            return False
+        passed, elapsed = (now - before[0]).total_seconds(), moment - before[1]
+        if max(passed, elapsed) > _PAUSE_OF_ITS_OWN:
+            self._began = moment  # stopped, or the machine slept: what is old need not stand still
+        return passed - elapsed < -_JUMP
+
+    def _tell(self, look: Look) -> None:
+        for row in look.changed:
+            if row["state"] == "resolved":
+                self.say(f"over: {row['cause']}: {row['reason']}")
+                self._said.discard(row["id"])
+            else:
+                self._say_once(f"{row['cause']}: {row['reason']}")
+        for trouble in look.troubles:
+            self._say_once(trouble)
+        undelivered = [attempt for attempt in look.attempts if not attempt["delivered"]]
+        for attempt in undelivered:
+            self._say_once(f"channel {attempt['channel']} did not take the message: {attempt['error']}")
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
+
+    def _mend(self, look: Look, settings: Settings, moment: float) -> None:
+        """Ask for the part concerned to be started anew; again after pauses that grow."""
+        limit = settings.watch.standstill_minutes * 60.0
+        for kind in (EVALUATION, PRICES):
+            if kind not in look.still:
+                self._restarts.pop(kind, None)
+                continue
+            count, last = self._restarts.get(kind, (0, 0.0))
+            if count and moment - last < limit * 2 ** min(count - 1, 8):
+                continue
+            self._restarts[kind] = count + 1, moment
+            for part in self._concerned(kind, settings, count):
+                self._restart(part, look.still[kind].reason)
+
+    def _concerned(self, kind: str, settings: Settings, count: int) -> Sequence[str]:
+        if count:  # what was tried first did not help
+            return ("code", "daemon")
+        silent = self.answers(settings.folder / "dagster") is False
+        if kind == PRICES:
+            return ("code",)
+        return ("code",) if silent else ("daemon",)
+
+    def _restart(self, part: str, why: str) -> None:
+        assert self.restart is not None  # noqa: S101 - the callers have asked
+        self.say(f"starting {part} anew: {why}")
+        self.restart(part)
+
+    def _verify(self, look: Look, settings: Settings, now: datetime, moment: float) -> None:
+        """Say once that the schedule is evaluated, or after two minutes what is wrong."""
+        if self._verified or self._began is None:
+            return
+        up_for = timedelta(seconds=moment - self._began)
+        schedule = next((sign for sign in look.seen.signs if "schedule" in sign.name), None)
+        if schedule is not None and schedule.at is not None and schedule.at >= now - up_for:
+            self._verified = True
+            self.say(f"{schedule.name} is evaluated, first at {schedule.at:%H:%M:%S} UTC: a tick a minute")
+        elif up_for > _VERIFIED_WITHIN:
+            self._verified = True
+            answers = self.answers(settings.folder / "dagster")
+            self.say(f"no schedule was evaluated within two minutes: {wrong(look.seen.signs, answers, os.environ)}")
+
+
+def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ[str] | dict[str, str]") -> str:
+    """Say what is probably wrong where nothing is evaluated."""
+    found = [f"{sign.name}: {sign.trouble}" for sign in signs if sign.trouble]
+    if any(sign.name == "the daemon" and sign.at is None for sign in signs):
+        found.append("the daemon has given no heartbeat; see logs/daemon.log in the data folder")
+    if answers is False:
+        found.append("the code server does not answer; see logs/code.log in the data folder")
+    proxies = [name for name in environment if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")]
+    if proxies and (found or answers is False):
+        found.append(f"a proxy is set ({', '.join(sorted(proxies))}): no_proxy must name 127.0.0.1")
+    return "; ".join(dict.fromkeys(found)) or "daemon and code server seem well; see logs/daemon.log in the data folder"
+
+
+def _signs(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None]:
+    """Read Dagster's signs of life; where it never ran, that is one."""
+    if not is_kept(settings.folder / "dagster"):
+        return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None
+    dagster_home(settings)
+    with open_instance(settings) as instance:
+        found = evaluations(instance, now)
+    return found.signs, found.ahead

@@ -1,0 +1,309 @@
+"""The watch over real tables and a real webhook: recorded before it is sent, told once, told when it is over."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from pricetracker_dagster.alerts import notify, watch_standstill
+from pricetracker_dagster.alerts.standstill import Sign
+from pricetracker_dagster.alerts.watch import watch_minutes
+from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.cli import main
+from pricetracker_dagster.exchanges.clock import clock_differences, note_clock
+from pricetracker_dagster.local.watching import Watch, wrong
+from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.store import reading
+from pricetracker_dagster.store.records import Records, Row
+from tests.integration.conftest import Bench
+from tests.webhook import Webhook
+
+look = watch_standstill.watch_standstill
+
+
+class Stage:
+    """A bench with a webhook, and a Dagster whose signs of life the test gives."""
+
+    def __init__(self, bench: Bench, webhook: Webhook) -> None:
+        self.bench = bench
+        self.webhook = webhook
+        self.alive = bench.now
+        self.ahead: datetime | None = None
+
+    @property
+    def now(self) -> datetime:
+        return self.bench.now
+
+    def signs(self) -> tuple[Sequence[Sign], datetime | None]:
+        return [Sign("the daemon", self.alive), Sign("the schedule every_minute", self.alive)], self.ahead
+
+    def passes(self, alive: bool = True, **how: float) -> watch_standstill.Look:
+        """Let time pass and look."""
+        self.bench.now += timedelta(**how)
+        if alive:
+            self.alive = self.bench.now
+        return look(load_settings(), self.bench.now, self.signs)
+
+    def rows(self) -> list[Row]:
+        return Records(self.bench.settings.folder).incidents.rows()
+
+    def titles(self) -> list[str]:
+        return [posted.title for posted in self.webhook.posted]
+
+
+@pytest.fixture
+def stage(start: Callable[..., Bench], webhook: Webhook) -> Stage:
+    bench = start("BTCUSD", extra=f'[alerts]\nchannels = ["{webhook.channel()}"]\n[watch]\nfree_disk_mb = 1\n')
+    stage = Stage(bench, webhook)
+    store_minutes(bench)
+    return stage
+
+
+def store_minutes(bench: Bench) -> None:
+    from pricetracker_dagster.collect import collect_minute
+
+    collect_minute(bench.settings, bench.minute)
+
+
+def test_a_daemon_that_stands_still_is_recorded_told_once_and_told_when_over(stage: Stage) -> None:
+    assert stage.passes().well
+    assert stage.rows() == []
+    for _ in range(3):
+        assert stage.passes(alive=False, minutes=1).well
+    stilled = stage.passes(alive=False, minutes=1)
+    assert list(stilled.still) == ["evaluation"]
+    [row] = stage.rows()
+    assert (row["state"], row["cause"], row["metrics"]) == ("open", "standstill", [])
+    assert "the daemon (last at 2026-03-03 12:00:05 UTC)" in row["reason"]
+    for _ in range(5):
+        stage.passes(alive=False, minutes=1)
+    assert stage.titles() == ["✗ standstill"]
+    [grown] = stage.rows()
+    assert grown["id"] == row["id"]
+
+    store_minutes(stage.bench)
+    assert stage.passes().well
+    [over] = stage.rows()
+    assert (over["id"], over["state"]) == (row["id"], "resolved")
+    assert stage.titles() == ["✗ standstill", "✓ standstill over"]
+    stage.passes(minutes=1)
+    assert len(stage.titles()) == 2
+    published = reading.incidents(stage.bench.store.published)
+    assert list(published["cause"]) == ["standstill"]
+
+
+def test_killed_between_recording_and_sending_nothing_is_lost_or_doubled(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for minute in range(2):  # opened, then resolved
+        with monkeypatch.context() as patched:
+            patched.setattr(notify, "deliver", killed)
+            with pytest.raises(KeyboardInterrupt):
+                stage.passes(alive=minute == 1, minutes=4 * (1 - minute))
+        assert len(stage.rows()) == 1
+        assert len(stage.titles()) == minute
+        if minute:
+            store_minutes(stage.bench)
+        stage.passes(alive=minute == 1, seconds=10)
+        assert len(stage.titles()) == minute + 1
+    assert stage.titles() == ["✗ standstill", "✓ standstill over"]
+
+
+def test_the_watch_over_missed_minutes_leaves_these_incidents_alone(stage: Stage) -> None:
+    stage.passes(alive=False, minutes=6)
+    before = stage.rows()
+    watched = watch_minutes(stage.bench.settings, stage.now)
+    assert {row["cause"] for row in watched.incidents} == {"not run"}
+    standing = [row for row in stage.rows() if row["cause"] == "standstill"]
+    assert standing == before
+    # and the other way round: the missed minutes are no business of this watch
+    stage.passes()
+    assert {row["cause"]: row["state"] for row in stage.rows()} == {"not run": "open", "standstill": "resolved"}
+
+
+@pytest.mark.parametrize(("cause", "told"), [("exchange maintenance", 0), ("exchange error", 0), ("not run", 1)])
+def test_an_outage_of_the_exchange_is_told_by_its_own_incident_alone(stage: Stage, cause: str, told: int) -> None:
+    now = stage.now + timedelta(minutes=10)
+    first = stage.now.replace(second=0)
+    row = {
+        "id": f"{cause}|x", "state": "open", "cause": cause, "reason": "r", "first": first,
+        "last": now.replace(second=0) - 2 * MINUTE, "count": 9, "metrics": ["SIMULATED:BTCUSD"], "missing": 9,
+        "opened_at": first, "resolved_at": None,
+    }  # fmt: skip
+    Records(stage.bench.settings.folder).incidents.put([row])
+    stage.passes(minutes=10)
+    assert len([row for row in stage.rows() if row["cause"] == "standstill"]) == told
+
+
+def test_low_disk_and_a_wrong_clock_have_incidents_of_their_own(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_standstill, "free_bytes", lambda _: 10)
+    note_clock(stage.bench.settings.state, "SIMULATED", 7200.0, stage.now)
+    stage.passes(seconds=1)
+    assert sorted(row["cause"] for row in stage.rows()) == ["clock", "standstill"]
+    [title] = stage.titles()
+    assert "✗ low disk" in title
+    assert "✗ wrong clock" in title
+    monkeypatch.undo()
+    monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", stage.bench.exchange.url)
+    note_clock(stage.bench.settings.state, "SIMULATED", 0.0, stage.now)
+
+
+def test_what_cannot_be_read_hides_nothing_else(stage: Stage) -> None:
+    def unreadable() -> tuple[Sequence[Sign], datetime | None]:
+        raise RuntimeError("database disk image is malformed\nmore")
+
+    log = stage.bench.settings.folder / "minute_prices" / "_delta_log"
+    for commit in log.glob("*.json"):
+        commit.write_text("{")
+    found = look(load_settings(), stage.now + timedelta(minutes=9), unreadable)
+    assert not found.well
+    assert len(found.troubles) >= 2
+    assert "cannot be read: database disk image is malformed" in found.troubles[0]
+    assert "the stored prices cannot be read" in found.troubles[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"KRAKEN": {"ahead": 12.5, "measured_at": "2026-03-03T12:00:00+00:00"}}', {"KRAKEN": 12.5}),
+        ('{"KRAKEN": {"ahead": 12.5, "measured_at": "2026-03-03T14:00:00+00:00"}}', {}),
+        ('{"KRAKEN": {"ahead": 12.5, "measured_at": "2026-03-03T11:40:00+00:00"}}', {}),
+        ('{"KRAKEN": {"ahead": "x", "measured_at": "2026-03-03T12:00:00+00:00"}}', {}),
+        ('{"KRAKEN": {"ahead": 1, "measured_at": "2026-03-03T12:00:00"}}', {}),
+        ('{"KRAKEN": 5}', {}),
+        ("[]", {}),
+        ("{", {}),
+        ("", {}),
+    ],
+)
+def test_a_measured_clock_counts_while_it_is_fresh(tmp_path: Path, text: str, expected: dict[str, float]) -> None:
+    (tmp_path / "clock.json").write_text(text)
+    now = datetime(2026, 3, 3, 12, 5, tzinfo=UTC)
+    assert clock_differences(tmp_path, now) == expected
+    note_clock(tmp_path, "OTHER", -3.0, now)
+    assert clock_differences(tmp_path, now) == {**expected, "OTHER": -3.0}
+
+
+def watching(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, list[str], list[str], list[float]]:
+    """A watch as `up` runs it: what it says, what it asks to restart, and its clock that nobody sets."""
+    said: list[str] = []
+    asked: list[str] = []
+    monotonic = [1000.0]
+    monkeypatch.setattr("pricetracker_dagster.local.watching._signs", lambda *_: stage.signs())
+    monkeypatch.setattr("pricetracker_dagster.local.watching.bring_back", lambda *_: ["every_minute"])
+    watch = Watch(
+        said.append, asked.append, now=lambda: stage.now, monotonic=lambda: monotonic[0], answers=lambda _: True
+    )
+    return watch, said, asked, monotonic
+
+
+def test_the_part_concerned_is_started_anew_and_more_of_it_where_that_did_not_help(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, said, asked, monotonic = watching(stage, monkeypatch)
+    restarts: list[tuple[int, str]] = []
+    for second in range(0, 16 * 60, 10):
+        monotonic[0] += 10
+        stage.bench.now += timedelta(seconds=10)
+        watch.once(goes_on=True)
+        if len(asked) > len(restarts):
+            restarts += [(second + 10, part) for part in asked[len(restarts) :]]
+    assert [part for _, part in restarts] == ["daemon", "code", "daemon", "code", "daemon"]
+    first, second, *_, third = sorted({at for at, _ in restarts})
+    assert 180 <= first <= 200
+    assert second - first == 180
+    assert third - second == 360
+    assert any("starting daemon anew: no sign of life for more than 3 minutes" in line for line in said)
+    assert len([line for line in said if line.startswith("standstill:")]) == 1
+
+
+def test_a_silent_code_server_is_the_part_concerned(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, _, asked, monotonic = watching(stage, monkeypatch)
+    watch.answers = lambda _: False
+    for _ in range(20):
+        monotonic[0] += 10
+        stage.bench.now += timedelta(seconds=10)
+        watch.once(goes_on=True)
+    assert asked == ["code"]
+
+
+def test_a_clock_that_went_back_has_the_daemon_started_anew_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, said, asked, monotonic = watching(stage, monkeypatch)
+    watch.once(goes_on=True)
+    monotonic[0] += 10
+    stage.ahead = stage.now
+    stage.bench.now -= timedelta(hours=2)
+    watch.once(goes_on=True)
+    assert asked == ["daemon"]
+    assert any("the clock went back: every_minute would have waited" in line for line in said)
+    [row] = stage.rows()
+    assert row["cause"] == "standstill"
+    assert "it went back" in row["reason"]
+
+
+def test_a_clock_set_forward_and_a_machine_that_slept_restart_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, _, asked, monotonic = watching(stage, monkeypatch)
+    watch.once(goes_on=True)
+    for elapsed, passed in ((10, 3600), (600, 600), (10, 10)):
+        monotonic[0] += elapsed
+        stage.bench.now += timedelta(seconds=passed)
+        watch.once(goes_on=True)
+    assert asked == []
+
+
+def test_it_says_once_that_the_schedule_is_evaluated_or_what_is_wrong(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for lives in (True, False):
+        watch, said, _, monotonic = watching(stage, monkeypatch)
+        stage.alive = stage.now - timedelta(hours=1)
+        watch.answers = lambda _: False
+        for second in range(0, 160, 10):
+            monotonic[0] += 10
+            stage.bench.now += timedelta(seconds=10)
+            if lives and second == 50:
+                stage.alive = stage.now
+            watch.once(goes_on=True)
+        assert any("the schedule every_minute is evaluated" in line for line in said) == lives
+        assert any(line.startswith("no schedule was evaluated within two minutes") for line in said) != lives
+
+
+def test_what_is_wrong_names_the_code_server_and_a_proxy() -> None:
+    signs = [Sign("the daemon", None), Sign("the schedule every_minute", None, "Unable to reach it")]
+    said = wrong(signs, False, {"https_proxy": "http://user:secret@127.0.0.1:9"})
+    assert "the schedule every_minute: Unable to reach it" in said
+    assert "the code server does not answer" in said
+    assert "a proxy is set (https_proxy)" in said
+    assert "secret" not in said
+
+
+def test_the_command_looks_once_and_ends_with_1_where_something_stands_still(stage: Stage) -> None:
+    looked = CliRunner().invoke(main, ["watch"])
+    assert looked.exit_code == 1
+    assert "standstill: no sign of life for more than 3 minutes: the daemon (never yet)" in looked.output
+    assert {row["cause"] for row in stage.rows()} == {"standstill"}
+    assert len(stage.titles()) == 1
+    again = CliRunner().invoke(main, ["watch"])
+    assert again.exit_code == 1
+    assert "no sign of life" in again.output
+    assert len(stage.titles()) == 1
+
+
+def test_on_a_folder_that_is_not_there_it_says_so_and_makes_none(
+    write_settings: Callable[[str], Path], tmp_path: Path
+) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n')
+    looked = CliRunner().invoke(main, ["watch"])
+    assert looked.exit_code == 1
+    assert "nothing has run yet" in looked.output
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,195 @@
+"""What stands still, judged from what was seen: each kind alone, told once, over when it lives again."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pricetracker_dagster.alerts.standstill import (
+    ALIVE,
+    CLOCK,
+    DIFFERENCE,
+    DISK,
+    EVALUATION,
+    PRICES,
+    STANDSTILL,
+    STILL,
+    UNKNOWN,
+    Seen,
+    Sign,
+    judge,
+    review,
+)
+from pricetracker_dagster.settings import WatchSettings
+
+NOW = datetime(2026, 3, 3, 12, 10, 20, tzinfo=UTC)
+LIMITS = WatchSettings()
+
+
+def ago(**how: float) -> datetime:
+    return NOW - timedelta(**how)
+
+
+def seen(**instead: Any) -> Seen:
+    """What a watch sees where all is well."""
+    well = Seen(
+        NOW,
+        signs=[Sign("the daemon", ago(seconds=20)), Sign("the schedule every_minute", ago(seconds=19))],
+        newest=datetime(2026, 3, 3, 12, 9, tzinfo=UTC),
+        free=10**12,
+        clocks={"KRAKEN": 0.4},
+    )
+    return replace(well, **instead)
+
+
+def state(kind: str, **instead: Any) -> str:
+    return judge(seen(**instead), LIMITS)[kind].state
+
+
+def test_where_all_is_well_everything_is_alive() -> None:
+    assert {verdict.state for verdict in judge(seen(), LIMITS).values()} == {ALIVE}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(179, ALIVE), (180, ALIVE), (181, STILL), (3600, STILL), (86400, STILL)]
+)
+def test_a_part_stands_still_after_the_limit(seconds: float, expected: str) -> None:
+    signs = [Sign("the daemon", ago(seconds=5)), Sign("the schedule every_minute", ago(seconds=seconds))]
+    assert state(EVALUATION, signs=signs) == expected
+
+
+def test_the_limit_is_the_setting() -> None:
+    signs = [Sign("the daemon", ago(minutes=9))]
+    assert judge(seen(signs=signs), WatchSettings(standstill_minutes=10))[EVALUATION].state == ALIVE
+    assert judge(seen(signs=signs), WatchSettings(standstill_minutes=8))[EVALUATION].state == STILL
+
+
+def test_what_stands_still_is_named_with_its_last_time_and_what_is_known_of_it() -> None:
+    signs = [
+        Sign("the daemon", ago(seconds=10)),
+        Sign("the schedule every_minute", ago(minutes=5), "Unable to reach the user code server"),
+        Sign("the sensor spike_alerts", None, "it is switched off in the Dagster UI, Automation"),
+        Sign("the sensor heartbeat", None),
+    ]
+    verdict = judge(seen(signs=signs), LIMITS)[EVALUATION]
+    assert verdict.reason == (
+        "no sign of life for more than 3 minutes: the schedule every_minute (last at 2026-03-03 12:05:20 UTC: "
+        "Unable to reach the user code server); the sensor spike_alerts: it is switched off in the Dagster UI, "
+        "Automation; the sensor heartbeat (never yet)"
+    )
+    assert verdict.first == ago(minutes=5)
+
+
+def test_what_is_old_because_nothing_ran_is_given_the_time_to_begin() -> None:
+    old = [Sign("the daemon", ago(hours=8)), Sign("the schedule every_minute", None)]
+    assert state(EVALUATION, signs=old, since=ago(seconds=30)) == UNKNOWN
+    assert state(EVALUATION, signs=old, since=ago(minutes=4)) == STILL
+    assert state(EVALUATION, signs=old) == STILL  # a single look takes it as it is
+    newest = ago(hours=8).replace(second=0)
+    assert state(PRICES, newest=newest, since=ago(seconds=30)) == UNKNOWN
+    assert state(PRICES, newest=newest, since=ago(minutes=5)) == STILL
+
+
+def test_a_time_of_the_future_is_no_sign_of_life() -> None:
+    verdict = judge(seen(ahead=NOW + timedelta(hours=2)), LIMITS)[EVALUATION]
+    assert verdict.state == STILL
+    assert "last evaluated at 2026-03-03 14:10:20 UTC" in verdict.reason
+    assert "it went back" in verdict.reason
+    assert state(PRICES, newest=NOW + timedelta(hours=2)) != ALIVE
+
+
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        ("12:09", ALIVE),
+        ("12:07", ALIVE),  # over at 12:08:00
+        ("12:06", UNKNOWN),  # over at 12:07:00, 3 minutes 20 seconds ago: the next may be just at hand
+        ("12:05", STILL),
+        (None, STILL),
+    ],
+)
+def test_prices_stand_still_when_the_newest_minute_is_over_for_too_long(newest: str | None, expected: str) -> None:
+    minute = None if newest is None else datetime.fromisoformat(f"2026-03-03T{newest}Z")
+    assert state(PRICES, newest=minute) == expected
+
+
+def test_after_the_daemon_came_back_minutes_get_time_to_come() -> None:
+    assert state(PRICES, newest=ago(hours=1), recovered=ago(seconds=50)) == UNKNOWN
+    assert state(PRICES, newest=ago(hours=1), recovered=ago(minutes=5)) == STILL
+
+
+def test_an_outage_that_is_told_already_is_not_told_twice() -> None:
+    assert state(PRICES, newest=ago(hours=1), covered=True) == UNKNOWN
+
+
+def test_a_dead_daemon_is_one_stillness_not_two() -> None:
+    verdicts = judge(seen(signs=[Sign("the daemon", ago(minutes=9))], newest=ago(minutes=9)), LIMITS)
+    assert [kind for kind, verdict in verdicts.items() if verdict.state == STILL] == [EVALUATION]
+
+
+@pytest.mark.parametrize(("free", "expected"), [(499, STILL), (500, UNKNOWN), (549, UNKNOWN), (550, ALIVE)])
+def test_low_disk_is_over_only_with_some_room(free: int, expected: str) -> None:
+    assert state(DISK, free=free * 10**6) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected", "said"),
+    [
+        (30.0, ALIVE, ""),
+        (31.0, STILL, "this machine's clock is 31 seconds ahead of KRAKEN's"),
+        (-45.0, STILL, "this machine's clock is 45 seconds behind KRAKEN's"),
+        (7203.0, STILL, "this machine's clock is 120 minutes ahead of KRAKEN's"),
+    ],
+)
+def test_a_clock_that_is_wrong_is_told_with_the_difference(ahead: float, expected: str, said: str) -> None:
+    verdict = judge(seen(clocks={"KRAKEN": ahead, "OTHER": 0.0}), LIMITS)[DIFFERENCE]
+    assert verdict.state == expected
+    assert verdict.reason.startswith(said)
+
+
+def test_a_clock_that_nobody_measured_is_neither_right_nor_wrong() -> None:
+    assert state(DIFFERENCE, clocks={}) == UNKNOWN
+
+
+STOPPED = {"signs": [Sign("the daemon", ago(minutes=5))]}
+
+
+def test_one_stillness_is_one_incident_that_grows_and_is_resolved() -> None:
+    [opened] = review(judge(seen(**STOPPED), LIMITS), [], NOW)
+    assert (opened["state"], opened["cause"], opened["metrics"], opened["missing"]) == ("open", STANDSTILL, [], 0)
+    assert (opened["first"], opened["last"]) == (datetime(2026, 3, 3, 12, 5, tzinfo=UTC), NOW.replace(second=0))
+    assert opened["count"] == 6
+    # within the same minute nothing changes; later it grows under the same id
+    assert review(judge(seen(**STOPPED), LIMITS), [opened], NOW + timedelta(seconds=10)) == []
+    later = NOW + timedelta(minutes=3)
+    [grown] = review(judge(replace(seen(**STOPPED), now=later), LIMITS), [opened], later)
+    assert grown["id"] == opened["id"]
+    assert grown["count"] == 9
+    assert grown["opened_at"] == opened["opened_at"]
+    # neither known to live nor to stand still: nothing is said
+    assert review(judge(seen(signs=STOPPED["signs"], since=NOW), LIMITS), [grown], NOW) == []
+    [over] = review(judge(seen(), LIMITS), [grown], NOW)
+    assert (over["id"], over["state"], over["resolved_at"]) == (opened["id"], "resolved", NOW)
+    assert review(judge(seen(), LIMITS), [over], NOW) == []
+
+
+def test_disk_clock_and_stillness_have_incidents_of_their_own() -> None:
+    verdicts = judge(seen(**STOPPED, free=0, clocks={"KRAKEN": 99.0}), LIMITS)
+    rows = review(verdicts, [], NOW)
+    assert sorted(row["cause"] for row in rows) == [CLOCK, STANDSTILL, STANDSTILL]
+    assert len({row["id"] for row in rows}) == 3
+    [over] = review(judge(seen(**STOPPED, clocks={"KRAKEN": 99.0}), LIMITS), rows, NOW)
+    assert "disk" in over["reason"]
+
+
+def test_incidents_of_missed_minutes_are_left_alone() -> None:
+    other = {"id": "not run|2026-03-03T12:05Z", "state": "open", "cause": "not run"}
+    assert review(judge(seen(), LIMITS), [other], NOW) == []
+
+
+def test_a_minute_that_comes_twice_makes_two_incidents() -> None:
+    [first] = review(judge(seen(**STOPPED), LIMITS), [], NOW)
+    resolved = {**first, "state": "resolved", "resolved_at": NOW}
+    [again] = review(judge(seen(**STOPPED), LIMITS), [resolved], NOW)
+    assert again["id"] != first["id"]
