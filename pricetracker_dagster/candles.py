@@ -228,6 +228,20 @@ def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.
     }
 
 
+def within(candles: pa.Table, spans: Sequence[MinuteRange]) -> pa.Table:
+    """Return the candles (SCHEMA) whose minute lies in one of the spans."""
+    connection = sql.connect()
+    connection.register("candles", candles)
+    return (
+        connection.sql(
+            sql.load(_HERE / "candles_within.sql"),
+            params={"spans": [{"first": span.first, "last": span.last} for span in spans]},
+        )
+        .to_arrow_table()
+        .cast(SCHEMA)
+    )
+
+
 def fill_no_trade_minutes(
     candles: pa.Table,
     spans: Mapping[str, MinuteRange],

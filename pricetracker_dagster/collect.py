@@ -4,13 +4,21 @@ Here belongs the order in which things are asked and stored. How an exchange is 
 sane candle is in candles.py, how rows are kept in store/.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
+import duckdb
 import pyarrow as pa
+from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster.candles import (
     DAY,
@@ -22,19 +30,46 @@ from pricetracker_dagster.candles import (
     by_day,
     floor_minute,
     newest_minute,
+    within,
 )
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, OutOfTime, PairUnknown, open_exchange
+from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
+from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.pace import at_work
 from pricetracker_dagster.settings import Settings, did_you_mean
 from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.store.records import NOT_RUN, REFUSED, Records
+from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REFUSED, Records
 from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.turns import Turns, in_turns
 
 CORRECTED_MINUTES = 5
 """Exchanges correct a candle shortly after its close: so many of the last stored minutes are asked for again."""
 
-_AT_ONCE = 4
-"""Metrics asked for at the same time: one that hangs does not hold up the others."""
+_AT_ONCE = CONNECTIONS
+"""Metrics asked for at the same time: those that hang hold up others only where they are as many."""
+
+_SHARE_OF_OLDER = 0.2
+"""Of the budget, kept for older gaps where there are any: with more metrics than a tick can ask for they would never
+have a turn."""
+
+_THOROUGH = 2
+"""Metrics of which older gaps are rebuilt in the same go as the newest one, in turns: they would never have one."""
+
+_CLOSE_TOGETHER = timedelta(hours=1)
+"""Gaps no farther apart are rebuilt by one question: the trades between them mostly fit on its page."""
+
+_STORED_EVERY = 3.0
+"""Seconds after which what has come is stored, although more is to come."""
+
+_STRAGGLERS = 5.0
+"""Seconds after which readers get what is stored, although somebody has not answered yet."""
+
+_GRACE = 0.2
+"""Seconds in which an answer of the last moment is still taken in."""
+
+_SPLIT_WITHIN = 5.0
+"""Seconds in which rows that cannot be stored together are stored one metric at a time."""
 
 _LATE_MINUTE = (1.0, 2.0)
 """Seconds after which the newest minute is asked for again where the exchange does not have it yet."""
@@ -64,7 +99,9 @@ class Collected:
         refused: rows that were not sane, with the reason.
         missing: for each metric that lacks minutes after all, which ones.
         reasons: for metrics with trouble, what it was, in plain words.
-        causes: for the same metrics, its kind (ExchangeError.cause, REFUSED or NOT_RUN).
+        causes: for the same metrics, its kind (ExchangeError.cause, REFUSED, NOT_STORED, MISTAKE or NOT_RUN).
+        troubles: what went wrong beside, with no metric's minute at stake, in plain words.
+        tracebacks: of our own mistakes, for the log.
     """
 
     minute: datetime
@@ -74,6 +111,8 @@ class Collected:
     missing: dict[str, list[MinuteRange]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)
+    troubles: list[str] = field(default_factory=list)
+    tracebacks: list[str] = field(default_factory=list)
 
     @property
     def inserted(self) -> int:
@@ -113,58 +152,286 @@ def collect_minute(
 
     First each metric's closed minutes since the last stored one, the last five again, and gaps within the candle
     endpoint's reach; then, with the time that is left, holes in these and older gaps since it is tracked, rebuilt from
-    trades. What lies before that and a day that was fetched by hand is nobody's gap. One metric's trouble is not the
-    others'. It ends within ``collect.budget_seconds``.
+    trades. What lies before that and a day that was fetched by hand is nobody's gap. Where there is more to ask than
+    the budget allows, metrics take turns from tick to tick. Whatever goes wrong with one record, metric or exchange is
+    noted and is not the others' trouble. It ends within ``collect.budget_seconds``, whatever hangs.
 
     Args:
         settings: what to follow and whom to ask.
         minute: the closed minute that the tick is for, UTC. No later minute is stored.
-        before_healing: called when the candles are stored and older gaps are left, which may take a while.
+        before_healing: called once when candles are stored and more is to come, which may take a while.
 
     Returns:
         What was stored, and of ``minute`` alone what is missing.
     """
-    deadline = Deadline.after(settings.collect.budget_seconds)
-    store = Store(settings.folder)
     collected = Collected(minute, tuple(str(metric) for metric in settings.tracked))
-    horizon = minute - timedelta(days=settings.collect.heal_days)
+    tick = _Tick(settings, collected, Deadline.after(settings.collect.budget_seconds), before_healing)
     try:
-        with at_work(settings.state, deadline):
-            newest = store.newest(collected.metrics, horizon)
-            gaps = store.missed(collected.metrics, horizon, minute, since_first_row=True)
-            since_when = tracked_since(settings.state, collected.metrics, minute)
-            _note_what_nobody_fetched(settings, collected, gaps, since_when)
-            exchanges = {}
-            for name, metrics in _by_exchange(settings.tracked).items():
-                exchange = exchanges[name] = open_exchange(name, settings)
-                with _trouble_noted(collected, metrics):
-                    _wait_until_closed(exchange, minute, deadline)
-                    known = _known(exchange, metrics, settings, collected, deadline)
-                    since = {metric: _since(exchange, str(metric), minute, newest, gaps) for metric in known}
-                    _store(store, collected, _ask_for_candles(exchange, since, minute, collected, deadline), horizon)
-            reached = {name: minute - exchange.reach for name, exchange in exchanges.items()}
-            begin = {metric: min(since_when[str(metric)], reached[metric.exchange]) for metric in settings.tracked}
-            older = _gaps_to_rebuild(store, collected, begin, horizon)
-            if older:
-                before_healing()
-                _heal(store, older, exchanges, collected, horizon, deadline)
+        with at_work(settings.state, tick.deadline):
+            tick.run()
     except OutOfTime:
         for metric in collected.metrics:
             _note(collected, metric, "another tick was at work all the time", NOT_RUN)
-        collected.missing = store.missed(collected.metrics, minute, minute, since_first_row=False)
-    Records(settings.folder).causes.put(
-        [
-            {
-                "metric": metric,
-                "minute": minute,
-                "cause": collected.cause(metric),
-                "reason": collected.why(metric),
-                "noted_at": datetime.now(UTC),
-            }
-            for metric in collected.missing
-        ]
-    )
+        tick.find_missing()
+    with _told_beside(collected, "why minutes are missing was not noted"):
+        Records(settings.folder).causes.put(
+            [
+                {
+                    "metric": metric,
+                    "minute": minute,
+                    "cause": collected.cause(metric),
+                    "reason": collected.why(metric),
+                    "noted_at": datetime.now(UTC),
+                }
+                for metric in collected.missing
+            ]
+        )
     return collected
+
+
+class _Finding(NamedTuple):
+    """What a thread that asks has to say of some metrics.
+
+    Attributes:
+        metrics: of which; none: it is done.
+        what: the answer, or what went wrong.
+        late: whether the answer lacks the tick's own minute.
+    """
+
+    metrics: tuple[str, ...]
+    what: Sifted | Exception | None
+    late: bool = False
+
+
+_Findings = queue.SimpleQueue[_Finding]
+
+
+class _Tick:
+    """One tick at work. What threads find out comes back through queues; all else is done by the thread that runs it.
+
+    Attributes:
+        deadline: after which nobody is asked any more.
+    """
+
+    def __init__(
+        self, settings: Settings, collected: Collected, deadline: Deadline, before_healing: Callable[[], object]
+    ) -> None:
+        self.deadline = deadline
+        self._settings = settings
+        self._collected = collected
+        self._minute = collected.minute
+        self._horizon = collected.minute - timedelta(days=settings.collect.heal_days)
+        self._before_healing: Callable[[], object] | None = before_healing
+        self._store = Store(settings.folder)
+        self._turns = Turns(settings.state, collected.metrics, collected.minute)
+        self._exchanges: dict[str, Exchange] = {}
+        self._settled_at = 0.0
+        self._has_minute: set[str] = set()
+
+    def run(self) -> None:
+        """Ask for candles and store them, then rebuild what is missing still."""
+        newest, gaps, since_when = self._look()
+        tracked = _by_exchange(self._settings.tracked)
+        for name, metrics in tracked.items():
+            with _trouble_noted(self._collected, metrics):
+                self._exchanges[name] = open_exchange(name, self._settings)
+        older = any(gap.last < self._minute for of_metric in gaps.values() for gap in of_metric)
+        for_older = _SHARE_OF_OLDER * self._settings.collect.budget_seconds if older else 0.0
+        findings = _Findings()
+        for name, exchange in self._exchanges.items():
+            since = {each: _since(exchange, str(each), self._minute, newest, gaps) for each in tracked[name]}
+            ask = partial(self._ask_for_candles, exchange, since, self.deadline.earlier(for_older), findings)
+            _in_a_thread(ask, tracked[name], findings)
+        self._take_in(findings, len(self._exchanges), tells_late=True)
+        self._heal(since_when)
+        self.find_missing()
+        self._turns.save()
+
+    def find_missing(self) -> None:
+        """Find out which metrics lack the tick's own minute after all."""
+        metrics, minute = self._collected.metrics, self._minute
+        missing = {each: [MinuteRange(minute, minute)] for each in metrics if each not in self._has_minute}
+        with _told_beside(self._collected, "what is stored could not be read"):
+            missing = self._store.missed(metrics, minute, minute, since_first_row=False)
+        self._collected.missing = missing
+
+    def _look(self) -> tuple[Mapping[str, datetime], Mapping[str, Sequence[MinuteRange]], Mapping[str, datetime]]:
+        """Return what is stored: each metric's newest minute, its gaps, and since when it is tracked."""
+        metrics, minute = self._collected.metrics, self._minute
+        # where what is stored cannot be read, the newest minutes are fetched all the same
+        newest: Mapping[str, datetime] = dict.fromkeys(metrics, minute)
+        gaps: Mapping[str, Sequence[MinuteRange]] = {}
+        since_when: Mapping[str, datetime] = dict.fromkeys(metrics, minute)
+        with _told_beside(self._collected, "what is stored could not be read"):
+            newest = self._store.newest(metrics, self._horizon)
+            gaps = self._store.missed(metrics, self._horizon, minute, since_first_row=True)
+        with _told_beside(self._collected, "since when metrics are tracked could not be read"):
+            since_when = tracked_since(self._settings.state, metrics, minute)
+        with _told_beside(self._collected, "the minutes for which no tick was run were not noted"):
+            _note_what_nobody_fetched(self._settings, self._collected, gaps, since_when)
+        return newest, gaps, since_when
+
+    def _ask_for_candles(
+        self, exchange: Exchange, since: Mapping[Metric, datetime], deadline: Deadline, findings: _Findings
+    ) -> None:
+        """Ask one exchange for candles, in a thread of its own."""
+        _wait_until_closed(exchange, self._minute, deadline)
+        self._settled_at = max(self._settled_at, time.monotonic() + exchange.settles.total_seconds())
+        pairs = exchange.pairs({metric.pair for metric in since}, deadline)
+        known = [metric for metric in since if metric.pair in pairs]
+        for metric in since.keys() - known:
+            findings.put(_Finding((str(metric),), _unknown(metric, pairs, self._settings)))
+        failed: Counter[Metric] = Counter()
+
+        def ask(metric: Metric, times: int) -> float | None:
+            try:
+                sifted = exchange.candles(metric.pair, since[metric], deadline, patient=False)
+            except Exception as error:
+                if not (times and isinstance(error, NotAsked)):  # what it said when it was asked tells more
+                    findings.put(_Finding((str(metric),), error))
+                failed[metric] += 1
+                return again_after(error, failed[metric])
+            late = not _speaks_of(sifted, self._minute)
+            findings.put(_Finding((str(metric),), sifted, late))
+            again = times - failed[metric]
+            if late and again < len(_LATE_MINUTE) and self._turns[str(metric)].may_be_late():
+                return _LATE_MINUTE[again]
+            return None
+
+        in_turns(self._turns.to_ask(known), ask, deadline=deadline, at_once=_AT_ONCE, name=exchange.name)
+
+    def _take_in(self, findings: _Findings, askers: int, *, tells_late: bool = False) -> None:
+        """Note and store what so many threads find, until they are done or time is up."""
+        waiting: list[tuple[str, Sifted]] = []
+        began = stored_at = time.monotonic()
+        late: dict[str, bool] = {}
+        heard: set[str] = set()
+        while askers and (self.deadline.remaining > 0 or not findings.empty()):
+            try:
+                found = findings.get(timeout=min(_STORED_EVERY, self.deadline.remaining + _GRACE))
+            except queue.Empty:
+                found = _Finding((), None)
+            else:
+                askers -= not found.metrics
+            heard.update(found.metrics)
+            if isinstance(found.what, Sifted):
+                for metric in found.metrics:
+                    waiting.append((metric, found.what))
+                    late[metric] = found.late
+                    if tells_late:
+                        _forgive(self._collected, metric)
+            elif found.what is not None:
+                _note_error(self._collected, found.metrics, found.what)
+            if tells_late and not isinstance(found.what, NotAsked):
+                for metric in found.metrics:
+                    self._turns[metric].asked = _unix(self._minute)
+            if waiting and time.monotonic() - stored_at > _STORED_EVERY:
+                self._keep(waiting)
+                waiting, stored_at = [], time.monotonic()
+            if askers and tells_late and self._has_minute and time.monotonic() - began > _STRAGGLERS:
+                self._publish()
+        self._keep(waiting)
+        if tells_late:
+            for metric, was_late in late.items():
+                self._turns[metric].note_late(late=was_late)
+            for metric in self._collected.metrics if askers else ():
+                if metric not in heard:
+                    _note(self._collected, metric, "no answer came within the tick's budget", ExchangeError.cause)
+
+    def _keep(self, answers: Sequence[tuple[str, Sifted]]) -> None:
+        stored = _store(self._store, self._collected, answers, self._horizon)
+        self._has_minute.update(
+            metric
+            for metric, sifted in answers
+            if metric in stored and metric not in self._has_minute and newest_minute(sifted.kept) == self._minute
+        )
+
+    def _publish(self) -> None:
+        """Let readers have what is stored, once."""
+        publish, self._before_healing = self._before_healing, None
+        if publish is not None:
+            with _told_beside(self._collected, "what is stored was not published yet"):
+                publish()
+
+    def _heal(self, since_when: Mapping[str, datetime]) -> None:
+        """Rebuild from trades what candles did not bring, in turns, as time permits."""
+        wanted: dict[Metric, list[MinuteRange]] = {}
+        with _told_beside(self._collected, "what is stored could not be read"):
+            wanted = self._wanted(since_when)
+        if not wanted or self.deadline.remaining <= 0:
+            return
+        self._publish()
+        if any(gap.last == self._minute for gaps in wanted.values() for gap in gaps):
+            with suppress(OutOfTime):
+                self.deadline.sleep(max(0.0, self._settled_at - time.monotonic()))
+        findings = _Findings()
+        whole: set[Metric] = set()
+        ordered = self._turns.to_heal(wanted)
+        thorough = set(ordered[:_THOROUGH])
+        spans = {metric: _joined(gaps) for metric, gaps in wanted.items()}
+
+        def heal(metric: Metric, times: int) -> float | None:
+            # the newest gap of each comes before older ones, but for those whose turn it is
+            at_once = times or metric in thorough
+            try:
+                for span in spans[metric][1 if times else 0 : None if at_once else 1]:
+                    self._rebuild(metric, span, wanted[metric], findings)
+            except Exception as error:
+                findings.put(_Finding((str(metric),), error))
+                return None
+            if not at_once and spans[metric][1:]:
+                return 0.0
+            whole.add(metric)
+            return None
+
+        for name, metrics in _by_exchange(ordered).items():
+            work = partial(in_turns, metrics, heal, deadline=self.deadline, at_once=_AT_ONCE, name=name)
+            _in_a_thread(work, metrics, findings)
+        self._take_in(findings, len(_by_exchange(ordered)))
+        with _told_beside(self._collected, "what is stored could not be read"):
+            self._remember_vain({metric: wanted[metric] for metric in wanted if metric in whole})
+
+    def _wanted(self, since_when: Mapping[str, datetime]) -> dict[Metric, list[MinuteRange]]:
+        """Return the gaps to rebuild, oldest first, of each metric that is not at a pause and could be asked."""
+        begin = {
+            metric: min(since_when[str(metric)], self._minute - self._exchanges[metric.exchange].reach)
+            for metric in self._settings.tracked
+            if metric.exchange in self._exchanges and self._collected.causes.get(str(metric), REFUSED) == REFUSED
+        }
+        wanted = {}
+        for metric, gaps in _gaps_to_rebuild(self._store, self._collected, begin, self._horizon).items():
+            turn = self._turns[str(metric)]
+            waits = turn.waits(_unix(self._minute))
+            left = [gap for gap in gaps if not (waits and _unix(gap.last) <= turn.until)]
+            if left:
+                wanted[metric] = left
+        return wanted
+
+    def _rebuild(self, metric: Metric, span: MinuteRange, gaps: Sequence[MinuteRange], findings: _Findings) -> None:
+        """Rebuild the gaps that lie in a span; what is stored between them stays as it is."""
+        turn = self._turns[str(metric)]
+        before = self._store.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
+        pages = self._exchanges[metric.exchange].rebuild(metric.pair, *span, self.deadline, before=before)
+        for batch in _batches(Sifted(within(page.kept, gaps), page.refused) for page in pages):
+            turn.healed = _unix(self._minute)
+            for sifted in batch:
+                findings.put(_Finding((str(metric),), sifted))
+        turn.healed = _unix(self._minute)
+
+    def _remember_vain(self, asked: Mapping[Metric, Sequence[MinuteRange]]) -> None:
+        """Let metrics pause whose gaps were asked for whole and are gaps still."""
+        if not asked:
+            return
+        first = min(gap.first for gaps in asked.values() for gap in gaps)
+        missed = self._store.missed([*map(str, asked)], first, self._minute, since_first_row=False)
+        for metric, gaps in asked.items():
+            turn = self._turns[str(metric)]
+            left = [part for gap in missed.get(str(metric), []) for part in _overlaps(gap, gaps)]
+            if left:
+                progress = _minutes_in(left) < _minutes_in(gaps) and not turn.until
+                turn.note_vain(_unix(max(gap.last for gap in left)), _unix(self._minute), progress=progress)
+            elif not turn.waits(_unix(self._minute)):
+                turn.vain = turn.until = turn.again = 0
 
 
 def backfill(
@@ -234,50 +501,47 @@ def _fetch(
     rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
     done = 0
     if recent:
-        _store(store, collected, [exchange.candles(metric.pair, recent[0].first, deadline)], recent[0].first)
+        sifted = exchange.candles(metric.pair, recent[0].first, deadline)
+        _store(store, collected, [(str(metric), sifted)], recent[0].first)
         holes = store.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
         rest += [part for hole in holes.get(str(metric), []) for part in _overlaps(hole, recent)]
         done = sum(gap.length for gap in gaps) - sum(gap.length for gap in rest)
         yield done
     for gap in sorted(rest, reverse=True):
         for batch in _batches(exchange.rebuild(metric.pair, gap.first, gap.last, deadline)):
-            _store(store, collected, batch, gap.first)
+            _store(store, collected, [(str(metric), sifted) for sifted in batch], gap.first)
             done += sum(sifted.kept.num_rows for sifted in batch)
             yield done
 
 
 def _gaps_to_rebuild(
     store: Store, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
-) -> list[tuple[MinuteRange, Metric]]:
-    """Return what candles did not bring of each metric since ``begin``, newest first."""
+) -> dict[Metric, list[MinuteRange]]:
+    """Return what candles did not bring of each metric since ``begin``, oldest first."""
     minute = collected.minute
     missed = store.missed(collected.metrics, horizon, minute, since_first_row=True)
     absent = store.missed(collected.metrics, minute, minute, since_first_row=False)
-    gaps = [
-        (gap, metric)
+    gaps = {
+        metric: [
+            gap
+            for missing in missed.get(str(metric), absent.get(str(metric), []))
+            for gap in _overlaps(missing, [MinuteRange(first, minute)])
+        ]
         for metric, first in begin.items()
-        for missing in missed.get(str(metric), absent.get(str(metric), []))
-        for gap in _overlaps(missing, [MinuteRange(first, minute)])
-    ]
-    return sorted(gaps, key=lambda gap_and_metric: gap_and_metric[0].last, reverse=True)
+    }
+    return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
 
 
-def _heal(
-    store: Store,
-    gaps: Iterable[tuple[MinuteRange, Metric]],
-    exchanges: Mapping[str, Exchange],
-    collected: Collected,
-    horizon: datetime,
-    deadline: Deadline,
-) -> None:
-    """Rebuild gaps from trades, in their order, as time permits; note what stays missing of the tick's own minute."""
-    for gap, metric in gaps:
-        if collected.causes.get(str(metric), REFUSED) != REFUSED:
-            continue
-        with _trouble_noted(collected, [metric]):
-            for batch in _batches(exchanges[metric.exchange].rebuild(metric.pair, gap.first, gap.last, deadline)):
-                _store(store, collected, batch, horizon)
-    collected.missing = store.missed(collected.metrics, collected.minute, collected.minute, since_first_row=False)
+def _joined(gaps: Sequence[MinuteRange]) -> list[MinuteRange]:
+    """Join gaps that lie close together, so that one question answers them; newest first, the newest on its own."""
+    *older, newest = sorted(gaps)
+    joined: list[MinuteRange] = []
+    for gap in older:
+        if joined and gap.first - joined[-1].last <= _CLOSE_TOGETHER:
+            joined[-1] = MinuteRange(joined[-1].first, gap.last)
+        else:
+            joined.append(gap)
+    return [newest, *reversed(joined)]
 
 
 def _batches(pages: Iterator[Sifted]) -> Iterator[list[Sifted]]:
@@ -297,30 +561,28 @@ def _batches(pages: Iterator[Sifted]) -> Iterator[list[Sifted]]:
         yield batch
 
 
-def _ask_for_candles(
-    exchange: Exchange, since: Mapping[Metric, datetime], minute: datetime, collected: Collected, deadline: Deadline
-) -> list[Sifted]:
-    answers: list[Sifted] = []
+def _in_a_thread(ask: Callable[[], None], metrics: Sequence[Metric], findings: _Findings) -> None:
+    """Let a thread ask, and say when it is done. It is a daemon: what hangs keeps nothing from ending."""
 
-    def ask(metric: Metric) -> None:
-        with _trouble_noted(collected, [metric]):
-            answers.append(_candles_with(exchange, metric, since[metric], minute, deadline))
+    def run() -> None:
+        try:
+            ask()
+        except Exception as error:
+            findings.put(_Finding(tuple(map(str, metrics)), error))
+        finally:
+            findings.put(_Finding((), None))
 
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=exchange.name) as pool:
-        list(pool.map(ask, since))  # a mistake of ours in a thread is raised here
-    return answers
+    threading.Thread(target=run, daemon=True).start()
 
 
-def _candles_with(exchange: Exchange, metric: Metric, since: datetime, minute: datetime, deadline: Deadline) -> Sifted:
-    """Ask for candles; where ``minute`` is not among them yet, once or twice more."""
-    sifted = exchange.candles(metric.pair, since, deadline)
-    for pause in _LATE_MINUTE:
-        if newest_minute(sifted.kept) == minute or any(row.minute == minute for row in sifted.refused):
-            break
-        with suppress(OutOfTime):
-            deadline.sleep(pause)
-            sifted = exchange.candles(metric.pair, since, deadline)
-    return sifted
+def _speaks_of(sifted: Sifted, minute: datetime) -> bool:
+    return newest_minute(sifted.kept) == minute or any(row.minute == minute for row in sifted.refused)
+
+
+def _unknown(metric: Metric, pairs: Collection[str], settings: Settings) -> PairUnknown:
+    """Return the error of a pair that its exchange does not know: where it stands and the way out."""
+    hint = did_you_mean(str(metric), [str(Metric(metric.exchange, pair)) for pair in sorted(pairs)])
+    return PairUnknown(f"{settings.place_of(metric)}: no such pair on {metric.exchange}{hint}")
 
 
 def _wait_until_closed(exchange: Exchange, minute: datetime, deadline: Deadline) -> None:
@@ -343,13 +605,7 @@ def _known(
     pairs = exchange.pairs({metric.pair for metric in metrics}, deadline)
     for metric in metrics:
         if metric.pair not in pairs:
-            hint = did_you_mean(str(metric), [str(Metric(metric.exchange, pair)) for pair in sorted(pairs)])
-            _note(
-                collected,
-                str(metric),
-                f"{settings.place_of(metric)}: no such pair on {metric.exchange}{hint}",
-                PairUnknown.cause,
-            )
+            _note_error(collected, [str(metric)], _unknown(metric, pairs, settings))
     return [metric for metric in metrics if metric.pair in pairs]
 
 
@@ -384,19 +640,48 @@ def _note_what_nobody_fetched(
     Records(settings.folder).note_not_run(missed, datetime.now(UTC))
 
 
-def _store(store: Store, collected: Collected, answers: Sequence[Sifted], first: datetime) -> None:
-    """Upsert what was kept, a day at a time, and add it to the account."""
-    if not answers:
-        return
-    collected.refused += [row for sifted in answers for row in sifted.refused]
-    for metric in {row.metric for sifted in answers for row in sifted.refused}:
-        collected.causes.setdefault(metric, REFUSED)
-    candles = pa.concat_tables([sifted.kept for sifted in answers])
-    for day, rows in by_day(candles, first, collected.minute).items():
-        upserted = store.upsert(rows)
+def _store(store: Store, collected: Collected, answers: Sequence[tuple[str, Sifted]], first: datetime) -> set[str]:
+    """Upsert what was kept of each metric, a day at a time, and add it to the account.
+
+    Rows that cannot be stored are noted for their metric, and the others go in. Returned are the metrics of which all
+    is stored.
+    """
+    for metric, sifted in answers:
+        collected.refused += sifted.refused
+        if sifted.refused:
+            collected.causes.setdefault(metric, REFUSED)
+    together = _upsert(store, collected, [sifted for _, sifted in answers], first)
+    failed = set()
+    if together is not None:
+        until = time.monotonic() + _SPLIT_WITHIN
+        about_rows = not isinstance(together, OSError | PricetrackerError)
+        for metric, sifted in answers:
+            problem: Exception | None = together
+            if about_rows and len(answers) > 1 and time.monotonic() < until:
+                problem = _upsert(store, collected, [sifted], first)
+            if problem is not None:
+                failed.add(metric)
+                _note_error(collected, [metric], problem, stored=False)
+    return {metric for metric, _ in answers} - failed
+
+
+def _upsert(store: Store, collected: Collected, answers: Sequence[Sifted], first: datetime) -> Exception | None:
+    """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
+    problem: Exception | None = None
+    try:
+        days = by_day(pa.concat_tables([sifted.kept for sifted in answers]), first, collected.minute) if answers else {}
+    except Exception as error:
+        return error
+    for day, rows in days.items():
+        try:
+            upserted = store.upsert(rows)
+        except Exception as error:
+            problem = error
+            continue
         if upserted.inserted or upserted.updated:
             before = collected.stored.get(day, Stored(0, 0))
             collected.stored[day] = Stored(before.inserted + upserted.inserted, before.updated + upserted.updated)
+    return problem
 
 
 def _note(collected: Collected, metric: str, reason: str, cause: str) -> None:
@@ -404,14 +689,60 @@ def _note(collected: Collected, metric: str, reason: str, cause: str) -> None:
     collected.causes[metric] = cause
 
 
+def _forgive(collected: Collected, metric: str) -> None:
+    """Forget what was noted of a metric that has answered after all."""
+    collected.reasons.pop(metric, None)
+    collected.causes.pop(metric, None)
+
+
+def _note_error(collected: Collected, metrics: Iterable[str], error: Exception, *, stored: bool = True) -> None:
+    """Note of some metrics what went wrong with them, of whatever kind it is."""
+    reason, cause = _told(collected, error)
+    if not stored and cause != MISTAKE:
+        reason, cause = f"its rows were not stored: {reason}", NOT_STORED
+    for metric in metrics:
+        _note(collected, metric, reason, cause)
+
+
+def _told(collected: Collected, error: Exception) -> tuple[str, str]:
+    """Return an error in plain words and its kind. Of a mistake of ours the traceback is kept for the log.
+
+    Raises:
+        MemoryError: the error is one: there is nothing to go on with.
+    """
+    if isinstance(error, MemoryError):
+        raise error
+    if isinstance(error, ExchangeError):
+        return str(error), error.cause
+    if isinstance(error, OutOfTime):
+        return "not asked in time, others were before it", ExchangeError.cause
+    if isinstance(error, PricetrackerError):
+        return str(error), NOT_STORED
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, NOT_STORED
+    if isinstance(error, DeltaError | duckdb.IOException):
+        return " ".join(str(error).split())[:300], NOT_STORED
+    collected.tracebacks.append("".join(traceback.format_exception(error)))
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"a mistake of pricetracker: {what}; the traceback is in the run's log", MISTAKE
+
+
 @contextmanager
 def _trouble_noted(collected: Collected, metrics: Iterable[Metric]) -> Iterator[None]:
-    """Note an exchange's error for the metrics it concerns, and let it go no further."""
+    """Note whatever goes wrong for the metrics it concerns, and let it go no further."""
     try:
         yield
-    except ExchangeError as error:
-        for metric in metrics:
-            _note(collected, str(metric), str(error), error.cause)
+    except Exception as error:
+        _note_error(collected, map(str, metrics), error)
+
+
+@contextmanager
+def _told_beside(collected: Collected, what: str) -> Iterator[None]:
+    """Tell whatever goes wrong with something that is no metric's, and let it go no further."""
+    try:
+        yield
+    except Exception as error:
+        collected.troubles.append(f"{what}: {_told(collected, error)[0]}")
 
 
 def _by_exchange(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:
@@ -425,3 +756,11 @@ def _overlaps(gap: MinuteRange, others: Iterable[MinuteRange]) -> list[MinuteRan
     """Return the parts of ``gap`` that lie in one of the others."""
     parts = (MinuteRange(max(gap.first, other.first), min(gap.last, other.last)) for other in others)
     return [part for part in parts if part.first <= part.last]
+
+
+def _minutes_in(gaps: Iterable[MinuteRange]) -> int:
+    return sum(gap.length for gap in gaps)
+
+
+def _unix(moment: datetime) -> int:
+    return int(moment.timestamp())

@@ -1,5 +1,6 @@
 """The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
 
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -71,7 +72,13 @@ def minute_prices(
     minute = config.moment()
     if minute is not None:
         with time_limit(TICK_ENDS_AFTER):
-            collected = collect_minute(settings, minute, before_healing=lambda: _publish(tracker, settings, minute))
+            try:
+                collected = collect_minute(settings, minute, before_healing=lambda: _publish(tracker, settings, minute))
+            except Exception:
+                # what comes after this step is skipped then, and readers should have what is stored all the same
+                with suppress(Exception):
+                    _publish(tracker, settings, minute)
+                raise
     else:
         days = context.partition_keys
         first = minutes_of_day(datetime.fromisoformat(days[0]).date())[0]
@@ -127,6 +134,10 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
         context.log.warning("refused: %s", row)
     for metric, reason in collected.reasons.items():
         context.log.warning("%s: %s", metric, reason)
+    for trouble in collected.troubles:
+        context.log.warning("%s", trouble)
+    for mistake in dict.fromkeys(collected.tracebacks):
+        context.log.error("a mistake of pricetracker, which cost no other metric its minute:\n%s", mistake)
     context.log.info(
         "%s: %d added, %d corrected, %d refused",
         f"{collected.minute:%Y-%m-%d %H:%M}",

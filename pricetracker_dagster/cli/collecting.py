@@ -82,6 +82,8 @@ def backfill(first: datetime | None, last: datetime | None, hours: int | None) -
             on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
     publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    for mistake in dict.fromkeys(collected.tracebacks):
+        click.echo(mistake, err=True)
     click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
     if collected.missing:
         click.echo(f"Error: {collected.summary()}", err=True)

@@ -4,9 +4,12 @@ An exchange is one module with one small class: three verbs and its own quirks, 
 handles them. Nothing here or in those modules knows the store, the settings file or Dagster.
 """
 
+import random
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
+
+import pyarrow as pa
 
 from pricetracker_dagster.candles import Sifted
 from pricetracker_dagster.errors import PricetrackerError
@@ -34,13 +37,22 @@ class Exchange(Protocol):
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
         """Return every pair it knows. ``wanted`` are those we hope for: an old list without them is renewed."""
 
-    def candles(self, pair: str, since: datetime, deadline: Deadline) -> Sifted:
-        """Fetch the closed minutes of ``pair`` from ``since`` on, as far back as the candle endpoint reaches."""
+    settles: timedelta
+    """How long after its end a minute is complete for rebuild()."""
 
-    def rebuild(self, pair: str, first: datetime, last: datetime, deadline: Deadline) -> Iterator[Sifted]:
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Sifted:
+        """Fetch the closed minutes of ``pair`` from ``since`` on, as far back as the candle endpoint reaches.
+
+        With ``patient=False`` what may pass is not tried again: the caller has others to ask first (again_after()).
+        """
+
+    def rebuild(
+        self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
+    ) -> Iterator[Sifted]:
         """Fetch closed minutes ``first`` to ``last`` however old they are, oldest first, in whole minutes.
 
-        What was yielded stands even if the deadline passes before the next batch.
+        What was yielded stands even if the deadline passes before the next batch. ``before`` is the candle right before
+        ``first``, where that is known: its close opens a quiet beginning, which is else asked for.
         """
 
 
@@ -53,6 +65,10 @@ class ExchangeError(PricetrackerError):
 
 class ExchangeUnreachable(ExchangeError):
     """No usable answer: no connection, a time-out, a server error, a broken body. It may pass."""
+
+
+class NotAsked(ExchangeUnreachable):
+    """There was no time left to ask: others were before it."""
 
 
 class RateLimited(ExchangeError):
@@ -69,3 +85,16 @@ class PairUnknown(ExchangeError):
     """The exchange does not know the pair, or no longer does. Only that pair is concerned."""
 
     cause = "pair unknown"
+
+
+_PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
+_TRIES = 8
+"""With these pauses, half a minute of trouble is sat out."""
+
+
+def again_after(error: Exception, times: int) -> float | None:
+    """Return after how many seconds to ask again when that has failed so many times; None: not at all."""
+    if isinstance(error, NotAsked) or not isinstance(error, ExchangeUnreachable | RateLimited) or times >= _TRIES:
+        return None
+    pause = min(_PAUSE_FIRST * 2.0 ** (times - 1), _PAUSE_MOST)
+    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

@@ -5,6 +5,7 @@ own (XBT, XDG) and pairs several; the last row of OHLC is still forming and ``si
 reaches back 720 minutes, older ones are rebuilt from Trades, which come in pages.
 """
 
+import itertools
 import json
 import math
 import random
@@ -23,8 +24,10 @@ from pricetracker_dagster.exchanges.exchange import (
     ExchangeError,
     ExchangeUnreachable,
     Maintenance,
+    NotAsked,
     PairUnknown,
     RateLimited,
+    again_after,
 )
 from pricetracker_dagster.exchanges.http import Http, plain
 from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
@@ -43,8 +46,9 @@ _LONGEST_NAME = 32
 
 _PAIRS_LAST = timedelta(days=1)
 _PAIRS_AGAIN = timedelta(minutes=10)
-_SETTLE = 3.0
-"""Seconds after its end before a minute is rebuilt from trades: the last ones must have reached Trades."""
+SETTLES = timedelta(seconds=3)
+"""After its end before a minute is rebuilt from trades: the last ones must have reached Trades."""
+
 _LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), timedelta(days=7))
 """How far before a rebuilt range its opening price is looked for; further for pairs that trade rarely."""
 
@@ -52,10 +56,6 @@ _EARLIEST, _LATEST = 1_230_768_000, 4_102_444_800
 """2009 and 2100 in Unix seconds: nothing was traded before, and a time after that is in another unit."""
 
 _UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
-
-_PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
-_TRIES = 8
-"""With these pauses, half a minute of trouble is sat out."""
 
 
 class Kraken:
@@ -73,6 +73,7 @@ class Kraken:
         """Ask nothing yet."""
         self.name = name
         self.reach = REACH
+        self.settles = SETTLES
         self._url = url
         self._pace = pace
         self._pairs_file = cache / f"{name.lower()}_pairs.json"
@@ -106,11 +107,11 @@ class Kraken:
         self._pairs = pairs
         return pairs.keys()
 
-    def candles(self, pair: str, since: datetime, deadline: Deadline) -> Sifted:
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Sifted:
         """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
         # exclusive: the minute before, so that `since` itself is in the answer
         asked = {"pair": self._their_name(pair), "interval": "1", "since": str(int((since - MINUTE).timestamp()))}
-        rows = self._rows("OHLC", pair, asked, deadline)
+        rows, _ = self._rows_and_last("OHLC", pair, asked, deadline, patient=patient)
         now = self._now(deadline)
         metric = str(Metric(self.name, pair))
         if other := _other_unit(rows):
@@ -124,14 +125,17 @@ class Kraken:
             fetched_at=now,
         )
 
-    def rebuild(self, pair: str, first: datetime, last: datetime, deadline: Deadline) -> Iterator[Sifted]:
+    def rebuild(
+        self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
+    ) -> Iterator[Sifted]:
         """Rebuild closed minutes from trades, oldest first, a batch a page of trades."""
-        last = min(last, floor_minute(self._now(deadline) - timedelta(seconds=_SETTLE)) - MINUTE)
+        last = min(last, floor_minute(self._now(deadline) - SETTLES) - MINUTE)
         if first > last:
             return
         metric = Metric(self.name, pair)
-        trades: list[list[Any]] = self._opening_trades(pair, first, deadline)
-        before: pa.Table | None = None
+        trades: list[list[Any]] = []
+        if before is None or not before.num_rows:
+            before, trades = None, self._opening_trades(pair, first, deadline)
         begin = first
         for page, complete in self._trades(pair, first, last, deadline):
             trades += page
@@ -201,14 +205,11 @@ class Kraken:
                 page.append(row)
         return page
 
-    def _rows(self, endpoint: str, pair: str, asked: Mapping[str, str], deadline: Deadline) -> list[Any]:
-        return self._rows_and_last(endpoint, pair, asked, deadline)[0]
-
     def _rows_and_last(
-        self, endpoint: str, pair: str, asked: Mapping[str, str], deadline: Deadline
+        self, endpoint: str, pair: str, asked: Mapping[str, str], deadline: Deadline, *, patient: bool = True
     ) -> tuple[list[Any], object]:
         """Ask for the rows of one pair. The answer is keyed by Kraken's own name of it, beside ``last``."""
-        result = self._get(endpoint, asked, deadline, pair=pair)
+        result = self._get(endpoint, asked, deadline, pair=pair, patient=patient)
         keys = [key for key in result if key != "last"]
         if len(keys) != 1 or not isinstance(result[keys[0]], list):
             shape = plain({key: type(value).__name__ for key, value in list(result.items())[:5]})
@@ -245,29 +246,35 @@ class Kraken:
         return pairs
 
     def _get(
-        self, endpoint: str, asked: Mapping[str, str], deadline: Deadline, *, pair: str | None = None
+        self,
+        endpoint: str,
+        asked: Mapping[str, str],
+        deadline: Deadline,
+        *,
+        pair: str | None = None,
+        patient: bool = True,
     ) -> dict[str, Any]:
-        """Ask until there is a usable answer, the error is final or the deadline passes."""
+        """Ask until there is a usable answer, the error is final or the deadline passes; impatiently, only once."""
         what = f"{self.name}: {endpoint}{f' of {pair}' if pair else ''}"
-        pause = _PAUSE_FIRST
         failure: ExchangeError | None = None
-        for _ in range(_TRIES):
+        for times in itertools.count(1):
             try:
                 self._pace.wait(deadline)
                 return self._ask_once(what, endpoint, asked, deadline)
             except (ExchangeUnreachable, RateLimited) as error:
                 failure = error
+                pause = again_after(error, times)
                 if isinstance(error, RateLimited):
-                    self._pace.slow_down(pause)
+                    self._pace.slow_down(pause or 0.0)
+                if pause is None or not patient:
+                    raise
+                with suppress(OutOfTime):
+                    deadline.sleep(pause)
+                    continue
+                raise
             except OutOfTime:
-                raise failure or ExchangeUnreachable(f"{what}: not asked in time, others were before it") from None
-            try:
-                deadline.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            except OutOfTime:
-                raise failure from None
-            pause = min(2 * pause, _PAUSE_MOST)
-        assert failure is not None  # noqa: S101 - each try but the last answer has set it
-        raise failure
+                raise failure or NotAsked(f"{what}: not asked in time, others were before it") from None
+        raise AssertionError  # it counts for ever
 
     def _ask_once(self, what: str, endpoint: str, asked: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
         envelope = self._http.get(what, f"/0/public/{endpoint}", asked, deadline)

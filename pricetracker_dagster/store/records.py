@@ -22,6 +22,14 @@ NOT_RUN = "not run"
 
 REFUSED = "refused rows"
 
+NOT_STORED = "not stored"
+"""The exchange answered, and its rows could not be stored: a full disk, a damaged table."""
+
+MISTAKE = "own mistake"
+"""A mistake of our own code: the traceback is in the run's log."""
+
+_CAUSES = "not run, exchange error, exchange maintenance, pair unknown, refused rows, not stored or own mistake"
+
 Row = dict[str, Any]
 """A row as plain Python: times are datetimes in UTC, what is absent is None."""
 
@@ -90,7 +98,7 @@ INCIDENTS = _schema(
 CAUSES = _schema(
     ("metric", pa.string(), "EXCHANGE:BASEQUOTE"),
     ("minute", TIMESTAMP, "the missed minute, UTC"),
-    ("cause", pa.string(), "not run, exchange error, exchange maintenance, pair unknown or refused rows"),
+    ("cause", pa.string(), _CAUSES),
     ("reason", pa.string(), "what was said of it, in plain words"),
     ("noted_at", TIMESTAMP, "when it was noted, UTC"),
 )

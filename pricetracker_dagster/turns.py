@@ -1,0 +1,200 @@
+"""Whose turn it is: with more to ask than a minute allows, everybody is asked within bounded time.
+
+Here belongs the order of requests within a tick and what is remembered of it from tick to tick. How an exchange is
+asked is in exchanges/, what is asked in collect.py.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pricetracker_dagster.exchanges.pace import Deadline
+
+T = TypeVar("T")
+
+_LATE_IS_A_HABIT = 3
+"""So many ticks in a row without its newest minute, and a pair is taken to leave quiet minutes out."""
+
+_LONGEST_PAUSE = 6
+"""Minutes that cannot be had are asked for again after 2, 4, 8 … 2**6 minutes."""
+
+_MOST_LATE = 64
+
+
+@dataclass
+class Turn:
+    """What is remembered of one metric. Minutes in Unix seconds; 0: never.
+
+    Attributes:
+        asked: the newest minute for which its candles were asked for.
+        late: how many ticks in a row have ended their asking without its newest minute.
+        healed: the newest minute in which its older gaps were asked for.
+        vain: how often its gaps up to ``until`` were asked for in vain.
+        until: the newest minute that was asked for in vain.
+        again: before this minute those are not asked for again.
+    """
+
+    asked: int = 0
+    late: int = 0
+    healed: int = 0
+    vain: int = 0
+    until: int = 0
+    again: int = 0
+
+    def may_be_late(self) -> bool:
+        """Say whether its newest minute may be asked for again at once: where that never helped, only now and then."""
+        return self.late < _LATE_IS_A_HABIT or self.late & (self.late - 1) == 0
+
+    def note_late(self, *, late: bool) -> None:
+        """Note whether the asking ended without the newest minute."""
+        self.late = min(self.late + 1, _MOST_LATE + 1) if late else 0
+
+    def waits(self, minute: int) -> bool:
+        """Say whether its gaps up to ``until`` are left alone in this minute."""
+        return self.vain > 0 and minute < self.again
+
+    def note_vain(self, until: int, minute: int, *, progress: bool) -> None:
+        """Note that what was asked for is still missing: it pauses, longer each time that nothing came of it."""
+        if not self.waits(minute):
+            self.vain = 1 if progress else min(self.vain + 1, _LONGEST_PAUSE)
+            self.again = minute + 60 * 2**self.vain
+        self.until = max(self.until, until)
+
+
+class Turns:
+    """What is remembered of all metrics, in a small file that may be lost: then turns begin anew.
+
+    Args:
+        state: the data folder's folder of small working files.
+        metrics: what is tracked now; others are forgotten.
+        minute: the tick's minute, UTC. What was noted of later ones, under a clock that was ahead, is forgotten.
+    """
+
+    def __init__(self, state: Path, metrics: Sequence[str], minute: datetime) -> None:
+        """Read what was kept."""
+        self._file = state / "turns.json"
+        self._unix = int(minute.timestamp())
+        kept: object = None
+        with suppress(OSError, ValueError, RecursionError):  # damaged in whichever way
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+        kept = kept if isinstance(kept, dict) else {}
+        self._of = {metric: _turn(kept.get(metric), self._unix) for metric in metrics}
+
+    def __getitem__(self, metric: str) -> Turn:
+        """Return what is remembered of a metric."""
+        return self._of.setdefault(metric, Turn())
+
+    def to_ask(self, metrics: Iterable[T]) -> list[T]:
+        """Return metrics in the order in which they are asked: who has waited longest comes first."""
+        return self._ordered(metrics, lambda turn: turn.asked)
+
+    def to_heal(self, metrics: Iterable[T]) -> list[T]:
+        """Return the same for older gaps."""
+        return self._ordered(metrics, lambda turn: turn.healed)
+
+    def save(self) -> None:
+        """Keep it for the next tick. Where that fails, turns begin anew."""
+        told = {metric: asdict(turn) for metric, turn in self._of.items()}
+        beside = self._file.with_suffix(f".{os.getpid()}")
+        with suppress(OSError):
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps(told), encoding="utf-8")
+            beside.replace(self._file)
+
+    def _ordered(self, metrics: Iterable[T], last: Callable[[Turn], int]) -> list[T]:
+        listed = list(metrics)
+        # among equals it begins elsewhere each minute: turns go round even where nothing can be remembered
+        shift = self._unix // 60 % max(1, len(listed))
+        rotated = listed[shift:] + listed[:shift]
+        return sorted(rotated, key=lambda metric: last(self[str(metric)]))
+
+
+def _turn(kept: object, unix: int) -> Turn:
+    """Return what was kept of one metric, as far as it can be true."""
+    if not isinstance(kept, dict):
+        return Turn()
+    turn = Turn(**{each.name: _count(kept.get(each.name)) for each in fields(Turn)})
+    if max(turn.asked, turn.healed, turn.until) > unix or turn.again > unix + 60 * 2**_LONGEST_PAUSE:
+        return Turn()
+    turn.vain, turn.late = min(turn.vain, _LONGEST_PAUSE), min(turn.late, _MOST_LATE + 1)
+    return turn
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def in_turns(
+    items: Sequence[T], ask: Callable[[T, int], float | None], *, deadline: Deadline, at_once: int, name: str
+) -> None:
+    """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
+
+    It returns when all are done or the deadline has passed, whatever still hangs: the threads are daemons.
+
+    Args:
+        items: what to ask for.
+        ask: is given an item and how often it was asked for before, and returns after how many seconds to ask again;
+            None: it is done. It must not raise.
+        deadline: after which nothing is begun.
+        at_once: how many threads.
+        name: of the threads.
+    """
+    board = _Board(items, deadline)
+    for i in range(min(at_once, len(items))):
+        threading.Thread(target=board.work, args=(ask,), daemon=True, name=f"{name}-{i}").start()
+    board.wait()
+
+
+class _Board(Generic[T]):
+    """What is to be asked, and what is being asked."""
+
+    def __init__(self, items: Sequence[T], deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._changed = threading.Condition()
+        self._fresh = list(reversed(items))
+        self._again: list[tuple[float, int, int, T]] = []
+        self._running = 0
+
+    def work(self, ask: Callable[[T, int], float | None]) -> None:
+        while (taken := self._take()) is not None:
+            item, times = taken
+            pause = None
+            try:
+                pause = ask(item, times)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    if pause is not None:
+                        heappush(self._again, (time.monotonic() + pause, id(item), times + 1, item))
+                    self._changed.notify_all()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_over, timeout=self._deadline.remaining)
+
+    def _is_over(self) -> bool:
+        return not (self._fresh or self._again or self._running)
+
+    def _take(self) -> tuple[T, int] | None:
+        with self._changed:
+            while not self._is_over() and self._deadline.remaining > 0:
+                pause = self._deadline.remaining
+                if self._fresh:
+                    self._running += 1
+                    return self._fresh.pop(), 0
+                if self._again:
+                    pause = min(pause, self._again[0][0] - time.monotonic())
+                    if pause <= 0:
+                        _, _, times, item = heappop(self._again)
+                        self._running += 1
+                        return item, times
+                self._changed.wait(timeout=pause)
+        return None

@@ -1,0 +1,328 @@
+"""One bad thing fails alone: a metric, a pair, a day, a note. The others are stored, and what happened is told."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pricetracker_dagster import collect
+from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.collect import Collected, backfill, collect_minute
+from pricetracker_dagster.exchanges.kraken import Kraken
+from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.delta import Upserted
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import Records, RecordTable
+from tests.odd_kraken import OddKraken
+
+NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
+NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
+BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
+
+Track = Callable[..., Settings]
+
+
+@pytest.fixture
+def odd() -> Iterator[OddKraken]:
+    with OddKraken(NOW) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def track(odd: OddKraken, write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Track:
+    def write(*pairs: str, budget: float = 20, timeout: float = 10) -> Settings:
+        metrics = ", ".join(f'"KRAKEN:{pair}"' for pair in pairs or ("BTCUSD", "ETHUSD"))
+        write_settings(
+            f"metrics = [{metrics}]\n[collect]\nbudget_seconds = {budget}\n"
+            f'[exchanges.kraken]\nurl = "{odd.url}"\nrequests_per_second = 1000\ntimeout_seconds = {timeout}\n'
+        )
+        return load_settings()
+
+    return write
+
+
+def newest(settings: Settings) -> dict[str, datetime]:
+    metrics = [str(metric) for metric in settings.tracked]
+    return Store(settings.folder).newest(metrics, NEWEST - timedelta(days=1))
+
+
+def stored_minutes(settings: Settings, metric: str) -> int:
+    return int(Store(settings.folder).candles([metric], NEWEST - timedelta(days=1), NEWEST).num_rows)
+
+
+def of_eth(verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one verb of the exchange go wrong with one pair."""
+    whole = getattr(Kraken, verb)
+
+    def spoiled(self: Kraken, pair: str, *args: Any, **kwargs: Any) -> Any:
+        if pair == "ETHUSD":
+            raise error
+        return whole(self, pair, *args, **kwargs)
+
+    monkeypatch.setattr(Kraken, verb, spoiled)
+
+
+MISTAKES = [
+    TypeError("'NoneType' object is not subscriptable"),
+    KeyError("altname"),
+    ZeroDivisionError("division by zero"),
+    duckdb.ConversionException("Could not cast\n  1e200"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+    RecursionError("maximum recursion depth exceeded"),
+    AssertionError(),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: type(mistake).__name__)
+def test_a_mistake_of_ours_with_one_metric_is_told_as_one_and_the_others_have_their_minute(
+    track: Track, monkeypatch: pytest.MonkeyPatch, mistake: Exception
+) -> None:
+    settings = track()
+    of_eth("candles", mistake, monkeypatch)
+    tick = collect_minute(settings, NEWEST)
+    assert newest(settings) == {BTC: NEWEST}
+    assert list(tick.missing) == [ETH]
+    assert tick.why(ETH).startswith(f"a mistake of pricetracker: {type(mistake).__name__}:")
+    assert tick.why(ETH).endswith("; the traceback is in the run's log")
+    assert "\n" not in tick.why(ETH)
+    assert tick.cause(ETH) == "own mistake"
+    assert "Traceback" in tick.tracebacks[0]
+    assert "spoiled" in tick.tracebacks[0]
+    [noted] = Records(settings.folder).causes.rows()
+    assert (noted["metric"], noted["cause"]) == (ETH, "own mistake")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES[:3], ids=lambda mistake: type(mistake).__name__)
+def test_a_mistake_of_ours_while_healing_one_metric_leaves_the_others_healed(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch, mistake: Exception
+) -> None:
+    odd.pairs["PUSD"] = ("PUSD", "P/USD")
+    odd.quiet |= {"PUSD", "ETHUSD"}
+    settings = track("BTCUSD", "ETHUSD", "PUSD")
+    of_eth("rebuild", mistake, monkeypatch)
+    tick = collect_minute(settings, NEWEST)
+    assert tick.causes == {ETH: "own mistake"}
+    assert newest(settings).keys() == {BTC, ETH, "KRAKEN:PUSD"}
+    assert newest(settings)["KRAKEN:PUSD"] == NEWEST
+    assert stored_minutes(settings, "KRAKEN:PUSD") == 660  # from the first listed hour, 01:00, to 11:59
+
+
+@pytest.mark.parametrize("mistake", MISTAKES[:3], ids=lambda mistake: type(mistake).__name__)
+@pytest.mark.parametrize("verb", ["candles", "rebuild"])
+def test_a_backfill_goes_on_with_the_other_metrics(
+    track: Track, monkeypatch: pytest.MonkeyPatch, mistake: Exception, verb: str
+) -> None:
+    settings = track("ETHUSD", "BTCUSD")
+    of_eth(verb, mistake, monkeypatch)
+    done = backfill(settings, NEWEST - timedelta(hours=14), NEWEST)
+    assert done.causes == {ETH: "own mistake"}
+    assert stored_minutes(settings, BTC) == 14 * 60 + 1
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+    while True:
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def drip_head(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        handler.wfile.write(b"x")
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def garbage(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("write", [drip, drip_head, garbage])
+def test_a_body_that_drips_or_is_none_costs_its_own_metric_at_most(
+    odd: OddKraken, track: Track, write: Callable[[BaseHTTPRequestHandler], None]
+) -> None:
+    settings = track(budget=3)
+    odd.write["OHLC", "ETHUSD"] = write
+    began = time.monotonic()
+    tick = collect_minute(settings, NEWEST)
+    assert time.monotonic() - began < 15
+    assert newest(settings) == {BTC: NEWEST}
+    assert list(tick.missing) == [ETH]
+    assert tick.cause(ETH) == "exchange error"
+
+
+def test_many_that_drip_hold_up_no_other_metric_and_leave_no_thread_that_must_be_waited_for(
+    odd: OddKraken, track: Track
+) -> None:
+    names = [f"D{i:02d}USD" for i in range(20)]
+    for name in names:
+        odd.pairs[name] = (name, f"{name[:3]}/USD")
+        odd.write["OHLC", name] = drip
+    settings = track(*names, "BTCUSD", "ETHUSD", budget=4)
+    published: list[dict[str, datetime]] = []
+    tick = collect_minute(settings, NEWEST, before_healing=lambda: published.append(newest(settings)))
+    assert newest(settings) == {BTC: NEWEST, ETH: NEWEST}
+    assert tick.missing.keys() == {f"KRAKEN:{name}" for name in names}
+    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+@pytest.mark.parametrize("endpoint", ["Time", "AssetPairs"])
+def test_an_exchange_that_never_answers_ends_with_the_budget_and_says_so(
+    odd: OddKraken, track: Track, endpoint: str
+) -> None:
+    settings = track(budget=2)
+    odd.write[endpoint] = drip
+    began = time.monotonic()
+    tick = collect_minute(settings, NEWEST)
+    assert time.monotonic() - began < 15
+    assert tick.missing.keys() == {BTC, ETH}
+    assert "no answer" in tick.why(BTC)
+
+
+def test_a_time_in_milliseconds_is_told_for_each_metric_of_that_exchange(odd: OddKraken, track: Track) -> None:
+    settings = track(budget=2)
+    odd.change["Time"] = lambda _: {"error": [], "result": {"unixtime": NOW * 1000}}
+    tick = collect_minute(settings, NEWEST)
+    assert tick.why(ETH) == f"KRAKEN: Time answered {NOW * 1000}, which is in milliseconds, not in seconds"
+    assert tick.missing.keys() == {BTC, ETH}
+
+
+def failing_upsert(monkeypatch: pytest.MonkeyPatch, wrong: Callable[[pa.Table], bool], error: Exception) -> None:
+    whole = Store.upsert
+
+    def spoiled(self: Store, candles: pa.Table, **kwargs: Any) -> Upserted:
+        if wrong(candles):
+            raise error
+        return whole(self, candles, **kwargs)
+
+    monkeypatch.setattr(Store, "upsert", spoiled)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("two candles"), TypeError("no"), pa.ArrowInvalid("overflow"), duckdb.OutOfRangeException("x")]
+)
+def test_rows_of_one_metric_that_cannot_be_stored_do_not_keep_out_the_others(
+    track: Track, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    settings = track()
+    failing_upsert(monkeypatch, lambda candles: ETH in candles["metric"].to_pylist(), error)
+    tick = collect_minute(settings, NEWEST)
+    assert newest(settings) == {BTC: NEWEST}
+    assert tick.why(ETH).startswith(f"a mistake of pricetracker: {type(error).__name__}: ")
+    assert list(tick.missing) == [ETH]
+
+
+def test_rows_of_one_day_that_cannot_be_stored_do_not_keep_out_the_other_days(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd.now = NOW - 6 * 3600  # 06:00: twelve hours reach into yesterday
+    minute = NEWEST - timedelta(hours=6)
+    settings = track("BTCUSD")
+    yesterday = date(2026, 3, 2)
+    failing_upsert(
+        monkeypatch,
+        lambda candles: candles["minute"][0].as_py().date() == yesterday,
+        OSError(28, "No space left on device", "/data/minute_prices"),
+    )
+    tick = collect_minute(settings, minute)
+    assert newest(settings) == {BTC: minute}
+    assert tick.missing == {}
+    assert stored_minutes(settings, BTC) == 6 * 60
+    assert tick.reasons == {BTC: "its rows were not stored: /data/minute_prices: No space left on device"}
+    assert tick.causes == {BTC: "not stored"}
+
+
+def breaks(*_: object, **__: object) -> Any:
+    raise RuntimeError("broken on purpose")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "told"),
+    [
+        (Records, "note_not_run", "the minutes for which no tick was run were not noted"),
+        (collect, "tracked_since", "since when metrics are tracked could not be read"),
+        (Store, "newest", "what is stored could not be read"),
+        (Store, "missed", "what is stored could not be read"),
+        (collect, "_gaps_to_rebuild", "what is stored could not be read"),
+    ],
+)
+def test_a_look_or_a_note_that_fails_does_not_cost_the_minute(
+    track: Track, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, told: str
+) -> None:
+    settings = track()
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, name, breaks)
+        tick = collect_minute(settings, NEWEST)
+    assert newest(settings) == {BTC: NEWEST, ETH: NEWEST}
+    assert tick.missing == {}
+    assert tick.troubles[0].startswith(f"{told}: a mistake of pricetracker: RuntimeError: broken on purpose")
+
+
+def test_a_cause_that_cannot_be_noted_does_not_cost_the_minute(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = track()
+    odd.change["OHLC", "ETHUSD"] = lambda _: {"error": ["EGeneral:Invalid arguments"]}
+    monkeypatch.setattr(RecordTable, "put", breaks)
+    tick = collect_minute(settings, NEWEST)
+    assert newest(settings) == {BTC: NEWEST}
+    assert list(tick.missing) == [ETH]
+    assert tick.troubles[-1].startswith("why minutes are missing was not noted: ")
+
+
+def test_a_publication_that_fails_before_healing_does_not_stop_the_healing(odd: OddKraken, track: Track) -> None:
+    odd.quiet.add("ETHUSD")
+    settings = track()
+    tick = collect_minute(settings, NEWEST, before_healing=breaks)
+    assert tick.missing == {}
+    assert newest(settings) == {BTC: NEWEST, ETH: NEWEST}
+    assert [each.partition(":")[0] for each in tick.troubles] == ["what is stored was not published yet"]
+
+
+def test_where_there_is_no_memory_left_it_does_not_go_on(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = track()
+    of_eth("candles", MemoryError(), monkeypatch)
+    with pytest.raises(MemoryError):
+        collect_minute(settings, NEWEST)
+
+
+def test_what_was_told_of_a_metric_is_forgotten_once_it_has_answered(odd: OddKraken, track: Track) -> None:
+    settings = track()
+    answers = iter(["EService:Busy", "EGeneral:Internal error"])
+
+    def change(envelope: Any) -> Any:
+        error = next(answers, None)
+        return {"error": [error]} if error else envelope
+
+    odd.change["OHLC", "ETHUSD"] = change
+    tick: Collected = collect_minute(settings, NEWEST)
+    assert (tick.missing, tick.reasons, tick.causes) == ({}, {}, {})
+    assert odd.count("OHLC")["ETHUSD"] == 3
+
+
+def test_odd_pairs_a_row_beyond_any_integer_and_a_surrogate_cost_nobody_the_minute(
+    odd: OddKraken, track: Track
+) -> None:
+    def odd_count(envelope: Any) -> Any:
+        envelope["result"]["XETHZUSD"][-2][7] = 10**20
+        return envelope
+
+    odd.change["OHLC", "ETHUSD"] = odd_count
+    odd.change["AssetPairs"] = lambda envelope: {**envelope, "result": {**envelope["result"], "ODD": None, "B": []}}
+    settings = track()
+    tick = collect_minute(settings, NEWEST)
+    assert newest(settings)[BTC] == NEWEST
+    assert set(tick.missing) <= {ETH}
+    odd.now += 60
+    odd.change.clear()
+    assert collect_minute(settings, NEWEST + MINUTE).missing == {}
