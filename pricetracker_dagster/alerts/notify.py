@@ -46,7 +46,7 @@ class Notice(NamedTuple):
     Attributes:
         id: of the alert or incident.
         subject: ``alert`` or ``incident``.
-        event: ``firing``, ``opened``, ``reminder N`` or ``resolved``.
+        event: ``firing``, ``opened``, ``reminder N`` or ``resolved``; ``resolved N`` where it ended an Nth time.
         due: since when, UTC.
         headline: what it is in a few words.
         text: the line that a person reads.
@@ -167,7 +167,7 @@ def compose(notices: Sequence[Notice], settings: Settings) -> Message:
         lines.append(f"… and {len(notices) - _LINES} more")
     subjects = dict.fromkeys(notice.subject for notice in notices)
     links = [f"{settings.ui.link}/assets/{subject}s" for subject in subjects]
-    good = all(notice.event == "resolved" for notice in notices)
+    good = all(_is_end(notice.event) for notice in notices)
     title = ", ".join(notice.headline for notice in notices[:_HEADLINES])
     if len(notices) > _HEADLINES:
         title += f" and {len(notices) - _HEADLINES} more"
@@ -282,7 +282,8 @@ def _utc(minute: datetime) -> str:
 def _due(notices: Sequence[Notice], sent: Sequence[Row], now: datetime) -> list[Notice]:
     """Return what one channel has not taken yet and is not to be spared just now."""
     due = []
-    for notice in notices:
+    for each in notices:
+        notice = each._replace(event=_end(each, sent, now)) if _is_end(each.event) else each
         attempts = [row for row in sent if (row["id"], row["event"]) == (notice.id, notice.event)]
         if any(row["delivered"] for row in attempts):
             continue
@@ -292,6 +293,25 @@ def _due(notices: Sequence[Notice], sent: Sequence[Row], now: datetime) -> list[
                 continue
         due.append(notice)
     return due
+
+
+def _is_end(event: str) -> bool:
+    return event.partition(" ")[0] == "resolved"
+
+
+def _end(notice: Notice, sent: Sequence[Row], now: datetime) -> str:
+    """Return the event of an end for one channel: the second one of what late data reopened is another event.
+
+    An end is a new one where every attempt to tell of one was made before it was recorded. Of an end that was recorded
+    by a clock that was ahead that cannot be said: it counts as the one that was told.
+    """
+    ends = [row for row in sent if row["id"] == notice.id and _is_end(row["event"])]
+    if not ends:
+        return notice.event
+    latest = max(ends, key=lambda row: (row["attempted_at"], row["event"]))
+    if latest["attempted_at"] >= notice.due or notice.due > now:
+        return str(latest["event"])
+    return f"{notice.event} {len({row['event'] for row in ends}) + 1}"
 
 
 def _attempt(notice: Notice, outcome: Outcome, sent: Sequence[Row], now: datetime) -> Row:

@@ -12,7 +12,8 @@ from pricetracker_dagster.resources import Tracker
 def charts_24h(tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
     """Price and volume of each metric over the last 24 hours.
 
-    Materialized hourly and on demand: the pictures are kept in Dagster's event log, so not every minute.
+    Materialized at the first start, hourly and on demand: the pictures are kept in Dagster's event log, so not every
+    minute.
     """
     drawn = charts(tracker.store().published)
     return dg.MaterializeResult(

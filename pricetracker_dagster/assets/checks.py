@@ -10,6 +10,7 @@ import dagster as dg
 
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
+from pricetracker_dagster.assets.shown import SAMPLE, sample
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
@@ -22,8 +23,6 @@ NO_MINUTE_MISSING = "no_minute_missing"
 CANDLES_SANE = "candles_sane"
 MINUTE_STORED = "minute_stored"
 EVERY_METRIC_RANKED = "every_metric_ranked"
-
-_SAMPLE = 20
 
 _RANK_IS_OLD_AFTER = 5 * MINUTE
 
@@ -77,7 +76,7 @@ def price_checks(
             passed=not insane,
             metadata={
                 "insane": len(insane),
-                "sample": dg.MetadataValue.md("\n".join(f"- {row}" for row in insane[:_SAMPLE]) or "none"),
+                "sample": sample("row", insane),
                 "repair": "Materialize the day's partition of minute_prices: the exchange's answer replaces the rows.",
             },
         )
@@ -93,7 +92,7 @@ def price_checks(
             passed=not unranked,
             metadata={
                 "ranked": len(ranked),
-                "unranked": ", ".join(unranked[:_SAMPLE]) or "none",
+                "unranked": ", ".join(unranked[:SAMPLE]) or "none",
                 **({"as_of": dg.MetadataValue.timestamp(as_of)} if as_of else {}),
                 "repair": "A metric is ranked once two of its minutes of the last 24 hours are stored (pricetracker "
                 "backfill --hours 24 fetches the past ones) and metric_rank is materialized.",
@@ -105,7 +104,7 @@ def price_checks(
             check_name=MINUTE_STORED,
             asset_key=minute_prices.key,
             passed=not missing,
-            metadata={"missing": len(missing), "which": dg.MetadataValue.md("\n".join(missing) or "none")},
+            metadata={"missing": len(missing), "which": sample("missing", missing)},
         )
         if missing:
             context.log.error("; ".join(missing))  # one line: `up` passes it on to the terminal
@@ -128,21 +127,21 @@ def _no_minute_missing(
 ) -> dg.AssetCheckResult:
     count = sum(gap.length for gaps in missed.values() for gap in gaps)
     cause = {(row["metric"], row["minute"]): f"{row['cause']}: {row['reason']}" for row in causes}
-    sample = [
-        f"- {metric}: {gap}: {cause.get((metric, gap.last), NOT_RUN)}"
+    lines = [
+        f"{metric}: {gap}: {cause.get((metric, gap.last), NOT_RUN)}"
         for metric, gaps in sorted(missed.items())
         for gap in gaps
     ]
     metadata: dict[str, dg.MetadataValue | int] = {
         "missing": count,
-        "sample": dg.MetadataValue.md("\n".join(sample[:_SAMPLE]) or "none"),
+        "sample": sample("missing", lines),
     }
     if missed:
         first = min(gap.first for gaps in missed.values() for gap in gaps)
         last = max(gap.last for gaps in missed.values() for gap in gaps)
-        metadata["repair"] = dg.MetadataValue.md(
-            "The next tick tries by itself. To repair now:\n```sh\n"
-            f"{command(simulated=simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}\n```"
+        metadata["repair"] = dg.MetadataValue.text(
+            "The next tick tries by itself. To repair now: "
+            f"{command(simulated=simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}"
         )
     return dg.AssetCheckResult(
         check_name=NO_MINUTE_MISSING, asset_key=minute_prices.key, passed=not count, metadata=metadata

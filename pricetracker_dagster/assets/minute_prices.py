@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, schema_of, sql_command
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, sample, schema_of, sql_command
 from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
 from pricetracker_dagster.collect import Collected, Stored, backfill, collect_minute
 from pricetracker_dagster.resources import Tracker
@@ -102,7 +102,7 @@ def minute_prices(
             "missing": len(collected.missing),
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
             "missing_why": dg.MetadataValue.json(_missing_why(collected)),
-            "refused_rows": dg.MetadataValue.md("\n".join(f"- {row}" for row in collected.refused[:20]) or "none"),
+            "refused_rows": sample("row", collected.refused),
             "folder": dg.MetadataValue.path(store.prices),
             "sql": sql_command(
                 "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10", simulated=settings.simulated

@@ -1,5 +1,7 @@
 """How the data is shown in the Dagster UI: owner, groups, freshness, column schemas, commands to copy."""
 
+import shlex
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ OWNER = "team:pricetracker"
 
 EVERY_MINUTE = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10), warn_window=timedelta(minutes=3))
 """What a tick renews is late after three minutes and stale after ten."""
+
+SAMPLE = 20
+"""Most rows of what is wrong that are shown at once."""
 
 
 def schema(columns: dict[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
@@ -38,9 +43,20 @@ def rounded(value: Any) -> Any:
 
 def sql_command(statement: str, *, simulated: bool) -> dg.MetadataValue:
     """Return the command that answers an SQL statement, to be copied from the UI."""
-    return dg.MetadataValue.md(f'```sh\n{command(simulated=simulated)} sql "{statement}"\n```')
+    # as text: the UI hides Markdown behind a button
+    return dg.MetadataValue.text(f'{command(simulated=simulated)} sql "{statement}"')
 
 
 def duckdb_command(published: Path) -> dg.MetadataValue:
     """Return the command that opens the published file in DuckDB's own shell."""
-    return dg.MetadataValue.md(f"```sh\nduckdb -readonly {published}\n```")
+    return dg.MetadataValue.text(f"duckdb -readonly {shlex.quote(str(published))}")
+
+
+def sample(name: str, lines: Sequence[object]) -> dg.MetadataValue:
+    """Return lines that a person reads as a table, which stands in the open; at most SAMPLE of them."""
+    if not lines:
+        return dg.MetadataValue.text("none")
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: str(line)}) for line in lines[:SAMPLE]],
+        schema=dg.TableSchema([dg.TableColumn(name, "string")]),
+    )

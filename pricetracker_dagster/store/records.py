@@ -73,7 +73,7 @@ ALERTS = _schema(
 DELIVERIES = _schema(
     ("id", pa.string(), "of the alert or the incident"),
     ("subject", pa.string(), "alert or incident"),
-    ("event", pa.string(), "firing, opened, reminder N or resolved"),
+    ("event", pa.string(), "firing, opened, reminder N or resolved; resolved 2 where it was reopened and ended again"),
     ("channel", pa.string(), "kind of the channel and a digest of its URL, which holds secrets"),
     ("attempt", pa.int64(), "1 for the first attempt"),
     ("attempted_at", TIMESTAMP, "when the attempt ended, UTC"),

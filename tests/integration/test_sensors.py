@@ -40,7 +40,9 @@ def of_run(bench: Bench, instance: dg.DagsterInstance, run_id: str, sensor: dg.S
 
 
 def test_all_sensors_are_on_from_the_start_and_look_often_enough() -> None:
-    assert {sensor.name for sensor in default_sensors} == {"spike_alerts", "missed_minutes", "run_failure", "heartbeat"}
+    assert {sensor.name for sensor in default_sensors} == {
+        *("spike_alerts", "missed_minutes", "run_failure", "heartbeat", "first_charts")
+    }
     assert {sensor.default_status for sensor in default_sensors} == {dg.DefaultSensorStatus.RUNNING}
     assert spike_alerts.minimum_interval_seconds is not None
     assert spike_alerts.minimum_interval_seconds <= 10
