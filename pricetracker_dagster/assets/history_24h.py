@@ -39,7 +39,7 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
         metadata={
             "dagster/row_count": published.values,
             "metrics": published.metrics,
-            "seconds": published.seconds,
+            "seconds": round(published.seconds, 3),
             "size_bytes": published.path.stat().st_size,
             **({"as_of": dg.MetadataValue.timestamp(published.as_of)} if published.as_of else {}),
             "file": dg.MetadataValue.path(published.path),

@@ -95,7 +95,10 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
                     _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
                     connection.execute(sql.load(_SQL / "sources.sql"), {"versions": versions, "tracked": tracked})
                 [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
-            _swap(beside, store.published)
+            named = [] if table is None else files_of(table)
+            for each in recorded.values():
+                named += [] if each is None else delta.files_of(each)
+            _swap(beside, store.published, _readable_by(beside, named))
         finally:
             beside.unlink(missing_ok=True)
     return Published(store.published, as_of, rows, present, values, built=True, seconds=time.monotonic() - began)
@@ -243,9 +246,24 @@ def _sweep(published: Path) -> None:
     published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
 
 
-def _swap(new: Path, published: Path) -> None:
-    """Put the new file in the old one's place, readable for all and writable for none."""
-    new.chmod(0o444)
+def _readable_by(new: Path, named: Sequence[str]) -> int:
+    """Return the mode of the published file: whoever may read it may read all that its views name, or none of it.
+
+    The umask decides of both; where files were written under different ones, the strictest does.
+    """
+    mode = new.stat().st_mode
+    for path in map(Path, named):
+        with suppress(OSError):  # one that is gone is not for this to tell
+            mode &= path.stat().st_mode
+    for folder in {path.parent for path in map(Path, named)}:
+        with suppress(OSError):
+            mode &= folder.stat().st_mode << 2  # whoever may enter it
+    return mode & 0o444 | 0o400
+
+
+def _swap(new: Path, published: Path, mode: int) -> None:
+    """Put the new file in the old one's place, writable for none."""
+    new.chmod(mode)
     _sync(new)
     published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
     new.replace(published)
