@@ -705,7 +705,16 @@ def _note_error(collected: Collected, metrics: Iterable[str], error: Exception, 
 
 
 def _told(collected: Collected, error: Exception) -> tuple[str, str]:
-    """Return an error in plain words and its kind. Of a mistake of ours the traceback is kept for the log.
+    """Return an error in plain words and its kind. Of a mistake of ours the traceback is kept for the log."""
+    reason, cause = in_plain_words(error)
+    if cause == MISTAKE:
+        collected.tracebacks.append("".join(traceback.format_exception(error)))
+        reason += "; the traceback is in the run's log"
+    return reason, cause
+
+
+def in_plain_words(error: Exception) -> tuple[str, str]:
+    """Return an error in one line and its kind: the cause of a missed minute, MISTAKE where it is one of ours.
 
     Raises:
         MemoryError: the error is one: there is nothing to go on with.
@@ -722,9 +731,8 @@ def _told(collected: Collected, error: Exception) -> tuple[str, str]:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, NOT_STORED
     if isinstance(error, DeltaError | duckdb.IOException):
         return " ".join(str(error).split())[:300], NOT_STORED
-    collected.tracebacks.append("".join(traceback.format_exception(error)))
     what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return f"a mistake of pricetracker: {what}; the traceback is in the run's log", MISTAKE
+    return f"a mistake of pricetracker: {what}", MISTAKE
 
 
 @contextmanager

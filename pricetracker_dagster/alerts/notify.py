@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import duckdb
 
 from pricetracker_dagster.alerts import episodes, incidents, standstill
+from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.proxies import is_loopback
 from pricetracker_dagster.settings import Settings, log_of_apprise
@@ -66,6 +67,8 @@ class Outcome(NamedTuple):
     channel: str
     delivered: bool
     error: str | None
+    part: int = 0
+    """Which of its messages, from 0 on; of one that was not taken no later one was sent."""
 
 
 @dataclass(frozen=True)
@@ -97,34 +100,55 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
         return []
     sent = records.deliveries.rows(now - give_up - DAY)
     due = {name: _due(notices, [row for row in sent if row["channel"] == name], now) for name in urls}
-    messages = {name: compose(own, settings) for name, own in due.items() if own}
+    parts = {name: fitted(own, settings, limit_of(urls[name])) for name, own in due.items() if own}
     attempts: list[Row] = []
-    for outcome in send({urls[name]: message for name, message in messages.items()}):
-        rows = [_attempt(notice, outcome, sent, now) for notice in due[outcome.channel]]
+    for outcome in send({urls[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
+        of_channel = parts[outcome.channel]
+        # what is not taken keeps what comes after it waiting: nothing is told before what it follows from
+        told = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
+        rows = [_attempt(notice, outcome, sent, now) for _, completes in told for notice in completes]
         records.deliveries.put(rows)  # at once: what comes after may be killed
         attempts += rows
     return attempts
 
 
-def send(messages: Mapping[str, Message]) -> Iterator[Outcome]:
-    """Send each channel (an apprise URL) its message, all at the same time; yield how each went once it is known."""
+def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
+    """Send each channel (an apprise URL) its messages in turn, all channels at the same time.
+
+    Yield how each message went once it is known. After one that is not taken the channel is sent no more.
+    """
     outcomes: queue.Queue[Outcome] = queue.Queue()
-
-    def one(url: str, message: Message) -> None:
-        outcomes.put(_send(url, message))
-
-    waiting = {channel_name(url) for url in messages}
-    for url, message in messages.items():
-        # daemon: one that hangs keeps nothing from ending
-        threading.Thread(target=one, args=(url, message), daemon=True).start()
     deadline = time.monotonic() + ANSWER_WITHIN
+
+    def each(url: str, parts: Sequence[Message]) -> None:
+        for part, message in enumerate(parts):
+            if time.monotonic() > deadline:
+                return  # it is noted as not taken already
+            try:
+                outcome = _send(url, message)
+            except Exception as error:  # a mistake of ours is one channel's too
+                said = _without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
+                outcome = Outcome(channel_name(url), False, said)
+            outcomes.put(outcome._replace(part=part))
+            if not outcome.delivered:
+                return
+
+    waiting = {channel_name(url): (0, len(parts)) for url, parts in messages.items() if parts}
+    for url, parts in messages.items():
+        # daemon: one that hangs keeps nothing from ending
+        threading.Thread(target=each, args=(url, parts), daemon=True).start()
     while waiting:
         try:
             outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            yield from (Outcome(name, False, f"no answer within {ANSWER_WITHIN:.0f} s") for name in sorted(waiting))
+            for name, (part, _) in sorted(waiting.items()):
+                yield Outcome(name, False, f"no answer within {ANSWER_WITHIN:.0f} s", part)
             return
-        waiting.discard(outcome.channel)
+        _, count = waiting[outcome.channel]
+        if outcome.delivered and outcome.part + 1 < count:
+            waiting[outcome.channel] = outcome.part + 1, count
+        else:
+            del waiting[outcome.channel]
         yield outcome
 
 
@@ -162,16 +186,47 @@ def channel_name(url: str) -> str:
 
 def compose(notices: Sequence[Notice], settings: Settings) -> Message:
     """Make one message of what is due: a line each, the newest facts last, and where to see more."""
-    lines = [notice.text for notice in notices[:_LINES]]
+    [(message, _)] = fitted(notices, settings, Limit(title=1_000_000, body=100_000_000))
+    return message
+
+
+def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
+    """Make as few messages of what is due as fit a channel; with each, what has been said whole when it is taken."""
+    lines: list[tuple[str, Sequence[Notice]]] = [(notice.text, [notice]) for notice in notices[:_LINES]]
     if len(notices) > _LINES:
-        lines.append(f"… and {len(notices) - _LINES} more")
+        lines.append((f"… and {len(notices) - _LINES} more", notices[_LINES:]))
     subjects = dict.fromkeys(notice.subject for notice in notices)
-    links = [f"{settings.ui.link}/assets/{subject}s" for subject in subjects]
+    lines += [(f"{settings.ui.link}/assets/{subject}s", []) for subject in subjects]
     good = all(_is_end(notice.event) for notice in notices)
     title = ", ".join(notice.headline for notice in notices[:_HEADLINES])
     if len(notices) > _HEADLINES:
         title += f" and {len(notices) - _HEADLINES} more"
-    return Message(title, "\n".join([*lines, *links]), good)
+    return [(Message(part.title, part.body, good), part.completes) for part in parted(title, lines, limit)]
+
+
+def limit_of(url: str) -> Limit:
+    """Return how much a channel takes, as apprise knows it."""
+    import apprise
+    from apprise.conversion import convert_between
+
+    log_of_apprise()
+    channel = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    if not isinstance(channel, apprise.NotifyBase):
+        return Limit()
+    taken: Any = channel.notify_format  # one format, or several of which the first is preferred
+    formats = [apprise.NotifyFormat(each) for each in (taken if isinstance(taken, tuple | list) else [taken])]
+
+    def length(text: str) -> int:
+        """Count characters as they are sent: where a channel takes no plain text, apprise writes HTML or the like."""
+        return max(len(text), len(convert_between(apprise.NotifyFormat.TEXT, formats[0], text)))
+
+    plain = not formats or apprise.NotifyFormat.TEXT in formats
+    return Limit(
+        title=max(0, channel.title_maxlen),
+        body=channel.body_maxlen,
+        lines=max(0, channel.body_max_line_count),
+        length=len if plain else length,
+    )
 
 
 def _urls(settings: Settings) -> list[str]:

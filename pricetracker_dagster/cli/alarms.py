@@ -54,8 +54,9 @@ def alerts_test(shape: str) -> None:
             "no channel is set: name apprise URLs in alerts.channels or PRICETRACKER_ALERTS__CHANNELS"
         )
     message = Message("Test of pricetracker", f"If you read this, alerts reach you. {settings.ui.link}", good=True)
-    outcomes = list(send(dict.fromkeys(urls, message)))
-    show(pd.DataFrame(outcomes, columns=list(Outcome._fields)), shape)
+    outcomes = list(send({url: [message] for url in urls}))
+    columns = [name for name in Outcome._fields if name != "part"]
+    show(pd.DataFrame(outcomes, columns=list(Outcome._fields))[columns], shape)
     sys.exit(0 if all(outcome.delivered for outcome in outcomes) else 1)
 
 

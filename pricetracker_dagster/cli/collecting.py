@@ -1,6 +1,7 @@
 """What brings minutes into the store: ``tick``, ``backfill``, ``import``."""
 
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -94,21 +95,36 @@ def backfill(first: datetime | None, last: datetime | None, hours: int | None) -
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @plain_errors
 def import_(files: Sequence[Path]) -> None:
-    """Import Kraken's OHLCVT files (XBTUSD_1.csv …). Minutes without trades become no-trade rows."""
+    """Import Kraken's OHLCVT files (XBTUSD_1.csv …). Minutes without trades become no-trade rows.
+
+    A file that cannot be imported fails alone, with exit status 1.
+    """
+    from pricetracker_dagster.collect import in_plain_words
     from pricetracker_dagster.exchanges.ohlcvt import read
     from pricetracker_dagster.store.prices import Store
     from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.records import MISTAKE
 
     settings = load_settings()
     store = Store(settings.folder)
-    refused = 0
+    refused = failed = 0
     with progress_bar() as progress:
         say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
         bar = progress.add_task("files", total=len(files))
-        for sheet in read(files, fetched_at=datetime.now(UTC)):
-            progress.update(bar, description=sheet.path.name)
-            upserted = store.upsert(sheet.candles)
-            progress.advance(bar)
+        for path in files:
+            progress.update(bar, description=path.name)
+            try:
+                [sheet] = read([path], fetched_at=datetime.now(UTC))
+                upserted = store.upsert(sheet.candles)
+            except Exception as error:
+                failed += 1
+                reason, cause = in_plain_words(error)
+                if cause == MISTAKE:
+                    click.echo("".join(traceback.format_exception(error)), err=True)
+                click.echo(f"Error: {reason if str(path) in reason else f'{path}: {reason}'}", err=True)
+                continue
+            finally:
+                progress.advance(bar)
             say(
                 f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
                 f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
@@ -118,4 +134,4 @@ def import_(files: Sequence[Path]) -> None:
                 say(f"  refused: {row}")
             refused += len(sheet.refused)
     publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
-    sys.exit(1 if refused else 0)
+    sys.exit(1 if refused or failed else 0)

@@ -3,7 +3,7 @@
 import io
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -447,7 +447,7 @@ def test_a_channel_that_hangs_holds_up_no_other(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(notify, "ANSWER_WITHIN", 0.4)
     message = Message("title", "body", good=True)
     try:
-        outcomes = list(notify.send({"json://hangs": message, "json://works": message}))
+        outcomes = list(notify.send({"json://hangs": [message], "json://works": [message]}))
     finally:
         let_go.set()
     assert outcomes == [
@@ -546,7 +546,7 @@ def test_a_channel_that_refuses_or_does_not_answer_is_named_without_its_secrets_
         "json://user:SECRET123@127.0.0.1:1/SECRET456",  # nobody listens
     ]
     message = Message("title", "body ✓", good=False)
-    outcomes = {outcome.channel: outcome for outcome in notify.send(dict.fromkeys(urls, message))}
+    outcomes = {outcome.channel: outcome for outcome in notify.send({url: [message] for url in urls})}
     good, bad, closed = (outcomes[channel_name(url)] for url in urls)
     assert good == Outcome(channel_name(urls[0]), True, None)
     assert (bad.delivered, closed.delivered) == (False, False)
@@ -571,8 +571,7 @@ def test_whatever_a_service_raises_is_its_outcome_without_secrets(monkeypatch: p
 
     monkeypatch.setattr(apprise.Apprise, "notify", notify_)
     url = "json://user:SECRET123@host.example/SECRET456"
-    message: Mapping[str, Message] = {url: Message("title", "body", good=True)}
-    [outcome] = notify.send(message)
+    [outcome] = notify.send({url: [Message("title", "body", good=True)]})
     assert outcome.channel == channel_name(url)
     assert not outcome.delivered
     assert (outcome.error or "").startswith("RuntimeError: cannot send to ")

@@ -1,0 +1,114 @@
+"""Messages that fit their channel: parted between lines, a long line between its words; nothing is left out.
+
+Pure: how much a channel takes comes in, parts go out. What a message says is in notify.py.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+_LEAST = 20
+"""Characters of text a part holds at least: a channel that takes less is given what it will not take."""
+
+_NUMBERED = len(" (999/999)")
+
+_TITLE_SHARE = 4
+"""Of what a channel takes, the title may take one part in so many."""
+
+
+class Limit(NamedTuple):
+    """How much a channel takes.
+
+    Attributes:
+        title: characters of a title; 0: it has none, and a title is put before the body.
+        body: characters of a message. Some channels count the title too, so it is counted here for all.
+        lines: lines of a message; 0: any number.
+        length: how many characters a text becomes for this channel, which may write it as HTML.
+    """
+
+    title: int = 250
+    body: int = 32768
+    lines: int = 0
+    length: Callable[[str], int] = len
+
+
+@dataclass(frozen=True)
+class Part(Generic[T]):
+    """One message of several.
+
+    Attributes:
+        title: its title.
+        body: its lines.
+        completes: what has been said whole once this part and those before it are taken.
+    """
+
+    title: str
+    body: str
+    completes: tuple[T, ...]
+
+
+def parted(title: str, lines: Sequence[tuple[str, Sequence[T]]], limit: Limit) -> list[Part[T]]:
+    """Make as few messages as fit a channel, in the order of the lines.
+
+    Args:
+        title: of the message; of several each has it, with a number.
+        lines: each line, and what has been said whole with it.
+        limit: how much the channel takes.
+    """
+    whole = limit.title or limit.body
+    short = shortened(title, min(whole, limit.body // _TITLE_SHARE) - _NUMBERED, limit.length)
+    fits_whole = limit.length(title) <= min(whole, limit.body // _TITLE_SHARE)
+    room = max(_LEAST, limit.body - limit.length(title if fits_whole else short) - _NUMBERED - 2)
+    parts: list[tuple[list[str], list[T]]] = [([], [])]
+    for line, completes in lines:
+        pieces = list(_pieces(line, room, limit.length))
+        for piece in pieces:
+            held = parts[-1][0]
+            too_many = limit.lines and len(held) >= limit.lines
+            if held and (too_many or limit.length("\n".join([*held, piece])) > room):
+                parts.append(([], []))
+            parts[-1][0].append(piece)
+        parts[-1][1].extend(completes)
+    if len(parts) == 1:
+        return [Part(title if fits_whole else short, "\n".join(parts[0][0]), tuple(parts[0][1]))]
+    short = shortened(title, min(whole, limit.body // _TITLE_SHARE) - _NUMBERED, limit.length)
+    return [
+        Part(f"{short} ({number}/{len(parts)})".lstrip(), "\n".join(held), tuple(completes))
+        for number, (held, completes) in enumerate(parts, 1)
+    ]
+
+
+def shortened(text: str, most: int, length: Callable[[str], int] = len) -> str:
+    """Return a text of at most so many characters: cut at a word, and marked as cut; empty where no word fits."""
+    if length(text) <= most:
+        return text
+    words = text.split(" ")
+    while words and length(f"{' '.join(words).rstrip(',')} …") > most:
+        words.pop()
+    return f"{' '.join(words).rstrip(',')} …" if words else ""
+
+
+def _pieces(line: str, room: int, length: Callable[[str], int]) -> Iterator[str]:
+    """Part one line between words; a word that is too long alone, within."""
+    if length(line) <= room:
+        yield line
+        return
+    held = ""
+    for word in line.split(" "):
+        longer = f"{held} {word}" if held else word
+        if length(longer) <= room:
+            held = longer
+            continue
+        if held:
+            yield held
+        held = word
+        while length(held) > room:
+            count = room
+            while count > 1 and length(held[:count]) > room:
+                count //= 2
+            yield held[:count]
+            held = held[count:]
+    if held:
+        yield held
