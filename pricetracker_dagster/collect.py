@@ -59,6 +59,9 @@ _THOROUGH = 2
 _CLOSE_TOGETHER = timedelta(hours=1)
 """Gaps no farther apart are rebuilt by one question: the trades between them mostly fit on its page."""
 
+_WHOLE_SECOND = 0.2
+"""Seconds by which an exchange's time, which is told in whole seconds, may be ahead of what was computed from it."""
+
 _STORED_EVERY = 3.0
 """Seconds after which what has come is stored, although more is to come."""
 
@@ -275,8 +278,9 @@ class _Tick:
         self, exchange: Exchange, since: Mapping[Metric, datetime], deadline: Deadline, findings: _Findings
     ) -> None:
         """Ask one exchange for candles, in a thread of its own."""
-        _wait_until_closed(exchange, self._minute, deadline)
-        self._settled_at = max(self._settled_at, time.monotonic() + exchange.settles.total_seconds())
+        now = _wait_until_closed(exchange, self._minute, deadline)
+        settles_in = self._minute + MINUTE + exchange.settles - now
+        self._settled_at = max(self._settled_at, time.monotonic() + settles_in.total_seconds() + _WHOLE_SECOND)
         pairs = exchange.pairs({metric.pair for metric in since}, deadline)
         known = [metric for metric in since if metric.pair in pairs]
         for metric in since.keys() - known:
@@ -585,8 +589,8 @@ def _unknown(metric: Metric, pairs: Collection[str], settings: Settings) -> Pair
     return PairUnknown(f"{settings.place_of(metric)}: no such pair on {metric.exchange}{hint}")
 
 
-def _wait_until_closed(exchange: Exchange, minute: datetime, deadline: Deadline) -> None:
-    """Wait until ``minute`` is over by the exchange's own clock.
+def _wait_until_closed(exchange: Exchange, minute: datetime, deadline: Deadline) -> datetime:
+    """Wait until ``minute`` is over by the exchange's own clock, and return that clock's time.
 
     Raises:
         ExchangeError: that is after the deadline.
@@ -596,6 +600,7 @@ def _wait_until_closed(exchange: Exchange, minute: datetime, deadline: Deadline)
             deadline.sleep(left.total_seconds())
         except OutOfTime:
             raise ExchangeError(f"{exchange.name}: by its clock it is {now:%H:%M:%S}, the minute is not over") from None
+    return now
 
 
 def _known(

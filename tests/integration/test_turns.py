@@ -1,0 +1,241 @@
+"""Nobody starves: with more to ask than fits into a tick, metrics take turns, and what cannot be had is asked for ever
+more rarely. A small exchange on loopback whose clock the test turns; the allowance is real, only faster."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pricetracker_dagster import collect
+from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.collect import Collected, collect_minute
+from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.turns import Turn, Turns
+from tests.odd_kraken import OddKraken, price
+
+NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
+NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
+
+Track = Callable[..., Settings]
+
+
+@pytest.fixture
+def odd() -> Iterator[OddKraken]:
+    with OddKraken(NOW) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Track:
+    def write(*pairs: str, budget: float = 20, per_second: float = 1000) -> Settings:
+        metrics = ", ".join(f'"KRAKEN:{pair}"' for pair in pairs)
+        write_settings(
+            f"metrics = [{metrics}]\n[collect]\nbudget_seconds = {budget}\n"
+            f'[exchanges.kraken]\nurl = "{odd.url}"\nrequests_per_second = {per_second}\n'
+        )
+        return load_settings()
+
+    return write
+
+
+def tick(odd: OddKraken, settings: Settings) -> Collected:
+    """Run the tick of the newest minute, then turn the clock on by one."""
+    done = collect_minute(settings, datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC))
+    odd.now += 60
+    return done
+
+
+def many(odd: OddKraken, count: int) -> list[str]:
+    names = [f"P{i:02d}USD" for i in range(count)]
+    for name in names:
+        odd.pairs[name] = (name, f"{name[:3]}/USD")
+    return names
+
+
+def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_others(odd: OddKraken, track: Track) -> None:
+    names = many(odd, 40)
+    settings = track(*names, budget=1, per_second=8)
+    for ticks in range(1, 40):
+        tick(odd, settings)
+        counts = [odd.count("OHLC")[name] for name in names]
+        assert max(counts) - min(counts) <= 2  # an answer of the last moment may be asked for twice
+        if ticks >= 5 and min(counts) >= 1:
+            break
+    stored = Store(settings.folder)
+    since = NEWEST - timedelta(hours=1)
+    metrics = [f"KRAKEN:{name}" for name in names]
+    assert stored.newest(metrics, since).keys() == set(metrics)
+    assert stored.missed(metrics, since, NEWEST, since_first_row=False) == {}
+
+
+def test_metrics_that_always_fail_take_no_turn_of_the_others(odd: OddKraken, track: Track) -> None:
+    names = many(odd, 12)
+    for name in names[:6]:
+        odd.change["OHLC", name] = lambda _: {"error": ["EGeneral:Invalid arguments"]}
+    settings = track(*names, budget=1, per_second=4)
+    for _ in range(30):
+        tick(odd, settings)
+        if min(odd.count("OHLC")[name] for name in names) >= 2:
+            break
+    counts = odd.count("OHLC")
+    assert max(counts[name] for name in names[:6]) <= min(counts[name] for name in names[6:]) + 2
+
+
+def test_quiet_pairs_that_leave_minutes_out_get_them_all_beside_the_others(odd: OddKraken, track: Track) -> None:
+    names = many(odd, 10)
+    odd.quiet |= set(names)
+    settings = track("BTCUSD", "ETHUSD", *names, budget=2, per_second=20)  # as many requests as 40 s at one a second
+    metrics = [str(metric) for metric in settings.tracked]
+    store = Store(settings.folder)
+    begun = datetime(2026, 3, 3, 1, tzinfo=UTC)  # the first hour in reach, for which a quiet pair has a candle
+    missing: dict[str, Any] = {"": 1}
+    for _ in range(12):
+        newest = datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC)
+        tick(odd, settings)
+        missing = store.missed(metrics, begun, newest, since_first_row=False)
+        if not missing:
+            break
+    assert missing == {}
+    rows = store.candles([f"KRAKEN:{names[0]}"], begun, NEWEST).to_pylist()
+    for row in rows:
+        unix = int(row["minute"].timestamp())
+        assert row["close"] == price(unix // 3600 * 3600)
+        assert (row["volume"], row["trades"]) == ((1.5, 3) if unix % 3600 == 0 else (0.0, 0))
+
+
+def test_a_minute_that_is_never_listed_at_once_is_soon_not_asked_for_again_at_once(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "_LATE_MINUTE", (0.01, 0.01))
+    odd.now += 120  # past the hour, whose minute is listed
+    odd.pairs["PUSD"] = ("PUSD", "P/USD")
+    odd.quiet.add("PUSD")
+    settings = track("PUSD")
+    before = 0
+    asked = []
+    for _ in range(9):
+        assert tick(odd, settings).missing == {}
+        asked.append(odd.count("OHLC")["PUSD"] - before)
+        before += asked[-1]
+    assert asked == [3, 3, 3, 1, 3, 1, 1, 1, 3]  # after three times only now and then
+
+
+def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, track: Track) -> None:
+    gone = range(NOW // 60 * 60 - 3600, NOW // 60 * 60 - 3600 + 300, 60)
+
+    def holed(envelope: Any) -> Any:
+        result = envelope["result"]
+        result["XXBTZUSD"] = [row for row in result["XXBTZUSD"] if row[0] not in gone]
+        return envelope
+
+    def unreadable(envelope: Any) -> Any:
+        for trade in envelope["result"]["XXBTZUSD"]:
+            if gone.start <= float(trade[2]) < gone.stop:
+                trade[0] = "?"
+        return envelope
+
+    odd.change["OHLC"], odd.change["Trades"] = holed, unreadable
+    settings = track("BTCUSD")
+    asked = []
+    for number in range(20):
+        before = odd.count("Trades")["XBTUSD"]
+        tick(odd, settings)
+        if odd.count("Trades")["XBTUSD"] > before:
+            asked.append(number)
+    assert asked == [0, 2, 6, 14]
+    odd.change.clear()
+    for _ in range(17):
+        tick(odd, settings)
+    assert (
+        Store(settings.folder).missed(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=2), NEWEST, since_first_row=True)
+        == {}
+    )
+
+
+def test_while_one_gap_pauses_new_ones_are_rebuilt_at_once(odd: OddKraken, track: Track) -> None:
+    gone = {NOW // 60 * 60 - 3600, NOW // 60 * 60 + 120}
+
+    def holed(envelope: Any) -> Any:
+        result = envelope["result"]
+        result["XXBTZUSD"] = [row for row in result["XXBTZUSD"] if row[0] not in gone]
+        return envelope
+
+    def unreadable(envelope: Any) -> Any:
+        for trade in envelope["result"]["XXBTZUSD"]:
+            if 0 <= float(trade[2]) - (NOW // 60 * 60 - 3600) < 60:
+                trade[0] = "?"
+        return envelope
+
+    odd.change["OHLC"], odd.change["Trades"] = holed, unreadable
+    settings = track("BTCUSD")
+    assert [tick(odd, settings).missing for _ in range(5)] == [{}] * 5
+
+
+# --- what is remembered ---
+
+
+def turns(folder: Path, *metrics: str, minute: datetime = NEWEST) -> Turns:
+    return Turns(folder, metrics or ("A", "B", "C"), minute)
+
+
+def test_who_has_waited_longest_comes_first(tmp_path: Path) -> None:
+    kept = turns(tmp_path)
+    kept["A"].asked, kept["B"].asked, kept["C"].asked = 300, 100, 200
+    kept["A"].healed = 7
+    kept.save()
+    again = turns(tmp_path)
+    assert again.to_ask(["A", "B", "C"]) == ["B", "C", "A"]
+    assert again.to_heal(["A", "B", "C"])[-1] == "A"
+
+
+def test_where_nothing_is_remembered_it_begins_elsewhere_each_minute(tmp_path: Path) -> None:
+    firsts = {turns(tmp_path, minute=NEWEST + i * MINUTE).to_ask(["A", "B", "C"])[0] for i in range(3)}
+    assert firsts == {"A", "B", "C"}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "",
+        "null",
+        "[]",
+        "{",
+        "7",
+        '{"A": 7}',
+        '{"A": null}',
+        '{"A": {"asked": "x", "vain": -1, "late": true}}',
+        "[" * 99999,
+    ],
+)
+def test_a_file_that_is_damaged_is_begun_anew(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "turns.json").write_text(damaged, encoding="utf-8")
+    assert turns(tmp_path)["A"] == Turn()
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [{"asked": 1}, {"healed": 1}, {"until": 1}, {"again": 3600 * 3}],
+)
+def test_what_was_remembered_under_a_clock_that_was_ahead_is_forgotten(tmp_path: Path, turn: dict[str, int]) -> None:
+    ahead = {name: int(NEWEST.timestamp()) + seconds for name, seconds in turn.items()}
+    (tmp_path / "turns.json").write_text(json.dumps({"A": {"vain": 3, **ahead}}), encoding="utf-8")
+    assert turns(tmp_path)["A"] == Turn()
+
+
+def test_what_is_no_longer_tracked_is_forgotten(tmp_path: Path) -> None:
+    kept = turns(tmp_path)
+    kept["A"].asked = kept["B"].asked = 60
+    kept.save()
+    turns(tmp_path, "B").save()
+    assert json.loads((tmp_path / "turns.json").read_text()).keys() == {"B"}
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    (tmp_path / "turns.json").mkdir()
+    kept = turns(tmp_path)
+    kept.save()
+    assert kept["A"] == Turn()
