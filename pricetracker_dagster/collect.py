@@ -40,7 +40,7 @@ from pricetracker_dagster.exchanges.pace import at_work
 from pricetracker_dagster.settings import Settings, did_you_mean
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REFUSED, Records
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import added_later, tracked_since
 from pricetracker_dagster.turns import Turns, in_turns
 
 CORRECTED_MINUTES = 5
@@ -61,6 +61,9 @@ _CLOSE_TOGETHER = timedelta(hours=1)
 
 _WHOLE_SECOND = 0.2
 """Seconds by which an exchange's time, which is told in whole seconds, may be ahead of what was computed from it."""
+
+_PIECE_OF_PAST = timedelta(hours=1)
+"""How much of the day before a metric that was added later is fetched at once, whole or not at all."""
 
 _STORED_EVERY = 3.0
 """Seconds after which what has come is stored, although more is to come."""
@@ -230,6 +233,7 @@ class _Tick:
         self._exchanges: dict[str, Exchange] = {}
         self._settled_at = 0.0
         self._has_minute: set[str] = set()
+        self._past: dict[Metric, MinuteRange] = {}
 
     def run(self) -> None:
         """Ask for candles and store them, then rebuild what is missing still."""
@@ -362,7 +366,7 @@ class _Tick:
         wanted: dict[Metric, list[MinuteRange]] = {}
         with _told_beside(self._collected, "what is stored could not be read"):
             wanted = self._wanted(since_when)
-        if not wanted or self.deadline.remaining <= 0:
+        if not (wanted or self._past) or self.deadline.remaining <= 0:
             return
         self._publish()
         if any(gap.last == self._minute for gaps in wanted.values() for gap in gaps):
@@ -370,9 +374,12 @@ class _Tick:
                 self.deadline.sleep(max(0.0, self._settled_at - time.monotonic()))
         findings = _Findings()
         whole: set[Metric] = set()
+        spans = {metric: _joined(gaps) for metric, gaps in wanted.items()}
+        for metric, piece in self._past.items():
+            spans.setdefault(metric, []).append(piece)
+            wanted[metric] = [piece, *wanted.get(metric, [])]
         ordered = self._turns.to_heal(wanted)
         thorough = set(ordered[:_THOROUGH])
-        spans = {metric: _joined(gaps) for metric, gaps in wanted.items()}
 
         def heal(metric: Metric, times: int) -> float | None:
             # the newest gap of each comes before older ones, but for those whose turn it is
@@ -409,14 +416,43 @@ class _Tick:
             left = [gap for gap in gaps if not (waits and _unix(gap.last) <= turn.until)]
             if left:
                 wanted[metric] = left
+        for metric, piece in self._past_of_late_comers(since_when, begin).items():
+            turn = self._turns[str(metric)]
+            if not (turn.waits(_unix(self._minute)) and _unix(piece.last) <= turn.until):
+                self._past[metric] = piece
         return wanted
+
+    def _past_of_late_comers(
+        self, since_when: Mapping[str, datetime], asked: Collection[Metric]
+    ) -> dict[Metric, MinuteRange]:
+        """Return the next piece to fetch of the 24 hours before metrics that came to the list after the first ones.
+
+        The first ones got theirs when the tracker was started. Newest pieces come first, so that what is stored of a
+        metric has no hole while the rest is still to come.
+        """
+        metrics = {str(metric): metric for metric in asked}
+        later = {metric: since - DAY for metric, since in added_later(since_when).items() if metric in metrics}
+        later = {metric: begin for metric, begin in later.items() if begin >= self._horizon}
+        if not later:
+            return {}
+        missed = self._store.missed([*later], min(later.values()), self._minute, since_first_row=False)
+        pieces = {}
+        for metric, begin in later.items():
+            before = [gap for gap in missed.get(metric, []) if gap.first <= begin <= gap.last < self._minute]
+            if before:
+                first = max(begin, before[0].last - _PIECE_OF_PAST + MINUTE)
+                pieces[metrics[metric]] = MinuteRange(first, before[0].last)
+        return pieces
 
     def _rebuild(self, metric: Metric, span: MinuteRange, gaps: Sequence[MinuteRange], findings: _Findings) -> None:
         """Rebuild the gaps that lie in a span; what is stored between them stays as it is."""
         turn = self._turns[str(metric)]
         before = self._store.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
         pages = self._exchanges[metric.exchange].rebuild(metric.pair, *span, self.deadline, before=before)
-        for batch in _batches(Sifted(within(page.kept, gaps), page.refused) for page in pages):
+        batches = _batches(Sifted(within(page.kept, gaps), page.refused) for page in pages)
+        if span == self._past.get(metric):
+            batches = iter([*batches])  # in part it would leave a hole
+        for batch in batches:
             turn.healed = _unix(self._minute)
             for sifted in batch:
                 findings.put(_Finding((str(metric),), sifted))

@@ -27,6 +27,8 @@ from pricetracker_dagster.proxies import is_loopback
 from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.records import Records, Row
 
+_log = logging.getLogger(__name__)
+
 ANSWER_WITHIN = 20.0
 """Seconds after which an attempt counts as failed."""
 
@@ -100,15 +102,22 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
         return []
     sent = records.deliveries.rows(now - give_up - DAY)
     due = {name: _due(notices, [row for row in sent if row["channel"] == name], now) for name in urls}
-    parts = {name: fitted(own, settings, limit_of(urls[name])) for name, own in due.items() if own}
+    parts = {name: fitted(own, settings, _limit_or_most(urls[name])) for name, own in due.items() if own}
     attempts: list[Row] = []
+    not_noted: Exception | None = None
     for outcome in send({urls[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
         of_channel = parts[outcome.channel]
         # what is not taken keeps what comes after it waiting: nothing is told before what it follows from
         told = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
         rows = [_attempt(notice, outcome, sent, now) for _, completes in told for notice in completes]
-        records.deliveries.put(rows)  # at once: what comes after may be killed
+        try:
+            records.deliveries.put(rows)  # at once: what comes after may be killed
+        except Exception as error:  # the other channels are noted all the same; this one is sent again
+            not_noted = not_noted or error
+            continue
         attempts += rows
+    if not_noted is not None:
+        raise not_noted
     return attempts
 
 
@@ -204,6 +213,13 @@ def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[
     return [(Message(part.title, part.body, good), part.completes) for part in parted(title, lines, limit)]
 
 
+def _limit_or_most(url: str) -> Limit:
+    try:
+        return limit_of(url)
+    except Exception:  # 173 services, each with settings of its own
+        return Limit()
+
+
 def limit_of(url: str) -> Limit:
     """Return how much a channel takes, as apprise knows it."""
     import apprise
@@ -237,11 +253,12 @@ def _notices(settings: Settings, records: Records, now: datetime) -> list[Notice
     """Return everything that is to be said now, oldest first; not what is too old to be of use."""
     since = now - settings.alerts.max_age_minutes * MINUTE
     alerts = records.alerts.rows(now - episodes.LONGEST, _current(episodes.FIRING, "fired_at", since))
-    notices = [
-        notice for row in alerts if row["sent"] for notice in _said_of(row, _ALERT, row["fired_at"], settings, now)
-    ]
+    notices: list[Notice] = []
+    for row in alerts:
+        if row["sent"]:
+            notices += _said_or_named(row, _ALERT, row["fired_at"], settings, now)
     for row in records.incidents.rows(None, _current(incidents.OPEN, "opened_at", since)):
-        notices += _said_of(row, _INCIDENT, row["opened_at"], settings, now)
+        notices += _said_or_named(row, _INCIDENT, row["opened_at"], settings, now)
     return sorted((notice for notice in notices if notice.due >= since), key=lambda notice: notice.due)
 
 
@@ -256,6 +273,19 @@ class _Kind(NamedTuple):
     subject: str
     begins: str
     line: Callable[[Row, str], tuple[str, str]]
+
+
+def _said_or_named(row: Row, kind: "_Kind", began: datetime, settings: Settings, now: datetime) -> list[Notice]:
+    """Return what is to be said of one row; where that cannot be put into words, that there is something to look at."""
+    try:
+        return list(_said_of(row, kind, began, settings, now))
+    except Exception as error:
+        began = began or now
+        _log.exception("%s %s cannot be told", kind.subject, row["id"])
+        line = (
+            f"✗ {kind.subject} {row['id']}: a mistake of pricetracker while telling it: {type(error).__name__}: {error}"
+        )
+        return [Notice(row["id"], kind.subject, kind.begins, began, f"✗ {kind.subject}", " ".join(line.split()))]
 
 
 def _said_of(row: Row, kind: _Kind, began: datetime, settings: Settings, now: datetime) -> Iterator[Notice]:

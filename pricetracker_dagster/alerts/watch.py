@@ -4,6 +4,7 @@ Here belongs the order of these steps, so that a crash between any two of them l
 an alert or an incident is, is in episodes.py and incidents.py; how a message is sent in notify.py.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from pricetracker_dagster.store.delta import files_of
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import added_later, tracked_since
 
 PATIENCE = 20.0
 """Seconds to wait for another sensor that is at work."""
@@ -33,6 +34,8 @@ PATIENCE = 20.0
 _BACKTESTED_AT_ONCE = 30 * DAY
 
 _SQL = Path(__file__).parent / "sql"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Watched:
         alerts: rows of the table alerts that are new or changed.
         incidents: rows of the table incidents that are new or changed.
         attempts: rows of the table deliveries that were added.
+        troubles: what went wrong with one rule, metric or step, which the others did not wait for, in plain words.
     """
 
     cursor: str | None = None
@@ -54,6 +58,7 @@ class Watched:
     alerts: Sequence[Row] = ()
     incidents: Sequence[Row] = ()
     attempts: Sequence[Row] = ()
+    troubles: list[str] = field(default_factory=list)
 
 
 def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watched:
@@ -77,11 +82,11 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
         since = None if cursor is None else int(cursor)
         watched = Watched(cursor=str(version))
         changed: dict[str, MinuteRange] = {}
-        if table is not None and since is not None and since != version:
-            changed = _changed(table, since, settings, now)
-        above = _judge(store, settings, changed, watched) if changed else []
-        watched.alerts = _record(store, records, settings, now, above, changed)
-        watched.attempts = notify.deliver(settings, records, now)
+        with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
+            if table is not None and since is not None and since != version:
+                changed = _changed(table, since, settings, now)
+            above = _judge(store, settings, now, changed, watched) if changed else []
+            watched.alerts = _record(store, records, settings, now, above, changed, watched)
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -102,25 +107,26 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
     with one_at_a_time(settings):
         store, records = Store(settings.folder), Records(settings.folder)
         watched = Watched()
-        newest = newest_closed_minute(now)
-        since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
-        missing = _missing(store, since, newest - DAY + MINUTE, newest)
-        recent = [
-            row
-            for row in records.incidents.rows()
-            # those of standing still are about no missed minute: watch_standstill() opens and resolves them
-            if row["cause"] not in standstill.CAUSES and (row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY)
-        ]
-        opened = [row for row in recent if row["state"] == incidents.OPEN]
-        grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
-        missed, absent = _missed(records, missing, recent, newest - DAY + MINUTE, grace_ends)
-        rows = incidents.review(missed, opened, absent, now)
-        for row in rows:
-            if row["state"] == incidents.RESOLVED:
-                row["missing"] = _lost(store, row, since)
-        records.incidents.put(rows)
-        watched.incidents = rows
-        watched.attempts = notify.deliver(settings, records, now)
+        with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
+            newest = newest_closed_minute(now)
+            since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
+            missing = _missing(store, since, newest - DAY + MINUTE, newest)
+            recent = [
+                row
+                for row in records.incidents.rows()
+                # those of standing still are about no missed minute: watch_standstill() opens and resolves them
+                if row["cause"] not in standstill.CAUSES
+                and (row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY)
+            ]
+            opened = [row for row in recent if row["state"] == incidents.OPEN]
+            grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
+            missed, absent = _missed(records, missing, recent, newest - DAY + MINUTE, grace_ends)
+            rows = incidents.review(missed, opened, absent, now)
+            for row in rows:
+                if row["state"] == incidents.RESOLVED:
+                    row["missing"] = _lost(store, row, since)
+            records.incidents.put(rows)
+            watched.incidents = rows
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -173,6 +179,32 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _what_is_due_is_sent_all_the_same(
+    settings: Settings, records: Records, now: datetime, watched: Watched
+) -> Iterator[None]:
+    """Send what is due after the block, also where that fails: what is recorded already waits for nothing new."""
+    try:
+        yield
+    except Exception:
+        with _told(watched, "what is due was not sent"):
+            watched.attempts = notify.deliver(settings, records, now)
+        raise
+    watched.attempts = notify.deliver(settings, records, now)
+
+
+@contextmanager
+def _told(watched: Watched, what: str) -> Iterator[None]:
+    """Tell whatever goes wrong in the block, and let it go no further."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        _log.exception("%s", what)
+        watched.troubles.append(f"{what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}")
+
+
 def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -> dict[str, MinuteRange]:
     """Return of each tracked metric from which to which minute rows were added or corrected since a version.
 
@@ -200,14 +232,23 @@ def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -
     return {metric: MinuteRange(first, last) for metric, first, last in extent.fetchall()}
 
 
-def _judge(store: Store, settings: Settings, changed: Mapping[str, MinuteRange], watched: Watched) -> list[Verdict]:
+def _judge(
+    store: Store, settings: Settings, now: datetime, changed: Mapping[str, MinuteRange], watched: Watched
+) -> list[Verdict]:
     """Judge the minutes that changed, and those in whose window they are. Return those that are above."""
     rules = settings.rules
     first = min(span.first for span in changed.values()) - _run_up(rules)
     last = max(span.last for span in changed.values()) + _lookback(rules)
+    # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
+    tracked = tracked_since(settings.state, map(str, settings.tracked), newest_closed_minute(now) + MINUTE)
+    begins = added_later(tracked)
     above: list[Verdict] = []
     for span in _spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
-        verdicts = _judged(store, rules, list(changed), *span)
+        verdicts = [
+            verdict
+            for verdict in _judged_apart(store, rules, list(changed), span, watched)
+            if verdict.minute >= begins.get(verdict.metric, verdict.minute)
+        ]
         above += [verdict for verdict in verdicts if verdict.verdict == ABOVE]
         watched.judged += sum(verdict.verdict in (ABOVE, NOT_ABOVE) for verdict in verdicts)
         newest = max((verdict.minute for verdict in verdicts), default=span.first)
@@ -224,6 +265,36 @@ def _spans(first: datetime, last: datetime, length: timedelta) -> Iterator[Minut
     while first <= last:
         yield MinuteRange(first, min(last, first + length - MINUTE))
         first += length
+
+
+def _judged_apart(
+    store: Store, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: Watched
+) -> list[Verdict]:
+    """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
+
+    Raises:
+        Exception: nothing could be judged at all.
+    """
+    try:
+        return _judged(store, rules, metrics, *span)
+    except MemoryError:
+        raise
+    except Exception:
+        whole, verdicts, judged = len(rules) * len(metrics), [], 0
+        for rule in rules:
+            try:
+                verdicts += _judged(store, [rule], metrics, *span)
+                judged += len(metrics)
+                continue
+            except Exception:
+                _log.debug("rule %s is judged a metric at a time", rule.name, exc_info=True)
+            for metric in metrics if whole > 1 else ():
+                with _told(watched, f"{metric} could not be judged by the rule {rule.name}"):
+                    verdicts += _judged(store, [rule], [metric], *span)
+                    judged += 1
+        if not judged:
+            raise
+        return verdicts
 
 
 def _judged(
@@ -253,6 +324,7 @@ def _record(
     now: datetime,
     above: Sequence[Verdict],
     changed: Mapping[str, MinuteRange],
+    watched: Watched,
 ) -> list[Row]:
     """Bring the table alerts up to date."""
     state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("minute")
@@ -271,7 +343,17 @@ def _record(
         stored=store.newest(tracked, now - DAY),
         max_age=settings.alerts.max_age_minutes * MINUTE,
     )
-    rows = episodes.review(above, recorded, {rule.name: rule for rule in settings.rules}, known)
+    rules = {rule.name: rule for rule in settings.rules}
+    rows: list[Row] = []
+    try:
+        rows = episodes.review(above, recorded, rules, known)
+    except MemoryError:
+        raise
+    except Exception:
+        for metric in sorted({verdict.metric for verdict in above} | {row["metric"] for row in recorded}):
+            with _told(watched, f"what is above of {metric} could not be made an alert"):
+                own = [verdict for verdict in above if verdict.metric == metric]
+                rows += episodes.review(own, [row for row in recorded if row["metric"] == metric], rules, known)
     records.alerts.put(rows)
     return rows
 
@@ -319,7 +401,8 @@ def _lost(store: Store, row: Row, since: Mapping[str, datetime]) -> int:
 def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watched) -> None:
     """Let people read what has changed."""
     if watched.alerts or watched.incidents or watched.attempts:
-        publish(store, [str(metric) for metric in settings.tracked], now=now)
+        with _told(watched, "what was recorded is not published yet"):  # the next tick publishes it
+            publish(store, [str(metric) for metric in settings.tracked], now=now)
 
 
 def _lookback(rules: Sequence[AlertRule]) -> timedelta:

@@ -24,6 +24,8 @@ def spike_alerts(
         watched = watch_prices(settings, tracker.now(), context.cursor)
     except OutOfTime:
         return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
+    for trouble in watched.troubles:
+        context.log.warning("%s", trouble)
     return dg.SensorResult(
         skip_reason=None if watched.alerts else _said(watched),
         cursor=watched.cursor,

@@ -5,7 +5,7 @@ A small file of the data folder, written by whoever first meets a new list: most
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -34,3 +34,9 @@ def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict
         beside.write_text(json.dumps(since, indent=1), encoding="utf-8")
         beside.replace(file)
     return {metric: datetime.fromisoformat(moment) for metric, moment in since.items()}
+
+
+def added_later(since: Mapping[str, datetime]) -> dict[str, datetime]:
+    """Return since when those metrics are tracked that came to the list after the first ones."""
+    begun = min(since.values(), default=None)
+    return {metric: moment for metric, moment in since.items() if begun is not None and moment > begun}

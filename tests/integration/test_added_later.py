@@ -1,0 +1,127 @@
+"""A metric that is added to the list later gets its last 24 hours in the background, and alarms nobody by them."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
+from pricetracker_dagster.candles import DAY
+from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.tracked import added_later
+from tests.odd_kraken import OddKraken
+
+NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
+NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
+BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
+
+
+@pytest.fixture
+def odd() -> Iterator[OddKraken]:
+    with OddKraken(NOW) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Callable[..., Settings]:
+    def write(*metrics: str) -> Settings:
+        write_settings(
+            f"metrics = {json.dumps(metrics)}\n[collect]\nbudget_seconds = 30\n"
+            f'[exchanges.kraken]\nurl = "{odd.url}"\nrequests_per_second = 1000\n'
+        )
+        return load_settings()
+
+    return write
+
+
+def tick(odd: OddKraken, settings: Settings) -> datetime:
+    minute = datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC)
+    assert collect_minute(settings, minute).missing == {}
+    odd.now += 60
+    return minute
+
+
+def count(settings: Settings, metric: str) -> int:
+    return int(Store(settings.folder).candles([metric], NEWEST - 2 * DAY, NEWEST + DAY).num_rows)
+
+
+def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(
+    odd: OddKraken, track: Callable[..., Settings]
+) -> None:
+    tick(odd, track(BTC))
+    settings = track(BTC, ETH)
+    store = Store(settings.folder)
+    begun = tick(odd, settings)
+    for _ in range(20):
+        newest = tick(odd, settings)
+        assert store.missed([ETH], begun - 2 * DAY, newest, since_first_row=True) == {}
+        if not store.missed([ETH], begun - DAY, newest, since_first_row=False):
+            break
+    assert count(settings, ETH) == (newest - (begun - DAY)) // timedelta(minutes=1) + 1
+    assert count(settings, BTC) < 13 * 60  # the first ones get theirs when the tracker is started
+
+
+def test_what_was_before_a_metric_was_added_alarms_nobody(odd: OddKraken, track: Callable[..., Settings]) -> None:
+    def bursts(envelope: Any) -> Any:
+        """One minute in thirty is fifty times as large."""
+        [key] = [key for key in envelope["result"] if key != "last"]
+        for row in envelope["result"][key]:
+            if row[0] // 60 % 30 == 0 and row[0] < NOW - 300:
+                row[6] = "75.0"
+        return envelope
+
+    odd.change["OHLC", "ETHUSD"] = bursts
+    settings = track(BTC)
+    now = NEWEST + timedelta(seconds=65)
+    tick(odd, settings)
+    cursor = watch_prices(settings, now, None).cursor
+    settings = track(BTC, ETH)
+    for _ in range(3):
+        tick(odd, settings)
+        now += timedelta(minutes=1)
+        watched = watch_prices(settings, now, cursor)
+        cursor = watched.cursor
+        assert watched.alerts == []
+        assert watched.troubles == []
+        assert watch_minutes(settings, now).incidents == []
+
+
+def test_a_burst_of_a_metric_added_later_alarms_from_when_it_was_added_on(
+    odd: OddKraken, track: Callable[..., Settings]
+) -> None:
+    tick(odd, track(BTC))
+    settings = track(BTC, ETH)
+    burst = int(odd.now) // 60 * 60
+
+    def bursts(envelope: Any) -> Any:
+        for row in envelope["result"]["XETHZUSD"]:
+            if row[0] in (burst, burst - 3600):
+                row[6] = "75.0"
+        return envelope
+
+    odd.change["OHLC", "ETHUSD"] = bursts
+    tick(odd, settings)
+    cursor = watch_prices(settings, NEWEST + timedelta(seconds=125), None).cursor
+    tick(odd, settings)
+    watched = watch_prices(settings, NEWEST + timedelta(seconds=185), cursor)
+    assert [(row["metric"], row["measure"], row["minute"].timestamp()) for row in watched.alerts] == [
+        (ETH, "volume", burst)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("since", "later"),
+    [
+        ({}, []),
+        ({"A": NEWEST}, []),
+        ({"A": NEWEST, "B": NEWEST}, []),
+        ({"A": NEWEST, "B": NEWEST + DAY, "C": NEWEST}, ["B"]),
+    ],
+)
+def test_who_came_later_is_told_from_who_was_first(since: dict[str, datetime], later: list[str]) -> None:
+    assert list(added_later(since)) == later
