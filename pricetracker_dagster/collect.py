@@ -34,6 +34,7 @@ from pricetracker_dagster.candles import (
 )
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, OutOfTime, PairUnknown, open_exchange
+from pricetracker_dagster.exchanges.clock import note_clock
 from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.pace import at_work
@@ -108,6 +109,7 @@ class Collected:
         causes: for the same metrics, its kind (ExchangeError.cause, REFUSED, NOT_STORED, MISTAKE or NOT_RUN).
         troubles: what went wrong beside, with no metric's minute at stake, in plain words.
         tracebacks: of our own mistakes, for the log.
+        clocks: by exchange that was asked for its time, so many seconds this machine's clock is ahead of its.
     """
 
     minute: datetime
@@ -119,6 +121,7 @@ class Collected:
     causes: dict[str, str] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
+    clocks: dict[str, float] = field(default_factory=dict)
 
     @property
     def inserted(self) -> int:
@@ -152,7 +155,11 @@ class Collected:
 
 
 def collect_minute(
-    settings: Settings, minute: datetime, *, before_healing: Callable[[], object] = lambda: None
+    settings: Settings,
+    minute: datetime,
+    *,
+    before_healing: Callable[[], object] = lambda: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Collected:
     """Store ``minute`` of every tracked metric, and every minute missed before it as far as time permits.
 
@@ -166,12 +173,13 @@ def collect_minute(
         settings: what to follow and whom to ask.
         minute: the closed minute that the tick is for, UTC. No later minute is stored.
         before_healing: called once when candles are stored and more is to come, which may take a while.
+        now: returns the time of this machine's clock, UTC.
 
     Returns:
         What was stored, and of ``minute`` alone what is missing.
     """
     collected = Collected(minute, tuple(str(metric) for metric in settings.tracked))
-    tick = _Tick(settings, collected, Deadline.after(settings.collect.budget_seconds), before_healing)
+    tick = _Tick(settings, collected, Deadline.after(settings.collect.budget_seconds), before_healing, now)
     try:
         with at_work(settings.state, tick.deadline):
             tick.run()
@@ -220,9 +228,15 @@ class _Tick:
     """
 
     def __init__(
-        self, settings: Settings, collected: Collected, deadline: Deadline, before_healing: Callable[[], object]
+        self,
+        settings: Settings,
+        collected: Collected,
+        deadline: Deadline,
+        before_healing: Callable[[], object],
+        now: Callable[[], datetime],
     ) -> None:
         self.deadline = deadline
+        self._now = now
         self._settings = settings
         self._collected = collected
         self._minute = collected.minute
@@ -250,6 +264,9 @@ class _Tick:
             ask = partial(self._ask_for_candles, exchange, since, self.deadline.earlier(for_older), findings)
             _in_a_thread(ask, tracked[name], findings)
         self._take_in(findings, len(self._exchanges), tells_late=True)
+        with _told_beside(self._collected, "that its own minute came late was not noted"):
+            late = [each for each in self._has_minute if each in newest]
+            _note_what_came_late(self._settings, self._minute, late, gaps, self._now())
         self._heal(since_when)
         self.find_missing()
         self._turns.save()
@@ -282,7 +299,7 @@ class _Tick:
         self, exchange: Exchange, since: Mapping[Metric, datetime], deadline: Deadline, findings: _Findings
     ) -> None:
         """Ask one exchange for candles, in a thread of its own."""
-        now = _wait_until_closed(exchange, self._minute, deadline)
+        now = self._wait_until_closed(exchange, deadline)
         settles_in = self._minute + MINUTE + exchange.settles - now
         self._settled_at = max(self._settled_at, time.monotonic() + settles_in.total_seconds() + _WHOLE_SECOND)
         pairs = exchange.pairs({metric.pair for metric in since}, deadline)
@@ -307,6 +324,26 @@ class _Tick:
             return None
 
         in_turns(self._turns.to_ask(known), ask, deadline=deadline, at_once=_AT_ONCE, name=exchange.name)
+
+    def _wait_until_closed(self, exchange: Exchange, deadline: Deadline) -> datetime:
+        """Wait until the minute is over by the exchange's clock, return its time, and keep how far ours is from it.
+
+        Raises:
+            ExchangeError: that is after the deadline.
+        """
+        while True:
+            theirs = exchange.time(deadline)
+            ours = self._now()
+            ahead = self._collected.clocks[exchange.name] = (ours - theirs).total_seconds()
+            with suppress(OSError):  # it is measured again in a minute
+                note_clock(self._settings.state, exchange.name, ahead, ours)
+            left = self._minute + MINUTE - theirs
+            if left <= timedelta():
+                return theirs
+            try:
+                deadline.sleep(left.total_seconds())
+            except OutOfTime:
+                raise ExchangeError(_not_over(exchange.name, self._minute, theirs, ours)) from None
 
     def _take_in(self, findings: _Findings, askers: int, *, tells_late: bool = False) -> None:
         """Note and store what so many threads find, until they are done or time is up."""
@@ -625,18 +662,15 @@ def _unknown(metric: Metric, pairs: Collection[str], settings: Settings) -> Pair
     return PairUnknown(f"{settings.place_of(metric)}: no such pair on {metric.exchange}{hint}")
 
 
-def _wait_until_closed(exchange: Exchange, minute: datetime, deadline: Deadline) -> datetime:
-    """Wait until ``minute`` is over by the exchange's own clock, and return that clock's time.
-
-    Raises:
-        ExchangeError: that is after the deadline.
-    """
-    while (left := minute + MINUTE - (now := exchange.time(deadline))) > timedelta():
-        try:
-            deadline.sleep(left.total_seconds())
-        except OutOfTime:
-            raise ExchangeError(f"{exchange.name}: by its clock it is {now:%H:%M:%S}, the minute is not over") from None
-    return now
+def _not_over(name: str, minute: datetime, theirs: datetime, ours: datetime) -> str:
+    """Say that a minute is not over by an exchange's clock; where it is by this machine's, that the clock is wrong."""
+    if ours < minute + MINUTE:
+        return f"{name}: by its clock it is {theirs:%H:%M:%S}, the minute is not over"
+    shown = "%H:%M:%S" if theirs.date() == ours.date() else "%Y-%m-%d %H:%M:%S"
+    return (
+        f"{name}'s clock says {theirs:{shown}}, this machine's {ours:{shown}}: the minute is not over there; "
+        "check this machine's clock"
+    )
 
 
 def _known(
@@ -673,12 +707,29 @@ def _note_what_nobody_fetched(
     since: Mapping[str, datetime],
 ) -> None:
     """Note the minutes that no tick has tried to store: once they are healed, nothing else tells of them."""
-    last = collected.minute - max(1, settings.alerts.missed_grace_minutes) * MINUTE
+    late = collected.minute - max(1, settings.alerts.missed_grace_minutes) * MINUTE
     missed = {}
     for metric, of_metric in gaps.items():
-        expected = MinuteRange(max(since[metric], collected.minute - DAY + MINUTE), last)
-        missed[metric] = [part for gap in of_metric for part in _overlaps(gap, [expected])]
+        expected = MinuteRange(max(since[metric], collected.minute - DAY + MINUTE), collected.minute - MINUTE)
+        parts = [part for gap in of_metric for part in _overlaps(gap, [expected])]
+        # what reaches back beyond the grace was one stop: its last minutes had no tick of their own either
+        missed[metric] = [part for part in parts if part.first <= late]
     Records(settings.folder).note_not_run(missed, datetime.now(UTC))
+
+
+def _note_what_came_late(
+    settings: Settings,
+    minute: datetime,
+    stored: Iterable[str],
+    gaps: Mapping[str, Sequence[MinuteRange]],
+    now: datetime,
+) -> None:
+    """Note the tick's own minute where it came after all, but too late: the tick was stopped in its middle."""
+    if now <= minute + (1 + settings.alerts.missed_grace_minutes) * MINUTE:
+        return
+    own = MinuteRange(minute, minute)
+    late = {metric: [own] for metric in stored if any(_overlaps(own, [gap]) for gap in gaps.get(metric, ()))}
+    Records(settings.folder).note_not_run(late, now, f"its tick asked for it only at {now:%H:%M:%S}")
 
 
 def _store(store: Store, collected: Collected, answers: Sequence[tuple[str, Sifted]], first: datetime) -> set[str]:

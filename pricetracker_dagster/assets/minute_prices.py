@@ -73,7 +73,9 @@ def minute_prices(
     if minute is not None:
         with time_limit(TICK_ENDS_AFTER):
             try:
-                collected = collect_minute(settings, minute, before_healing=lambda: _publish(tracker, settings, minute))
+                collected = collect_minute(
+                    settings, minute, before_healing=lambda: _publish(tracker, settings, minute), now=tracker.now
+                )
             except Exception:
                 # what comes after this step is skipped then, and readers should have what is stored all the same
                 with suppress(Exception):
@@ -101,6 +103,8 @@ def minute_prices(
             "refused": len(collected.refused),
             "missing": len(collected.missing),
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
+            # seconds that this machine's clock is ahead of the exchange's: plotted over time
+            **({"clock_difference": max(collected.clocks.values(), key=abs)} if collected.clocks else {}),
             "missing_why": dg.MetadataValue.json(_missing_why(collected)),
             "refused_rows": sample("row", collected.refused),
             "folder": dg.MetadataValue.path(store.prices),

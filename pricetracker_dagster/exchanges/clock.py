@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 FRESH = timedelta(minutes=10)
 """What was measured longer ago says nothing of the clock as it is now."""
+
+_one_at_a_time = threading.Lock()
+"""Exchanges are asked by threads of one tick."""
 
 
 def note_clock(state: Path, exchange: str, ahead: float, now: datetime) -> None:
@@ -20,13 +24,14 @@ def note_clock(state: Path, exchange: str, ahead: float, now: datetime) -> None:
         ahead: so many seconds this machine's clock is ahead of it; negative: behind.
         now: when it was measured, by this machine's clock, UTC.
     """
-    kept = _kept(state)
-    kept[exchange] = {"ahead": round(ahead, 1), "measured_at": now.isoformat()}
-    state.mkdir(parents=True, exist_ok=True)
-    file = _file(state)
-    beside = file.with_suffix(f".{os.getpid()}")
-    beside.write_text(json.dumps(kept), encoding="utf-8")
-    beside.replace(file)
+    with _one_at_a_time:
+        kept = _kept(state)
+        kept[exchange] = {"ahead": round(ahead, 1), "measured_at": now.isoformat()}
+        state.mkdir(parents=True, exist_ok=True)
+        file = _file(state)
+        beside = file.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(kept), encoding="utf-8")
+        beside.replace(file)
 
 
 def clock_differences(state: Path, now: datetime) -> dict[str, float]:

@@ -16,7 +16,9 @@ from pathlib import Path
 import yaml
 
 from pricetracker_dagster.alerts.standstill import EVALUATION, PRICES, Sign
+from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
+from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.evaluations import bring_back, evaluations, is_kept
 from pricetracker_dagster.instance import dagster_home, open_instance
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
@@ -90,6 +92,11 @@ class Watch:
         since = now - timedelta(seconds=moment - (self._began or moment)) if goes_on else None
         look = watch_standstill(settings, now, lambda: _signs(settings, now), since=since)
         self._tell(look)
+        if look.changed and is_kept(settings.folder / "dagster"):
+            with suppress(Exception), open_instance(settings) as instance:  # the UI shows it where it can
+                watched = Watched(incidents=look.changed, attempts=look.attempts)
+                for event in what_changed(watched, simulated=settings.simulated):
+                    instance.report_runless_asset_event(event)
         if look.seen.ahead is not None:
             with open_instance(settings) as instance:
                 names = bring_back(instance, now)

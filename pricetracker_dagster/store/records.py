@@ -187,15 +187,17 @@ class Records:
         self.incidents = RecordTable(folder / "incidents", INCIDENTS, "Times without data", time="opened_at")
         self.causes = RecordTable(folder / "causes", CAUSES, "Why minutes are missing", key=("metric", "minute"))
 
-    def note_not_run(self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime) -> Upserted:
-        """Note in ``causes`` that no tick has tried to store these minutes, where nothing is noted of them yet."""
+    def note_not_run(
+        self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime, reason: str = "no tick was run for them"
+    ) -> Upserted:
+        """Note in ``causes`` that no tick has stored these minutes in time, where nothing is noted of them yet."""
         flat = [{"metric": metric, "first": gap.first, "last": gap.last} for metric, own in gaps.items() for gap in own]
         if not flat:
             return Upserted(0, 0, -1)
         oldest = min(gap.first for own in gaps.values() for gap in own)
         noted = sql.connect().sql(
             sql.load(_SQL / "noted.sql"),
-            params={"gaps": flat, "cause": NOT_RUN, "reason": "no tick was run for them", "noted_at": noted_at},
+            params={"gaps": flat, "cause": NOT_RUN, "reason": reason, "noted_at": noted_at},
         )
         return self.causes.put_table(noted.to_arrow_table(), oldest, replace=False)
 

@@ -291,7 +291,7 @@ def test_the_command_looks_once_and_ends_with_1_where_something_stands_still(sta
     looked = CliRunner().invoke(main, ["watch"])
     assert looked.exit_code == 1
     assert "standstill: no sign of life for more than 3 minutes: the daemon (never yet)" in looked.output
-    assert {row["cause"] for row in stage.rows()} == {"standstill"}
+    assert "standstill" in {row["cause"] for row in stage.rows()}
     assert len(stage.titles()) == 1
     again = CliRunner().invoke(main, ["watch"])
     assert again.exit_code == 1
