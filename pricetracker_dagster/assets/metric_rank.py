@@ -1,5 +1,8 @@
 """The asset ``metric_rank``: the metrics by the standard deviation of each measure over the last 24 hours."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
@@ -7,7 +10,7 @@ from pricetracker_dagster.assets.minute_prices import minute_of
 from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, rounded, schema, sql_command
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.ranking import ranking
+from pricetracker_dagster.store.ranking import fewer_observations, ranking
 
 _SHOWN = 100
 
@@ -41,16 +44,34 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     tracked = [str(metric) for metric in settings.tracked]
     published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
     rows = ranking(published.path)
-    shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev", "observations")
+    shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev")
+    fewer = fewer_observations(rows)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),
+            "fewer_observations": len({metric for _, metric in fewer}),
             "metrics_ranked": len({row["metric"] for row in rows if row["stddev"] is not None}),
             "ranking": dg.MetadataValue.table(
-                records=[dg.TableRecord({name: rounded(row[name]) for name in shown}) for row in rows[:_SHOWN]],
-                schema=dg.TableSchema([dg.TableColumn(name, *_COLUMNS[name]) for name in shown]),
+                records=[
+                    dg.TableRecord(
+                        {name: rounded(row[name]) for name in shown} | {"observations": _of_a_day(row, fewer)}
+                    )
+                    for row in rows[:_SHOWN]
+                ],
+                schema=dg.TableSchema(
+                    [
+                        *(dg.TableColumn(name, *_COLUMNS[name]) for name in shown),
+                        dg.TableColumn("observations", "VARCHAR", "minutes that have a value, of the 1440 of a day"),
+                    ]
+                ),
             ),
             **({"as_of": dg.MetadataValue.timestamp(published.as_of)} if published.as_of else {}),
             "sql": sql_command("FROM metric_rank WHERE measure = 'price'", simulated=settings.simulated),
         }
     )
+
+
+def _of_a_day(row: Mapping[str, Any], fewer: Mapping[tuple[str, str], tuple[int, int]]) -> str:
+    """Write how many minutes a rank stands on; marked where others stand on more."""
+    mark = " (fewer than others)" if (row["measure"], row["metric"]) in fewer else ""
+    return f"{row['observations']} of 1440{mark}"

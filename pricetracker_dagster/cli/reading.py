@@ -45,6 +45,19 @@ def rank(measure: str, shape: str) -> None:
     from pricetracker_dagster.store import reading
 
     show(published(reading.rank, measure), shape)
+    if shape == "table":
+        _tell_who_has_fewer(measure)
+
+
+def _tell_who_has_fewer(measure: str) -> None:
+    """Say below a ranking whose deviation is over fewer minutes than that of the others."""
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.ranking import fewer_observations, ranking
+
+    rows = ranking(Store(load_settings().folder).published)
+    for (of, metric), (count, most) in fewer_observations(rows).items():
+        if of == measure:
+            click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
 
 
 @click.command("sql")
