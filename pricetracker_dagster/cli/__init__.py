@@ -12,7 +12,7 @@ from pricetracker_dagster.cli.alarms import alerts, incidents
 from pricetracker_dagster.cli.collecting import backfill, import_, tick
 from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
 from pricetracker_dagster.cli.running import simulate, up
-from pricetracker_dagster.cli.watching import watch
+from pricetracker_dagster.cli.watching import status, watch
 from pricetracker_dagster.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import PREFIX
 
@@ -27,5 +27,5 @@ def main(*, simulated: bool) -> None:
         os.environ[f"{PREFIX}SIMULATED"] = "true"
 
 
-for _command in (up, tick, backfill, import_, metrics, history, rank, sql_, alerts, incidents, watch, simulate):
+for _command in (up, tick, backfill, import_, metrics, history, rank, sql_, alerts, incidents, status, watch, simulate):
     main.add_command(_command)

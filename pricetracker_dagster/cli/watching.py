@@ -1,4 +1,4 @@
-"""What tells whether all is well: ``watch``."""
+"""What tells whether all is well: ``watch``, ``status``."""
 
 import signal
 import sys
@@ -45,3 +45,25 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     looker.forever(every, stop.wait)
+
+
+@click.command()
+@click.option("--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@plain_errors
+def status(shape: str) -> None:
+    """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
+    import json
+    from datetime import UTC, datetime
+
+    from pricetracker_dagster.local.watching import read_work
+    from pricetracker_dagster.status import lines
+    from pricetracker_dagster.status import status as look
+
+    settings = load_settings()
+    now = datetime.now(UTC)
+    found = look(settings, now, lambda: read_work(settings, now))
+    if shape == "json":
+        click.echo(json.dumps(found, default=lambda value: value.isoformat().replace("+00:00", "Z")))
+    else:
+        click.echo("\n".join(lines(found)))
+    sys.exit(0 if found["well"] else 1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import yaml
 
 from pricetracker_dagster.alerts.standstill import EVALUATION, PRICES, Sign
@@ -20,7 +21,7 @@ from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.evaluations import bring_back, evaluations, is_kept
-from pricetracker_dagster.instance import dagster_home, open_instance
+from pricetracker_dagster.instance import open_instance
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
 
 LOOKED = "@looked"
@@ -222,11 +223,17 @@ def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ
     return "; ".join(dict.fromkeys(found)) or "daemon and code server seem well; see logs/daemon.log in the data folder"
 
 
-def _signs(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None]:
-    """Read Dagster's signs of life; where it never ran, that is one."""
-    if not is_kept(settings.folder / "dagster"):
-        return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None
-    dagster_home(settings)
-    with open_instance(settings) as instance:
+def read_work(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None, dict[str, int]]:
+    """Read what Dagster does: signs of life, the newest time in the future, runs at work by job. It makes nothing."""
+    home = settings.folder / "dagster"
+    if not is_kept(home):  # it never ran
+        return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {}
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         found = evaluations(instance, now)
-    return found.signs, found.ahead
+    return found.signs, found.ahead, dict(found.in_progress)
+
+
+def _signs(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None]:
+    """Read Dagster's signs of life."""
+    signs, ahead, _ = read_work(settings, now)
+    return signs, ahead

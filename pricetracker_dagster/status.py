@@ -1,0 +1,206 @@
+"""How all is, on one screen: read from the files alone, so that it answers while nothing runs, and makes nothing.
+
+Each part is read on its own: what is damaged is named, and the others are shown.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.alerts.notify import channel_name
+from pricetracker_dagster.alerts.standstill import STILL, Seen, Sign, came_back, judge, said_of_clock
+from pricetracker_dagster.alerts.watch_standstill import free_bytes, is_covered, newest_minute
+from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
+from pricetracker_dagster.exchanges.clock import clock_differences
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import Records, Row
+
+T = TypeVar("T")
+
+_SQL = Path(__file__).parent / "store" / "sql"
+
+Work = tuple[Sequence[Sign], datetime | None, dict[str, int]]
+"""Dagster's signs of life, the newest time in the future that it has stored, the runs at work by job."""
+
+
+def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[str, Any]:
+    """Return how all is, as plain values that JSON can hold but for times.
+
+    Args:
+        settings: where the data lie, what is tracked, whom to tell.
+        now: the current time, UTC.
+        work: reads what Dagster does.
+
+    Returns:
+        ``well``, ``troubles`` (a line each, empty where all is well) and what they are judged from.
+    """
+    found: dict[str, Any] = {"well": False, "now": now, "data": str(settings.folder)}
+    if not settings.folder.exists():
+        return {**found, "troubles": [f"{settings.folder} is not there: nothing has run yet; start `pricetracker up`"]}
+    troubles: list[str] = []
+
+    def read(what: str, ask: Callable[[], T], otherwise: T) -> T:
+        try:
+            return ask()
+        except Exception as error:  # Delta's, DuckDB's, SQLAlchemy's, the file system's
+            lines = str(error).strip().splitlines()
+            troubles.append(f"{what} cannot be read: {lines[0] if lines else type(error).__name__}")
+            return otherwise
+
+    store, records = Store(settings.folder), Records(settings.folder)
+    as_of = read(f"the published file {store.published.name}", lambda: _as_of(store.published), None)
+    found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
+    no_metrics: list[dict[str, Any]] = []
+    metrics = read("the table minute_prices", lambda: _metrics(settings, now), no_metrics)
+    found["metrics"] = metrics
+    no_work: Work = (), None, {}
+    signs, ahead, in_progress = read("Dagster's storage", work, no_work)
+    found |= {
+        "up": read("state/up.lock", lambda: _who_holds(settings.state / "up.lock"), None),
+        "runs_in_progress": in_progress,
+        "evaluations": [{"part": sign.name, "last": sign.at, "trouble": sign.trouble or None} for sign in signs],
+    }
+    nothing: list[Row] = []
+    alerts = read("the table alerts", records.alerts.rows, nothing)
+    incidents = read("the table incidents", records.incidents.rows, nothing)
+    deliveries = read("the table deliveries", records.deliveries.rows, nothing)
+    opened = [row for row in incidents if row["state"] == "open"]
+    found |= {
+        "alerts_open": [_shown(row, "id", "state", "minute") for row in alerts if row["state"] != "resolved"],
+        "incidents_open": [_shown(row, "id", "cause", "reason", "first", "last") for row in opened],
+        "channels": _channels(settings, deliveries),
+    }
+    free = read("free disk", lambda: free_bytes(settings.folder), None)
+    clocks = clock_differences(settings.state, now)
+    found |= {
+        "disk_free_bytes": free,
+        "clock_difference_seconds": clocks,
+        "sizes_bytes": {
+            "data": _size(settings.folder),
+            "published": store.published.stat().st_size if store.published.exists() else 0,
+            "dagster": _size(settings.folder / "dagster"),
+        },
+    }
+    newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
+    covered, recovered = is_covered(incidents, settings, now), came_back(incidents, now)
+    seen = Seen(now, signs, ahead, newest, covered, recovered, free, clocks)
+    troubles += [verdict.reason for verdict in judge(seen, settings.watch).values() if verdict.state == STILL]
+    troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
+    if as_of is None and not any("published" in trouble for trouble in troubles):
+        troubles.append("nothing is published yet: run `pricetracker up` or `pricetracker tick`")
+    for each in metrics:
+        if each["newest_minute"] is None:
+            troubles.append(f"{each['metric']}: nothing is stored of the last 24 hours")
+        elif each["missing"]:
+            troubles.append(f"{each['metric']}: {each['missing']} minutes of the last 24 hours are missing")
+    for channel in found["channels"]:
+        if channel["delivered"] is False:
+            troubles.append(f"channel {channel['channel']} did not take its last message: {channel['error']}")
+    found["troubles"] = list(dict.fromkeys(troubles))
+    found["well"] = not troubles
+    return found
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Put it as a person reads it."""
+    said = [f"{'all is well' if found['well'] else 'NOT WELL'}   {_time(found['now'])}   {found['data']}"]
+    said += [f"  ✗ {trouble}" for trouble in found["troubles"]]
+    if "metrics" not in found:
+        return said
+    age = found["as_of_age_seconds"]
+    said.append(f"as of       {_time(found['as_of'])}" + ("" if age is None else f", over for {age:,} s"))
+    for each in found["metrics"]:
+        said.append(
+            f"metric      {each['metric']:<20} newest {_time(each['newest_minute'])}, {each['missing']} missing of 24 h"
+        )
+    at_work = ", ".join(f"{job} ({count})" for job, count in found["runs_in_progress"].items()) or "none"
+    said.append(f"up          {found['up'] or 'does not run'}")
+    said.append(f"runs        {at_work}")
+    said += [
+        f"evaluated   {each['part']:<30} {_time(each['last'])}{'  ' + each['trouble'] if each['trouble'] else ''}"
+        for each in found["evaluations"]
+    ]
+    said.append(f"open        {len(found['alerts_open'])} alerts, {len(found['incidents_open'])} incidents")
+    for channel in found["channels"]:
+        outcome = {None: "nothing sent yet", True: "delivered", False: f"not delivered: {channel['error']}"}
+        when = "" if channel["last_attempt_at"] is None else f" {_time(channel['last_attempt_at'])}"
+        said.append(f"channel     {channel['channel']}{when} {outcome[channel['delivered']]}")
+    free = found["disk_free_bytes"]
+    said.append(f"disk        {'unknown' if free is None else f'{free / 1e9:,.1f} GB'} free")
+    clocks = [said_of_clock(name, ahead) for name, ahead in found["clock_difference_seconds"].items()]
+    said.append(f"clock       {'; '.join(clocks) or 'not compared with an exchange of late'}")
+    sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found["sizes_bytes"].items())
+    said.append(f"sizes       {sizes}")
+    return said
+
+
+def _as_of(published: Path) -> datetime | None:
+    if not published.exists():
+        return None
+    with sql.connect_to(published) as connection:
+        row = connection.execute(sql.load(_SQL / "as_of.sql")).fetchone()
+    return None if row is None or row[0] is None else datetime.fromtimestamp(row[0], UTC)
+
+
+def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
+    store, names = Store(settings.folder), [str(metric) for metric in settings.tracked]
+    closed = newest_closed_minute(now)
+    newest = store.newest(names, now - DAY, closed)
+    missed = store.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
+    count = {metric: sum(gap.length for gap in gaps) for metric, gaps in missed.items()}
+    return [{"metric": each, "newest_minute": newest.get(each), "missing": count.get(each, 0)} for each in names]
+
+
+def _who_holds(lock: Path) -> str | None:
+    """Return what the `up` that runs has written into its lock; None where none runs."""
+    if not lock.exists():
+        return None
+    with lock.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().strip() or "is starting"
+    return None
+
+
+def _channels(settings: Settings, deliveries: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return each channel by its name, never its URL, with its last attempt."""
+    shown = []
+    for channel in settings.alerts.channels:
+        name = channel_name(channel.get_secret_value())
+        attempts = [row for row in deliveries if row["channel"] == name]
+        last = max(attempts, key=lambda row: row["attempted_at"], default=None)
+        shown.append(
+            {
+                "channel": name,
+                "last_attempt_at": None if last is None else last["attempted_at"],
+                "delivered": None if last is None else last["delivered"],
+                "error": None if last is None else last["error"],
+            }
+        )
+    return shown
+
+
+def _shown(row: Row, *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _size(folder: Path) -> int:
+    """Return how many bytes lie below a folder; files that come and go meanwhile do not matter."""
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - ten thousands of them
+            except OSError:
+                continue
+    return total
+
+
+def _time(moment: datetime | None) -> str:
+    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,2 @@
+SELECT epoch(as_of)
+FROM snapshot
