@@ -36,11 +36,12 @@ format: $(VENV)/dev.stamp ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, judge, import
+bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, judge, import, print
 	@$(BIN)/python -m benchmarks.tick
 	@$(BIN)/python -m benchmarks.publish
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.import_csv
+	@$(BIN)/python -m benchmarks.output
 
 drill: $(VENV)/dev.stamp ## the whole thing for 15 minutes under faults, then every minute compared
 	@$(BIN)/python -m benchmarks.drill

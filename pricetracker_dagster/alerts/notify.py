@@ -23,6 +23,7 @@ import duckdb
 from pricetracker_dagster.alerts import episodes, incidents, standstill
 from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.figures import shown
 from pricetracker_dagster.proxies import is_loopback
 from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.records import Records, Row
@@ -302,9 +303,9 @@ def _said_of(row: Row, kind: _Kind, began: datetime, settings: Settings, now: da
 def _alert_line(row: Row, event: str) -> tuple[str, str]:
     """Return headline and line of an alert."""
     what = f"{row['metric']} {row['measure']}"
-    peak = f"peak {_number(row['peak'])} = {row['peak_ratio']:.2f}× at {row['peak_minute']:%H:%M}"
+    peak = f"peak {shown(row['peak'])} = {row['peak_ratio']:.2f}× at {row['peak_minute']:%H:%M}"
     if event == "firing":
-        compared = f"{_number(row['value'])} = {row['ratio']:.2f}× its average {_number(row['average'])}"
+        compared = f"{shown(row['value'])} = {row['ratio']:.2f}× its average {shown(row['average'])}"
         when = f"at {_utc(row['minute'])} ({row['rule']}: above {row['factor']:g}×)"
         return f"▲ {what} {row['ratio']:.2f}×", f"▲ {what} {compared} {when}"
     if event == "resolved":
@@ -350,10 +351,6 @@ def _standstill_line(row: Row, event: str) -> tuple[str, str]:
 
 _ALERT = _Kind("alert", "firing", _alert_line)
 _INCIDENT = _Kind("incident", "opened", _incident_line)
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def _minutes(count: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from pricetracker_dagster import figures
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.records import sql_types
 
@@ -37,8 +38,8 @@ def schema_of(table: pa.Schema) -> dict[str, dg.TableSchema]:
 
 
 def rounded(value: Any) -> Any:
-    """Return a number with as many digits as a person compares; anything else as it is."""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    """Return a number with the digits that the data have; anything else as it is."""
+    return figures.rounded(value) if isinstance(value, float) else value
 
 
 def sql_command(statement: str, *, simulated: bool) -> dg.MetadataValue:

@@ -10,6 +10,7 @@ import click
 
 from pricetracker_dagster.cli.alarms import alerts, incidents
 from pricetracker_dagster.cli.collecting import backfill, import_, tick
+from pricetracker_dagster.cli.errors import PlainGroup
 from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
 from pricetracker_dagster.cli.running import simulate, up
 from pricetracker_dagster.cli.watching import status, watch
@@ -17,7 +18,7 @@ from pricetracker_dagster.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import PREFIX
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--simulated", is_flag=True, help="Work on the simulator's prices, kept in a data folder of their own.")
 @click.version_option(package_name="pricetracker-dagster")
 def main(*, simulated: bool) -> None:

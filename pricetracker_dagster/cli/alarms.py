@@ -10,7 +10,7 @@ from pricetracker_dagster.candles import MEASURES
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing
-from pricetracker_dagster.cli.reading import published
+from pricetracker_dagster.cli.reading import show_published
 from pricetracker_dagster.settings import load_settings
 
 
@@ -24,7 +24,7 @@ def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, shape
     from pricetracker_dagster.store import reading
 
     if ctx.invoked_subcommand is None:
-        show(published(reading.alerts, only_open=only_open, since=since), shape)
+        show_published(lambda _: reading.of_alerts(only_open=only_open, since=since), shape)
 
 
 @click.command()
@@ -35,7 +35,7 @@ def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
     """Show the times without data, newest first: consecutive missed minutes of one cause."""
     from pricetracker_dagster.store import reading
 
-    show(published(reading.incidents, only_open=only_open, since=since), shape)
+    show_published(lambda _: reading.of_incidents(only_open=only_open, since=since), shape)
 
 
 @alerts.command("test")
@@ -43,8 +43,6 @@ def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
 @plain_errors
 def alerts_test(shape: str) -> None:
     """Send a test message through every channel and say how each took it; exit status 1 where one did not."""
-    import pandas as pd
-
     from pricetracker_dagster.alerts.notify import Message, Outcome, send
 
     settings = load_settings()
@@ -56,7 +54,7 @@ def alerts_test(shape: str) -> None:
     message = Message("Test of pricetracker", f"If you read this, alerts reach you. {settings.ui.link}", good=True)
     outcomes = list(send({url: [message] for url in urls}))
     columns = [name for name in Outcome._fields if name != "part"]
-    show(pd.DataFrame(outcomes, columns=list(Outcome._fields))[columns], shape)
+    show(columns, ([getattr(outcome, name) for name in columns] for outcome in outcomes), shape)
     sys.exit(0 if all(outcome.delivered for outcome in outcomes) else 1)
 
 
@@ -74,8 +72,6 @@ def alerts_test(shape: str) -> None:
 @plain_errors
 def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, shape: str, **instead: Any) -> None:
     """Show what the rules would have said of stored minutes, without recording or sending anything."""
-    import pandas as pd
-
     from pricetracker_dagster.alerts.rules import BROKEN, Episode, joined
     from pricetracker_dagster.alerts.watch import backtest
     from pricetracker_dagster.candles import floor_minute, newest_closed_minute
@@ -89,6 +85,6 @@ def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, s
     rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
     above = backtest(Store(settings.folder), rules, first, last)
     if episodes:
-        show(pd.DataFrame(joined(above), columns=list(Episode._fields)), shape)
+        show(Episode._fields, joined(above), shape)
     else:
-        show(pd.DataFrame([row[: len(BROKEN)] for row in above], columns=list(BROKEN)), shape)
+        show(BROKEN, (row[: len(BROKEN)] for row in above), shape)

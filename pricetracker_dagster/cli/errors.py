@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import click
 
@@ -24,8 +24,11 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # the reader of our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _print_no_more()
             sys.exit(0)
+        except KeyboardInterrupt:
+            click.echo("Interrupted", err=True)
+            sys.exit(130)  # 128 + SIGINT, as shells have it
         except Exception as error:
             status = _status_of(error)
             if status is None:
@@ -34,6 +37,47 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             sys.exit(status)
 
     return wrapped
+
+
+class PlainGroup(click.Group):
+    """A group of commands that says in one line where its output cannot be written, ``--help`` included."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program does.
+
+        Raises:
+            SystemExit: with the exit status.
+        """
+        if sys.stdout is None:  # closed by whoever started us: whatever we opened next would be printed into
+            click.echo("Error: standard output is closed: where nobody reads it, write >/dev/null", err=True)
+            sys.exit(1)
+        status: Any = 0
+        try:
+            super().main(*args, **kwargs)
+        except SystemExit as ended:
+            status = ended.code
+        except OSError as error:
+            status = _not_written(error)
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            status = status or _not_written(error)
+            _print_no_more()
+        sys.exit(status)
+
+
+def _not_written(error: OSError) -> int:
+    """Say that standard output cannot be written; return the exit status."""
+    _print_no_more()
+    if isinstance(error, BrokenPipeError):
+        return 0
+    click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+    return 1
+
+
+def _print_no_more() -> None:
+    """Let what is still to be printed go nowhere: Python would complain of it once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _status_of(error: Exception) -> int | None:
@@ -50,6 +94,6 @@ def _said(error: Exception) -> str:
     import duckdb
 
     if type(error).__module__ == "builtins" and isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     message = str(error)
     return " ".join(message.partition("\n\nLINE ")[0].split()) if isinstance(error, duckdb.Error) else message

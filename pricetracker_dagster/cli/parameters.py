@@ -1,5 +1,6 @@
 """Arguments and options that several commands take."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
@@ -38,3 +39,16 @@ def listing(command: Callable[P, R]) -> Callable[P, R]:
     """Add what a list of alerts or incidents can be cut down by."""
     command = click.option("--open", "only_open", is_flag=True, help="Only those that are not resolved.")(command)
     return click.option("--since", type=UtcTime(), help="Only those of this minute or later.")(command)
+
+
+class StatementCommand(click.Command):
+    """A command that takes an SQL statement, which may begin with a comment: ``-- newest`` is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put what begins like an option and holds white space, as no option does, behind the options."""
+        separator = args.index("--") if "--" in args else len(args)
+        before, after = args[:separator], args[separator + 1 :]
+        statements = [word for word in before if re.match(r"--([^=]*\s|.*\n)", word)]
+        if statements:
+            args = [*(word for word in before if word not in statements), "--", *statements, *after]
+        return super().parse_args(ctx, args)

@@ -1,17 +1,18 @@
 """What answers from the published file: ``metrics``, ``history``, ``rank``, ``sql``."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pricetracker_dagster.cli.errors import plain_errors
-from pricetracker_dagster.cli.output import show
-from pricetracker_dagster.cli.parameters import FORMAT
+from pricetracker_dagster.cli.output import show_answer
+from pricetracker_dagster.cli.parameters import FORMAT, StatementCommand
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pricetracker_dagster.store.reading import Question
 
 
 @click.command()
@@ -21,7 +22,7 @@ def metrics(shape: str) -> None:
     """Show what has values in the last 24 hours."""
     from pricetracker_dagster.store import reading
 
-    show(published(reading.metrics), shape)
+    show_published(lambda _: reading.of_metrics(), shape)
 
 
 @click.command()
@@ -33,7 +34,7 @@ def history(metric: str, measure: str, shape: str) -> None:
     """Show one MEASURE of one METRIC over the last 24 hours."""
     from pricetracker_dagster.store import reading
 
-    show(published(reading.history, metric, measure), shape)
+    show_published(lambda published: reading.of_history(published, metric, measure), shape)
 
 
 @click.command()
@@ -44,7 +45,7 @@ def rank(measure: str, shape: str) -> None:
     """Show the metrics by the standard deviation of a MEASURE over the last 24 hours."""
     from pricetracker_dagster.store import reading
 
-    show(published(reading.rank, measure), shape)
+    show_published(lambda _: reading.of_rank(measure), shape)
     if shape == "table":
         _tell_who_has_fewer(measure)
 
@@ -60,7 +61,7 @@ def _tell_who_has_fewer(measure: str) -> None:
             click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
 
 
-@click.command("sql")
+@click.command("sql", cls=StatementCommand)
 @click.argument("statement")
 @FORMAT
 @plain_errors
@@ -72,17 +73,21 @@ def sql_(statement: str, shape: str) -> None:
 
     if not duckdb.extract_statements(statement):
         raise click.UsageError('the statement is empty: write e.g. "FROM metric_rank"')
-    show(published(reading.query, statement), shape)
+    show_published(lambda _: reading.Question(statement), shape)
 
 
-def published(read: "Callable[..., pd.DataFrame]", *args: str, **kwargs: Any) -> "pd.DataFrame":
-    """Read from the published file; where there is only a simulated one, say so instead of showing it as real."""
+def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
+    """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
     from pricetracker_dagster.store.prices import Store
-    from pricetracker_dagster.store.reading import NotPublished
+    from pricetracker_dagster.store.reading import NotPublished, connect
 
     settings = load_settings()
     store = Store(settings.folder)
     if not settings.simulated and not store.rows() and Store(load_settings(simulated=True).folder).rows():
         error = NotPublished(store.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
-    return read(store.published, *args, **kwargs)
+    question = ask(store.published)
+    with connect(store.published) as connection:
+        show_answer(
+            connection, lambda: connection.sql(question.statement, params=dict(question.parameters) or None), shape
+        )

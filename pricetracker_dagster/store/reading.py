@@ -1,20 +1,22 @@
-"""What a person gets back from Python: pandas DataFrames out of the published file.
+"""What is asked of the published file: the questions themselves, and their answers as pandas DataFrames for Python.
 
-Each function opens the file read-only, asks and closes it, so it always answers from the newest one and stands in
-nobody's way. Timestamps are UTC. Not for ticks: it imports pandas.
+Each function that answers opens the file read-only, asks and closes it, so it always answers from the newest one and
+stands in nobody's way. Timestamps are UTC. DataFrames are not for ticks, since pandas is imported for them; the command
+line streams the answers to the same questions without it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MEASURES
-from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.settings import did_you_mean
+from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 
 if TYPE_CHECKING:
+    import duckdb
     import pandas as pd
 
 _SQL = Path(__file__).parent / "sql"
@@ -40,13 +42,76 @@ class UnknownMeasure(PricetrackerError, LookupError):
     exit_status = 2
 
 
+class Question(NamedTuple):
+    """A statement and the values of its parameters, to be answered from the published file."""
+
+    statement: str
+    parameters: Mapping[str, Any] = {}
+
+
+def of_metrics() -> Question:
+    """Ask what has values in the last 24 hours: the columns of available_metrics."""
+    return Question(sql.load(_SQL / "read_metrics.sql"))
+
+
+def of_history(published: Path, metric: str, measure: str) -> Question:
+    """Ask for one measure of one metric over the last 24 hours: metric, measure, minute, value, oldest first.
+
+    Raises:
+        NotPublished: there is no file yet.
+        UnknownMetric: the metric has no value there; the message says which have.
+        UnknownMeasure: there is no such measure; the message says which there are.
+    """
+    _check_measure(measure)
+    with connect(published) as connection:
+        rows = connection.execute(of_metrics().statement).fetchall()
+        names = [column[0] for column in connection.description or ()]
+    known = list(dict.fromkeys(row[names.index("metric")] for row in rows))
+    if metric not in known:
+        raise UnknownMetric(f"no values of {metric} in the last 24 hours{did_you_mean(metric, known)}")
+    return Question(sql.load(_SQL / "read_history.sql"), {"metric": metric, "measure": measure})
+
+
+def of_rank(measure: str) -> Question:
+    """Ask for the metrics by standard deviation of one measure: the columns of metric_rank, rank 1 first.
+
+    Raises:
+        UnknownMeasure: there is no such measure; the message says which there are.
+    """
+    _check_measure(measure)
+    return Question(sql.load(_SQL / "read_rank.sql"), {"measure": measure})
+
+
+def of_alerts(*, only_open: bool = False, since: datetime | None = None) -> Question:
+    """Ask for the alerts, newest first; see alerts()."""
+    return Question(sql.load(_SQL / "read_alerts.sql"), {"only_open": only_open, "since": since})
+
+
+def of_incidents(*, only_open: bool = False, since: datetime | None = None) -> Question:
+    """Ask for the incidents, newest first; see incidents()."""
+    return Question(sql.load(_SQL / "read_incidents.sql"), {"only_open": only_open, "since": since})
+
+
+@contextmanager
+def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """Open the published file to read, apart from everything else in this process.
+
+    Raises:
+        NotPublished: there is no file yet.
+    """
+    if not published.exists():
+        raise NotPublished(published)
+    with sql.connect_to(published) as connection:
+        yield connection
+
+
 def metrics(published: Path) -> "pd.DataFrame":
     """Return what has values in the last 24 hours: the columns of available_metrics.
 
     Raises:
         NotPublished: there is no file yet.
     """
-    return query(published, sql.load(_SQL / "read_metrics.sql"))
+    return query(published, *of_metrics())
 
 
 def history(published: Path, metric: str, measure: str) -> "pd.DataFrame":
@@ -57,11 +122,7 @@ def history(published: Path, metric: str, measure: str) -> "pd.DataFrame":
         UnknownMetric: the metric has no value there; the message says which have.
         UnknownMeasure: there is no such measure; the message says which there are.
     """
-    _check_measure(measure)
-    known = list(dict.fromkeys(metrics(published)["metric"]))
-    if metric not in known:
-        raise UnknownMetric(f"no values of {metric} in the last 24 hours{did_you_mean(metric, known)}")
-    return query(published, sql.load(_SQL / "read_history.sql"), {"metric": metric, "measure": measure})
+    return query(published, *of_history(published, metric, measure))
 
 
 def rank(published: Path, measure: str) -> "pd.DataFrame":
@@ -71,8 +132,7 @@ def rank(published: Path, measure: str) -> "pd.DataFrame":
         NotPublished: there is no file yet.
         UnknownMeasure: there is no such measure; the message says which there are.
     """
-    _check_measure(measure)
-    return query(published, sql.load(_SQL / "read_rank.sql"), {"measure": measure})
+    return query(published, *of_rank(measure))
 
 
 def alerts(published: Path, *, only_open: bool = False, since: datetime | None = None) -> "pd.DataFrame":
@@ -86,12 +146,12 @@ def alerts(published: Path, *, only_open: bool = False, since: datetime | None =
     Raises:
         NotPublished: there is no file yet.
     """
-    return query(published, sql.load(_SQL / "read_alerts.sql"), {"only_open": only_open, "since": since})
+    return query(published, *of_alerts(only_open=only_open, since=since))
 
 
 def incidents(published: Path, *, only_open: bool = False, since: datetime | None = None) -> "pd.DataFrame":
     """Return the incidents: the columns of the table incidents, newest first. Arguments and errors as of alerts()."""
-    return query(published, sql.load(_SQL / "read_incidents.sql"), {"only_open": only_open, "since": since})
+    return query(published, *of_incidents(only_open=only_open, since=since))
 
 
 def query(published: Path, statement: str, parameters: Mapping[str, Any] | None = None) -> "pd.DataFrame":
@@ -101,9 +161,7 @@ def query(published: Path, statement: str, parameters: Mapping[str, Any] | None 
         NotPublished: there is no file yet.
         duckdb.Error: the statement is wrong, or would write.
     """
-    if not published.exists():
-        raise NotPublished(published)
-    with sql.connect_to(published) as connection:
+    with connect(published) as connection:
         return connection.execute(statement, parameters or {}).df()
 
 

@@ -1,0 +1,56 @@
+"""What printing a large answer costs: a million rows as CSV and as JSON, beside the same through pandas.
+
+Each runs in a process of its own, with its output thrown away, in turn. pandas is given the lead of the simplest
+code: no zone, no list, no NaN is treated.
+"""
+
+import subprocess
+import sys
+from statistics import median
+
+ROWS = 1_000_000
+ROUNDS = 3
+
+STATEMENT = f"""SELECT 'KRAKEN:BTCUSD' AS metric, TIMESTAMPTZ '2026-01-01 00:00Z' + INTERVAL (range) MINUTE AS minute,
+    random() AS open, random() AS high, random() AS low, random() AS close, random() AS volume, range AS trades,
+    now() AS fetched_at FROM range({ROWS})"""  # noqa: S608 - a number of ours
+
+ASK = f"import sys, duckdb; connection = duckdb.connect(); statement = {STATEMENT!r}\n"
+OURS = (
+    "from pricetracker_dagster.cli.output import show_answer\n"
+    "show_answer(connection, lambda: connection.sql(statement), sys.argv[1])"
+)
+PANDAS = (
+    "frame = connection.execute(statement).df()\n"
+    "frame.to_csv(sys.stdout, index=False) if sys.argv[1] == 'csv' else frame.to_json(sys.stdout, orient='records')"
+)
+
+
+def main() -> None:
+    """Measure and print medians and their ratios."""
+    print(f"print {ROWS:,} rows of 9 columns, {ROUNDS} of each in turn")
+    for shape in ("csv", "json"):
+        turns = [(cost(OURS, shape), cost(PANDAS, shape)) for _ in range(ROUNDS)]
+        ours, theirs = (median(turn[i][0] for turn in turns) for i in (0, 1))
+        memory, their_memory = (max(turn[i][1] for turn in turns) for i in (0, 1))
+        print(
+            f"  {shape} {ours:.1f} s, {memory:.0f} MiB   pandas {theirs:.1f} s, {their_memory:.0f} MiB   "
+            f"ratio {theirs / ours:.1f}, memory {their_memory / memory:.1f}"
+        )
+
+
+def cost(code: str, shape: str) -> tuple[float, float]:
+    """Return seconds and peak memory in MiB of a program, with those of starting Python."""
+    measure = (
+        "import resource, subprocess, sys, time\n"
+        "begin = time.monotonic()\n"
+        "subprocess.run([sys.executable, '-W', 'ignore', '-c', *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)\n"
+        "print(time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
+    told = subprocess.check_output([sys.executable, "-c", measure, ASK + code, shape], text=True)
+    seconds, memory = map(float, told.split())
+    return seconds, memory
+
+
+if __name__ == "__main__":
+    main()

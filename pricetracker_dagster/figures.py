@@ -1,0 +1,38 @@
+"""How many digits of a number a person is shown: those that the data have.
+
+What arithmetic leaves behind the last digit (64012.9 - 64000 = 12.900000000001455) is no figure of anybody's. Only for
+what people read: SQL, CSV and JSON keep every bit.
+"""
+
+import re
+
+_STATED = 15
+"""A number with at most so many digits was written by somebody; a computed one has more."""
+
+COMPUTED = 6
+"""Digits of a computed number, a mean or a deviation: as many as a person compares at a glance."""
+
+_RESIDUE = re.compile(r"0{6,}|9{6,}")
+"""Where the digits of a computed number turn into a rest of arithmetic: six zeros or nines in a row."""
+
+
+def shown(value: float, computed: int = COMPUTED) -> str:
+    """Return a number as a person reads it, e.g. ``12.9`` for 12.89999999999418, ``0.333333`` for a third.
+
+    Args:
+        value: the number.
+        computed: digits of a number that has more than anybody would have stated.
+    """
+    mantissa, _, _ = f"{value!r}".removesuffix(".0").partition("e")
+    digits = mantissa.lstrip("-").replace(".", "").lstrip("0")
+    if not digits.isdigit():  # zero, nan, inf
+        return f"{abs(value) if value == 0 else value:g}"
+    if len(digits) <= _STATED:
+        return f"{value:.{len(digits)}g}"
+    residue = _RESIDUE.search(digits)
+    return f"{value:.{max(residue.start(), 1) if residue else computed}g}"
+
+
+def rounded(value: float) -> float:
+    """Return the number that shown() writes."""
+    return float(shown(value))
