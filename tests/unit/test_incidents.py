@@ -286,7 +286,7 @@ def test_a_resolved_alert_says_how_long_it_lasted_and_its_peak(plain: Settings) 
     assert resolved.headline == "✓ KRAKEN:BTCUSD volume resolved"
     assert resolved.text == (
         "✓ KRAKEN:BTCUSD volume below again: it lasted 7 minutes from 2026-03-03 12:00 UTC, "
-        "peak 712.346 = 7.12× at 12:04 (spike)"
+        "peak 712.3456789 = 7.12× at 12:04 (spike)"
     )
 
 
