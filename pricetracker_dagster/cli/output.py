@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import signal
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from contextlib import closing, suppress
 from datetime import datetime
 from itertools import chain, count
 from queue import Empty, Full, Queue
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pricetracker_dagster import figures
@@ -36,6 +38,15 @@ _ROWS_AT_ONCE = 2048
 _ANSWER = "answer of the statement"
 
 
+_ctrl_c = threading.Event()
+
+
+def _note_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Remember that the statement is to end, since an exception that is raised within a callback is lost."""
+    _ctrl_c.set()
+    raise KeyboardInterrupt
+
+
 class OutputFailed(PricetrackerError, OSError):
     """What was to be printed could not be written."""
 
@@ -55,6 +66,8 @@ def show_answer(
         OutputFailed: the output cannot be written, e.g. since its disk is full.
         duckdb.Error: the statement is wrong, or fails on the way.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _note_ctrl_c)
     relation = _done_in_background(connection, ask)
     if relation is None:  # a statement that answers nothing, not even that it went well
         return
@@ -197,7 +210,9 @@ def _in_background(
     try:
         while True:
             with suppress(Empty):
-                kind, item = items.get(timeout=0.5)
+                if _ctrl_c.is_set():
+                    raise KeyboardInterrupt
+                kind, item = items.get(timeout=0.2)
                 if kind == "item":
                     yield item
                     continue
