@@ -16,7 +16,6 @@ from contextlib import closing, suppress
 from datetime import datetime
 from itertools import chain, count
 from queue import Empty, Full, Queue
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pricetracker_dagster import figures
@@ -41,7 +40,7 @@ _ANSWER = "answer of the statement"
 _ctrl_c = threading.Event()
 
 
-def _note_ctrl_c(number: int, frame: FrameType | None) -> None:
+def _note_ctrl_c(*_: object) -> None:
     """Remember that the statement is to end, since an exception that is raised within a callback is lost."""
     _ctrl_c.set()
     raise KeyboardInterrupt
