@@ -72,6 +72,18 @@ def parse_metric(text: str) -> Metric:
     return Metric(exchange, pair)
 
 
+OUR_ASSETS = {"XBT": "BTC", "XDG": "DOGE"}
+"""Kraken's names of assets that the rest of the world calls otherwise."""
+
+
+def own_name(metric: str) -> str:
+    """Return the name under which a metric is kept: ``KRAKEN:BTCUSD`` also for what Kraken calls ``XBTUSD``."""
+    exchange, _, pair = metric.partition(":")
+    for theirs, ours in OUR_ASSETS.items():
+        pair = re.sub(f"^{theirs}(?=.)|(?<=.){theirs}$", ours, pair)
+    return f"{exchange}:{pair}"
+
+
 def floor_minute(moment: datetime) -> datetime:
     """Return the start of the minute that ``moment`` lies in, in UTC.
 

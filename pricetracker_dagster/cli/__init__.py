@@ -9,6 +9,7 @@ import os
 import click
 
 from pricetracker_dagster.cli.alarms import alerts, incidents
+from pricetracker_dagster.cli.beginning import init
 from pricetracker_dagster.cli.collecting import backfill, import_, tick
 from pricetracker_dagster.cli.errors import PlainGroup
 from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
@@ -28,5 +29,20 @@ def main(*, simulated: bool) -> None:
         os.environ[f"{PREFIX}SIMULATED"] = "true"
 
 
-for _command in (up, tick, backfill, import_, metrics, history, rank, sql_, alerts, incidents, status, watch, simulate):
+for _command in (
+    init,
+    up,
+    tick,
+    backfill,
+    import_,
+    metrics,
+    history,
+    rank,
+    sql_,
+    alerts,
+    incidents,
+    status,
+    watch,
+    simulate,
+):
     main.add_command(_command)

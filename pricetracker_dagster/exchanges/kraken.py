@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 
 import pyarrow as pa
 
-from pricetracker_dagster.candles import MINUTE, Metric, MinuteRange, Sifted, floor_minute, sift_rows
+from pricetracker_dagster.candles import MINUTE, OUR_ASSETS, Metric, MinuteRange, Sifted, floor_minute, sift_rows
 from pricetracker_dagster.exchanges.exchange import (
     ExchangeError,
     ExchangeUnreachable,
@@ -37,9 +37,6 @@ REACH = 718 * MINUTE
 """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
 
 TRADES_A_PAGE = 1000
-
-OUR_ASSETS = {"XBT": "BTC", "XDG": "DOGE"}
-"""Kraken's names of assets that the rest of the world calls otherwise."""
 
 _LONGEST_NAME = 32
 """Of a pair; Kraken's have up to 16 letters."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import (
+    OUR_ASSETS,
     Metric,
     MinuteRange,
     Refused,
@@ -24,7 +25,6 @@ from pricetracker_dagster.candles import (
     sift,
 )
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.exchanges.kraken import OUR_ASSETS
 
 _HERE = Path(__file__).parent
 

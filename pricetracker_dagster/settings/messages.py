@@ -87,6 +87,8 @@ def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
     """Show a value that was found; not where it may hold a secret."""
     if tuple(location[:2]) in _SECRET:
         return "(not shown, it may hold secrets)"
+    if isinstance(value, bool):
+        return str(value).lower()  # as TOML and JSON write it
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 

@@ -8,7 +8,8 @@ import logging
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,7 +28,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from pricetracker_dagster.candles import Metric, parse_metric
+from pricetracker_dagster.candles import Metric, own_name, parse_metric
 from pricetracker_dagster.errors import did_you_mean
 from pricetracker_dagster.settings.source import PREFIX, config_file, read_file, source_of
 
@@ -36,10 +38,42 @@ SIMULATED = "SIMULATED"
 Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
 
 
+LEAST_RATE = 0.05
+"""Requests a second with which one metric gets its minute: the time, the list of pairs and the minute in 60 s."""
+
+
 class Section(BaseModel):
     """A table of the settings file: keys it does not know are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        return no_truth_as_number(value, cls.model_fields[str(info.field_name)].annotation)
+
+
+def no_truth_as_number(value: Any, kind: Any) -> Any:
+    """Return a value; refuse ``true`` where a number belongs, which would pass for 1."""
+    if isinstance(value, bool) and kind in (int, float):
+        raise ValueError("not a number: write one")
+    return value
+
+
+def http_url(text: str, example: str) -> str:
+    """Return a URL without a trailing slash.
+
+    Raises:
+        ValueError: it is none that a request can be sent to.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port above 65535, brackets that do not close
+        usable = False
+    if not usable or re.search(r"[\s\x00-\x1f]", text):
+        raise ValueError(f"not a URL: write e.g. {example}")
+    return text.rstrip("/")
 
 
 class ExchangeSettings(Section):
@@ -49,15 +83,22 @@ class ExchangeSettings(Section):
     """Root of its REST interface, without a path."""
     requests_per_second: float = Field(gt=0, le=1000)
     """Most requests a second, over all processes of this machine that share the data folder."""
-    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+    timeout_seconds: float = Field(default=10.0, ge=0.1, le=60)
     """Longest wait for one answer."""
 
     @field_validator("url")
     @classmethod
     def _a_url_without_trailing_slash(cls, url: str) -> str:
-        if not re.match(r"https?://[^/\s]+", url):
-            raise ValueError("not a URL: write e.g. https://api.kraken.com")
-        return url.rstrip("/")
+        if re.search("[?#]", url):
+            raise ValueError("no query belongs there: write e.g. https://api.kraken.com")
+        return http_url(url, "https://api.kraken.com")
+
+    @field_validator("requests_per_second")
+    @classmethod
+    def _enough_for_one_metric(cls, rate: float) -> float:
+        if rate < LEAST_RATE:
+            raise ValueError(f"too few for one metric a minute: write {LEAST_RATE} or more")
+        return rate
 
 
 class Exchanges(Section):
@@ -123,6 +164,11 @@ class UiSettings(Section):
     url: str = ""
     """How people reach it, for links in messages, e.g. behind a reverse proxy; empty: host and port."""
 
+    @field_validator("url")
+    @classmethod
+    def _empty_or_a_url(cls, url: str) -> str:
+        return http_url(url, "https://prices.example.org") if url else url
+
     @property
     def link(self) -> str:
         """The UI's address as messages name it, without a trailing slash."""
@@ -133,7 +179,16 @@ def _metric_pattern(text: str) -> str:
     if not re.fullmatch(r"[A-Z0-9_.:*?]+", text):
         hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
         raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}')
+    if not re.search("[*?]", text):
+        _its_own_name(text)
     return text
+
+
+def _its_own_name(text: str) -> None:
+    """Refuse a pair that is called by its exchange's own words, since it would be followed beside itself."""
+    name = own_name(text)
+    if name != text:
+        raise ValueError(f'"{text}" is called {name} here: write {name}')
 
 
 class AlertRule(Section):
@@ -143,11 +198,11 @@ class AlertRule(Section):
     metrics: tuple[Annotated[str, AfterValidator(_metric_pattern)], ...] = ("*",)
     """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
     measures: tuple[Measure, ...] = ("price", "volume")
-    factor: float = Field(default=3.0, gt=0, allow_inf_nan=False)
+    factor: float = Field(default=3.0, gt=0, le=1_000_000)
     window_minutes: int = Field(default=60, ge=1, le=1440)
     min_points: int = Field(default=30, ge=1)
     """Fewer stored minutes in the window: not judged."""
-    min_average: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    min_average: float = Field(default=0.0, ge=0)
     """An average not above this is not judged."""
     for_minutes: int = Field(default=1, ge=1, le=1440)
     """So many consecutive minutes must be above before it fires."""
@@ -177,9 +232,9 @@ class AlertSettings(Section):
     rules: tuple[AlertRule, ...] = (AlertRule(),)
     channels: tuple[SecretStr, ...] = ()
     """apprise URLs. They hold secrets."""
-    max_age_minutes: int = Field(default=15, ge=1)
+    max_age_minutes: int = Field(default=15, ge=1, le=525_600)
     """Alerts of older minutes are recorded but not sent; a message that no channel takes is given up after as long."""
-    repeat_minutes: int = Field(default=60, ge=0)
+    repeat_minutes: int = Field(default=60, ge=0, le=525_600)
     """A reminder as often while it lasts; 0 = none."""
     missed_grace_minutes: int = Field(default=2, ge=0, le=1440)
     """How long after its end a minute may still come before it is missed."""
@@ -208,8 +263,11 @@ class AlertSettings(Section):
     @field_validator("heartbeat_url")
     @classmethod
     def _a_url(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value() and not re.match(r"https?://[^/\s]+", url.get_secret_value()):
-            raise ValueError("alerts.heartbeat_url (not shown, it may hold secrets): not a URL: write e.g. https://…")
+        if url.get_secret_value():
+            try:
+                http_url(url.get_secret_value(), "https://…")
+            except ValueError as error:
+                raise ValueError(f"alerts.heartbeat_url (not shown, it may hold secrets): {error}") from None
         return url
 
 
@@ -239,6 +297,7 @@ def _known_exchange(text: str) -> str:
     known = [name.upper() for name in Exchanges.model_fields if name.upper() != SIMULATED]
     if metric.exchange not in known:
         raise ValueError(f"no exchange {metric.exchange}{did_you_mean(metric.exchange, known)}")
+    _its_own_name(text)
     return text
 
 
@@ -260,18 +319,25 @@ class Settings(BaseSettings):
     )
 
     metrics: tuple[Annotated[str, AfterValidator(_known_exchange)], ...]
-    """The metrics to follow, ``EXCHANGE:BASEQUOTE``. Read ``tracked`` instead, which heeds ``simulated``."""
+    # code reads `tracked`, which heeds `simulated`
+    """The metrics to follow, ``EXCHANGE:BASEQUOTE``."""
     data: str = "data"
-    """The data folder. Relative to the settings file. Read ``folder`` instead."""
+    # code reads `folder`
+    """The data folder, relative to the settings file."""
     simulated: bool = False
     """Follow the same pairs on the built-in simulator, as ``SIMULATED:…``, in a data folder of their own."""
-    keep_runs_hours: int = Field(default=48, ge=1)
+    keep_runs_hours: int = Field(default=48, ge=1, le=876_000)
     """How long Dagster remembers each tick. Prices are kept for good."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
     watch: WatchSettings = WatchSettings()
     ui: UiSettings = UiSettings()
     alerts: AlertSettings = AlertSettings()
+
+    @field_validator("keep_runs_hours", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any) -> Any:
+        return no_truth_as_number(value, int)
 
     @field_validator("metrics")
     @classmethod
@@ -290,12 +356,24 @@ class Settings(BaseSettings):
             raise ValueError("object stores are not supported by this version: name a folder on this machine")
         if not data.strip():
             raise ValueError('data is empty: name a folder, e.g. "data"')
+        if re.search(r"[\x00-\x1f\x7f]", data):
+            raise ValueError("a control character is in it: name a folder without one")
+        if re.search(r"\$(\w|\{)", data):
+            raise ValueError('variables are not put in here: write the path itself, "~/…" for the home folder')
         try:
             folder = Path(data).expanduser()
         except RuntimeError:
             raise ValueError("no such user: name a folder by its path") from None
         if not (config_file().parent / folder).name:
             raise ValueError("not a folder to keep data in: name one below it")
+        try:
+            for place in (folder := config_file().parent / folder, *folder.parents):
+                if place.exists() and not place.is_dir():
+                    raise ValueError(f"{place} is a file: name a folder")
+        except PermissionError:  # told by what first opens it
+            pass
+        except OSError as error:  # too long a name, a link to itself
+            raise ValueError(f"{error.strerror}: name another folder") from None
         return data
 
     @property

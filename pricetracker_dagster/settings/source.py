@@ -7,6 +7,8 @@ import codecs
 import os
 import re
 import shlex
+import shutil
+import sys
 import tomllib
 from collections.abc import Mapping
 from itertools import takewhile
@@ -18,6 +20,7 @@ from pricetracker_dagster.errors import PricetrackerError
 CONFIG_VARIABLE = "PRICETRACKER_CONFIG"
 PREFIX = "PRICETRACKER_"
 NAME = "pricetracker.toml"
+PROJECT_PACKAGE = "pricetracker_dagster"
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that the package lies in: a checkout, or where packages are installed."""
@@ -35,15 +38,73 @@ class SettingsError(PricetrackerError, ValueError):
 
 
 def config_file() -> Path:
-    """Return the settings file: ``PRICETRACKER_CONFIG``, else ``pricetracker.toml`` at the project's root."""
-    return Path(os.environ.get(CONFIG_VARIABLE) or PROJECT / NAME).expanduser().absolute()
+    """Return the settings file: ``PRICETRACKER_CONFIG``, else ``pricetracker.toml`` here, above, or in the checkout.
+
+    Raises:
+        SettingsError: there is none, or the nearest one belongs to another checkout than this code.
+    """
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    here = _working_directory()
+    above = [here, *here.parents] if here else []
+    for folder in above:
+        if (folder / NAME).is_file():
+            _refuse_another_checkout(folder)
+            return folder / NAME
+    _refuse_another_checkout(Path(sys.prefix).parent)  # an environment that was copied with its checkout
+    if _is_checkout(PROJECT) and (PROJECT / NAME).is_file():
+        return PROJECT / NAME
+    searched = [f"{here} and the folders above it"] if here else []
+    searched += [f"the checkout {PROJECT}"] if _is_checkout(PROJECT) else []
+    raise SettingsError(
+        f"there is no settings file: {CONFIG_VARIABLE} is not set, and no {NAME} is in "
+        f"{', nor in '.join(searched) or 'the working folder, which is gone'}: `pricetracker init` writes one here"
+    )
+
+
+def _working_directory() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return None
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "pyproject.toml").is_file() and (folder / PROJECT_PACKAGE / "__init__.py").is_file()
+
+
+def _refuse_another_checkout(folder: Path) -> None:
+    """Refuse to work on the settings of one checkout with the code of another.
+
+    A copied or moved checkout's .venv keeps the paths of the original.
+
+    Raises:
+        SettingsError: the folder is another checkout than the one this code lies in.
+    """
+    if _is_checkout(folder) and folder.resolve() != PROJECT:
+        raise SettingsError(
+            f"{folder} is a checkout of its own, but this pricetracker runs the code of {PROJECT}: run `make run` "
+            f"there, which makes its .venv anew, or name the settings that you mean with {CONFIG_VARIABLE}"
+        )
 
 
 def command(*, simulated: bool) -> str:
     """Return how a person calls the command line for the settings in force."""
     file = config_file()
     named = "" if file == PROJECT / NAME else f"{CONFIG_VARIABLE}={shlex.quote(str(file))} "
-    return f"{named}.venv/bin/pricetracker{' --simulated' if simulated else ''}"
+    return f"{named}{_program()}{' --simulated' if simulated else ''}"
+
+
+def _program() -> str:
+    """Return what is called: the checkout's own script, else the one that was installed beside this Python."""
+    if (PROJECT / ".venv" / "bin" / "pricetracker").exists():
+        return ".venv/bin/pricetracker"
+    script = Path(sys.executable).with_name("pricetracker")
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m {PROJECT_PACKAGE}.cli"
+    on_path = shutil.which("pricetracker")
+    return "pricetracker" if on_path and Path(on_path).samefile(script) else shlex.quote(str(script))
 
 
 def read_file(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import MEASURES
+from pricetracker_dagster.candles import MEASURES, own_name
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ def of_history(published: Path, metric: str, measure: str) -> Question:
         names = [column[0] for column in connection.description or ()]
     known = list(dict.fromkeys(row[names.index("metric")] for row in rows))
     if metric not in known:
-        raise UnknownMetric(f"no values of {metric} in the last 24 hours{did_you_mean(metric, known)}")
+        ours = own_name(metric)
+        hint = f"; did you mean {ours}?" if ours in known else did_you_mean(metric, known)
+        raise UnknownMetric(f"no values of {metric} in the last 24 hours{hint}")
     return Question(sql.load(_SQL / "read_history.sql"), {"metric": metric, "measure": measure})
 
 

@@ -53,3 +53,65 @@ def test_a_host_that_is_named_is_taken(write_settings: Write, host: str) -> None
 def test_a_link_puts_an_ipv6_address_into_brackets(write_settings: Write) -> None:
     write_settings(f'{BTC}\n[ui]\nhost = "::1"')
     assert load_settings().ui.link == "http://[::1]:3000"
+
+
+REFUSED = [
+    ("[ui]\nport = true", "ui.port true", "not a number: write one"),
+    ("keep_runs_hours = true", "keep_runs_hours true", "not a number: write one"),
+    ("[collect]\nbudget_seconds = true", "collect.budget_seconds true", "not a number: write one"),
+    ("[[alerts.rules]]\nfactor = false", "alerts.rules[0].factor false", "not a number: write one"),
+    ("keep_runs_hours = 99999999999", "keep_runs_hours 99999999999", "less than or equal to 876000"),
+    ("[alerts]\nmax_age_minutes = 99999999999", "alerts.max_age_minutes 99999999999", "less than or equal to"),
+    ("[alerts]\nrepeat_minutes = 99999999999", "alerts.repeat_minutes 99999999999", "less than or equal to"),
+    ("[exchanges.kraken]\nrequests_per_second = 1e-9", "exchanges.kraken.requests_per_second 1e-09", "too few"),
+    ("[exchanges.kraken]\nrequests_per_second = 0.049", "exchanges.kraken.requests_per_second 0.049", "too few"),
+    ("[exchanges.kraken]\nrequests_per_second = nan", "exchanges.kraken.requests_per_second nan", "finite number"),
+    ("[exchanges.kraken]\nrequests_per_second = inf", "exchanges.kraken.requests_per_second inf", ""),
+    ("[exchanges.kraken]\ntimeout_seconds = 1e-9", "exchanges.kraken.timeout_seconds 1e-09", "equal to 0.1"),
+    ("[collect]\nbudget_seconds = nan", "collect.budget_seconds nan", "finite number"),
+    ("[[alerts.rules]]\nfactor = inf", "alerts.rules[0].factor inf", ""),
+    ("[[alerts.rules]]\nfactor = 1e308", "alerts.rules[0].factor 1e+308", ""),
+    ("[[alerts.rules]]\nmin_average = nan", "alerts.rules[0].min_average nan", "finite number"),
+    ('[exchanges.kraken]\nurl = "https://host:99999"', 'exchanges.kraken.url "https://host:99999"', "not a URL"),
+    ('[exchanges.kraken]\nurl = "https://:80"', 'exchanges.kraken.url "https://:80"', "not a URL"),
+    ('[exchanges.kraken]\nurl = "https://host?a=1"', 'exchanges.kraken.url "https://host?a=1"', "no query"),
+    ('[ui]\nurl = "prices.example.org"', 'ui.url "prices.example.org"', "not a URL"),
+    ('data = "$HOME/pt"', 'data "$HOME/pt"', "variables are not put in"),
+    ('data = "${DATA}"', 'data "${DATA}"', "variables are not put in"),
+    ('data = "a\\u0000b"', 'data "a\0b"', "a control character"),
+    ('data = "pricetracker.toml"', 'data "pricetracker.toml"', "is a file: name a folder"),
+    ('data = "pricetracker.toml/below"', 'data "pricetracker.toml/below"', "is a file: name a folder"),
+    (f'data = "{"x" * 300}"', f'data "{"x" * 300}"', "too long"),
+]
+
+
+@pytest.mark.parametrize(("text", "what", "why"), REFUSED)
+def test_what_cannot_work_is_refused_with_key_value_and_reason(
+    write_settings: Write, text: str, what: str, why: str
+) -> None:
+    write_settings(f"{BTC}\n{text}")
+    said = refusal()
+    assert said.startswith(f"pricetracker.toml: {what}: ")
+    assert why in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("pair", "ours"),
+    [("XBTUSD", "BTCUSD"), ("XDGUSD", "DOGEUSD"), ("ETHXBT", "ETHBTC"), ("XDGXBT", "DOGEBTC"), ("XBTUSDT", "BTCUSDT")],
+)
+def test_a_pair_under_the_exchange_s_own_name_is_refused_and_named_as_it_is_here(
+    write_settings: Write, pair: str, ours: str
+) -> None:
+    write_settings(f'metrics = ["KRAKEN:{ours}", "KRAKEN:{pair}"]')
+    assert refusal() == (
+        f'pricetracker.toml: metrics[1] "KRAKEN:{pair}" is called KRAKEN:{ours} here: write KRAKEN:{ours}'
+    )
+    write_settings(f'{BTC}\n[[alerts.rules]]\nmetrics = ["KRAKEN:{pair}"]')
+    assert f'alerts.rules[0].metrics[0] "KRAKEN:{pair}" is called KRAKEN:{ours} here' in refusal()
+
+
+@pytest.mark.parametrize("pair", ["BTCUSD", "XTZUSD", "DOGEBTC", "AXBTCUSD", "XRPUSD"])
+def test_a_pair_that_only_resembles_one_is_taken(write_settings: Write, pair: str) -> None:
+    write_settings(f'metrics = ["KRAKEN:{pair}"]')
+    assert [metric.pair for metric in load_settings().tracked] == [pair]

@@ -1,0 +1,70 @@
+"""The settings file that ``pricetracker init`` writes: every key of the model with its docstring and its default."""
+
+import ast
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+from pricetracker_dagster.settings.model import Settings
+
+_METRICS = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD")
+
+
+def template() -> str:
+    """Return the file's text: metrics to begin with, every other key as a comment that shows its default."""
+    lines = [
+        "# Settings of pricetracker, read again by each tick. A key behind a # has the default that is shown.",
+        "",
+        *_table(Settings.model_construct(metrics=_METRICS), ()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of a table: first its keys, then the tables in it, as TOML wants it."""
+    model = type(values)
+    meanings = _meanings(model)
+    tables: list[tuple[str, str, BaseModel]] = []
+    for name, field in model.model_fields.items():
+        value = getattr(values, name)
+        if isinstance(value, BaseModel):
+            tables.append((name, "[{}]", value))
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            tables.append((name, "[[{}]]", value[0]))
+        else:
+            yield from _comment(meanings.get(name, ""))
+            yield f"{'' if field.is_required() and not path else '# '}{name} = {_toml(value)}"
+    for name, header, table in tables:
+        yield ""
+        yield from _comment(inspect.cleandoc(type(table).__doc__ or "").partition("\n")[0])
+        yield header.format(".".join((*path, name)))
+        yield from _table(table, (*path, name))
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the docstrings that stand below the fields of a model, by name."""
+    [declared] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(declared, ast.ClassDef)  # noqa: S101 - a model is a class
+    meanings = {}
+    for field, after in zip(declared.body, declared.body[1:], strict=False):
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                meanings[name] = " ".join(text.split())
+    return meanings
+
+
+def _comment(text: str) -> Iterator[str]:
+    for line in textwrap.wrap(text.replace("``", "").replace("`", ""), width=110):
+        yield f"# {line}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)  # texts, numbers and truths are written alike in TOML
