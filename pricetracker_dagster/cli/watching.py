@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import warnings
 
 import click
 
@@ -20,6 +21,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     It looks at the newest stored minute, at Dagster's daemon, schedule and sensors, at free disk and at the clock, and
     needs none of them to run. Let cron run it each minute where `pricetracker up`, which does the same, is not used.
     """
+    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
     from pricetracker_dagster.local.household import RESTART
     from pricetracker_dagster.local.watching import Watch
 
@@ -52,6 +54,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
 @plain_errors
 def status(shape: str) -> None:
     """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
+    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
     import json
     from datetime import UTC, datetime
 
