@@ -162,10 +162,12 @@ class Sifted:
     Attributes:
         kept: the sane candles, SCHEMA, one a (metric, minute), in no order.
         refused: the others, with the reason.
+        derived: which of the kept nobody stated (columns metric and minute, and maybe more rows); None: none.
     """
 
     kept: pa.Table
     refused: list[Refused]
+    derived: pa.Table | None = None
 
 
 def sift(connection: duckdb.DuckDBPyConnection) -> Sifted:
@@ -198,11 +200,39 @@ def sift_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Sifted:
     connection.execute(
         sql.load(_HERE / "candles_raw.sql"),
         {
-            "rows": [[None if value is None else str(value) for value in row] for row in rows],
+            "rows": [[None if value is None else _utf8(value) for value in row] for row in rows],
             "fetched_at": fetched_at,
         },
     )
     return sift(connection)
+
+
+def _utf8(value: object) -> str:
+    """Return a value as text that can be stored: a surrogate, which is no UTF-8, is shown as ``?``."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def closed(sifted: Sifted, now: datetime) -> Sifted:
+    """Refuse the rows of minutes that are not closed at ``now`` (UTC), so that nothing is filled up to them."""
+    connection = sql.connect()
+    connection.register("candles", sifted.kept)
+    newest = newest_closed_minute(now)
+    kept = connection.sql("SELECT * FROM candles WHERE minute <= $newest", params={"newest": newest})
+    connection.execute(sql.load(_HERE / "store" / "sql" / "not_closed.sql"), {"newest": newest})
+    refused = [
+        Refused(metric, datetime.fromtimestamp(unix, UTC), f"not closed: it is {now:%Y-%m-%d %H:%M:%S} UTC", row)
+        for metric, unix, row in connection.fetchall()
+    ]
+    kept_rows = sifted.kept if not refused else kept.to_arrow_table().cast(SCHEMA)
+    return Sifted(kept_rows, sifted.refused + refused, sifted.derived)
+
+
+def not_in(candles: pa.Table, stated: pa.Table) -> pa.Table:
+    """Return metric and minute of those candles that are not among ``stated``: the ones that were filled in."""
+    connection = sql.connect()
+    connection.register("candles", candles)
+    connection.register("stated", stated)
+    return connection.sql("SELECT metric, minute FROM candles ANTI JOIN stated USING (metric, minute)").to_arrow_table()
 
 
 def newest_minute(candles: pa.Table) -> datetime | None:

@@ -15,6 +15,7 @@ CREATE OR REPLACE TEMP MACRO candle_problem(unix, open_, high_, low_, close_, vo
         WHEN least(open_, high_, low_, close_) < 0 THEN 'a price is negative'
         WHEN volume_ < 0 THEN 'volume is negative'
         WHEN trades_ < 0 OR trades_ <> floor(trades_) THEN 'trades is not a count'
+        WHEN trades_ >= 9223372036854775808 THEN 'trades is not a 64-bit count'
         WHEN high_ < low_ THEN 'high is below low'
         WHEN greatest(open_, close_) > high_ OR least(open_, close_) < low_ THEN 'open or close is outside low to high'
     END;

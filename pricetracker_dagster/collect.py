@@ -287,7 +287,7 @@ class _Tick:
         gaps: Mapping[str, Sequence[MinuteRange]] = {}
         since_when: Mapping[str, datetime] = dict.fromkeys(metrics, minute)
         with _told_beside(self._collected, "what is stored could not be read"):
-            newest = self._store.newest(metrics, self._horizon)
+            newest = self._store.newest(metrics, self._horizon, minute)
             gaps = self._store.missed(metrics, self._horizon, minute, since_first_row=True)
         with _told_beside(self._collected, "since when metrics are tracked could not be read"):
             since_when = tracked_since(self._settings.state, metrics, minute)
@@ -486,7 +486,7 @@ class _Tick:
         turn = self._turns[str(metric)]
         before = self._store.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
         pages = self._exchanges[metric.exchange].rebuild(metric.pair, *span, self.deadline, before=before)
-        batches = _batches(Sifted(within(page.kept, gaps), page.refused) for page in pages)
+        batches = _batches(Sifted(within(page.kept, gaps), page.refused, page.derived) for page in pages)
         if span == self._past.get(metric):
             batches = iter([*batches])  # in part it would leave a hole
         for batch in batches:
@@ -764,12 +764,14 @@ def _upsert(store: Store, collected: Collected, answers: Sequence[Sifted], first
         days = by_day(pa.concat_tables([sifted.kept for sifted in answers]), first, collected.minute) if answers else {}
     except Exception as error:
         return error
+    derived = [sifted.derived for sifted in answers if sifted.derived is not None]
     for day, rows in days.items():
         try:
-            upserted = store.upsert(rows)
+            upserted = store.upsert(rows, derived=pa.concat_tables(derived) if derived else None)
         except Exception as error:
             problem = error
             continue
+        collected.refused += upserted.refused
         if upserted.inserted or upserted.updated:
             before = collected.stored.get(day, Stored(0, 0))
             collected.stored[day] = Stored(before.inserted + upserted.inserted, before.updated + upserted.updated)

@@ -115,7 +115,7 @@ def import_(files: Sequence[Path]) -> None:
             progress.update(bar, description=path.name)
             try:
                 [sheet] = read([path], fetched_at=datetime.now(UTC))
-                upserted = store.upsert(sheet.candles)
+                upserted = store.upsert(sheet.candles, derived=sheet.derived)
             except Exception as error:
                 failed += 1
                 reason, cause = in_plain_words(error)

@@ -7,7 +7,7 @@ them; here they become what they are, rows with volume 0. (support.kraken.com, "
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -19,8 +19,10 @@ from pricetracker_dagster.candles import (
     Metric,
     MinuteRange,
     Refused,
+    closed,
     fill_no_trade_minutes,
     newest_minute,
+    not_in,
     oldest_minute,
     sift,
 )
@@ -44,6 +46,7 @@ class Sheet:
         filled: how many of them had no trades and are not in the file.
         refused: lines that are no sane candle, with the reason. Their minutes, and quiet ones right after them, stay
             absent.
+        derived: metric and minute of those that are not in the file; None: all are.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Sheet:
     candles: pa.Table
     filled: int
     refused: list[Refused]
+    derived: pa.Table | None = None
 
 
 def metric_of(path: Path) -> Metric:
@@ -73,22 +77,23 @@ def metric_of(path: Path) -> Metric:
     return Metric("KRAKEN", pair)
 
 
-def read(paths: Sequence[Path], *, fetched_at: datetime) -> Iterator[Sheet]:
+def read(paths: Sequence[Path], *, fetched_at: datetime, now: datetime | None = None) -> Iterator[Sheet]:
     """Read files one after the other, so that only one is in memory.
 
     Args:
         paths: the files. Every name is checked before the first is read.
         fetched_at: stored with the rows, UTC.
+        now: the time by which a minute has to be closed, UTC; None: this machine's clock.
 
     Raises:
         OhlcvtError: a file's name or its content is not Kraken's.
     """
     named = [(path, metric_of(path)) for path in paths]
     for path, metric in named:
-        yield _read(path, metric, fetched_at)
+        yield _read(path, metric, fetched_at, now or datetime.now(UTC))
 
 
-def _read(path: Path, metric: Metric, fetched_at: datetime) -> Sheet:
+def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime) -> Sheet:
     connection = sql.connect()
     try:
         connection.execute(
@@ -96,7 +101,7 @@ def _read(path: Path, metric: Metric, fetched_at: datetime) -> Sheet:
         )
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: not a CSV of seven columns: {str(error).splitlines()[0]}") from error
-    sifted = sift(connection)
+    sifted = closed(sift(connection), now)
     connection.close()
     first, last = oldest_minute(sifted.kept), newest_minute(sifted.kept)
     if first is None or last is None:
@@ -107,4 +112,6 @@ def _read(path: Path, metric: Metric, fetched_at: datetime) -> Sheet:
         return Sheet(path, metric, sifted.kept, 0, sifted.refused)
     left_out = [(row.metric, row.minute) for row in sifted.refused if row.minute is not None]
     candles = fill_no_trade_minutes(sifted.kept, {str(metric): MinuteRange(first, last)}, left_out)
-    return Sheet(path, metric, candles, candles.num_rows - sifted.kept.num_rows, sifted.refused)
+    return Sheet(
+        path, metric, candles, candles.num_rows - sifted.kept.num_rows, sifted.refused, not_in(candles, sifted.kept)
+    )

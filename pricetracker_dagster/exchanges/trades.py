@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import Metric, MinuteRange, Sifted, fill_no_trade_minutes, sift
+from pricetracker_dagster.candles import Metric, MinuteRange, Sifted, fill_no_trade_minutes, not_in, sift
 
 _HERE = Path(__file__).parent
 
@@ -52,4 +52,5 @@ def candles_from_trades(
     judged = sift(connection)
     known = judged.kept if before is None else pa.concat_tables([before, judged.kept])
     left_out = [(row.metric, row.minute) for row in judged.refused if row.minute is not None]
-    return Sifted(fill_no_trade_minutes(known, {str(metric): span}, left_out), judged.refused)
+    filled = fill_no_trade_minutes(known, {str(metric): span}, left_out)
+    return Sifted(filled, judged.refused, not_in(filled, known))

@@ -4,6 +4,7 @@ Here belongs what reads and writes that table. What is published from it is in p
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused, newest_closed_minute
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
 
@@ -26,6 +27,17 @@ _CHUNK = 400_000
 _FIRST_ROW_WITHIN = timedelta(days=7)
 
 _SQL = Path(__file__).parent / "sql"
+
+
+@dataclass(frozen=True)
+class UpsertedCandles(Upserted):
+    """What an upsert of candles changed.
+
+    Attributes:
+        refused: rows of minutes that are not closed; they are not stored.
+    """
+
+    refused: list[Refused] = field(default_factory=list)
 
 
 class Store:
@@ -49,14 +61,22 @@ class Store:
             self.prices, _COLUMNS_OF_DELTA, "Minute candles; (metric, minute) is the key", partition_by=(PARTITION,)
         )
 
-    def upsert(self, candles: pa.Table) -> Upserted:
+    def upsert(
+        self, candles: pa.Table, *, derived: pa.Table | None = None, now: datetime | None = None
+    ) -> UpsertedCandles:
         """Insert the candles that are not stored and correct those that differ, keyed by (metric, minute).
+
+        Every row passes here, whatever brings it. A minute that is not closed is not stored: it is returned as
+        refused. A derived row (a minute without trades that nobody stated) is inserted where nothing is, and never
+        replaces a stored one.
 
         Atomic for each some 400,000 rows, idempotent, safe beside other processes. A row that differs in ``fetched_at``
         alone is left as it is.
 
         Args:
             candles: candles.SCHEMA, no two rows of one metric and minute.
+            derived: which of them were filled in, by their columns metric and minute; others in it are ignored.
+            now: the time by which a minute has to be closed, UTC; None: this machine's clock.
 
         Raises:
             ValueError: another schema, or two rows for one key.
@@ -69,6 +89,29 @@ class Store:
         twice = connection.execute(sql.load(_SQL / "twice.sql")).fetchone()
         if twice:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
+        now = now or datetime.now(UTC)
+        newest = newest_closed_minute(now)
+        connection.execute(sql.load(_SQL / "not_closed.sql"), {"newest": newest})
+        refused = [
+            Refused(metric, utc(unix), f"not closed: it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", row)
+            for metric, unix, row in connection.fetchall()
+        ]
+        connection.register("derived", SCHEMA.empty_table() if derived is None else derived)
+        stated = connection.sql(sql.load(_SQL / "stated.sql"), params={"newest": newest}).to_arrow_table()
+        filled = connection.sql(sql.load(_SQL / "derived.sql"), params={"newest": newest}).to_arrow_table()
+        of_stated = self._upsert(stated, replaces=True)
+        of_filled = self._upsert(filled, replaces=False)
+        return UpsertedCandles(
+            of_stated.inserted + of_filled.inserted,
+            of_stated.updated,
+            max(of_stated.version, of_filled.version),
+            refused,
+        )
+
+    def _upsert(self, candles: pa.Table, *, replaces: bool) -> Upserted:
+        """Merge rows into the table in chunks of whole days."""
+        connection = sql.connect()
+        connection.register("candles", candles)
         inserted, updated, version = 0, 0, -1
         for first_day, last_day in connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": _CHUNK}).fetchall():
             chunk = connection.sql(
@@ -77,13 +120,15 @@ class Store:
             [bounds] = connection.execute(
                 sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
             ).fetchall()
-            changed = self._merge(chunk.cast(_COLUMNS_OF_DELTA), first_day, last_day, *bounds)
+            changed = self._merge(chunk.cast(_COLUMNS_OF_DELTA), first_day, last_day, *bounds, replaces=replaces)
             inserted += changed.inserted
             updated += changed.updated
             version = changed.version
         return Upserted(inserted, updated, version)
 
-    def _merge(self, chunk: pa.Table, first_day: date, last_day: date, first: int, last: int) -> Upserted:
+    def _merge(
+        self, chunk: pa.Table, first_day: date, last_day: date, first: int, last: int, *, replaces: bool
+    ) -> Upserted:
         # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
         # They are dates and numbers of our own making, never a user's text.
         bounds = (
@@ -94,7 +139,7 @@ class Store:
         differs = " OR ".join(
             f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
         )
-        return self.delta.merge(chunk, same_key=f"{same_key} AND {bounds}", differs=differs)
+        return self.delta.merge(chunk, same_key=f"{same_key} AND {bounds}", differs=differs if replaces else None)
 
     def open(self) -> DeltaTable | None:
         """Open the Delta table; None where nothing was ever stored."""
@@ -179,6 +224,11 @@ class Store:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
         rows = self._ask("insane.sql", first, last, before="candles.sql")
         return [Refused(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
+
+    def future_rows(self, now: datetime) -> list[Refused]:
+        """Return the stored rows of minutes that are not closed at ``now`` (UTC): an earlier version let them in."""
+        rows = self._ask("future_rows.sql", newest_closed_minute(now) + MINUTE, None)
+        return [Refused(metric, utc(unix), "the minute is not closed", row) for metric, unix, row in rows]
 
     def rows(self) -> int:
         """Return how many rows are stored in all, from the Delta log's statistics."""

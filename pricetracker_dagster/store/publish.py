@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, newest_closed_minute
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 from pricetracker_dagster.store.records import NOT_RUN, Records, sql_types
@@ -78,15 +78,20 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
     with _alone(store.state / "publish.lock"):
         _sweep(store.published)
         table = store.open()
+        latest = newest_closed_minute(now)
         tracked = None if metrics is None else sorted(metrics)
         recorded = {each.path.name: each.open() for each in Records(store.folder)}
         versions = [_NOTHING_STORED if each is None else each.version() for each in (table, *recorded.values())]
         standing = _standing(store.published)
-        if standing is not None and standing.says_the_same(versions, tracked, minute):
+        ahead = standing is not None and (standing.published.as_of or latest) > latest
+        if standing is not None and not ahead and standing.says_the_same(versions, tracked, minute):
             return standing.published
         rows = 0 if table is None else rows_of(table)
-        newest = None if table is None else _newest(table)
+        newest = None if table is None else _newest(table, latest)
         covered = None if standing is None else standing.published.as_of  # a later file never covers less
+        # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
+        if covered is not None and covered > latest:
+            covered = None
         as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
         beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
         try:
@@ -189,14 +194,18 @@ def _standing(published: Path) -> _Standing | None:
     return _Standing(Published(published, as_of, rows, metrics, values, built=False, seconds=0.0), versions, tracked)
 
 
-def _newest(table: DeltaTable) -> datetime | None:
-    """Return the newest stored minute, UTC."""
-    days = [day for day, _ in counts(table)]
-    if not days:
-        return None
-    files = files_of(table, *minutes_of_day(max(days)))
-    [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files}).fetchall()
-    return datetime.fromtimestamp(unix, UTC)
+def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
+    """Return the newest stored minute that is not after ``latest``, UTC."""
+    for day in sorted({day for day, _ in counts(table)} - _days_after(table, latest), reverse=True):
+        files = files_of(table, *minutes_of_day(day))
+        [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files, "latest": latest}).fetchall()
+        if unix is not None:
+            return datetime.fromtimestamp(unix, UTC)
+    return None
+
+
+def _days_after(table: DeltaTable, latest: datetime) -> set[date]:
+    return {day for day, _ in counts(table) if day > latest.astimezone(UTC).date()}
 
 
 def _source(files: list[str], columns: Mapping[str, str]) -> str:

@@ -298,12 +298,12 @@ def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path
     store = Store(tmp_path / "data")
     bad = read_one(write(tmp_path, line(0), f"{START + 60},10,9,10,10,1,1", line(3)))
     store.upsert(bad.candles)
-    publish(store, ["KRAKEN:BTCUSD"], now=FETCHED)
+    publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
     missed = reading.query(store.published, "SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute")
     assert missed["unix"].tolist() == [START + 60, START + 120]
     right = read_one(write(tmp_path, line(0), line(1, 10.0), line(3)))
     assert store.upsert(right.candles).inserted == 2
-    publish(store, ["KRAKEN:BTCUSD"], now=FETCHED)
+    publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
     assert reading.query(store.published, "FROM missed_minutes").empty
     span = MinuteRange(datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 180, UTC))
     assert store.missed(["KRAKEN:BTCUSD"], *span, since_first_row=False) == {}

@@ -361,9 +361,9 @@ def test_a_minute_of_which_nothing_was_stored_is_covered_and_missed(store: Store
 
 def test_a_later_file_never_covers_less(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
-    publish(store, ["KRAKEN:BTCUSD"], now=NOW, minute=AS_OF + 3 * MINUTE)
+    publish(store, ["KRAKEN:BTCUSD"], now=NOW + 3 * MINUTE, minute=AS_OF + 3 * MINUTE)
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF + MINUTE, [10.0]))
-    done = publish(store, ["KRAKEN:BTCUSD"], now=NOW)
+    done = publish(store, ["KRAKEN:BTCUSD"], now=NOW + 3 * MINUTE)
     assert (done.built, done.as_of) == (True, AS_OF + 3 * MINUTE)
     missed = reading.query(store.published, "FROM missed_minutes")
     assert missed[["minute", "cause"]].values.tolist() == [

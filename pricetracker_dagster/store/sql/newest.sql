@@ -1,2 +1,3 @@
 SELECT epoch(max(minute))
 FROM read_parquet($files)
+WHERE minute <= $latest

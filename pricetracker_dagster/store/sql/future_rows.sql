@@ -1,0 +1,4 @@
+SELECT metric, epoch(minute), concat_ws(',', open, high, low, close, volume, trades)
+FROM read_parquet($files)
+WHERE minute BETWEEN $first AND $last
+ORDER BY metric, minute
