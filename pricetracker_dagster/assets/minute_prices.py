@@ -1,5 +1,6 @@
 """The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -70,6 +71,9 @@ def minute_prices(
     """
     settings = tracker.settings()
     minute = config.moment()
+    days = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
+    if minute is None and not days:  # from the Launchpad, without a partition
+        minute = tracker.newest_closed_minute()
     if minute is not None:
         with time_limit(TICK_ENDS_AFTER):
             try:
@@ -82,7 +86,6 @@ def minute_prices(
                     _publish(tracker, settings, minute)
                 raise
     else:
-        days = context.partition_keys
         first = minutes_of_day(datetime.fromisoformat(days[0]).date())[0]
         last = min(minutes_of_day(datetime.fromisoformat(days[-1]).date())[1], tracker.newest_closed_minute())
         collected = backfill(
@@ -94,8 +97,8 @@ def minute_prices(
         )
     _tell(context, collected)
     store = tracker.store()
-    _touch_other_days(context, store, collected)
-    for day in context.partition_keys:
+    _touch_other_days(context, store, collected, days)
+    for day in days:
         context.add_asset_metadata(_of_day(store, collected, datetime.fromisoformat(day).date()), partition_key=day)
     return dg.MaterializeResult(
         metadata={
@@ -166,10 +169,12 @@ def _publish(tracker: Tracker, settings: Settings, minute: datetime) -> None:
     publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now(), minute=minute)
 
 
-def _touch_other_days(context: dg.AssetExecutionContext, store: Store, collected: Collected) -> None:
+def _touch_other_days(
+    context: dg.AssetExecutionContext, store: Store, collected: Collected, days: Sequence[str]
+) -> None:
     """Record the days that were changed beside the run's own: a tick after midnight also heals yesterday."""
     for day in collected.stored:
-        if day.isoformat() not in context.partition_keys and DAYS.has_partition_key(day.isoformat()):
+        if day.isoformat() not in days and DAYS.has_partition_key(day.isoformat()):
             context.log_event(
                 dg.AssetMaterialization(
                     asset_key=context.asset_key,
