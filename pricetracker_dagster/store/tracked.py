@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -26,7 +26,13 @@ def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict
     kept: dict[str, str] = {}
     with suppress(OSError, ValueError, TypeError, AttributeError):  # damaged in whichever way
         found = json.loads(file.read_text(encoding="utf-8"))
-        kept = {metric: moment for metric, moment in found.items() if datetime.fromisoformat(moment).tzinfo}
+        # a moment that is yet to come was written by a clock that was ahead
+        now = datetime.now(UTC)
+        kept = {
+            metric: moment
+            for metric, moment in found.items()
+            if (since_when := datetime.fromisoformat(moment)).tzinfo and since_when <= now
+        }
     since = {metric: kept.get(metric, minute.isoformat()) for metric in metrics}
     if since != kept:
         state.mkdir(parents=True, exist_ok=True)
