@@ -196,7 +196,7 @@ def _in_background(
 
     def work() -> None:
         try:
-            for item in begin():
+            for item in () if over.is_set() else begin():
                 put("item", item)
                 if over.is_set():
                     return
@@ -205,8 +205,8 @@ def _in_background(
             put("error", error)
 
     thread = threading.Thread(target=work, daemon=True)
-    thread.start()
     try:
+        thread.start()  # within: Ctrl-C may come while it starts, and Python must not end before it
         while True:
             with suppress(Empty):
                 if _ctrl_c.is_set():
