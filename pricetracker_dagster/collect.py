@@ -39,6 +39,7 @@ from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.pace import at_work
 from pricetracker_dagster.settings import Settings, did_you_mean
+from pricetracker_dagster.store.doubts import Doubt, Key
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REFUSED, Records
 from pricetracker_dagster.store.tracked import added_later, tracked_since
@@ -109,6 +110,7 @@ class Collected:
         causes: for the same metrics, its kind (ExchangeError.cause, REFUSED, NOT_STORED, MISTAKE or NOT_RUN).
         troubles: what went wrong beside, with no metric's minute at stake, in plain words.
         tracebacks: of our own mistakes, for the log.
+        doubts: rows that take trades away from a stored one and wait for a second answer, by metric and minute.
         clocks: by exchange that was asked for its time, so many seconds this machine's clock is ahead of its.
     """
 
@@ -121,6 +123,7 @@ class Collected:
     causes: dict[str, str] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
+    doubts: dict[Key, Doubt] = field(default_factory=dict)
     clocks: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -132,6 +135,11 @@ class Collected:
     def updated(self) -> int:
         """How many rows were corrected."""
         return sum(stored.updated for stored in self.stored.values())
+
+    @property
+    def doubted(self) -> int:
+        """How many rows were doubted."""
+        return len(self.doubts)
 
     def why(self, metric: str) -> str:
         """Say why a metric lacks minutes."""
@@ -772,6 +780,7 @@ def _upsert(store: Store, collected: Collected, answers: Sequence[Sifted], first
             problem = error
             continue
         collected.refused += upserted.refused
+        collected.doubts |= {doubt.key: doubt for doubt in upserted.doubts}
         if upserted.inserted or upserted.updated:
             before = collected.stored.get(day, Stored(0, 0))
             collected.stored[day] = Stored(before.inserted + upserted.inserted, before.updated + upserted.updated)

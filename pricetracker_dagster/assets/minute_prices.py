@@ -104,6 +104,7 @@ def minute_prices(
         metadata={
             "dagster/row_count": store.rows(),
             "refused": len(collected.refused),
+            "doubts": collected.doubted,
             "missing": len(collected.missing),
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
             # seconds that this machine's clock is ahead of the exchange's: plotted over time
@@ -139,6 +140,8 @@ def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:
 def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
     for row in collected.refused[:20]:
         context.log.warning("refused: %s", row)
+    for doubt in list(collected.doubts.values())[:20]:
+        context.log.warning("doubted until a second answer says the same: %s", doubt)
     for metric, reason in collected.reasons.items():
         context.log.warning("%s: %s", metric, reason)
     for trouble in collected.troubles:

@@ -86,6 +86,8 @@ def backfill(first: datetime | None, last: datetime | None, hours: int | None) -
     for mistake in dict.fromkeys(collected.tracebacks):
         click.echo(mistake, err=True)
     click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
+    for doubt in list(collected.doubts.values())[:10]:
+        click.echo(f"doubted until a second answer, a minute later, says the same: {doubt}")
     if collected.missing:
         click.echo(f"Error: {collected.summary()}", err=True)
         sys.exit(1)
@@ -130,6 +132,8 @@ def import_(files: Sequence[Path]) -> None:
                 f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
                 f"{len(sheet.refused):,} refused"
             )
+            for doubt in upserted.doubts[:10]:
+                say(f"  doubted until an import, a minute later, says the same: {doubt}")
             for row in sheet.refused[:10]:
                 say(f"  refused: {row}")
             refused += len(sheet.refused)

@@ -3,7 +3,7 @@
 Here belongs what reads and writes that table. What is published from it is in publish.py, its upkeep in upkeep.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused, newest_closed_minute
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
+from pricetracker_dagster.store.doubts import Doubt, Doubts, Key
 
 PARTITION = "date"
 
@@ -35,9 +36,16 @@ class UpsertedCandles(Upserted):
 
     Attributes:
         refused: rows of minutes that are not closed; they are not stored.
+        doubts: rows that take trades away from a stored one, and that no second answer has confirmed; not stored.
     """
 
     refused: list[Refused] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
+
+    @property
+    def doubted(self) -> int:
+        """How many rows are doubted."""
+        return len(self.doubts)
 
 
 class Store:
@@ -68,7 +76,8 @@ class Store:
 
         Every row passes here, whatever brings it. A minute that is not closed is not stored: it is returned as
         refused. A derived row (a minute without trades that nobody stated) is inserted where nothing is, and never
-        replaces a stored one.
+        replaces a stored one. A row that takes trades away from a stored one is stored once a second answer, at least
+        a minute later, says the same; until then it is returned as a doubt.
 
         Atomic for each some 400,000 rows, idempotent, safe beside other processes. A row that differs in ``fetched_at``
         alone is left as it is.
@@ -99,17 +108,23 @@ class Store:
         connection.register("derived", SCHEMA.empty_table() if derived is None else derived)
         stated = connection.sql(sql.load(_SQL / "stated.sql"), params={"newest": newest}).to_arrow_table()
         filled = connection.sql(sql.load(_SQL / "derived.sql"), params={"newest": newest}).to_arrow_table()
-        of_stated = self._upsert(stated, replaces=True)
-        of_filled = self._upsert(filled, replaces=False)
+        doubts: list[Doubt] = []
+        of_stated = self._upsert(stated, replaces=True, now=now, doubts=doubts)
+        of_filled = self._upsert(filled, replaces=False, now=now, doubts=doubts)
         return UpsertedCandles(
             of_stated.inserted + of_filled.inserted,
             of_stated.updated,
             max(of_stated.version, of_filled.version),
             refused,
+            doubts,
         )
 
-    def _upsert(self, candles: pa.Table, *, replaces: bool) -> Upserted:
-        """Merge rows into the table in chunks of whole days."""
+    def doubts(self, now: datetime | None = None) -> list[Doubt]:
+        """Return the answers that take trades away and wait for a second one, oldest first."""
+        return sorted(Doubts(self.state).kept(now or datetime.now(UTC)).values(), key=lambda doubt: doubt.first_seen)
+
+    def _upsert(self, candles: pa.Table, *, replaces: bool, now: datetime, doubts: list[Doubt]) -> Upserted:
+        """Merge rows into the table in chunks of whole days; those that are doubted are added to ``doubts``."""
         connection = sql.connect()
         connection.register("candles", candles)
         inserted, updated, version = 0, 0, -1
@@ -120,11 +135,43 @@ class Store:
             [bounds] = connection.execute(
                 sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
             ).fetchall()
+            settled: set[Key] = set()
+            if replaces:
+                chunk, held, settled = self._undoubted(chunk, *bounds, now=now)
+                doubts += held
             changed = self._merge(chunk.cast(_COLUMNS_OF_DELTA), first_day, last_day, *bounds, replaces=replaces)
+            Doubts(self.state).forget(settled, now)
             inserted += changed.inserted
             updated += changed.updated
             version = changed.version
         return Upserted(inserted, updated, version)
+
+    def _undoubted(
+        self, chunk: pa.Table, first: int, last: int, *, now: datetime
+    ) -> tuple[pa.Table, list[Doubt], set[Key]]:
+        """Return the rows that are to be stored, those that are doubted, and the doubts that this settles."""
+        files = self.files(utc(first), utc(last))
+        if not files:
+            return chunk, [], set()
+        connection = sql.connect()
+        connection.register("candles", chunk)
+        found = connection.execute(
+            sql.load(_SQL / "takes_away.sql"), {"files": files, "first": first, "last": last}
+        ).fetchall()
+        doubts = Doubts(self.state)
+        kept = doubts.kept(now)
+        takes_away = [
+            Doubt(metric, unix, trades, volume, tuple(map(float, answered)), now)
+            for metric, unix, trades, volume, *answered in found
+        ]
+        held = doubts.judge(takes_away, now) if takes_away else []
+        if not (held or kept):
+            return chunk, [], set()
+        waiting = {doubt.key for doubt in held}
+        settled = set(connection.execute(sql.load(_SQL / "named.sql"), _keys(kept)).fetchall()) - waiting
+        if held:
+            chunk = connection.sql(sql.load(_SQL / "not_named.sql"), params=_keys(waiting)).to_arrow_table()
+        return chunk, held, settled
 
     def _merge(
         self, chunk: pa.Table, first_day: date, last_day: date, first: int, last: int, *, replaces: bool
@@ -267,6 +314,12 @@ def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | 
     if last is not None:
         bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
     return delta.files_of(table, bounds)
+
+
+def _keys(keys: Iterable[Key]) -> dict[str, list[Any]]:
+    """Return keys as the parameters of a statement."""
+    pairs = list(keys)
+    return {"metrics": [metric for metric, _ in pairs], "minutes": [unix for _, unix in pairs]}
 
 
 def rows_of(table: DeltaTable) -> int:

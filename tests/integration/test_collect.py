@@ -255,11 +255,16 @@ def test_a_backfill_asks_only_for_what_is_missing_and_goes_on_where_it_was(start
     assert {name: count for name, count in bench.exchange.requests.items() if count != asked[name]}.keys() == {"Time"}
 
 
-def test_a_refetched_day_is_corrected_where_the_exchange_says_otherwise(start: Start) -> None:
+def test_a_refetched_day_is_corrected_where_the_exchange_says_otherwise(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pricetracker_dagster.store.doubts.CONFIRMED_AFTER", timedelta())
     bench = start("BTCUSD")
     bench.exchange.faults.add("burst", since=int((NOON - timedelta(hours=1)).timestamp()), factor=7)
     backfill(bench.settings, NOON - timedelta(hours=2), NOON - MINUTE)
     bench.exchange.faults.clear()
+    doubtful = backfill(bench.settings, NOON - timedelta(hours=2), NOON - MINUTE, refetch=True)
+    assert (doubtful.updated, doubtful.doubted) == (0, 60)
     again = backfill(bench.settings, NOON - timedelta(hours=2), NOON - MINUTE, refetch=True)
     volumes = stored(bench).set_index("minute")["volume"].to_dict()
     assert (again.inserted, again.updated) == (0, 60)

@@ -1,0 +1,139 @@
+"""Answers that take trades away from a stored minute: doubted until a second answer says the same.
+
+Nodes of an exchange disagree for a while, and one that lags must not undo what is stored. The doubts are a small
+file of the data folder; where it is lost or damaged, each doubt begins anew and nothing else changes.
+"""
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, locked
+
+CONFIRMED_AFTER = timedelta(seconds=60)
+"""How much later a second answer has to come: one node may answer twice in a row."""
+
+_KEPT = 10_000
+"""Doubts kept, the newest: the file stays small whatever is imported."""
+
+_PATIENCE = 5.0
+
+Key = tuple[str, int]
+"""Metric and minute, Unix seconds."""
+
+
+class Doubt(NamedTuple):
+    """An answer that takes trades away.
+
+    Attributes:
+        metric: of which metric.
+        unix: its minute, Unix seconds.
+        stored_trades: trades of the stored row.
+        stored_volume: volume of the stored row.
+        answered: open, high, low, close, volume and trades of the answer.
+        first_seen: when it was answered first, UTC.
+    """
+
+    metric: str
+    unix: int
+    stored_trades: int
+    stored_volume: float
+    answered: tuple[float, ...]
+    first_seen: datetime
+
+    @property
+    def key(self) -> Key:
+        """Its metric and minute."""
+        return self.metric, self.unix
+
+    @property
+    def minute(self) -> datetime:
+        """Its minute, UTC."""
+        return datetime.fromtimestamp(self.unix, UTC)
+
+    def __str__(self) -> str:
+        """Say what is stored and what was answered."""
+        return (
+            f"{self.metric} {self.minute:%Y-%m-%d %H:%M}: stored are {self.stored_trades} trades, volume "
+            f"{self.stored_volume:.15g}; answered were {self.answered[5]:.0f} trades, volume {self.answered[4]:.15g}"
+        )
+
+
+class Doubts:
+    """The doubts of one data folder. Any number of processes may share them."""
+
+    def __init__(self, state: Path) -> None:
+        """Name the folder of small working files; nothing is made before the first doubt."""
+        self._file = state / "doubts.json"
+
+    def kept(self, now: datetime) -> dict[Key, Doubt]:
+        """Return those that stand at ``now``. What cannot be read, or was seen after ``now``, is ignored."""
+        found: list[object] = []
+        with suppress(OSError, ValueError, RecursionError):
+            loaded = json.loads(self._file.read_text(encoding="utf-8"))
+            found = loaded if isinstance(loaded, list) else []
+        doubts = {}
+        for entry in found:
+            with suppress(ValueError, TypeError, OverflowError, OSError):
+                doubt = _read(entry)
+                if doubt.first_seen <= now:
+                    doubts[doubt.key] = doubt
+        return doubts
+
+    def judge(self, takes_away: Sequence[Doubt], now: datetime) -> list[Doubt]:
+        """Note the rows that take away; return those that no answer has confirmed: they are not to be stored.
+
+        Where they cannot be noted, none is confirmed.
+        """
+        held = []
+        try:
+            with locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
+                kept = self.kept(now)
+                for doubt in takes_away:
+                    before = kept.get(doubt.key)
+                    if before is None or before.answered != doubt.answered:
+                        kept[doubt.key] = doubt
+                        held.append(doubt)
+                    elif now - before.first_seen < CONFIRMED_AFTER:
+                        held.append(before)
+                self._write(kept)
+        except (OSError, OutOfTime):
+            return list(takes_away)
+        return held
+
+    def forget(self, keys: Collection[Key], now: datetime) -> None:
+        """Forget doubts that are settled. Where that cannot be written, the next answer settles them."""
+        if not keys:
+            return
+        with suppress(OSError, OutOfTime), locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
+            kept = self.kept(now)
+            self._write({key: doubt for key, doubt in kept.items() if key not in keys})
+
+    def _write(self, kept: Mapping[Key, Doubt]) -> None:
+        newest = sorted(kept.values(), key=lambda doubt: (doubt.first_seen, doubt.unix))[-_KEPT:]
+        entries = [[*doubt[:5], doubt.first_seen.isoformat()] for doubt in newest]
+        beside = self._file.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(entries), encoding="utf-8")
+        beside.replace(self._file)
+
+
+def _read(entry: object) -> Doubt:
+    """Read one entry of the file.
+
+    Raises:
+        ValueError: it is of another shape; so do TypeError and OverflowError.
+    """
+    if not isinstance(entry, list):
+        raise TypeError
+    metric, unix, trades, volume, answered, first_seen = entry
+    seen = datetime.fromisoformat(first_seen)
+    values = tuple(float(value) for value in answered)
+    if not isinstance(metric, str) or not seen.tzinfo or len(values) != 6:
+        raise ValueError
+    doubt = Doubt(metric, int(unix), int(trades), float(volume), values, seen)
+    str(doubt)  # a minute out of range
+    return doubt

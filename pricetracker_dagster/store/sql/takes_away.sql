@@ -1,0 +1,12 @@
+-- The rows of `candles` with fewer trades or less volume than the stored ones, and what is stored.
+-- A stored volume that is no number is no measure of anything.
+SELECT
+    s.metric, epoch(s.minute)::BIGINT, t.trades, t.volume,
+    s.open, s.high, s.low, s.close, s.volume, s.trades
+FROM candles AS s
+JOIN read_parquet($files) AS t ON t.metric = s.metric AND t.minute = s.minute
+WHERE
+    t.minute BETWEEN to_timestamp($first) AND to_timestamp($last)
+    AND isfinite(t.volume)
+    AND (s.trades < t.trades OR s.volume < t.volume * (1 - 1e-9))
+ORDER BY s.metric, s.minute
