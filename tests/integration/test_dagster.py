@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import pytest
 import sqlalchemy as db
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
@@ -233,7 +234,9 @@ def test_a_metric_that_never_delivered_is_missing_since_it_is_tracked(
     assert checked_alone(bench, instance, PRICES, "no_minute_missing").metadata["missing"].value == 3
 
 
-def test_insane_rows_that_are_stored_are_found(start: Start, instance: dg.DagsterInstance) -> None:
+def test_insane_rows_that_are_stored_are_found(
+    start: Start, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = start("BTCUSD")
     sane = sift_rows([("SIMULATED:BTCUSD", int((NOON - 700 * MINUTE).timestamp()), 1, 2, 1, 2, 1, 1)], NOON).kept
     names = sane.schema.names
@@ -241,7 +244,9 @@ def test_insane_rows_that_are_stored_are_found(start: Start, instance: dg.Dagste
     bench.store.upsert(insane)
     outcome = run_minute_tick(tracker(bench), instance)
     assert checks_of(instance, outcome.run_id)["candles_sane"] is True  # the exchange's row took its place
-    bench.store.upsert(insane)
+    with monkeypatch.context() as patched:
+        patched.setattr("pricetracker_dagster.store.doubts.CONFIRMED_AFTER", timedelta())
+        assert [bench.store.upsert(insane).updated for _ in range(2)] == [0, 1]
     bench.now += MINUTE
     outcome = run_minute_tick(tracker(bench), instance)
     assert checks_of(instance, outcome.run_id)["candles_sane"] is False
