@@ -288,6 +288,7 @@ def fill_no_trade_minutes(
     candles: pa.Table,
     spans: Mapping[str, MinuteRange],
     left_out: Iterable[tuple[str, datetime]] = (),
+    longest: timedelta | None = None,
 ) -> pa.Table:
     """Give every minute of ``spans`` a row: where there was no trade, volume 0, trades 0 and the previous close.
 
@@ -297,6 +298,8 @@ def fill_no_trade_minutes(
         spans: for each metric, the minutes about which the source has spoken.
         left_out: (metric, minute) of refused rows. They stay absent unless ``candles`` has them, and so do the quiet
             minutes after them, since nobody knows at which price those minutes closed.
+        longest: between two candles further apart than this nothing is filled: a silence as long is unknown, not
+            quiet. None: there is no limit, since the source itself has said that there was no trade.
 
     Returns:
         SCHEMA, ordered by metric and minute.
@@ -308,6 +311,7 @@ def fill_no_trade_minutes(
         params={
             "spans": [{"metric": metric, "first": span.first, "last": span.last} for metric, span in spans.items()],
             "left_out": [{"metric": metric, "minute": minute} for metric, minute in left_out],
+            "longest": None if longest is None else int(longest.total_seconds()),
         },
     )
     return filled.to_arrow_table().cast(SCHEMA)

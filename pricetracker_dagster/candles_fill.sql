@@ -1,7 +1,8 @@
 -- Complete `candles` over $spans (metric, first, last): a minute without trades is a row with volume 0,
 -- trades 0 and the previous close. A minute of $left_out (metric, minute) that has no candle stays absent, and so do
 -- the quiet minutes after it: something was said about it that could not be used, so nobody knows at which price
--- it closed. Minutes before a metric's first candle stay absent too: there is no previous close.
+-- it closed. Minutes before a metric's first candle stay absent too: there is no previous close. So do those between two
+-- candles that are further apart than $longest (seconds; NULL: no limit).
 WITH spans AS (
     SELECT unnest($spans::STRUCT(metric VARCHAR, first TIMESTAMPTZ, last TIMESTAMPTZ)[], recursive := true)
 ),
@@ -13,10 +14,13 @@ grid AS (
     FROM spans
 ),
 known AS (
-    SELECT *, false AS unusable
+    SELECT
+        *,
+        epoch(lead(minute) OVER (PARTITION BY metric ORDER BY minute)) - epoch(minute) AS silence,
+        false AS unusable
     FROM candles
     UNION ALL BY NAME
-    SELECT DISTINCT metric, minute, true AS unusable
+    SELECT DISTINCT metric, minute, NULL::DOUBLE AS silence, true AS unusable
     FROM left_out
     ANTI JOIN candles USING (metric, minute)
 )
@@ -32,5 +36,7 @@ SELECT
     known.fetched_at
 FROM grid
 ASOF JOIN known ON grid.metric = known.metric AND grid.minute >= known.minute
-WHERE NOT known.unusable
+WHERE
+    NOT known.unusable
+    AND (known.minute = grid.minute OR $longest::BIGINT IS NULL OR coalesce(known.silence, 0) <= $longest)
 ORDER BY grid.metric, grid.minute

@@ -69,15 +69,18 @@ def price_checks(
         causes = Records(settings.folder).causes.rows(first) if missed else []
         yield _no_minute_missing(missed, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
-        insane = store.insane(first, last)
+        future = store.future_rows(tracker.now())
+        insane = [*store.insane(first, last), *future]
         yield dg.AssetCheckResult(
             check_name=CANDLES_SANE,
             asset_key=minute_prices.key,
             passed=not insane,
             metadata={
                 "insane": len(insane),
+                "future": len(future),
                 "sample": sample("row", insane),
-                "repair": "Materialize the day's partition of minute_prices: the exchange's answer replaces the rows.",
+                "repair": "Materialize the day's partition of minute_prices: the exchange's answer replaces the rows. "
+                "Rows of the future, which an earlier version let in, count for nothing until their minute has come.",
             },
         )
     if EVERY_METRIC_RANKED in wanted:

@@ -109,6 +109,7 @@ def import_(files: Sequence[Path]) -> None:
 
     settings = load_settings()
     store = Store(settings.folder)
+    longest = timedelta(hours=settings.collect.fill_hours)
     refused = failed = 0
     with progress_bar() as progress:
         say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
@@ -116,7 +117,7 @@ def import_(files: Sequence[Path]) -> None:
         for path in files:
             progress.update(bar, description=path.name)
             try:
-                [sheet] = read([path], fetched_at=datetime.now(UTC))
+                [sheet] = read([path], fetched_at=datetime.now(UTC), longest=longest)
                 upserted = store.upsert(sheet.candles, derived=sheet.derived)
             except Exception as error:
                 failed += 1
@@ -136,6 +137,8 @@ def import_(files: Sequence[Path]) -> None:
                 say(f"  doubted until an import, a minute later, says the same: {doubt}")
             for row in sheet.refused[:10]:
                 say(f"  refused: {row}")
+            for gap in sheet.silences[:10]:
+                say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")
             refused += len(sheet.refused)
     publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     sys.exit(1 if refused or failed else 0)

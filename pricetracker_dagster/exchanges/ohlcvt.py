@@ -7,7 +7,7 @@ them; here they become what they are, rows with volume 0. (support.kraken.com, "
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import (
+    DAY,
     OUR_ASSETS,
     Metric,
     MinuteRange,
@@ -47,6 +48,7 @@ class Sheet:
         refused: lines that are no sane candle, with the reason. Their minutes, and quiet ones right after them, stay
             absent.
         derived: metric and minute of those that are not in the file; None: all are.
+        silences: minutes without a line that were too many to be called quiet: they stay absent.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Sheet:
     filled: int
     refused: list[Refused]
     derived: pa.Table | None = None
+    silences: Sequence[MinuteRange] = ()
 
 
 def metric_of(path: Path) -> Metric:
@@ -77,23 +80,26 @@ def metric_of(path: Path) -> Metric:
     return Metric("KRAKEN", pair)
 
 
-def read(paths: Sequence[Path], *, fetched_at: datetime, now: datetime | None = None) -> Iterator[Sheet]:
+def read(
+    paths: Sequence[Path], *, fetched_at: datetime, now: datetime | None = None, longest: timedelta = DAY
+) -> Iterator[Sheet]:
     """Read files one after the other, so that only one is in memory.
 
     Args:
         paths: the files. Every name is checked before the first is read.
         fetched_at: stored with the rows, UTC.
         now: the time by which a minute has to be closed, UTC; None: this machine's clock.
+        longest: a longer silence between two lines is unknown, not quiet: it is not filled.
 
     Raises:
         OhlcvtError: a file's name or its content is not Kraken's.
     """
     named = [(path, metric_of(path)) for path in paths]
     for path, metric in named:
-        yield _read(path, metric, fetched_at, now or datetime.now(UTC))
+        yield _read(path, metric, fetched_at, now or datetime.now(UTC), longest)
 
 
-def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime) -> Sheet:
+def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longest: timedelta) -> Sheet:
     connection = sql.connect()
     try:
         connection.execute(
@@ -102,16 +108,22 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime) -> Sh
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: not a CSV of seven columns: {str(error).splitlines()[0]}") from error
     sifted = closed(sift(connection), now)
-    connection.close()
     first, last = oldest_minute(sifted.kept), newest_minute(sifted.kept)
     if first is None or last is None:
         raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades")
-    lost = [row for row in sifted.refused if row.minute is None]
-    if lost:
-        # nobody knows which minute such a line stood for, so nobody may call any absent one quiet
-        return Sheet(path, metric, sifted.kept, 0, sifted.refused)
+    # a line without a minute, such as a header, a comment or a broken one, stands for none: as if it were not there
     left_out = [(row.metric, row.minute) for row in sifted.refused if row.minute is not None]
-    candles = fill_no_trade_minutes(sifted.kept, {str(metric): MinuteRange(first, last)}, left_out)
+    candles = fill_no_trade_minutes(sifted.kept, {str(metric): MinuteRange(first, last)}, left_out, longest)
+    connection.register("kept", sifted.kept)
+    connection.execute(sql.load(_HERE / "ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
+    silences = [MinuteRange(*(datetime.fromtimestamp(unix, UTC) for unix in ends)) for ends in connection.fetchall()]
+    connection.close()
     return Sheet(
-        path, metric, candles, candles.num_rows - sifted.kept.num_rows, sifted.refused, not_in(candles, sifted.kept)
+        path,
+        metric,
+        candles,
+        candles.num_rows - sifted.kept.num_rows,
+        sifted.refused,
+        not_in(candles, sifted.kept),
+        silences,
     )

@@ -5,10 +5,12 @@ a tick is at work, the others wait: the newest minute comes before old ones.
 """
 
 import fcntl
+import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 BURST = 5
@@ -17,6 +19,19 @@ BURST = 5
 
 class OutOfTime(Exception):
     """The deadline passes before it can be done."""
+
+
+_LONGEST = 3600.0
+"""Seconds that nobody waits for a turn, whatever a file says."""
+
+
+@cache
+def boot_id() -> str:
+    """Return what tells this boot of the machine from others; where the system does not say, they are all one."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -79,8 +94,7 @@ class Pace:
         with self._allowance() as allowance:
             now = time.monotonic()
             turn = max(allowance.due, now - BURST * self._interval) + self._interval
-            # `due` of an earlier boot lies in the future of this boot's clock: nobody waits for that
-            if turn - now > 3600:
+            if turn - now > _LONGEST:  # no exchange asks for that
                 turn = now
             if turn - now >= deadline.remaining:
                 raise OutOfTime
@@ -98,16 +112,19 @@ class Pace:
         with self._file.open("a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            try:
-                allowance = _Allowance(float(file.read()))
-            except ValueError:  # new, or cut short by a kill: begin afresh
-                allowance = _Allowance(float("-inf"))
+            # A monotonic time means something in its own boot only. New, cut short by a kill, of another boot or of an
+            # earlier version: begin afresh.
+            boot, _, due = file.read().partition(" ")
+            allowance = _Allowance(float("-inf"))
+            with suppress(ValueError):
+                if boot == boot_id() and math.isfinite(moment := float(due)):
+                    allowance = _Allowance(moment)
             before = allowance.due
             yield allowance
             if allowance.due != before:
                 file.seek(0)
                 file.truncate()
-                file.write(repr(allowance.due))
+                file.write(f"{boot_id()} {allowance.due!r}")
 
 
 @dataclass

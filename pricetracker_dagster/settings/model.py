@@ -115,6 +115,8 @@ class CollectSettings(Section):
     """A tick asks no exchange any more after this many seconds: it is over before the next begins."""
     heal_days: int = Field(default=7, ge=1, le=90)
     """How far back a tick looks for missed minutes to fetch them after all."""
+    fill_hours: int = Field(default=24, ge=1, le=8760)
+    """A longer silence in a recorded file is unknown, not quiet: it stays a gap."""
 
 
 def http_address(host: str, port: int) -> str:

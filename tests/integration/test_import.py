@@ -240,14 +240,6 @@ def test_a_bad_line_for_a_minute_that_also_has_a_sane_one_spoils_nothing(tmp_pat
     assert sheet.candles.to_pandas()["close"].tolist() == [10.0, 12.0, 12.0, 10.0]
 
 
-@pytest.mark.parametrize("time", ["", "yesterday", "nan", "99999999999", "-60"])
-def test_after_an_unreadable_time_no_minute_is_called_quiet(tmp_path: Path, time: str) -> None:
-    sheet = read_one(write(tmp_path, line(0), f"{time},10,10,10,10,1,1", line(3)))
-    assert minutes_of(sheet) == [0, 3]
-    assert sheet.filled == 0
-    assert [row.minute for row in sheet.refused] == [None]
-
-
 @pytest.mark.parametrize("content", ["", "\n", "nonsense\n", "time,open,high,low,close,volume,trades\n", "1,2\n" * 9])
 def test_a_file_without_one_sane_line_says_so(tmp_path: Path, content: str) -> None:
     path = tmp_path / "XBTUSD_1.csv"
@@ -288,10 +280,45 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
         read_one(tmp_path / "XBTUSD_1.csv")
 
 
-def test_a_header_line_costs_the_filling_but_no_line(tmp_path: Path) -> None:
-    sheet = read_one(write(tmp_path, "time,open,high,low,close,volume,trades", line(0), line(2)))
-    assert minutes_of(sheet) == [0, 2]
-    assert [row.problem for row in sheet.refused] == ["time is not a number"]
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "time,open,high,low,close,volume,trades",
+        "# made by a merge tool",
+        "end of file",
+        ",,,,,,",
+        "nan,10,11,9,10,1,3",
+        "\0\0\0\0",
+        "1700000040 10 11",
+        "9" * 400 + ",10,11,9,10,1,3",
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_line_that_stands_for_no_minute_is_named_and_as_if_it_were_not_there(
+    tmp_path: Path, odd: str, place: int
+) -> None:
+    lines = [line(0), line(3)]
+    lines.insert(place, odd)
+    sheet = read_one(write(tmp_path, *lines))
+    assert minutes_of(sheet) == [0, 1, 2, 3]
+    assert sheet.filled == 2
+    assert len(sheet.refused) == 1
+
+
+@pytest.mark.parametrize(("apart", "filled"), [(1439, 1438), (1440, 1439), (1441, 0), (5000, 0)])
+def test_a_silence_longer_than_a_day_is_unknown_and_not_quiet(tmp_path: Path, apart: int, filled: int) -> None:
+    sheet = read_one(write(tmp_path, line(0), line(2), line(2 + apart), line(2 + apart + 2)))
+    assert sheet.filled == filled + 2
+    gaps = [(gap.first.timestamp(), gap.length) for gap in sheet.silences]
+    assert gaps == ([] if filled else [(START + 180, apart - 1)])
+
+
+def test_how_long_a_silence_may_be_can_be_set(tmp_path: Path) -> None:
+    path = write(tmp_path, line(0), line(100), line(161))
+    [sheet] = ohlcvt.read([path], fetched_at=datetime.now(UTC), longest=timedelta(hours=1))
+    assert minutes_of(sheet) == [0, 100, 161]
+    [sheet] = ohlcvt.read([path], fetched_at=datetime.now(UTC), longest=timedelta(hours=2))
+    assert minutes_of(sheet) == list(range(162))
 
 
 def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path: Path) -> None:

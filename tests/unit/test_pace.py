@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.exchanges.pace import BURST, Deadline, OutOfTime, Pace, at_work
+from pricetracker_dagster.exchanges.pace import BURST, Deadline, OutOfTime, Pace, at_work, boot_id
 
 
 def test_a_burst_goes_out_at_once_and_the_next_request_waits_its_turn(tmp_path: Path) -> None:
@@ -54,8 +54,23 @@ def test_an_allowance_cut_short_by_a_kill_begins_afresh(tmp_path: Path) -> None:
 
 
 def test_an_allowance_from_before_a_reboot_makes_nobody_wait(tmp_path: Path) -> None:
-    (tmp_path / "kraken.pace").write_text(repr(time.monotonic() + 1e6))
+    for due in (time.monotonic() + 1500, time.monotonic() + 1e6, time.monotonic() - 5):
+        # as the version before wrote it, and as another boot wrote it
+        for written in (repr(due), f"7d9c4f6a-0000-4000-8000-5b1c2d3e4f50 {due!r}"):
+            (tmp_path / "kraken.pace").write_text(written)
+            Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
+
+
+@pytest.mark.parametrize("due", ["inf", "nan", "1e300", "1e6"])
+def test_an_allowance_that_cannot_be_makes_nobody_wait(tmp_path: Path, due: str) -> None:
+    (tmp_path / "kraken.pace").write_text(f"{boot_id()} {due}")
     Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
+
+
+def test_an_allowance_of_this_boot_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "kraken.pace").write_text(f"{boot_id()} {time.monotonic() + 1500!r}")
+    with pytest.raises(OutOfTime):
+        Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
 
 
 def test_a_backfill_waits_while_a_tick_is_at_work(tmp_path: Path) -> None:
