@@ -41,7 +41,7 @@ def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Callable[...
 
 def tick(odd: OddKraken, settings: Settings) -> datetime:
     minute = datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC)
-    assert collect_minute(settings, minute).missing == {}
+    assert collect_minute(settings, minute, now=lambda: datetime.fromtimestamp(odd.now, UTC)).missing == {}
     odd.now += 60
     return minute
 

@@ -63,7 +63,7 @@ def earlier(start: Start) -> Bench:
 
 def tick(bench: Bench) -> None:
     """What a minute_tick does."""
-    assert collect_minute(bench.settings, bench.minute).missing == {}
+    assert collect_minute(bench.settings, bench.minute, now=lambda: bench.now).missing == {}
     publish(bench.store, [BTC, ETH], now=bench.now, minute=bench.minute)
 
 
@@ -117,7 +117,7 @@ def test_it_is_published_at_its_new_place_with_all_that_it_holds(earlier: Bench)
 
 def test_a_tick_goes_on_where_it_was_and_heals_what_was_missed(earlier: Bench) -> None:
     before = earlier.store.candles([BTC, ETH], FIRST - MINUTE * 1440, NEXT - MINUTE).to_pylist()
-    collected = collect_minute(earlier.settings, earlier.minute)
+    collected = collect_minute(earlier.settings, earlier.minute, now=lambda: earlier.now)
     assert (collected.minute, collected.missing) == (NEXT, {})
     assert (collected.inserted, collected.updated) == (4, 0)  # the new minute of both, and the two that BTC had missed
     rows = {

@@ -373,7 +373,7 @@ def test_no_secret_is_stored_published_or_logged(
 def ticked(bench: Bench, minutes: int = 1) -> None:
     """Let ticks run for the next minutes."""
     for _ in range(minutes):
-        collect_minute(bench.settings, bench.minute)
+        collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
         bench.now += MINUTE
 
 
@@ -398,7 +398,7 @@ def test_minutes_that_nobody_fetched_are_one_incident_that_heals(start: Callable
         look(bench)
     [incident] = Records(bench.settings.folder).incidents.rows()
     assert (incident["cause"], incident["state"]) == ("not run", "open")
-    assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 8 * MINUTE, 9)
+    assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 9 * MINUTE, 10)
     assert (incident["metrics"], incident["missing"]) == (["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], 18)
     ticked(bench)
     assert [row["state"] for row in look(bench).incidents] == ["resolved"]
@@ -417,7 +417,7 @@ def test_minutes_that_were_healed_before_anybody_looked_are_told_of_all_the_same
     bench.now += 10 * MINUTE  # everything was off
     ticked(bench)
     [incident] = look(bench).incidents
-    assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 8 * MINUTE, 9)
+    assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 9 * MINUTE, 10)
     assert (incident["state"], incident["missing"], incident["cause"]) == ("resolved", 0, "not run")
     [posted] = webhook.posted
     assert posted.title == "✗ minutes missed: not run, ✓ missed minutes healed"
