@@ -15,7 +15,7 @@ from pricetracker_dagster.collect import Collected, collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.turns import Turn, Turns
-from tests.odd_kraken import OddKraken, price
+from tests.odd_kraken import OddKraken
 
 NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
 NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
@@ -85,28 +85,6 @@ def test_metrics_that_always_fail_take_no_turn_of_the_others(odd: OddKraken, tra
             break
     counts = odd.count("OHLC")
     assert max(counts[name] for name in names[:6]) <= min(counts[name] for name in names[6:]) + 2
-
-
-def test_quiet_pairs_that_leave_minutes_out_get_them_all_beside_the_others(odd: OddKraken, track: Track) -> None:
-    names = many(odd, 10)
-    odd.quiet |= set(names)
-    settings = track("BTCUSD", "ETHUSD", *names, budget=2, per_second=20)  # as many requests as 40 s at one a second
-    metrics = [str(metric) for metric in settings.tracked]
-    store = Store(settings.folder)
-    begun = datetime(2026, 3, 3, 1, tzinfo=UTC)  # the first hour in reach, for which a quiet pair has a candle
-    missing: dict[str, Any] = {"": 1}
-    for _ in range(60):  # some six on a calm machine
-        newest = datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC)
-        tick(odd, settings)
-        missing = store.missed(metrics, begun, newest, since_first_row=False)
-        if not missing:
-            break
-    assert missing == {}
-    rows = store.candles([f"KRAKEN:{names[0]}"], begun, NEWEST).to_pylist()
-    for row in rows:
-        unix = int(row["minute"].timestamp())
-        assert row["close"] == price(unix // 3600 * 3600)
-        assert (row["volume"], row["trades"]) == ((1.5, 3) if unix % 3600 == 0 else (0.0, 0))
 
 
 def test_a_minute_that_is_never_listed_at_once_is_soon_not_asked_for_again_at_once(

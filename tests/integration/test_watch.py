@@ -398,7 +398,7 @@ def test_minutes_that_nobody_fetched_are_one_incident_that_heals(start: Callable
         look(bench)
     [incident] = Records(bench.settings.folder).incidents.rows()
     assert (incident["cause"], incident["state"]) == ("not run", "open")
-    assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 9 * MINUTE, 10)
+    assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 8 * MINUTE, 9)
     assert (incident["metrics"], incident["missing"]) == (["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], 18)
     ticked(bench)
     assert [row["state"] for row in look(bench).incidents] == ["resolved"]
