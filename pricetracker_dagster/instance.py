@@ -1,10 +1,10 @@
 """The Dagster instance that belongs to a data folder: ``<data>/dagster``, with the project's dagster.yaml."""
 
-import os
 from pathlib import Path
 
 import dagster as dg
 
+from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import PROJECT, Settings
 
 
@@ -15,9 +15,7 @@ def dagster_home(settings: Settings) -> Path:
     ours = _dagster_yaml().read_text(encoding="utf-8")
     theirs = home / "dagster.yaml"
     if not theirs.exists() or theirs.read_text(encoding="utf-8") != ours:
-        beside = theirs.with_name(f".dagster.yaml.{os.getpid()}")
-        beside.write_text(ours, encoding="utf-8")
-        beside.replace(theirs)
+        write_text(theirs, ours)
     return home
 
 

@@ -5,7 +5,6 @@ asked is in exchanges/, what is asked in collect.py.
 """
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,8 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pricetracker_dagster.exchanges.pace import Deadline
+from pricetracker_dagster.files.locks import Deadline
+from pricetracker_dagster.files.replacing import write_text
 
 T = TypeVar("T")
 
@@ -103,11 +103,8 @@ class Turns:
     def save(self) -> None:
         """Keep it for the next tick. Where that fails, turns begin anew."""
         told = {metric: asdict(turn) for metric, turn in self._of.items()}
-        beside = self._file.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(told), encoding="utf-8")
-            beside.replace(self._file)
+            write_text(self._file, json.dumps(told))
 
     def _ordered(self, metrics: Iterable[T], last: Callable[[Turn], int]) -> list[T]:
         listed = list(metrics)

@@ -20,7 +20,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.alerts import episodes, incidents, notify, standstill
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
-from pricetracker_dagster.exchanges.pace import Deadline, locked
+from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of
 from pricetracker_dagster.store.prices import Store

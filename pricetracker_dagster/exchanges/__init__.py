@@ -14,7 +14,8 @@ from pricetracker_dagster.exchanges.exchange import (
     RateLimited,
 )
 from pricetracker_dagster.exchanges.kraken import Kraken
-from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
+from pricetracker_dagster.exchanges.pace import Pace
+from pricetracker_dagster.files.locks import Deadline, OutOfTime
 from pricetracker_dagster.settings import Settings
 
 __all__ = [

@@ -1,12 +1,13 @@
 """How far this machine's clock is from the exchanges', as ticks measured it last: a small file of the data folder."""
 
 import json
-import os
 import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from pricetracker_dagster.files.replacing import write_text
 
 FRESH = timedelta(minutes=10)
 """What was measured longer ago says nothing of the clock as it is now."""
@@ -27,11 +28,7 @@ def note_clock(state: Path, exchange: str, ahead: float, now: datetime) -> None:
     with _one_at_a_time:
         kept = _kept(state)
         kept[exchange] = {"ahead": round(ahead, 1), "measured_at": now.isoformat()}
-        state.mkdir(parents=True, exist_ok=True)
-        file = _file(state)
-        beside = file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(kept), encoding="utf-8")
-        beside.replace(file)
+        write_text(_file(state), json.dumps(kept))
 
 
 def clock_differences(state: Path, now: datetime) -> dict[str, float]:

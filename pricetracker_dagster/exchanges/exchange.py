@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pricetracker_dagster.candles import Sifted
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.exchanges.pace import Deadline
+from pricetracker_dagster.files.locks import Deadline
 
 
 class Exchange(Protocol):

@@ -16,7 +16,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, RateLimited
-from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime
+from pricetracker_dagster.files.locks import Deadline, OutOfTime
 from pricetracker_dagster.proxies import is_loopback
 
 MOST_BYTES = 20_000_000

@@ -8,7 +8,6 @@ reaches back 720 minutes, older ones are rebuilt from Trades, which come in page
 import itertools
 import json
 import math
-import random
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -30,8 +29,10 @@ from pricetracker_dagster.exchanges.exchange import (
     again_after,
 )
 from pricetracker_dagster.exchanges.http import Http, plain
-from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, Pace
+from pricetracker_dagster.exchanges.pace import Pace
 from pricetracker_dagster.exchanges.trades import candles_from_trades
+from pricetracker_dagster.files.locks import Deadline, OutOfTime
+from pricetracker_dagster.files.replacing import write_text
 
 REACH = 718 * MINUTE
 """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
@@ -237,9 +238,7 @@ class Kraken:
         if not pairs:
             raise ExchangeUnreachable(f"{self.name}: AssetPairs lists no pair that has a name")
         kept = {"url": self._url, "asked_at": datetime.now(UTC).isoformat(), "pairs": pairs}
-        beside = self._pairs_file.with_suffix(f".{random.getrandbits(32):08x}")
-        beside.write_text(json.dumps(kept), encoding="utf-8")
-        beside.replace(self._pairs_file)
+        write_text(self._pairs_file, json.dumps(kept))
         return pairs
 
     def _get(

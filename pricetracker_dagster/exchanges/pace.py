@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+
 BURST = 5
 """Requests that may go out at once after a pause: a tick of a few metrics need not wait for its own pace."""
-
-
-class OutOfTime(Exception):
-    """The deadline passes before it can be done."""
 
 
 _LONGEST = 3600.0
@@ -32,37 +30,6 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return "unknown"
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """A moment on the monotonic clock after which no more is asked."""
-
-    at: float
-
-    @classmethod
-    def after(cls, seconds: float) -> "Deadline":
-        """Return the deadline that many seconds from now."""
-        return cls(time.monotonic() + seconds)
-
-    def earlier(self, seconds: float) -> "Deadline":
-        """Return a deadline that leaves so many seconds for what comes next."""
-        return Deadline(self.at - seconds)
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left, never negative."""
-        return max(0.0, self.at - time.monotonic())
-
-    def sleep(self, seconds: float) -> None:
-        """Sleep.
-
-        Raises:
-            OutOfTime: the deadline would pass meanwhile; then it does not sleep at all.
-        """
-        if seconds >= self.remaining:
-            raise OutOfTime
-        time.sleep(seconds)
 
 
 class Pace:
@@ -146,22 +113,3 @@ def at_work(folder: Path, deadline: Deadline) -> Iterator[None]:
 def _wait_for_the_tick(folder: Path, deadline: Deadline) -> None:
     with locked(folder / "tick.lock", deadline, shared=True):
         pass
-
-
-@contextmanager
-def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock among processes and threads; it is let go with the process that holds it.
-
-    Raises:
-        OutOfTime: others hold it until the deadline.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                deadline.sleep(0.05)
-            else:
-                break
-        yield

@@ -6,7 +6,7 @@ import dagster as dg
 
 from pricetracker_dagster.alerts.watch import note_failed_run, watch_minutes
 from pricetracker_dagster.assets.alerts import what_changed
-from pricetracker_dagster.exchanges.pace import OutOfTime
+from pricetracker_dagster.files.locks import OutOfTime
 from pricetracker_dagster.jobs import MINUTE, failures, minute_tick
 from pricetracker_dagster.resources import Tracker
 

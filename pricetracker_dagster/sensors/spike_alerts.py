@@ -4,7 +4,7 @@ import dagster as dg
 
 from pricetracker_dagster.alerts.watch import Watched, watch_prices
 from pricetracker_dagster.assets.alerts import alerts, what_changed
-from pricetracker_dagster.exchanges.pace import OutOfTime
+from pricetracker_dagster.files.locks import OutOfTime
 from pricetracker_dagster.resources import Tracker
 
 

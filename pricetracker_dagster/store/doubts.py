@@ -5,14 +5,14 @@ file of the data folder; where it is lost or damaged, each doubt begins anew and
 """
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from pricetracker_dagster.exchanges.pace import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.replacing import write_text
 
 CONFIRMED_AFTER = timedelta(seconds=60)
 """How much later a second answer has to come: one node may answer twice in a row."""
@@ -116,9 +116,7 @@ class Doubts:
     def _write(self, kept: Mapping[Key, Doubt]) -> None:
         newest = sorted(kept.values(), key=lambda doubt: (doubt.first_seen, doubt.unix))[-_KEPT:]
         entries = [[*doubt[:5], doubt.first_seen.isoformat()] for doubt in newest]
-        beside = self._file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(entries), encoding="utf-8")
-        beside.replace(self._file)
+        write_text(self._file, json.dumps(entries))
 
 
 def _read(entry: object) -> Doubt:

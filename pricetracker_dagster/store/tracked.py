@@ -4,11 +4,12 @@ A small file of the data folder, written by whoever first meets a new list: most
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+
+from pricetracker_dagster.files.replacing import write_text
 
 
 def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict[str, datetime]:
@@ -35,10 +36,7 @@ def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict
         }
     since = {metric: kept.get(metric, minute.isoformat()) for metric in metrics}
     if since != kept:
-        state.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(since, indent=1), encoding="utf-8")
-        beside.replace(file)
+        write_text(file, json.dumps(since, indent=1))
     return {metric: datetime.fromisoformat(moment) for metric, moment in since.items()}
 
 

@@ -68,7 +68,7 @@ def test_a_sensor_that_finds_another_at_work_skips_and_keeps_its_cursor(
     start: Start, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pricetracker_dagster.alerts import watch
-    from pricetracker_dagster.exchanges.pace import Deadline, locked
+    from pricetracker_dagster.files.locks import Deadline, locked
 
     bench = start("BTCUSD")
     monkeypatch.setattr(watch, "PATIENCE", 0.2)

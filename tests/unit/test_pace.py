@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.exchanges.pace import BURST, Deadline, OutOfTime, Pace, at_work, boot_id
+from pricetracker_dagster.exchanges.pace import BURST, Pace, at_work, boot_id
+from pricetracker_dagster.files.locks import Deadline, OutOfTime
 
 
 def test_a_burst_goes_out_at_once_and_the_next_request_waits_its_turn(tmp_path: Path) -> None:
