@@ -218,10 +218,10 @@ def closed(sifted: Sifted, now: datetime) -> Sifted:
     connection.register("candles", sifted.kept)
     newest = newest_closed_minute(now)
     kept = connection.sql("SELECT * FROM candles WHERE minute <= $newest", params={"newest": newest})
-    connection.execute(sql.load(_HERE / "store" / "sql" / "not_closed.sql"), {"newest": newest})
+    connection.execute(sql.load(_HERE / "candles_not_closed.sql"), {"newest": newest})
+    problem = f"not closed: it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     refused = [
-        Refused(metric, datetime.fromtimestamp(unix, UTC), f"not closed: it is {now:%Y-%m-%d %H:%M:%S} UTC", row)
-        for metric, unix, row in connection.fetchall()
+        Refused(metric, datetime.fromtimestamp(unix, UTC), problem, row) for metric, unix, row in connection.fetchall()
     ]
     kept_rows = sifted.kept if not refused else kept.to_arrow_table().cast(SCHEMA)
     return Sifted(kept_rows, sifted.refused + refused, sifted.derived)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused, newest_closed_minute
+from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused, Sifted, closed, newest_closed_minute
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
 from pricetracker_dagster.store.doubts import Doubt, Doubts, Key
@@ -99,15 +99,11 @@ class Store:
         if twice:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
         now = now or datetime.now(UTC)
-        newest = newest_closed_minute(now)
-        connection.execute(sql.load(_SQL / "not_closed.sql"), {"newest": newest})
-        refused = [
-            Refused(metric, utc(unix), f"not closed: it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", row)
-            for metric, unix, row in connection.fetchall()
-        ]
+        over = closed(Sifted(candles, []), now)
+        connection.register("candles", over.kept)
         connection.register("derived", SCHEMA.empty_table() if derived is None else derived)
-        stated = connection.sql(sql.load(_SQL / "stated.sql"), params={"newest": newest}).to_arrow_table()
-        filled = connection.sql(sql.load(_SQL / "derived.sql"), params={"newest": newest}).to_arrow_table()
+        stated = connection.sql("FROM candles ANTI JOIN derived USING (metric, minute)").to_arrow_table()
+        filled = connection.sql("FROM candles SEMI JOIN derived USING (metric, minute)").to_arrow_table()
         doubts: list[Doubt] = []
         of_stated = self._upsert(stated, replaces=True, now=now, doubts=doubts)
         of_filled = self._upsert(filled, replaces=False, now=now, doubts=doubts)
@@ -115,7 +111,7 @@ class Store:
             of_stated.inserted + of_filled.inserted,
             of_stated.updated,
             max(of_stated.version, of_filled.version),
-            refused,
+            over.refused,
             doubts,
         )
 
