@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -83,26 +83,23 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
         recorded = {each.path.name: each.open() for each in Records(store.folder)}
         versions = [_NOTHING_STORED if each is None else each.version() for each in (table, *recorded.values())]
         standing = _standing(store.published)
-        ahead = standing is not None and (standing.published.as_of or latest) > latest
+        covered = None if standing is None else standing.published.as_of  # a later file never covers less
+        # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
+        ahead = covered is not None and covered > latest
         if standing is not None and not ahead and standing.says_the_same(versions, tracked, minute):
             return standing.published
         rows = 0 if table is None else rows_of(table)
         newest = None if table is None else _newest(table, latest)
-        covered = None if standing is None else standing.published.as_of  # a later file never covers less
-        # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
-        if covered is not None and covered > latest:
+        if ahead:
             covered = None
         as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
         beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
         try:
             with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
                 with _one_commit(connection):
-                    _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
+                    named = _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
                     connection.execute(sql.load(_SQL / "sources.sql"), {"versions": versions, "tracked": tracked})
                 [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
-            named = [] if table is None else files_of(table)
-            for each in recorded.values():
-                named += [] if each is None else delta.files_of(each)
             _swap(beside, store.published, _readable_by(beside, named))
         finally:
             beside.unlink(missing_ok=True)
@@ -119,18 +116,20 @@ def _build(
     as_of: datetime | None,
     now: datetime,
     rows: int,
-) -> None:
-    """Fill the new database, which is the connection's current one."""
+) -> list[str]:
+    """Fill the new database, which is the connection's current one. Return the Parquet files that its views name."""
     first = None if as_of is None else as_of - DAY + MINUTE
     files = [] if table is None else files_of(table)
     recent = [] if table is None or as_of is None else files_of(table, first, as_of)
     connection.execute(sql.load(_SQL / "published_tables.sql"))
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
     sources = {"$all_files": _source(files, _CANDLE), "$recent_files": _source(recent, _CANDLE)}
-    records = Records(store.folder)
+    records, named = Records(store.folder), [*files]
     for each in records:
         of_it = recorded[each.path.name]
-        sources[f"${each.path.name}"] = _source([] if of_it is None else delta.files_of(of_it), sql_types(each.schema))
+        own = [] if of_it is None else delta.files_of(of_it)
+        sources[f"${each.path.name}"] = _source(own, sql_types(each.schema))
+        named += own
     connection.execute(_with(sources, "published_views.sql"))
     connection.execute(
         sql.load(_SQL / "snapshot.sql"),
@@ -153,6 +152,7 @@ def _build(
         for column in each.schema if each.path.name in _SHOWN else ():
             comment = _text(column.metadata[b"comment"].decode())
             connection.execute(f'COMMENT ON COLUMN {each.path.name}."{column.name}" IS {comment}')
+    return named
 
 
 def _with(sources: Mapping[str, str], statement: str) -> str:
@@ -196,16 +196,13 @@ def _standing(published: Path) -> _Standing | None:
 
 def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
     """Return the newest stored minute that is not after ``latest``, UTC."""
-    for day in sorted({day for day, _ in counts(table)} - _days_after(table, latest), reverse=True):
+    last = latest.astimezone(UTC).date()
+    for day in sorted({day for day, _ in counts(table) if day <= last}, reverse=True):
         files = files_of(table, *minutes_of_day(day))
         [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files, "latest": latest}).fetchall()
         if unix is not None:
             return datetime.fromtimestamp(unix, UTC)
     return None
-
-
-def _days_after(table: DeltaTable, latest: datetime) -> set[date]:
-    return {day for day, _ in counts(table) if day > latest.astimezone(UTC).date()}
 
 
 def _source(files: list[str], columns: Mapping[str, str]) -> str:
