@@ -130,6 +130,11 @@ class MinuteRange(NamedTuple):
         return (self.last - self.first) // MINUTE + 1
 
 
+def minutes_in(spans: Iterable[MinuteRange]) -> int:
+    """Return how many minutes the ranges hold together."""
+    return sum(span.length for span in spans)
+
+
 def ranges(minutes: Iterable[datetime]) -> list[MinuteRange]:
     """Join minutes, in any order, into the fewest ranges of consecutive ones, oldest first."""
     joined: list[MinuteRange] = []

@@ -29,6 +29,7 @@ from pricetracker_dagster.candles import (
     Sifted,
     by_day,
     floor_minute,
+    minutes_in,
     newest_minute,
     within,
 )
@@ -513,7 +514,7 @@ class _Tick:
             turn = self._turns[str(metric)]
             left = [part for gap in missed.get(str(metric), []) for part in _overlaps(gap, gaps)]
             if left:
-                progress = _minutes_in(left) < _minutes_in(gaps) and not turn.until
+                progress = minutes_in(left) < minutes_in(gaps) and not turn.until
                 turn.note_vain(_unix(max(gap.last for gap in left)), _unix(self._minute), progress=progress)
             elif not turn.waits(_unix(self._minute)):
                 turn.vain = turn.until = turn.again = 0
@@ -550,7 +551,7 @@ def backfill(
         if refetch
         else store.missed(collected.metrics, first, last, since_first_row=False)
     )
-    total = sum(gap.length for gaps in wanted.values() for gap in gaps)
+    total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
     done = 0
 
     def say(now_done: int, metric: Metric) -> None:
@@ -567,7 +568,7 @@ def backfill(
                 with _trouble_noted(collected, [metric]):
                     for count in _fetch(exchange, store, collected, metric, gaps, now):
                         say(min(done + count, total), metric)
-                done += sum(gap.length for gap in gaps)
+                done += minutes_in(gaps)
                 say(done, metric)
     collected.missing = store.missed(collected.metrics, first, last, since_first_row=True)
     if collected.causes:  # where something went wrong, an absent beginning is not the time before the first trade
@@ -590,7 +591,7 @@ def _fetch(
         _store(store, collected, [(str(metric), sifted)], recent[0].first)
         holes = store.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
         rest += [part for hole in holes.get(str(metric), []) for part in _overlaps(hole, recent)]
-        done = sum(gap.length for gap in gaps) - sum(gap.length for gap in rest)
+        done = minutes_in(gaps) - minutes_in(rest)
         yield done
     for gap in sorted(rest, reverse=True):
         for batch in _batches(exchange.rebuild(metric.pair, gap.first, gap.last, deadline)):
@@ -867,10 +868,6 @@ def _overlaps(gap: MinuteRange, others: Iterable[MinuteRange]) -> list[MinuteRan
     """Return the parts of ``gap`` that lie in one of the others."""
     parts = (MinuteRange(max(gap.first, other.first), min(gap.last, other.last)) for other in others)
     return [part for part in parts if part.first <= part.last]
-
-
-def _minutes_in(gaps: Iterable[MinuteRange]) -> int:
-    return sum(gap.length for gap in gaps)
 
 
 def _unix(moment: datetime) -> int:

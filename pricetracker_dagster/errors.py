@@ -14,6 +14,12 @@ class PricetrackerError(Exception):
     """Of a command that ends with it: 2 for a wrong name, else 1."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says first; libraries add lines for programmers. Where it says nothing, its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return how a message goes on after naming an unknown word: with the nearest known one, or with them all."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

@@ -14,7 +14,8 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.notify import channel_name
 from pricetracker_dagster.alerts.standstill import STILL, Seen, Sign, came_back, judge, said_of_clock
 from pricetracker_dagster.alerts.watch_standstill import free_bytes, is_covered, newest_minute
-from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
+from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
+from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import Store
@@ -48,8 +49,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         try:
             return ask()
         except Exception as error:  # Delta's, DuckDB's, SQLAlchemy's, the file system's
-            lines = str(error).strip().splitlines()
-            troubles.append(f"{what} cannot be read: {lines[0] if lines else type(error).__name__}")
+            troubles.append(f"{what} cannot be read: {first_line(error)}")
             return otherwise
 
     store, records = Store(settings.folder), Records(settings.folder)
@@ -152,7 +152,7 @@ def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
     closed = newest_closed_minute(now)
     newest = store.newest(names, now - DAY, closed)
     missed = store.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
-    count = {metric: sum(gap.length for gap in gaps) for metric, gaps in missed.items()}
+    count = {metric: minutes_in(gaps) for metric, gaps in missed.items()}
     return [{"metric": each, "newest_minute": newest.get(each), "missing": count.get(each, 0)} for each in names]
 
 

@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts import episodes, incidents, notify, standstill
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of
@@ -395,7 +395,8 @@ def _missed(
 def _lost(store: Store, row: Row, since: Mapping[str, datetime]) -> int:
     """Return how many minutes of an incident that is over are missing for good: they grew too old, or nobody asks."""
     tracked = {metric: max(since.get(metric, row["first"]), row["first"]) for metric in row["metrics"]}
-    return sum(gap.length for gaps in _missing(store, tracked, row["first"], row["last"]).values() for gap in gaps)
+    missing = _missing(store, tracked, row["first"], row["last"])
+    return minutes_in(gap for gaps in missing.values() for gap in gaps)
 
 
 def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watched) -> None:

@@ -14,6 +14,7 @@ from pricetracker_dagster.alerts import notify
 from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Seen, Sign, Verdict, came_back, judge, review
 from pricetracker_dagster.alerts.watch import one_at_a_time
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
+from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import Store
@@ -76,7 +77,7 @@ def watch_standstill(
         with one_at_a_time(settings):
             changed, attempts = _record_and_send(settings, now, verdicts)
     except Exception as error:  # a full disk, a torn table, another look that is at work: still to be said
-        troubles.append(f"it could not be recorded or sent: {_said(error)}")
+        troubles.append(f"it could not be recorded or sent: {first_line(error)}")
     return Look(seen, verdicts, changed, attempts, troubles)
 
 
@@ -112,13 +113,13 @@ def _seen(
     try:
         parts, ahead = signs()
     except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
-        troubles.append(f"Dagster's storage in {settings.folder / 'dagster'} cannot be read: {_said(error)}")
+        troubles.append(f"Dagster's storage in {settings.folder / 'dagster'} cannot be read: {first_line(error)}")
     try:
         newest = newest_minute(settings, now)
         rows = Records(settings.folder).incidents.rows()
         covered, recovered = is_covered(rows, settings, now), came_back(rows, now)
     except Exception as error:  # a damaged table
-        troubles.append(f"the stored prices cannot be read: {_said(error)}")
+        troubles.append(f"the stored prices cannot be read: {first_line(error)}")
         covered = True  # nobody knows
     try:
         free = free_bytes(settings.folder)
@@ -153,8 +154,3 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
-
-
-def _said(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

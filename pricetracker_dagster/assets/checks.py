@@ -11,7 +11,7 @@ import dagster as dg
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.assets.shown import SAMPLE, sample
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.prices import Store
@@ -128,7 +128,7 @@ def _missed(store: Store, since: Mapping[str, datetime], last: datetime) -> dict
 def _no_minute_missing(
     missed: dict[str, list[MinuteRange]], causes: Sequence[Row], *, simulated: bool
 ) -> dg.AssetCheckResult:
-    count = sum(gap.length for gaps in missed.values() for gap in gaps)
+    count = minutes_in(gap for gaps in missed.values() for gap in gaps)
     cause = {(row["metric"], row["minute"]): f"{row['cause']}: {row['reason']}" for row in causes}
     lines = [
         f"{metric}: {gap}: {cause.get((metric, gap.last), NOT_RUN)}"

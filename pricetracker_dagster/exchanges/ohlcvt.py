@@ -27,7 +27,7 @@ from pricetracker_dagster.candles import (
     oldest_minute,
     sift,
 )
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import PricetrackerError, first_line
 
 _HERE = Path(__file__).parent
 
@@ -106,7 +106,7 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
             sql.load(_HERE / "ohlcvt.sql"), {"path": str(path), "metric": str(metric), "fetched_at": fetched_at}
         )
     except duckdb.Error as error:
-        raise OhlcvtError(f"{path}: not a CSV of seven columns: {str(error).splitlines()[0]}") from error
+        raise OhlcvtError(f"{path}: not a CSV of seven columns: {first_line(error)}") from error
     sifted = closed(sift(connection), now)
     first, last = oldest_minute(sifted.kept), newest_minute(sifted.kept)
     if first is None or last is None:

@@ -148,13 +148,7 @@ class Household:
 
     def wait_for(self, condition: Callable[[], bool], patience: float) -> bool:
         """Wait until a condition holds, and keep running what runs meanwhile; False where it does not come."""
-        deadline = time.monotonic() + patience
-        while not condition():
-            if time.monotonic() > deadline:
-                return False
-            self.restart_the_dead()
-            time.sleep(0.1)
-        return True
+        return until(condition, patience, meanwhile=self.restart_the_dead)
 
     def stop(self) -> None:
         """End everything, gently first; a tick that is at work gets a few seconds to finish."""
@@ -202,12 +196,13 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def until(condition: Callable[[], bool], patience: float) -> bool:
-    """Wait until a condition holds; False where it does not within so many seconds."""
+def until(condition: Callable[[], bool], patience: float, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    """Wait until a condition holds, doing something meanwhile; False where it does not within so many seconds."""
     deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
             return False
+        meanwhile()
         time.sleep(0.1)
     return True
 
