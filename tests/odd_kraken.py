@@ -8,12 +8,19 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 Change = Callable[[Any], Any]
 Write = Callable[[BaseHTTPRequestHandler], None]
+
+NOW = 1_772_539_205
+"""2026-03-03 12:00:05 UTC."""
+
+NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
+"""The newest minute that is closed then."""
 
 LIQUID = {"XXBTZUSD": ("XBTUSD", "XBT/USD"), "XETHZUSD": ("ETHUSD", "ETH/USD")}
 
@@ -30,7 +37,7 @@ class OddKraken:
         asked: each request: endpoint and pair.
     """
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float = NOW) -> None:
         self.now = now
         self.pairs = dict(LIQUID)
         self.quiet: set[str] = set()
@@ -82,6 +89,12 @@ class OddKraken:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def list_more(self, letter: str, count: int) -> list[str]:
+        """List so many pairs more, ``P00USD`` …; return the names that requests take."""
+        names = [f"{letter}{i:02d}USD" for i in range(count)]
+        self.pairs |= {name: (name, f"{name[:3]}/USD") for name in names}
+        return names
 
     def count(self, endpoint: str | None = None) -> Counter[str]:
         """How often each pair was asked for."""

@@ -6,10 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,6 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
-
-_pause = threading.Event()
-
-
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Wait for a condition and return what it gave; fail with a sentence where it does not come in time."""
-    deadline = time.monotonic() + seconds
-    while not (given := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        _pause.wait(0.1)
-    return given
 
 
 def free_port() -> int:

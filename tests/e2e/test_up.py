@@ -15,7 +15,8 @@ from pricetracker_dagster.candles import MINUTE, newest_closed_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import Records
-from tests.e2e.conftest import Home, fetch, free_port, processes_of, until
+from tests.e2e.conftest import Home, fetch, free_port, processes_of
+from tests.waiting import until
 from tests.webhook import Posted, Webhook
 
 METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]

@@ -8,12 +8,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.simulator import Market, Simulator
 from pricetracker_dagster.store.prices import Store
+from tests.odd_kraken import OddKraken
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+
+Track = Callable[..., Settings]
+"""Of the fixture ``track``: pairs and how they are asked for to settings."""
 
 
 @dataclass
@@ -74,3 +79,38 @@ def instance(tmp_path: Path, start: Callable[..., Bench]) -> Iterator[dg.Dagster
 def tracker(bench: Bench) -> Tracker:
     """The tracker whose clock is the exchange's."""
     return Tracker(load_settings, now=lambda: bench.now)
+
+
+def checked(bench: Bench, instance: dg.DagsterInstance, asset: dg.AssetKey, name: str) -> dg.AssetCheckEvaluation:
+    """Run one check alone, as a person does in the UI."""
+    result = dg.materialize(
+        [price_checks],
+        instance=instance,
+        resources={"tracker": tracker(bench)},
+        raise_on_error=False,
+        selection=dg.AssetSelection.checks(dg.AssetCheckKey(asset, name)),
+    )
+    [evaluation] = result.get_asset_check_evaluations()
+    return evaluation
+
+
+@pytest.fixture
+def odd() -> Iterator[OddKraken]:
+    """A small odd exchange at its NOW."""
+    with OddKraken() as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Track:
+    """Track pairs of the odd exchange."""
+
+    def write(*pairs: str, budget: float = 20, timeout: float = 10, per_second: float = 1000) -> Settings:
+        metrics = ", ".join(f'"KRAKEN:{pair}"' for pair in pairs or ("BTCUSD", "ETHUSD"))
+        write_settings(
+            f"metrics = [{metrics}]\n[collect]\nbudget_seconds = {budget}\n[exchanges.kraken]\n"
+            f'url = "{odd.url}"\nrequests_per_second = {per_second}\ntimeout_seconds = {timeout}\n'
+        )
+        return load_settings()
+
+    return write

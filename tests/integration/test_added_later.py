@@ -1,9 +1,6 @@
 """A metric that is added to the list later gets its last 24 hours in the background, and alarms nobody by them."""
 
-import json
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,32 +8,13 @@ import pytest
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles import DAY
 from pricetracker_dagster.collect import collect_minute
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.tracked import added_later
-from tests.odd_kraken import OddKraken
+from tests.integration.conftest import Track
+from tests.odd_kraken import NEWEST, NOW, OddKraken
 
-NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
-NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
 BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
-
-
-@pytest.fixture
-def odd() -> Iterator[OddKraken]:
-    with OddKraken(NOW) as exchange:
-        yield exchange
-
-
-@pytest.fixture
-def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Callable[..., Settings]:
-    def write(*metrics: str) -> Settings:
-        write_settings(
-            f"metrics = {json.dumps(metrics)}\n[collect]\nbudget_seconds = 30\n"
-            f'[exchanges.kraken]\nurl = "{odd.url}"\nrequests_per_second = 1000\n'
-        )
-        return load_settings()
-
-    return write
 
 
 def tick(odd: OddKraken, settings: Settings) -> datetime:
@@ -50,11 +28,9 @@ def count(settings: Settings, metric: str) -> int:
     return int(Store(settings.folder).candles([metric], NEWEST - 2 * DAY, NEWEST + DAY).num_rows)
 
 
-def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(
-    odd: OddKraken, track: Callable[..., Settings]
-) -> None:
-    tick(odd, track(BTC))
-    settings = track(BTC, ETH)
+def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(odd: OddKraken, track: Track) -> None:
+    tick(odd, track("BTCUSD", budget=30))
+    settings = track("BTCUSD", "ETHUSD", budget=30)
     store = Store(settings.folder)
     begun = tick(odd, settings)
     for _ in range(20):
@@ -66,7 +42,7 @@ def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(
     assert count(settings, BTC) < 13 * 60  # the first ones get theirs when the tracker is started
 
 
-def test_what_was_before_a_metric_was_added_alarms_nobody(odd: OddKraken, track: Callable[..., Settings]) -> None:
+def test_what_was_before_a_metric_was_added_alarms_nobody(odd: OddKraken, track: Track) -> None:
     def bursts(envelope: Any) -> Any:
         """One minute in thirty is fifty times as large."""
         [key] = [key for key in envelope["result"] if key != "last"]
@@ -76,11 +52,11 @@ def test_what_was_before_a_metric_was_added_alarms_nobody(odd: OddKraken, track:
         return envelope
 
     odd.change["OHLC", "ETHUSD"] = bursts
-    settings = track(BTC)
+    settings = track("BTCUSD", budget=30)
     now = NEWEST + timedelta(seconds=65)
     tick(odd, settings)
     cursor = watch_prices(settings, now, None).cursor
-    settings = track(BTC, ETH)
+    settings = track("BTCUSD", "ETHUSD", budget=30)
     for _ in range(3):
         tick(odd, settings)
         now += timedelta(minutes=1)
@@ -91,11 +67,9 @@ def test_what_was_before_a_metric_was_added_alarms_nobody(odd: OddKraken, track:
         assert watch_minutes(settings, now).incidents == []
 
 
-def test_a_burst_of_a_metric_added_later_alarms_from_when_it_was_added_on(
-    odd: OddKraken, track: Callable[..., Settings]
-) -> None:
-    tick(odd, track(BTC))
-    settings = track(BTC, ETH)
+def test_a_burst_of_a_metric_added_later_alarms_from_when_it_was_added_on(odd: OddKraken, track: Track) -> None:
+    tick(odd, track("BTCUSD", budget=30))
+    settings = track("BTCUSD", "ETHUSD", budget=30)
     burst = int(odd.now) // 60 * 60
 
     def bursts(envelope: Any) -> Any:

@@ -20,7 +20,7 @@ from pricetracker_dagster.retention import KEPT, delete_old_runs
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.tick import run_minute_tick
-from tests.integration.conftest import NOON, Bench, tracker
+from tests.integration.conftest import NOON, Bench, checked, tracker
 
 Start = Callable[..., Bench]
 PRICES, HISTORY, RANK = (dg.AssetKey(name) for name in ("minute_prices", "history_24h", "metric_rank"))
@@ -200,25 +200,13 @@ def test_a_check_on_demand_tells_what_is_missing_right_now_and_how_to_repair_it(
     assert "backfill --from 2026-03-03T12:00Z --to 2026-03-03T12:29Z" in str(evaluation.metadata["repair"].value)
 
 
-def checked_alone(bench: Bench, instance: dg.DagsterInstance, asset: dg.AssetKey, name: str) -> dg.AssetCheckEvaluation:
-    result = dg.materialize(
-        [price_checks],
-        instance=instance,
-        resources={"tracker": tracker(bench)},
-        raise_on_error=False,
-        selection=dg.AssetSelection.checks(dg.AssetCheckKey(asset, name)),
-    )
-    [evaluation] = result.get_asset_check_evaluations()
-    return evaluation
-
-
 def test_after_more_than_a_day_without_ticks_the_checks_are_red(start: Start, instance: dg.DagsterInstance) -> None:
     bench = start("BTCUSD")
     run_minute_tick(tracker(bench), instance)
     bench.now += timedelta(hours=30)
-    missing = checked_alone(bench, instance, PRICES, "no_minute_missing")
+    missing = checked(bench, instance, PRICES, "no_minute_missing")
     assert (missing.passed, missing.metadata["missing"].value) == (False, 1440)
-    ranked = checked_alone(bench, instance, RANK, "every_metric_ranked")
+    ranked = checked(bench, instance, RANK, "every_metric_ranked")
     assert (ranked.passed, ranked.metadata["unranked"].value) == (False, "SIMULATED:BTCUSD")
 
 
@@ -231,7 +219,7 @@ def test_a_metric_that_never_delivered_is_missing_since_it_is_tracked(
         bench.now += MINUTE
     assert checks_of(instance, outcome.run_id)["no_minute_missing"] is False
     bench.now -= MINUTE
-    assert checked_alone(bench, instance, PRICES, "no_minute_missing").metadata["missing"].value == 3
+    assert checked(bench, instance, PRICES, "no_minute_missing").metadata["missing"].value == 3
 
 
 def test_insane_rows_that_are_stored_are_found(

@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,36 +15,14 @@ from pricetracker_dagster import collect
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.collect import Collected, backfill, collect_minute
 from pricetracker_dagster.exchanges.kraken import Kraken
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import Upserted
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import Records, RecordTable
-from tests.odd_kraken import OddKraken
+from tests.integration.conftest import Track
+from tests.odd_kraken import NEWEST, NOW, OddKraken
 
-NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
-NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
 BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
-
-Track = Callable[..., Settings]
-
-
-@pytest.fixture
-def odd() -> Iterator[OddKraken]:
-    with OddKraken(NOW) as exchange:
-        yield exchange
-
-
-@pytest.fixture
-def track(odd: OddKraken, write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Track:
-    def write(*pairs: str, budget: float = 20, timeout: float = 10) -> Settings:
-        metrics = ", ".join(f'"KRAKEN:{pair}"' for pair in pairs or ("BTCUSD", "ETHUSD"))
-        write_settings(
-            f"metrics = [{metrics}]\n[collect]\nbudget_seconds = {budget}\n"
-            f'[exchanges.kraken]\nurl = "{odd.url}"\nrequests_per_second = 1000\ntimeout_seconds = {timeout}\n'
-        )
-        return load_settings()
-
-    return write
 
 
 def newest(settings: Settings) -> dict[str, datetime]:
@@ -126,20 +103,21 @@ def test_a_backfill_goes_on_with_the_other_metrics(
     assert stored_minutes(settings, BTC) == 14 * 60 + 1
 
 
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
-    while True:
-        handler.wfile.write(b" ")
-        handler.wfile.flush()
-        time.sleep(0.05)
+def dripping(head: bytes, drop: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Return what writes the head of an answer, and then for ever a drop and another one."""
+
+    def write(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(head)
+        while not _never.wait(0.05):
+            handler.wfile.write(drop)
+            handler.wfile.flush()
+
+    return write
 
 
-def drip_head(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-    while True:
-        handler.wfile.write(b"x")
-        handler.wfile.flush()
-        time.sleep(0.05)
+_never = threading.Event()
+drip = dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b" ")
+drip_head = dripping(b"HTTP/1.1 200 OK\r\nX: ", b"x")
 
 
 def garbage(handler: BaseHTTPRequestHandler) -> None:
@@ -147,7 +125,7 @@ def garbage(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-@pytest.mark.parametrize("write", [drip, drip_head, garbage])
+@pytest.mark.parametrize("write", [drip, drip_head, garbage], ids=["drip", "drip_head", "garbage"])
 def test_a_body_that_drips_or_is_none_costs_its_own_metric_at_most(
     odd: OddKraken, track: Track, write: Callable[[BaseHTTPRequestHandler], None]
 ) -> None:
@@ -164,9 +142,8 @@ def test_a_body_that_drips_or_is_none_costs_its_own_metric_at_most(
 def test_many_that_drip_hold_up_no_other_metric_and_leave_no_thread_that_must_be_waited_for(
     odd: OddKraken, track: Track
 ) -> None:
-    names = [f"D{i:02d}USD" for i in range(20)]
+    names = odd.list_more("D", 20)
     for name in names:
-        odd.pairs[name] = (name, f"{name[:3]}/USD")
         odd.write["OHLC", name] = drip
     settings = track(*names, "BTCUSD", "ETHUSD", budget=4)
     published: list[dict[str, datetime]] = []

@@ -18,16 +18,7 @@ from pricetracker_dagster.exchanges.exchange import ExchangeUnreachable
 from pricetracker_dagster.exchanges.http import MOST_BYTES, Http, plain
 from pricetracker_dagster.exchanges.kraken import Kraken, our_pairs
 from pricetracker_dagster.exchanges.pace import Pace
-from tests.odd_kraken import OddKraken, send
-
-NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
-NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
-
-
-@pytest.fixture
-def odd() -> Iterator[OddKraken]:
-    with OddKraken(NOW) as exchange:
-        yield exchange
+from tests.odd_kraken import NEWEST, NOW, OddKraken, send
 
 
 @pytest.fixture

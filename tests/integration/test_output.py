@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +22,7 @@ from pricetracker_dagster.cli.output import TABLE_ROWS, show, show_answer
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
+from tests.waiting import until
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 COMMAND = [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli"]
@@ -239,6 +239,15 @@ def test_the_first_line_comes_at_once_and_a_reader_may_leave(published: Path, sh
         assert process.wait(60) == 0
 
 
+@pytest.fixture
+def ctrl_c_is_heeded() -> Iterator[None]:
+    """As in a terminal: what a script starts in the background is deaf to SIGINT, and so is all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heeded")
 @pytest.mark.parametrize(
     ("statement", "shape"),
     [
@@ -253,12 +262,12 @@ def test_ctrl_c_ends_a_running_statement_with_one_line(
     begun = tmp_path / "begun.csv"
     command = [*COMMAND, "sql", f"COPY (SELECT 1) TO '{begun}'; {statement}", "--format", shape]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 60
-        while not begun.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert begun.exists()
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)  # by itself it would take hours
+        try:
+            until(begun.exists, 60, "the statement has begun")
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)  # by itself it would take hours
+        finally:
+            process.kill()
     assert (process.returncode, said) == (130, "Interrupted\n")
 
 

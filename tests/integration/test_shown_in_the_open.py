@@ -6,13 +6,12 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.assets.shown import SAMPLE, duckdb_command, sample
 from pricetracker_dagster.candles import MINUTE, sift_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.sensors import first_charts
 from pricetracker_dagster.tick import run_minute_tick
-from tests.integration.conftest import NOON, Bench, tracker
+from tests.integration.conftest import NOON, Bench, checked, tracker
 
 Start = Callable[..., Bench]
 PRICES = dg.AssetKey("minute_prices")
@@ -20,15 +19,8 @@ IN_THE_OPEN = dg.TextMetadataValue | dg.TableMetadataValue
 HIDDEN = dg.MarkdownMetadataValue
 
 
-def checked(bench: Bench, instance: dg.DagsterInstance, name: str) -> Mapping[str, dg.MetadataValue]:
-    result = dg.materialize(
-        [price_checks],
-        instance=instance,
-        resources={"tracker": tracker(bench)},
-        raise_on_error=False,
-        selection=dg.AssetSelection.checks(dg.AssetCheckKey(PRICES, name)),
-    )
-    [evaluation] = result.get_asset_check_evaluations()
+def shown_when_red(bench: Bench, instance: dg.DagsterInstance, name: str) -> Mapping[str, dg.MetadataValue]:
+    evaluation = checked(bench, instance, PRICES, name)
     assert not evaluation.passed
     return evaluation.metadata
 
@@ -39,7 +31,7 @@ def test_of_missing_minutes_the_sample_is_a_table_and_the_way_to_repair_a_text(
     bench = start("BTCUSD")
     run_minute_tick(tracker(bench), instance)
     bench.now += timedelta(minutes=30)
-    metadata = checked(bench, instance, "no_minute_missing")
+    metadata = shown_when_red(bench, instance, "no_minute_missing")
     assert isinstance(metadata["sample"], dg.TableMetadataValue)
     assert [row.data for row in metadata["sample"].records] == [
         {"missing": "SIMULATED:BTCUSD: 2026-03-03 12:00 to 12:29 (30 minutes): not run"}
@@ -54,7 +46,7 @@ def test_of_rows_that_cannot_be_true_likewise(start: Start, instance: dg.Dagster
     table = bench.store.open()
     assert table is not None
     table.update({"high": "low - 1.0"}, predicate="trades > 0")
-    metadata = checked(bench, instance, "candles_sane")
+    metadata = shown_when_red(bench, instance, "candles_sane")
     assert isinstance(metadata["sample"], dg.TableMetadataValue)
     assert len(metadata["sample"].records) == SAMPLE
     assert all("SIMULATED:BTCUSD 2026-03-03" in str(row.data["row"]) for row in metadata["sample"].records)

@@ -2,7 +2,7 @@
 more rarely. A small exchange on loopback whose clock the test turns; the allowance is real, only faster."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,34 +12,11 @@ import pytest
 from pricetracker_dagster import collect
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.collect import Collected, collect_minute
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.turns import Turn, Turns
-from tests.odd_kraken import OddKraken
-
-NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
-NEWEST = datetime.fromtimestamp(NOW // 60 * 60 - 60, UTC)
-
-Track = Callable[..., Settings]
-
-
-@pytest.fixture
-def odd() -> Iterator[OddKraken]:
-    with OddKraken(NOW) as exchange:
-        yield exchange
-
-
-@pytest.fixture
-def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Track:
-    def write(*pairs: str, budget: float = 20, per_second: float = 1000) -> Settings:
-        metrics = ", ".join(f'"KRAKEN:{pair}"' for pair in pairs)
-        write_settings(
-            f"metrics = [{metrics}]\n[collect]\nbudget_seconds = {budget}\n"
-            f'[exchanges.kraken]\nurl = "{odd.url}"\nrequests_per_second = {per_second}\n'
-        )
-        return load_settings()
-
-    return write
+from tests.integration.conftest import Track
+from tests.odd_kraken import NEWEST, NOW, OddKraken
 
 
 def tick(odd: OddKraken, settings: Settings) -> Collected:
@@ -49,15 +26,25 @@ def tick(odd: OddKraken, settings: Settings) -> Collected:
     return done
 
 
-def many(odd: OddKraken, count: int) -> list[str]:
-    names = [f"P{i:02d}USD" for i in range(count)]
-    for name in names:
-        odd.pairs[name] = (name, f"{name[:3]}/USD")
-    return names
+def lose(odd: OddKraken, candles: Container[int], trades: Container[int]) -> None:
+    """Leave candles of some minutes (Unix seconds) out of the answers for BTCUSD, and spoil the trades of some."""
+
+    def holed(envelope: Any) -> Any:
+        result = envelope["result"]
+        result["XXBTZUSD"] = [row for row in result["XXBTZUSD"] if row[0] not in candles]
+        return envelope
+
+    def unreadable(envelope: Any) -> Any:
+        for trade in envelope["result"]["XXBTZUSD"]:
+            if float(trade[2]) // 60 * 60 in trades:
+                trade[0] = "?"
+        return envelope
+
+    odd.change["OHLC"], odd.change["Trades"] = holed, unreadable
 
 
 def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_others(odd: OddKraken, track: Track) -> None:
-    names = many(odd, 40)
+    names = odd.list_more("P", 40)
     settings = track(*names, budget=1, per_second=8)
     for ticks in range(1, 40):
         tick(odd, settings)
@@ -75,7 +62,7 @@ def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_other
 
 
 def test_metrics_that_always_fail_take_no_turn_of_the_others(odd: OddKraken, track: Track) -> None:
-    names = many(odd, 12)
+    names = odd.list_more("P", 12)
     for name in names[:6]:
         odd.change["OHLC", name] = lambda _: {"error": ["EGeneral:Invalid arguments"]}
     settings = track(*names, budget=1, per_second=4)
@@ -107,18 +94,7 @@ def test_a_minute_that_is_never_listed_at_once_is_soon_not_asked_for_again_at_on
 def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, track: Track) -> None:
     gone = range(NOW // 60 * 60 - 3600, NOW // 60 * 60 - 3600 + 300, 60)
 
-    def holed(envelope: Any) -> Any:
-        result = envelope["result"]
-        result["XXBTZUSD"] = [row for row in result["XXBTZUSD"] if row[0] not in gone]
-        return envelope
-
-    def unreadable(envelope: Any) -> Any:
-        for trade in envelope["result"]["XXBTZUSD"]:
-            if gone.start <= float(trade[2]) < gone.stop:
-                trade[0] = "?"
-        return envelope
-
-    odd.change["OHLC"], odd.change["Trades"] = holed, unreadable
+    lose(odd, gone, gone)
     settings = track("BTCUSD")
     asked = []
     for number in range(20):
@@ -139,18 +115,7 @@ def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, 
 def test_while_one_gap_pauses_new_ones_are_rebuilt_at_once(odd: OddKraken, track: Track) -> None:
     gone = {NOW // 60 * 60 - 3600, NOW // 60 * 60 + 120}
 
-    def holed(envelope: Any) -> Any:
-        result = envelope["result"]
-        result["XXBTZUSD"] = [row for row in result["XXBTZUSD"] if row[0] not in gone]
-        return envelope
-
-    def unreadable(envelope: Any) -> Any:
-        for trade in envelope["result"]["XXBTZUSD"]:
-            if 0 <= float(trade[2]) - (NOW // 60 * 60 - 3600) < 60:
-                trade[0] = "?"
-        return envelope
-
-    odd.change["OHLC"], odd.change["Trades"] = holed, unreadable
+    lose(odd, gone, {NOW // 60 * 60 - 3600})
     settings = track("BTCUSD")
     assert [tick(odd, settings).missing for _ in range(5)] == [{}] * 5
 
