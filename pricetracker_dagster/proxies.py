@@ -3,7 +3,11 @@
 import ipaddress
 from collections.abc import MutableMapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import requests
 
 _OFF_PROXIES = ("127.0.0.1", "localhost", "::1")
 
@@ -37,3 +41,12 @@ def is_loopback(url: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return False
+
+
+def open_session(url: str) -> "requests.Session":
+    """Return a session for a URL: a proxy named in the environment is for what is elsewhere, never for loopback."""
+    import requests
+
+    session = requests.Session()
+    session.trust_env = not is_loopback(url)
+    return session

@@ -24,7 +24,7 @@ from pricetracker_dagster.alerts import episodes, incidents, standstill
 from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.figures import shown
-from pricetracker_dagster.proxies import is_loopback
+from pricetracker_dagster.proxies import open_session
 from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.records import Records, Row
 
@@ -177,10 +177,8 @@ def beat(settings: Settings) -> bool:
         return False
     import requests
 
-    session = requests.Session()
-    session.trust_env = not is_loopback(url)  # no proxy between us and this machine
     try:
-        with session:
+        with open_session(url) as session:
             answer = session.get(url, timeout=10)
     except requests.RequestException as error:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
@@ -192,12 +190,6 @@ def beat(settings: Settings) -> bool:
 def channel_name(url: str) -> str:
     """Return what a channel is called: its kind, and a digest that tells it from others but gives no secret away."""
     return f"{urlsplit(url).scheme or 'channel'}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-
-
-def compose(notices: Sequence[Notice], settings: Settings) -> Message:
-    """Make one message of what is due: a line each, the newest facts last, and where to see more."""
-    [(message, _)] = fitted(notices, settings, Limit(title=1_000_000, body=100_000_000))
-    return message
 
 
 def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:

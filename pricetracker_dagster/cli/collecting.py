@@ -2,7 +2,6 @@
 
 import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 
 from pricetracker_dagster.cli.errors import plain_errors
-from pricetracker_dagster.cli.output import progress_bar
+from pricetracker_dagster.cli.output import progress_bar, without_dagsters_warnings
 from pricetracker_dagster.cli.parameters import UtcTime
 from pricetracker_dagster.settings import load_settings
 
@@ -21,7 +20,7 @@ from pricetracker_dagster.settings import load_settings
 @plain_errors
 def tick(minute: datetime | None) -> None:
     """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
-    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
+    without_dagsters_warnings()
     from pricetracker_dagster.candles import floor_minute
     from pricetracker_dagster.instance import open_instance
     from pricetracker_dagster.resources import Tracker

@@ -11,6 +11,7 @@ import math
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
@@ -267,10 +268,11 @@ def _csv_cell(value: Any) -> Any:
         return None
     if isinstance(value, list | dict):
         return json.dumps(_as_json(value), ensure_ascii=False)
-    return _as_iso(value) if isinstance(value, datetime) else value
+    return as_iso(value) if isinstance(value, datetime) else value
 
 
-def _as_iso(moment: datetime) -> str:
+def as_iso(moment: datetime) -> str:
+    """Return a time as programs read it: ISO 8601, UTC as Z."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
@@ -284,7 +286,7 @@ def _as_json(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, int | str):
         return value
-    return _as_iso(value) if isinstance(value, datetime) else str(value)
+    return as_iso(value) if isinstance(value, datetime) else str(value)
 
 
 def _print_table(columns: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[Any]]) -> None:
@@ -332,7 +334,7 @@ def _cell(value: Any) -> str:
         return ", ".join(map(_cell, value))
     if isinstance(value, float):
         return figures.shown(value, _DIGITS)
-    return _as_iso(value) if isinstance(value, datetime) else str(value)
+    return as_iso(value) if isinstance(value, datetime) else str(value)
 
 
 def progress_bar() -> Any:
@@ -341,3 +343,8 @@ def progress_bar() -> Any:
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, disable=not sys.stdout.isatty())
+
+
+def without_dagsters_warnings() -> None:
+    """Keep what Dagster says of its own parameters to ourselves: it is for us, not for users."""
+    warnings.filterwarnings("ignore", module="dagster")

@@ -3,11 +3,11 @@
 import signal
 import sys
 import threading
-import warnings
 
 import click
 
 from pricetracker_dagster.cli.errors import plain_errors
+from pricetracker_dagster.cli.output import as_iso, without_dagsters_warnings
 from pricetracker_dagster.settings import load_settings
 
 
@@ -21,7 +21,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     It looks at the newest stored minute, at Dagster's daemon, schedule and sensors, at free disk and at the clock, and
     needs none of them to run. Let cron run it each minute where `pricetracker up`, which does the same, is not used.
     """
-    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
+    without_dagsters_warnings()
     from pricetracker_dagster.local.household import RESTART
     from pricetracker_dagster.local.watching import Watch
 
@@ -54,7 +54,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
 @plain_errors
 def status(shape: str) -> None:
     """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
-    warnings.filterwarnings("ignore", module="dagster")  # what it says of its parameters is for us, not for users
+    without_dagsters_warnings()
     import json
     from datetime import UTC, datetime
 
@@ -66,7 +66,7 @@ def status(shape: str) -> None:
     now = datetime.now(UTC)
     found = look(settings, now, lambda: read_work(settings, now))
     if shape == "json":
-        click.echo(json.dumps(found, default=lambda value: value.isoformat().replace("+00:00", "Z")))
+        click.echo(json.dumps(found, default=as_iso))
     else:
         click.echo("\n".join(lines(found)))
     sys.exit(0 if found["well"] else 1)

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, RateLimited
 from pricetracker_dagster.files.locks import Deadline, OutOfTime
-from pricetracker_dagster.proxies import is_loopback
+from pricetracker_dagster.proxies import open_session
 
 MOST_BYTES = 20_000_000
 """Of one answer, decoded. The largest that is needed, Kraken's list of all pairs, has some 2 MB; 20 MB of JSON are
@@ -43,11 +43,9 @@ class Http:
         """Connect to nothing yet."""
         self.url = url
         self._timeout = timeout
-        self._session = requests.Session()
+        self._session = open_session(url)
         self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
         self._session.headers["Accept-Encoding"] = "gzip, deflate"  # what _decoded() bounds
-        if is_loopback(url):
-            self._session.trust_env = False  # a proxy named in the environment is for what is elsewhere
         # Retries are the caller's: an envelope's error and a broken body need them as much as a lost connection.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS))

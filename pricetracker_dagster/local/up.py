@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
+from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.instance import dagster_home
 from pricetracker_dagster.local.addresses import (
     LOOPBACK,
@@ -151,7 +152,7 @@ def _start_all(household: Household, settings: Settings, host: str, port: int, s
         exchange_port = free_port()
         url = http_address(LOOPBACK, exchange_port)
         household.environment = {**household.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
-        settings.simulator_file.write_text(url, encoding="utf-8")  # for commands that are not our children
+        write_text(settings.simulator_file, url)  # for commands that are not our children
         household.start(Child("exchange", python("pricetracker_dagster.cli", "simulate", "--port", str(exchange_port))))
         household.wait_for(lambda: listens(LOOPBACK, exchange_port) or stop.is_set(), _READY_PATIENCE)
     if Store(settings.folder).rows() == 0:
@@ -166,9 +167,8 @@ def _start_all(household: Household, settings: Settings, host: str, port: int, s
     }
     code_port = free_port()
     workspace = home / "workspace.yaml"
-    workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {code_port}, location_name: {LOCATION}}}\n",
-        encoding="utf-8",
+    write_text(
+        workspace, f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {code_port}, location_name: {LOCATION}}}\n"
     )
     # what lies in the folder that somebody happens to stand in is not ours to import
     serve = ("api", "grpc", "--module-name", DEFINITIONS, "--location-name", LOCATION, "--empty-working-directory")

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts import notify
+from pricetracker_dagster.alerts.fitting import Limit
 from pricetracker_dagster.alerts.incidents import OPEN, RESOLVED, Missed, incident_id, review
-from pricetracker_dagster.alerts.notify import Message, Notice, Outcome, channel_name, compose
+from pricetracker_dagster.alerts.notify import Message, Notice, Outcome, channel_name, fitted
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import INCIDENTS, NOT_RUN, Row
@@ -337,6 +338,12 @@ def test_an_incident_that_ends_with_minutes_lost_says_so(plain: Settings) -> Non
     last = said_of_incident(lost, plain, NOW)[-1]
     assert last.headline == "✗ 3 minutes missed for good"
     assert "3 minutes stay missing" in last.text
+
+
+def compose(notices: Sequence[Notice], settings: Settings) -> Message:
+    """The message for a channel that takes any length."""
+    [(message, _)] = fitted(notices, settings, Limit(title=1_000_000, body=100_000_000))
+    return message
 
 
 def test_a_message_is_a_line_for_each_and_a_link_below(plain: Settings) -> None:
