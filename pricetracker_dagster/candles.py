@@ -205,16 +205,16 @@ def sift_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Sifted:
     connection.execute(
         sql.load(_HERE / "candles_raw.sql"),
         {
-            "rows": [[None if value is None else _utf8(value) for value in row] for row in rows],
+            "rows": [as_texts(row) for row in rows],
             "fetched_at": fetched_at,
         },
     )
     return sift(connection)
 
 
-def _utf8(value: object) -> str:
-    """Return a value as text that can be stored: a surrogate, which is no UTF-8, is shown as ``?``."""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+def as_texts(row: Iterable[object]) -> list[str | None]:
+    """Return values as text that can be judged and stored: a surrogate, which is no UTF-8, is shown as ``?``."""
+    return [None if value is None else str(value).encode("utf-8", "replace").decode("utf-8") for value in row]
 
 
 def closed(sifted: Sifted, now: datetime) -> Sifted:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import Metric, MinuteRange, Sifted, fill_no_trade_minutes, not_in, sift
+from pricetracker_dagster.candles import Metric, MinuteRange, Sifted, as_texts, fill_no_trade_minutes, not_in, sift
 
 _HERE = Path(__file__).parent
 
@@ -45,7 +45,7 @@ def candles_from_trades(
         sql.load(_HERE / "trades.sql"),
         {
             "metric": str(metric),
-            "trades": [[None if value is None else str(value) for value in trade[:3]] for trade in trades],
+            "trades": [as_texts(trade[:3]) for trade in trades],
             "fetched_at": fetched_at,
         },
     )

@@ -307,6 +307,25 @@ def test_a_trade_without_a_true_time_is_an_error_since_nobody_knows_what_it_spoi
         list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(0.5)))
 
 
+@pytest.mark.parametrize(("place", "text"), [(0, "\ud800"), (1, "1\udfff"), (0, "\x00")])
+def test_a_trade_whose_text_cannot_be_stored_spoils_its_minute_and_no_other(
+    odd: OddKraken, known: Kraken, place: int, text: str
+) -> None:
+    spoiled = NEWEST - timedelta(minutes=2)
+
+    def change(envelope: Any) -> Any:
+        for trade in envelope["result"]["XXBTZUSD"]:
+            if float(trade[2]) // 60 * 60 == spoiled.timestamp():
+                trade[place] = text
+        return envelope
+
+    odd.change["Trades"] = change
+    pages = list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(5)))
+    assert {row.minute for page in pages for row in page.refused} == {spoiled}
+    kept = {row["minute"] for page in pages for row in page.kept.to_pylist()}
+    assert kept == {NEWEST - timedelta(minutes=minutes) for minutes in (3, 1, 0)}
+
+
 @pytest.mark.parametrize("last", [None, "", "x", -1, "-1", 1.5e18, [1], {}, True, "9" * 40, "12"])
 def test_a_last_that_leads_nowhere_ends_in_an_error_and_not_in_a_circle(
     odd: OddKraken, known: Kraken, last: Any
