@@ -45,6 +45,8 @@ def keep_prices_and_runs(context: dg.OpExecutionContext, tracker: dg.ResourcePar
     """Compact and clean the Delta tables, delete old runs of ticks and of hourly jobs."""
     done = keep_up(tracker.store())
     context.log.info("%s", done)
+    for trouble in done.troubles:
+        context.log.error("%s", trouble)
     older_than = tracker.now() - timedelta(hours=tracker.settings().keep_runs_hours)
     deleted = delete_old_runs(context.instance, [TICK, HOURLY], older_than)
     context.log.info("%d runs deleted", deleted)

@@ -4,6 +4,7 @@ A statement stands in a file beside the module that runs it and takes its values
 a value never becomes SQL text. Nothing here knows what the statements are about.
 """
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +46,19 @@ def attached(file: Path, options: str = "READ_ONLY") -> Iterator[duckdb.DuckDBPy
         finally:
             connection.execute("USE memory")
             connection.execute("DETACH attached")
+
+
+def only(file: Path | str) -> str:
+    """Return the pattern that matches this file alone: ``read_parquet`` and ``read_csv`` take a name for a pattern.
+
+    Where a backslash stands in a pattern DuckDB finds nothing, so that no other file is ever read instead.
+    """
+    return re.sub(r"[*?\[]", r"[\g<0>]", str(file))
+
+
+def named_by(pattern: str) -> str:
+    """Return the file that a pattern of only() matches."""
+    return re.sub(r"\[([*?\[])\]", r"\1", pattern)
 
 
 @cache

@@ -1,10 +1,14 @@
 """One tick by hand, for the command line: in this process, and recorded like those that the schedule launches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
+from typing import Any
 
 import dagster as dg
 
+from pricetracker_dagster.assets.shown import TROUBLES
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.jobs import failures, minute_tick, tick_request
 from pricetracker_dagster.resources import Tracker
@@ -18,11 +22,13 @@ class TickOutcome:
         success: whether its minute is stored for every metric and everything is published.
         message: what went wrong, a line a metric; empty where nothing did.
         run_id: under which it stands in the Dagster instance.
+        troubles: what went wrong beside, with no metric's minute at stake, in plain words.
     """
 
     success: bool
     message: str
     run_id: str
+    troubles: Sequence[str] = ()
 
 
 def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: datetime | None = None) -> TickOutcome:
@@ -37,6 +43,10 @@ def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: date
     request = tick_request(minute or tracker.newest_closed_minute())
     request["run_config"] = {**request["run_config"], "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     result = job.execute_in_process(instance=instance, raise_on_error=False, **request)
-    return TickOutcome(
-        result.success, "\n".join(failures(result.filter_events(lambda event: event.is_step_failure))), result.run_id
-    )
+    said = "\n".join(failures(result.filter_events(lambda event: event.is_step_failure)))
+    told: list[Any] = [
+        event.step_materialization_data.materialization.metadata[TROUBLES].value
+        for event in result.filter_events(lambda event: event.is_step_materialization)
+        if TROUBLES in event.step_materialization_data.materialization.metadata
+    ]
+    return TickOutcome(result.success, said, result.run_id, list(dict.fromkeys(chain(*told))))

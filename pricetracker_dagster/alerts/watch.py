@@ -22,7 +22,7 @@ from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
-from pricetracker_dagster.store.delta import files_of
+from pricetracker_dagster.store.delta import files_of, patterns
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
@@ -84,7 +84,8 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
         changed: dict[str, MinuteRange] = {}
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
             if table is not None and since is not None and since != version:
-                changed = _changed(table, since, settings, now)
+                with store.delta.read():
+                    changed = _changed(table, since, settings, now)
             above = _judge(store, settings, now, changed, watched) if changed else []
             watched.alerts = _record(store, records, settings, now, above, changed, watched)
         _publish_if(store, settings, now, watched)
@@ -120,7 +121,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             ]
             opened = [row for row in recent if row["state"] == incidents.OPEN]
             grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
-            missed, absent = _missed(records, missing, recent, newest - DAY + MINUTE, grace_ends)
+            missed, absent = _missed(watched, records, missing, recent, newest - DAY + MINUTE, grace_ends)
             rows = incidents.review(missed, opened, absent, now)
             for row in rows:
                 if row["state"] == incidents.RESOLVED:
@@ -222,12 +223,13 @@ def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -
     tracked = duckdb.ColumnExpression("metric").isin(*(duckdb.ConstantExpression(str(m)) for m in settings.tracked))
 
     def rows_in(files: set[str]) -> duckdb.DuckDBPyRelation:
-        recent = connection.read_parquet(sorted(files)).filter(duckdb.ColumnExpression("minute") >= horizon)
+        recent = connection.read_parquet(patterns(sorted(files))).filter(duckdb.ColumnExpression("minute") >= horizon)
         return recent.filter(tracked).select(*columns)
 
     changed = rows_in(live - before)
-    if before - live:
-        changed = changed.except_(rows_in(before - live))
+    replaced = {file for file in before - live if Path(file).exists()}
+    if replaced:
+        changed = changed.except_(rows_in(replaced))
     extent = changed.aggregate("metric, min(minute), max(minute)", "metric")
     return {metric: MinuteRange(first, last) for metric, first, last in extent.fetchall()}
 
@@ -311,10 +313,10 @@ def _judged(
     if not files:
         return []
     connection = sql.connect()
-    connection.execute(
-        sql.load(_SQL / "candles.sql"), {"files": files, "first": begin, "last": last, "metrics": metrics}
-    )
-    return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
+    values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
+    with store.delta.read():
+        connection.execute(sql.load(_SQL / "candles.sql"), values)
+        return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
 
 
 def _record(
@@ -371,6 +373,7 @@ def _missing(
 
 
 def _missed(
+    watched: Watched,
     records: Records,
     missing: Mapping[str, Sequence[MinuteRange]],
     recent: Sequence[Row],
@@ -380,7 +383,10 @@ def _missed(
     """Return what is missed and covered by no incident yet; and of each open incident, how much is missing still."""
     connection = sql.connect()
     # registered and not create_view(), whose views all connections of this process would share
-    connection.register("causes", records.causes.relation(connection, first).to_arrow_table())
+    causes = records.causes.made(connection, [])
+    with _told(watched, "why minutes are missing could not be read"), records.causes.read():
+        causes = records.causes.relation(connection, first).to_arrow_table()
+    connection.register("causes", causes)
     connection.register("incidents", records.incidents.made(connection, recent).to_arrow_table())
     flat = [
         {"metric": metric, "first": gap.first, "last": gap.last} for metric, gaps in missing.items() for gap in gaps

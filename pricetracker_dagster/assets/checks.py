@@ -4,6 +4,7 @@ One step for all: each check is a question to the store, and a step of its own w
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import dagster as dg
@@ -14,6 +15,7 @@ from pricetracker_dagster.assets.shown import SAMPLE, sample
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.ranking import ranking
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
@@ -66,7 +68,9 @@ def price_checks(
 
     if NO_MINUTE_MISSING in wanted:
         missed = _missed(store, tracked_since(settings.state, metrics, last + MINUTE), last)
-        causes = Records(settings.folder).causes.rows(first) if missed else []
+        causes: Sequence[Row] = []
+        with suppress(StoreError):  # history_24h tells of it
+            causes = Records(settings.folder).causes.rows(first) if missed else []
         yield _no_minute_missing(missed, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
         future = store.future_rows(tracker.now())

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, duckdb_command, schema, sql_command
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, TROUBLES, duckdb_command, schema, sql_command
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
 
@@ -35,12 +35,15 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     tracked = [str(metric) for metric in settings.tracked]
     published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
     context.log.info("published %s", published.path)
+    for trouble in published.troubles:
+        context.log.warning("%s", trouble)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": published.values,
             "metrics": published.metrics,
             "seconds": round(published.seconds, 3),
             "size_bytes": published.path.stat().st_size,
+            **({TROUBLES: dg.MetadataValue.json(list(published.troubles))} if published.troubles else {}),
             **({"as_of": dg.MetadataValue.timestamp(published.as_of)} if published.as_of else {}),
             "file": dg.MetadataValue.path(published.path),
             "sql": sql_command(

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, sample, schema_of, sql_command
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, TROUBLES, sample, schema_of, sql_command
 from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
 from pricetracker_dagster.collect import Collected, Stored, backfill, collect_minute
 from pricetracker_dagster.resources import Tracker
@@ -109,6 +109,7 @@ def minute_prices(
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
             # seconds that this machine's clock is ahead of the exchange's: plotted over time
             **({"clock_difference": max(collected.clocks.values(), key=abs)} if collected.clocks else {}),
+            **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
             "missing_why": dg.MetadataValue.json(_missing_why(collected)),
             "refused_rows": sample("row", collected.refused),
             "folder": dg.MetadataValue.path(store.prices),

@@ -18,6 +18,9 @@ OWNER = "team:pricetracker"
 EVERY_MINUTE = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10), warn_window=timedelta(minutes=3))
 """What a tick renews is late after three minutes and stale after ten."""
 
+TROUBLES = "troubles"
+"""Metadata of what went wrong beside, with no metric's minute at stake, in plain words."""
+
 SAMPLE = 20
 """Most rows of what is wrong that are shown at once."""
 

@@ -21,9 +21,11 @@ from pricetracker_dagster.settings import PREFIX
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--simulated", is_flag=True, help="Work on the simulator's prices, kept in a data folder of their own.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, too.")
 @click.version_option(package_name="pricetracker-dagster")
-def main(*, simulated: bool) -> None:
+def main(*, simulated: bool, debug: bool) -> None:
     """Track minute prices: fetch them, read them by SQL, see what is missing."""
+    del debug  # errors.py looks at it
     keep_loopback_off_proxies(os.environ)
     if simulated:
         os.environ[f"{PREFIX}SIMULATED"] = "true"

@@ -39,6 +39,8 @@ def tick(minute: datetime | None) -> None:
             )
     with open_instance(settings) as instance:
         outcome = run_minute_tick(tracker, instance, minute)
+    for trouble in outcome.troubles:
+        click.echo(f"Warning: {trouble}", err=True)
     if not outcome.success:
         click.echo(f"Error: {outcome.message}", err=True)
         sys.exit(1)
@@ -81,7 +83,9 @@ def backfill(first: datetime | None, last: datetime | None, hours: int | None) -
             last,
             on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
-    publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    published = publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    for trouble in published.troubles:
+        click.echo(f"Warning: {trouble}", err=True)
     for mistake in dict.fromkeys(collected.tracebacks):
         click.echo(mistake, err=True)
     click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
@@ -139,5 +143,7 @@ def import_(files: Sequence[Path]) -> None:
             for gap in sheet.silences[:10]:
                 say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")
             refused += len(sheet.refused)
-    publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    published = publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    for trouble in published.troubles:
+        click.echo(f"Warning: {trouble}", err=True)
     sys.exit(1 if refused or failed else 0)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -33,6 +34,8 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             status = _status_of(error)
             if status is None:
                 raise
+            if _debug():
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
             click.echo(f"Error: {_said(error)}", err=True)
             sys.exit(status)
 
@@ -80,13 +83,22 @@ def _print_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _debug() -> bool:
+    """Say whether the command was called with ``--debug``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("debug"))
+
+
+_OF_OTHERS = ("duckdb", "_duckdb", "deltalake", "_internal", "sqlalchemy", "sqlite3", "pyarrow")
+"""Packages whose errors are about files and databases, not about our code."""
+
+
 def _status_of(error: Exception) -> int | None:
     """Return the exit status of an error that a user can mend; None for one of ours."""
-    import duckdb
-
     if isinstance(error, PricetrackerError):
         return error.exit_status
-    return 1 if isinstance(error, OSError | duckdb.Error) else None
+    of_others = type(error).__module__.partition(".")[0] in _OF_OTHERS
+    return 1 if isinstance(error, OSError) or of_others else None
 
 
 def _said(error: Exception) -> str:
@@ -96,4 +108,7 @@ def _said(error: Exception) -> str:
     if type(error).__module__ == "builtins" and isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
     message = str(error)
-    return " ".join(message.partition("\n\nLINE ")[0].split()) if isinstance(error, duckdb.Error) else message
+    if isinstance(error, PricetrackerError | OSError):
+        return message
+    said = " ".join(message.partition("\n\nLINE ")[0].partition("\n[SQL: ")[0].split())
+    return said if isinstance(error, duckdb.Error) else f"{said[:300]} (--debug shows where)"

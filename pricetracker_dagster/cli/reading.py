@@ -83,7 +83,9 @@ def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
 
     settings = load_settings()
     store = Store(settings.folder)
-    if not settings.simulated and not store.rows() and Store(load_settings(simulated=True).folder).rows():
+    # no table is opened for that: readers go on while one is damaged
+    elsewhere = not settings.simulated and not store.published.exists()
+    if elsewhere and Store(load_settings(simulated=True).folder).published.exists():
         error = NotPublished(store.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
     question = ask(store.published)

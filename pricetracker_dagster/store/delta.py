@@ -3,17 +3,27 @@
 What is in them belongs to prices.py and records.py.
 """
 
+import fcntl
 import random
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import unquote
 
+import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.store import damage
+from pricetracker_dagster.store.damage import LOG, Damage
 
 _CONFIGURATION = {
     # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
@@ -27,6 +37,26 @@ _PATIENCE = 60.0
 """Seconds in which a commit that others overtook is tried again."""
 
 PROPERTIES = WriterProperties(compression="ZSTD")
+
+_REPAIR_PATIENCE = 30.0
+"""Seconds that a writer waits for a repair that is at work."""
+
+_TRIES = 3
+
+
+class StoreError(PricetrackerError):
+    """A table cannot be read or written. The message says which file of which table, what is lost and the way out.
+
+    Attributes:
+        table: name of the table.
+        damage: the file that is damaged or gone; None where the reason is another, e.g. a full disk.
+    """
+
+    def __init__(self, message: str, table: str, damage: Damage | None = None) -> None:
+        """Say what is wrong."""
+        super().__init__(message)
+        self.table = table
+        self.damage = damage
 
 
 @dataclass(frozen=True)
@@ -61,27 +91,54 @@ class Delta:
     partition_by: tuple[str, ...] = ()
 
     def open(self) -> DeltaTable | None:
-        """Open it; None where nothing was ever stored."""
-        try:
-            return DeltaTable(self.path)
-        except TableNotFoundError:
-            return None
+        """Open it; None where nothing was ever stored.
+
+        Raises:
+            StoreError: it is damaged; the message says which file and the way out.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                table = DeltaTable(self.path)
+                newest = self.path / LOG / f"{table.version():020}.json"
+                # delta-rs takes a commit that was cut between two lines for a whole one
+                if not newest.exists() or damage.read_commit(newest)[1] is None:
+                    return table
+                why: BaseException | None = None
+            except TableNotFoundError as error:
+                if not damage.read_log(self.path).damages:
+                    return None
+                why = error
+            except BaseException as error:
+                if not _is_of_delta(error):
+                    raise
+                why = error
+            if not left:
+                self._tell(why)
+            _wait_for_repair(self.path.parent)  # it may have been at it just now
+        raise AssertionError("a loop that always returns or raises")
 
     def open_or_create(self) -> DeltaTable:
-        """Open it; create it where it is not there yet."""
+        """Open it; create it where it is not there yet.
+
+        Raises:
+            StoreError: it is damaged, or cannot be created.
+        """
         table = self.open()
         if table is not None:
             return table
-        self.path.mkdir(parents=True, exist_ok=True)
-        return DeltaTable.create(
-            self.path,
-            schema=self.schema,
-            mode="ignore",  # another process may have been faster
-            partition_by=list(self.partition_by),
-            name=self.path.name,
-            description=self.description,
-            configuration=_CONFIGURATION,
-        )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return DeltaTable.create(
+                self.path,
+                schema=self.schema,
+                mode="ignore",  # another process may have been faster
+                partition_by=list(self.partition_by),
+                name=self.path.name,
+                description=self.description,
+                configuration=_CONFIGURATION,
+            )
+        except (DeltaError, OSError) as error:
+            self._tell(error)
 
     def merge(self, rows: pa.Table, *, same_key: str, differs: str | None) -> Upserted:
         """Insert the rows whose key is not there, and update those that differ. Atomic.
@@ -93,23 +150,148 @@ class Delta:
 
         Raises:
             CommitFailedError: others were faster for a whole minute.
+            StoreError: the table is damaged, or cannot be written.
         """
         deadline = time.monotonic() + _PATIENCE
         while True:
-            table = self.open_or_create()
-            merger = table.merge(
-                rows, predicate=same_key, source_alias="s", target_alias="t", writer_properties=PROPERTIES
-            )
-            if differs is not None:
-                merger = merger.when_matched_update_all(predicate=differs)
             try:
-                done = merger.when_not_matched_insert_all().execute()
+                with self.write():
+                    table = self.open_or_create()
+                    merger = table.merge(
+                        rows, predicate=same_key, source_alias="s", target_alias="t", writer_properties=PROPERTIES
+                    )
+                    if differs is not None:
+                        merger = merger.when_matched_update_all(predicate=differs)
+                    done = merger.when_not_matched_insert_all().execute()
             except CommitFailedError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
             else:
                 return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Tell which file of the table is damaged or gone where reading its files fails in the block.
+
+        Raises:
+            StoreError: one of them is.
+        """
+        try:
+            yield
+        except duckdb.Error as error:
+            found = damage.first_of(damage.examine(self.path))
+            if found is None:
+                raise
+            raise StoreError(way_out(found, self.path), self.path.name, found) from error
+
+    @contextmanager
+    def write(self) -> Iterator[None]:
+        """Write in the block, beside other writers, with what delta-rs says put in plain words.
+
+        Raises:
+            StoreError: the table is damaged, or cannot be written.
+        """
+        try:
+            with writing(self.path):
+                yield
+        except CommitFailedError:
+            raise
+        except DeltaError as error:
+            self._tell(error)
+
+    def _tell(self, error: BaseException | None) -> NoReturn:
+        """Say in plain words why the table cannot be used.
+
+        Raises:
+            StoreError: always.
+        """
+        name = self.path.name
+        said = _said(error)
+        if "os error 28" in said or "No space left" in said:
+            raise StoreError(f"the disk of {self.path} is full: nothing was stored; free some space", name) from error
+        if re.search(r"os error (30|13|1)\b|Permission denied|Read-only", said):
+            raise StoreError(
+                f"{self.path} cannot be written or read by this user: {_plain(said)}; check who owns it, and whether "
+                "its disk is read-only",
+                name,
+            ) from error
+        found = damage.first_of(damage.examine(self.path))
+        if found is not None:
+            raise StoreError(way_out(found, self.path), name, found) from error
+        raise StoreError(f"the table {name} in {self.path.parent} cannot be used: {_plain(said)}", name) from error
+
+
+@contextmanager
+def writing(path: Path, *, alone: bool = False) -> Iterator[None]:
+    """Write into a table beside other writers, or alone, as a repair does.
+
+    Args:
+        path: the table's folder.
+        alone: nobody else writes into a table of this data folder meanwhile; waits as long as it takes.
+
+    Raises:
+        StoreError: a repair is at work all the time, or the folder cannot be written.
+    """
+    lock = _lock_of(path.parent)
+    deadline = time.monotonic() + _REPAIR_PATIENCE
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a")
+    except OSError as error:
+        raise StoreError(f"{error.filename}: {error.strerror}", path.name) from error
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StoreError(
+                        f"`pricetracker repair` is at work on {path.parent}: try again when it is done", path.name
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+def _wait_for_repair(folder: Path) -> None:
+    """Wait until no repair is at work, but not for ever; nothing is made or written for that."""
+    with suppress(OSError), _lock_of(folder).open() as file:
+        deadline = time.monotonic() + _REPAIR_PATIENCE
+        while time.monotonic() < deadline:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return
+            time.sleep(0.05)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder / "state" / "repair.lock"
+
+
+def repair_command(folder: Path) -> str:
+    """Return the command that shows and mends what is wrong with a data folder."""
+    return f"pricetracker{' --simulated' if folder.name.endswith('-simulated') else ''} repair"
+
+
+def way_out(found: Damage, path: Path) -> str:
+    """Put a damage and the way out in one line."""
+    command = repair_command(path.parent)
+    return f"{found}. Run `{command}`: it shows what is wrong in {path.parent}; with --yes it mends it"
+
+
+def _is_of_delta(error: BaseException) -> bool:
+    """Say whether an error comes from delta-rs: also where it panics over a damaged file, which is no Exception."""
+    return isinstance(error, DeltaError | OSError) or type(error).__name__ == "PanicException"
+
+
+def _said(error: BaseException | None) -> str:
+    return "" if error is None else str(error)
+
+
+def _plain(said: str) -> str:
+    """Return the first line of what delta-rs says, not longer than a line."""
+    return " ".join(said.split())[:200]
 
 
 def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime]] = ()) -> list[str]:
@@ -119,6 +301,11 @@ def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime
     """
     # delta-rs names them as URLs do, with %20 for a space
     return sorted(map(unquote, table.file_uris(file_pruning_predicate=list(bounds) or None)))
+
+
+def patterns(files: Iterable[str]) -> list[str]:
+    """Return files as ``read_parquet`` takes them: each a pattern that matches it alone."""
+    return [sql.only(file) for file in files]
 
 
 def literal(unix: int) -> str:

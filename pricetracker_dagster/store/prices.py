@@ -253,15 +253,9 @@ class Store:
         files = self.files(first, last)
         if not files:
             return SCHEMA.empty_table()
-        return (
-            sql.connect()
-            .sql(
-                sql.load(_SQL / "candles.sql"),
-                params={"files": files, "metrics": list(metrics), "first": first, "last": last},
-            )
-            .to_arrow_table()
-            .cast(SCHEMA)
-        )
+        values = {"files": delta.patterns(files), "metrics": list(metrics), "first": first, "last": last}
+        with self.delta.read():
+            return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
 
     def insane(self, first: datetime, last: datetime) -> list[Refused]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
@@ -294,9 +288,9 @@ class Store:
         if before:
             connection.execute(sql.load(_SQL.parents[1] / before))
         last = last or datetime(2100, 1, 1, tzinfo=UTC)
-        return connection.execute(
-            sql.load(_SQL / statement), {"files": files, "first": first, "last": last, **values}
-        ).fetchall()
+        values |= {"files": delta.patterns(files), "first": first, "last": last}
+        with self.delta.read():
+            return connection.execute(sql.load(_SQL / statement), values).fetchall()
 
 
 def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:

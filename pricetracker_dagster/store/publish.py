@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +19,10 @@ from deltalake import DeltaTable
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, newest_closed_minute
 from pricetracker_dagster.store import delta
+from pricetracker_dagster.store.damage import examine, unreadable
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
-from pricetracker_dagster.store.records import NOT_RUN, Records, sql_types
+from pricetracker_dagster.store.records import NOT_RUN, Records, RecordTable, sql_types
 
 SCHEMA_VERSION = 1
 """Version of the tables that users read. A change that could break a query raises it."""
@@ -30,6 +32,9 @@ _STORAGE_VERSION = "v1.2.0"
 
 _NOTHING_STORED = -1
 """Stands for the version of a Delta table that is not there yet."""
+
+_DAMAGED = -2
+"""Stands for the version of a small table that is damaged: the file is published without it."""
 
 _SQL = Path(__file__).parent / "sql"
 _SHOWN = ("alerts", "deliveries", "incidents")
@@ -50,6 +55,7 @@ class Published:
         values: how many values these have: the rows of history_24h.
         built: False where another process had just published the same.
         seconds: what building and swapping took.
+        troubles: what is wrong with small tables, without whose rows it was published, in plain words.
     """
 
     path: Path
@@ -59,6 +65,7 @@ class Published:
     values: int
     built: bool
     seconds: float
+    troubles: tuple[str, ...] = ()
 
 
 def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minute: datetime | None = None) -> Published:
@@ -71,39 +78,91 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
         now: the current time, UTC, for ``snapshot.published_at``.
         minute: a closed minute that the file must cover even if nothing of it could be stored.
 
-    Of processes that publish at once, one builds and the others take its file.
+    Of processes that publish at once, one builds and the others take its file. A small table that is damaged is left
+    out, and that is told.
+
+    Raises:
+        StoreError: the prices cannot be read, or the folder cannot be written.
     """
-    began = time.monotonic()
+    left_out: dict[str, str] = {}
     store.folder.mkdir(parents=True, exist_ok=True)
     with _alone(store.state / "publish.lock"):
         _sweep(store.published)
-        table = store.open()
-        latest = newest_closed_minute(now)
-        tracked = None if metrics is None else sorted(metrics)
-        recorded = {each.path.name: each.open() for each in Records(store.folder)}
-        versions = [_NOTHING_STORED if each is None else each.version() for each in (table, *recorded.values())]
-        standing = _standing(store.published)
-        covered = None if standing is None else standing.published.as_of  # a later file never covers less
-        # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
-        ahead = covered is not None and covered > latest
-        if standing is not None and not ahead and standing.says_the_same(versions, tracked, minute):
-            return standing.published
-        rows = 0 if table is None else rows_of(table)
-        newest = None if table is None else _newest(table, latest)
-        if ahead:
-            covered = None
-        as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
-        beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
-        try:
-            with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
-                with _one_commit(connection):
-                    named = _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
-                    connection.execute(sql.load(_SQL / "sources.sql"), {"versions": versions, "tracked": tracked})
-                [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
-            _swap(beside, store.published, _readable_by(beside, named))
-        finally:
-            beside.unlink(missing_ok=True)
-    return Published(store.published, as_of, rows, present, values, built=True, seconds=time.monotonic() - began)
+        while True:
+            try:
+                with store.delta.read():
+                    return _publish(store, metrics, now, minute, left_out)
+            except duckdb.Error:
+                if not _leave_out_what_is_damaged(store, left_out):
+                    raise
+
+
+def _publish(
+    store: Store, metrics: Sequence[str] | None, now: datetime, minute: datetime | None, left_out: dict[str, str]
+) -> Published:
+    began = time.monotonic()
+    table = store.open()
+    latest = newest_closed_minute(now)
+    tracked = None if metrics is None else sorted(metrics)
+    recorded = {each.path.name: _whole(each, left_out) for each in Records(store.folder)}
+    versions = [
+        _DAMAGED if name in left_out else _NOTHING_STORED if each is None else each.version()
+        for name, each in (("", table), *recorded.items())
+    ]
+    troubles = tuple(left_out.values())
+    standing = _standing(store.published)
+    covered = None if standing is None else standing.published.as_of  # a later file never covers less
+    # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
+    ahead = covered is not None and covered > latest
+    if standing is not None and not ahead and standing.says_the_same(versions, tracked, minute):
+        return replace(standing.published, troubles=troubles)
+    rows = 0 if table is None else rows_of(table)
+    newest = None if table is None else _newest(table, latest)
+    if ahead:
+        covered = None
+    as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
+    beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
+    try:
+        with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
+            with _one_commit(connection):
+                named = _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
+                connection.execute(sql.load(_SQL / "sources.sql"), {"versions": versions, "tracked": tracked})
+            [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
+        _swap(beside, store.published, _readable_by(beside, named))
+    finally:
+        beside.unlink(missing_ok=True)
+    seconds = time.monotonic() - began
+    return Published(store.published, as_of, rows, present, values, True, seconds, troubles)
+
+
+def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
+    """Open a small table and look at its files, since a view of what is gone would fail in the hands of readers.
+
+    Where it is damaged, that is noted and None returned: no price waits for that.
+    """
+    if table.path.name in left_out:
+        return None
+    try:
+        opened = table.open()
+        with table.read():
+            for file in [] if opened is None else delta.files_of(opened):
+                if problem := unreadable(Path(file), thorough=False):
+                    raise duckdb.IOException(f"{file} {problem}")
+    except StoreError as error:
+        left_out[table.path.name] = f"published without the rows of {table.path.name}: {error}"
+        return None
+    return opened
+
+
+def _leave_out_what_is_damaged(store: Store, left_out: dict[str, str]) -> bool:
+    """Read the small tables through, note those that are damaged, and say whether that is news."""
+    news = {
+        each.path.name: f"published without the rows of {each.path.name}: {delta.way_out(found[0], each.path)}"
+        for each in Records(store.folder)
+        if each.path.name not in left_out and (found := examine(each.path))
+    }
+    left_out |= news
+    return bool(news)
 
 
 def _build(
@@ -198,7 +257,7 @@ def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
     """Return the newest stored minute that is not after ``latest``, UTC."""
     last = latest.astimezone(UTC).date()
     for day in sorted({day for day, _ in counts(table) if day <= last}, reverse=True):
-        files = files_of(table, *minutes_of_day(day))
+        files = delta.patterns(files_of(table, *minutes_of_day(day)))
         [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files, "latest": latest}).fetchall()
         if unix is not None:
             return datetime.fromtimestamp(unix, UTC)
@@ -210,7 +269,7 @@ def _source(files: list[str], columns: Mapping[str, str]) -> str:
     if not files:
         empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         return f"(SELECT {empty} WHERE false)"
-    return f"read_parquet([{', '.join(map(_text, files))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(_text, delta.patterns(files)))}], hive_partitioning = false)"
 
 
 def _text(value: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MEASURES, own_name
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.store import damage, delta
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +29,10 @@ class NotPublished(PricetrackerError, FileNotFoundError):
     def __str__(self) -> str:
         """Say which file and what makes one."""
         return f"nothing is published at {self.args[0]} yet: run `pricetracker up` or `pricetracker tick` first"
+
+
+class PublishedDamaged(PricetrackerError):
+    """The published file, or a file that its views read, is damaged or gone."""
 
 
 class UnknownMetric(PricetrackerError, LookupError):
@@ -100,11 +105,49 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
 
     Raises:
         NotPublished: there is no file yet.
+        PublishedDamaged: it cannot be opened, or what its views read is gone.
     """
     if not published.exists():
         raise NotPublished(published)
-    with sql.connect_to(published) as connection:
-        yield connection
+    import duckdb
+
+    try:
+        connection = sql.connect_to(published)
+    except duckdb.Error as error:
+        why = " ".join(str(error).split())[:200]
+        raise PublishedDamaged(
+            f"{published} cannot be read: {why}. Nothing is lost by that: the next tick publishes it anew, "
+            f"`{delta.repair_command(published.parent)} --yes` at once"
+        ) from error
+    with connection:
+        try:
+            yield connection
+        except duckdb.Error as error:
+            found = _what_is_gone(connection, error, published.parent)
+            if found is None:
+                raise
+            raise PublishedDamaged(found) from error
+
+
+def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error", folder: Path) -> str | None:
+    """Return in plain words which file of the views is damaged or gone, where an error is about that; else None."""
+    import duckdb
+
+    try:
+        views = connection.execute(sql.load(_SQL / "views.sql")).fetchall()
+    except duckdb.Error:
+        return None
+    files = {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
+    named = [file for file in files if str(file) in str(error) or sql.only(file) in str(error)]
+    about_files = type(error) in (duckdb.Error, duckdb.IOException, duckdb.InvalidInputException)
+    for file in sorted(named or (files if about_files else ())):
+        problem = damage.unreadable(file)
+        if problem:
+            return (
+                f"{file}, from which the published views read, {problem}. Run `{delta.repair_command(folder)}`: "
+                "it shows what is wrong; with --yes it mends it and publishes anew"
+            )
+    return None
 
 
 def metrics(published: Path) -> "pd.DataFrame":

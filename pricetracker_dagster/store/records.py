@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import TIMESTAMP, MinuteRange
-from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal
+from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal, patterns
 
 NOT_RUN = "not run"
 """The cause of a missed minute that no tick has tried to store; the others are ExchangeError.cause and REFUSED."""
@@ -141,17 +141,18 @@ class RecordTable(Delta):
 
     def rows(self, since: datetime | None = None, where: duckdb.Expression | None = None) -> list[Row]:
         """Return the rows whose ``time`` is not before ``since`` (UTC) and of which ``where`` holds; oldest first."""
-        relation = self.relation(sql.connect(), since)
-        if where is not None:
-            relation = relation.filter(where)
-        answer = relation.order(self.time)
-        return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+        with self.read():
+            relation = self.relation(sql.connect(), since)
+            if where is not None:
+                relation = relation.filter(where)
+            answer = relation.order(self.time)
+            return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
     def relation(self, connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> duckdb.DuckDBPyRelation:
         """Return the same rows as a relation of a connection, in no order."""
         table = self.open()
         files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
-        relation = connection.read_parquet(files) if files else self.made(connection, [])
+        relation = connection.read_parquet(patterns(files)) if files else self.made(connection, [])
         if since is None:
             return relation
         return relation.filter(duckdb.ColumnExpression(self.time) >= duckdb.ConstantExpression(since))

@@ -6,6 +6,8 @@ open that long), and the log keeps a day.
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from pricetracker_dagster.store.delta import PROPERTIES
+from pricetracker_dagster.store.delta import PROPERTIES, Delta, StoreError
 from pricetracker_dagster.store.prices import PARTITION, Store
 from pricetracker_dagster.store.records import Records
 
@@ -36,6 +38,7 @@ class Upkeep:
         files_after: live files after.
         files_removed: files, replaced or never committed, that were deleted for good.
         put_off: days that ticks or a backfill kept busy; the next upkeep has them.
+        troubles: what went wrong with one table, for which the others did not wait, in plain words.
     """
 
     days: tuple[str, ...]
@@ -43,6 +46,7 @@ class Upkeep:
     files_after: int
     files_removed: int
     put_off: tuple[str, ...]
+    troubles: tuple[str, ...] = ()
 
 
 def upkeep(store: Store) -> Upkeep:
@@ -50,23 +54,38 @@ def upkeep(store: Store) -> Upkeep:
 
     Safe beside writers and readers: a commit that collides is tried again, and put off if it still does.
     """
-    table = store.open()
-    if table is None:
-        return Upkeep((), 0, 0, 0, ())
-    before = table.file_uris()
     joined: list[str] = []
     put_off: list[str] = []
-    for day, count in sorted(_files_a_day(before).items()):
-        if count > _FEW:
-            (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
-    removed = _clean(store.prices)
+    troubles: list[str] = []
+    before = after = removed = 0
+    with _at(store.delta, troubles):
+        table = store.open()
+        if table is not None:
+            files = table.file_uris()
+            before = len(files)
+            for day, count in sorted(_files_a_day(files).items()):
+                if count > _FEW:
+                    (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
+            removed += _clean(store.prices)
+            after = len(DeltaTable(store.prices).file_uris())
     for records in Records(store.folder):
-        of_it = records.open()
-        if of_it is not None:
-            if len(of_it.file_uris()) > _FEW:
-                _join(records.path, [*records.key[:1], records.time])
-            removed += _clean(records.path)
-    return Upkeep(tuple(joined), len(before), len(DeltaTable(store.prices).file_uris()), removed, tuple(put_off))
+        with _at(records, troubles):
+            of_it = records.open()  # what is damaged is neither joined nor cleaned: that would delete what can be saved
+            if of_it is not None:
+                if len(of_it.file_uris()) > _FEW:
+                    _join(records.path, [*records.key[:1], records.time])
+                removed += _clean(records.path)
+    return Upkeep(tuple(joined), before, after, removed, tuple(put_off), tuple(troubles))
+
+
+@contextmanager
+def _at(table: Delta, troubles: list[str]) -> Iterator[None]:
+    """Work at one table beside its writers, and note what is wrong with it, which is not the others' trouble."""
+    try:
+        with table.write() if table.path.exists() else nullcontext():
+            yield
+    except StoreError as error:
+        troubles.append(str(error))
 
 
 def _clean(path: Path) -> int:

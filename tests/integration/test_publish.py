@@ -17,6 +17,7 @@ import pytest
 
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA
 from pricetracker_dagster.store import reading
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
@@ -520,7 +521,7 @@ def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(sto
     [yesterdays] = store.files(AS_OF - 20 * 60 * MINUTE, AS_OF - 20 * 60 * MINUTE)
     away = Path(yesterdays).rename(store.folder / "away")
     for _ in range(2):
-        with pytest.raises(duckdb.Error, match="No files found"):
+        with pytest.raises(StoreError, match=r"minute_prices is damaged: date=2026.* is gone, and with it 1 row\."):
             publish(store, None, now=NOW)
         assert ask(store, "SELECT max(last_value) FROM available_metrics WHERE measure = 'price'") == [(2.0,)]
     away.rename(yesterdays)
