@@ -13,6 +13,7 @@ from pricetracker_dagster.cli.beginning import init
 from pricetracker_dagster.cli.collecting import backfill, import_, tick
 from pricetracker_dagster.cli.errors import PlainGroup
 from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
+from pricetracker_dagster.cli.repairing import repair
 from pricetracker_dagster.cli.running import simulate, up
 from pricetracker_dagster.cli.watching import status, watch
 from pricetracker_dagster.proxies import keep_loopback_off_proxies
@@ -45,6 +46,7 @@ for _command in (
     incidents,
     status,
     watch,
+    repair,
     simulate,
 ):
     main.add_command(_command)

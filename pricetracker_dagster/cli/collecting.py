@@ -51,8 +51,9 @@ def tick(minute: datetime | None) -> None:
 @click.option("--from", "first", type=UtcTime(), help="The oldest minute.")
 @click.option("--to", "last", type=UtcTime(), help="The newest minute. [default: the newest closed one]")
 @click.option("--hours", type=click.IntRange(min=1), help="Instead: the last so many hours.")
+@click.option("--refetch", is_flag=True, help="Ask for stored minutes too, and correct what differs.")
 @plain_errors
-def backfill(first: datetime | None, last: datetime | None, hours: int | None) -> None:
+def backfill(*, first: datetime | None, last: datetime | None, hours: int | None, refetch: bool) -> None:
     """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
     from pricetracker_dagster.candles import MINUTE, floor_minute, newest_closed_minute
     from pricetracker_dagster.collect import backfill as fetch
@@ -81,6 +82,7 @@ def backfill(first: datetime | None, last: datetime | None, hours: int | None) -
             settings,
             first,
             last,
+            refetch=refetch,
             on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
     published = publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))

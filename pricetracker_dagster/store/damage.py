@@ -24,6 +24,9 @@ from pricetracker_dagster import sql
 LOG = "_delta_log"
 LAST_CHECKPOINT = "_last_checkpoint"
 
+REBUILD = "_rebuild"
+"""Folder of a table in which a repair makes ready what it puts in."""
+
 Action = dict[str, Any]
 """What a commit says of one file, as the log has it."""
 
@@ -292,7 +295,7 @@ def unreadable(file: Path, size: int | None = None, *, thorough: bool = True) ->
 def data_files(folder: Path) -> Iterator[Path]:
     """Return the Parquet files in a table's folder, whether its log names them or not."""
     for file in sorted(folder.rglob("*.parquet")):
-        if LOG not in file.relative_to(folder).parts and file.is_file():
+        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts) and file.is_file():
             yield file
 
 

@@ -25,7 +25,7 @@ from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.store import damage
 from pricetracker_dagster.store.damage import LOG, Damage
 
-_CONFIGURATION = {
+CONFIGURATION = {
     # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
     # listing it is part of every commit, and a tick commits 1,440 times a day.
     "delta.logRetentionDuration": "interval 1 days",
@@ -135,7 +135,7 @@ class Delta:
                 partition_by=list(self.partition_by),
                 name=self.path.name,
                 description=self.description,
-                configuration=_CONFIGURATION,
+                configuration=CONFIGURATION,
             )
         except (DeltaError, OSError) as error:
             self._tell(error)

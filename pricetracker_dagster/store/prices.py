@@ -151,9 +151,9 @@ class Store:
             return chunk, [], set()
         connection = sql.connect()
         connection.register("candles", chunk)
-        found = connection.execute(
-            sql.load(_SQL / "takes_away.sql"), {"files": files, "first": first, "last": last}
-        ).fetchall()
+        values = {"files": delta.patterns(files), "first": first, "last": last}
+        with self.delta.read():
+            found = connection.execute(sql.load(_SQL / "takes_away.sql"), values).fetchall()
         doubts = Doubts(self.state)
         kept = doubts.kept(now)
         takes_away = [

@@ -34,7 +34,7 @@ Row = dict[str, Any]
 """A row as plain Python: times are datetimes in UTC, what is absent is None."""
 
 _SQL = Path(__file__).parent / "sql"
-_TYPES = {
+SQL_TYPES = {
     pa.string(): "VARCHAR",
     pa.float64(): "DOUBLE",
     pa.int64(): "BIGINT",
@@ -209,4 +209,4 @@ class Records:
 
 def sql_types(schema: pa.Schema) -> dict[str, str]:
     """Return each column's type in SQL."""
-    return {name: _TYPES[kind] for name, kind in zip(schema.names, schema.types, strict=True)}
+    return {name: SQL_TYPES[kind] for name, kind in zip(schema.names, schema.types, strict=True)}

@@ -1,0 +1,126 @@
+"""What finds and mends what is damaged: ``repair``."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from pricetracker_dagster.cli.errors import plain_errors
+from pricetracker_dagster.cli.output import show
+from pricetracker_dagster.cli.parameters import FORMAT
+from pricetracker_dagster.settings import Settings, command, load_settings
+
+if TYPE_CHECKING:
+    from pricetracker_dagster.store.repair import Again, Repair
+
+_LISTED = 20
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Mend it. Nothing is deleted: what is taken out is kept in data/set-aside.")
+@FORMAT
+@plain_errors
+def repair(*, yes: bool, shape: str) -> None:
+    """Show what is damaged in the data folder, and with --yes mend it; exit status 1 where anything is wrong still.
+
+    It looks at the commits, checkpoints and data files of every table, at rows of the future, at Dagster's own
+    databases and at what killed processes have left, and lists the minutes that are to be fetched again. Every row that
+    can be read is kept. Ticks wait meanwhile.
+    """
+    from pricetracker_dagster.store import repair as work
+    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.publish import publish
+
+    settings = load_settings()
+    folder, now = settings.folder, datetime.now(UTC)
+    if not folder.exists():
+        raise click.ClickException(f"{folder} is not there: nothing has run yet, and nothing is to be repaired")
+    tracked = [str(metric) for metric in settings.tracked]
+    if yes:
+        done = work.repair(folder, now, tracked, lambda: publish(Store(folder), tracked, now=datetime.now(UTC)))
+    else:
+        found = work.look(folder, now)
+        done = work.Repair(found=found, left=found)
+    if not done.left:
+        done.again += _filled(settings, now)
+    if shape == "json":
+        click.echo(json.dumps(_as_json(done, settings), indent=1))
+    else:
+        _tell(done, shape, settings)
+    sys.exit(1 if done.left else 0)
+
+
+def _tell(done: "Repair", shape: str, settings: Settings) -> None:
+    """Print what was found, what was done and what is to be done."""
+    if done.found or shape == "csv":
+        rows = ((found.part, found.file, found.what, found.remedy) for found in done.found)
+        show(("part", "file", "what", "remedy"), rows, shape)
+    if shape == "csv":
+        return
+    for line in done.done:
+        click.echo(f"done: {line}")
+    if done.set_aside:
+        click.echo(f"set aside: {done.set_aside}")
+    for which, way in _ways(done.again, settings):
+        click.echo(f"to fetch again, {which}:")
+        own = [again for again in done.again if again.why == which]
+        for again in own[:_LISTED]:
+            click.echo(f"  {again.metric} {again.first:%Y-%m-%d %H:%M} to {again.last:%Y-%m-%d %H:%M}")
+        if len(own) > _LISTED:
+            click.echo(f"  and {len(own) - _LISTED} more stretches")
+        click.echo(f"  {way}")
+    if done.left and done.left == done.found and not done.done:
+        click.echo(f"nothing was changed; to mend it: {command(simulated=settings.simulated)} repair --yes", err=True)
+    elif done.left:
+        for found in done.left:
+            click.echo(f"Error: still wrong: {found.file or found.part} {found.what}; {found.remedy}", err=True)
+    elif not done.found:
+        click.echo(f"nothing is damaged in {settings.folder}")
+
+
+def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
+    """Return for each kind of minutes to fetch again the command that does it."""
+    from pricetracker_dagster.store.repair import FILLED
+
+    ways = []
+    for why in dict.fromkeys(each.why for each in again):
+        first = min(each.first for each in again if each.why == why)
+        last = max(each.last for each in again if each.why == why)
+        way = (
+            f"{command(simulated=settings.simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} "
+            f"--to {last:%Y-%m-%dT%H:%MZ}{' --refetch' if why == FILLED else ''}"
+        )
+        ways.append((why, way))
+    return ways
+
+
+def _filled(settings: Settings, now: datetime) -> "list[Again]":
+    """Return the minutes without trades that every exchange can still be asked for by the way of its candles."""
+    from pricetracker_dagster.candles import newest_closed_minute
+    from pricetracker_dagster.exchanges.kraken import REACH
+    from pricetracker_dagster.store.repair import filled
+
+    latest = newest_closed_minute(now)
+    return filled(settings.folder, {str(metric): latest - REACH for metric in settings.tracked}, latest)
+
+
+def _as_json(done: "Repair", settings: Settings) -> dict[str, object]:
+    return {
+        "well": not done.left,
+        "found": [vars(found) for found in done.found],
+        "done": done.done,
+        "left": [vars(found) for found in done.left],
+        "set_aside": None if done.set_aside is None else str(done.set_aside),
+        "fetch_again": [
+            {
+                "metric": again.metric,
+                "first": f"{again.first:%Y-%m-%dT%H:%M:%SZ}",
+                "last": f"{again.last:%Y-%m-%dT%H:%M:%SZ}",
+                "why": again.why,
+            }
+            for again in done.again
+        ],
+        "commands": [way for _, way in _ways(done.again, settings)],
+    }

@@ -1,0 +1,387 @@
+"""``pricetracker repair``: what is wrong with a data folder, and mending it without losing a row that can be read.
+
+Here belongs what is looked for and the order in which it is mended. What is wrong with one table is found in damage.py,
+how a table is made whole again is in rebuild.py. Nothing is deleted: what is taken out of use is moved to
+``set-aside/<time>/``. A repair that is killed has lost nothing and can be done again.
+"""
+
+import fcntl
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.store import rebuild
+from pricetracker_dagster.store.damage import REBUILD, Kind, examine
+from pricetracker_dagster.store.delta import Delta, StoreError, literal, patterns, writing
+from pricetracker_dagster.store.prices import PARTITION, Store, files_of
+from pricetracker_dagster.store.rebuild import Kept
+from pricetracker_dagster.store.records import Records
+
+SET_ASIDE = "set-aside"
+
+_PATIENCE = 180.0
+"""Seconds to wait for a tick, a sensor, an import that is at work."""
+
+_LOOK_BACK = 7 * DAY
+"""How far back missing minutes are listed where nothing says which were lost."""
+
+_STILL_WRITTEN = 600.0
+"""Seconds after which no writer is at work on its temporary file any more."""
+
+_SQL = Path(__file__).parent / "sql"
+_LEFT_BY_A_WRITER = re.compile(r".+(\.tmp|\.cut|#\d+)")
+_OF_A_PROCESS = re.compile(r".+\.(\d+)")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        part: the table, or what else it belongs to.
+        file: which file, relative to the data folder; empty where it is about rows.
+        what: what is wrong and what is lost by it, in plain words.
+        remedy: what a repair does about it.
+    """
+
+    part: str
+    file: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Again:
+    """Minutes to fetch again.
+
+    Attributes:
+        metric: of which metric.
+        first: the oldest, UTC.
+        last: the newest, UTC.
+        why: missing, or filled in.
+    """
+
+    metric: str
+    first: datetime
+    last: datetime
+    why: str
+
+
+MISSING = "missing"
+FILLED = "without trades, and the exchange can still be asked"
+
+
+@dataclass
+class Repair:
+    """What was found and done.
+
+    Attributes:
+        found: what is wrong.
+        done: what was done about it, a line a step.
+        left: what is wrong still; nothing was mended where it equals ``found``.
+        set_aside: the folder that holds what was taken out of use; None where nothing was.
+        again: minutes to fetch again.
+    """
+
+    found: list[Finding] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    left: list[Finding] = field(default_factory=list)
+    set_aside: Path | None = None
+    again: list[Again] = field(default_factory=list)
+
+
+def tables_of(folder: Path) -> list[tuple[Delta, Kept]]:
+    """Return every Delta table of a data folder, and what tells its rows apart."""
+    records = Records(folder)
+    return [
+        (Store(folder).delta, Kept(("metric", "minute"), "fetched_at")),
+        *((each, Kept(each.key)) for each in records),
+    ]
+
+
+def look(folder: Path, now: datetime) -> list[Finding]:
+    """Return what is wrong with a data folder. Nothing is changed.
+
+    Args:
+        folder: the data folder.
+        now: the current time, UTC.
+    """
+    found = []
+    for delta, _ in tables_of(folder):
+        damages = examine(delta.path)
+        log_too = any(damage.kind == Kind.LOG for damage in damages)
+        for damage in damages:
+            remedy = {
+                Kind.LOG: "a new log is written over all rows that can be read",
+                Kind.CHECKPOINT: "it is set aside and written anew from the commits",
+                Kind.DATA: "it is taken out; what files that it replaced say of its rows is put back",
+            }[Kind.LOG if log_too else damage.kind]
+            found.append(Finding(damage.table, f"{damage.table}/{damage.file}", damage.what, remedy))
+    found += _future(folder, now)
+    found += _published(folder)
+    found += _databases(folder)
+    found += [
+        Finding("temporary files", str(file.relative_to(folder)), "was left by a process that was killed", "set aside")
+        for file in stray_files(folder)
+    ]
+    return found
+
+
+def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callable[[], object]) -> Repair:
+    """Mend what is wrong with a data folder. Ticks and sensors wait meanwhile.
+
+    Args:
+        folder: the data folder.
+        now: the current time, UTC.
+        metrics: the tracked metrics, whose missing minutes are listed.
+        publish: publishes anew, once all is mended.
+
+    Raises:
+        StoreError: others were at work all the time, or the folder cannot be written.
+    """
+    done = Repair(found=look(folder, now))
+    if not done.found:
+        return done
+    store = Store(folder)
+    latest = newest_closed_minute(now)
+    aside = _aside(folder, now)
+    spans: list[tuple[MinuteRange, bool]] = []
+    with _alone(folder), writing(store.prices, alone=True):
+        for delta, kept in tables_of(folder):
+            mended = rebuild.mend(delta, kept, aside / delta.path.name, latest)
+            if mended is None:
+                continue
+            done.done += [f"{delta.path.name}: {said}" for said in mended.said]
+            if delta.path == store.prices:
+                spans += [(lost, False) for lost in mended.lost]
+                spans += [(MinuteRange(latest - _LOOK_BACK, latest), True)] if mended.unknown else []
+        done.done += _remove_future(store, latest, aside)
+        for file in stray_files(folder):
+            _set_aside(file, folder, aside)
+            done.done.append(f"{file.relative_to(folder)} was set aside")
+        done.done += _renew_databases(folder, aside)
+    publish()
+    done.done.append("published anew")
+    done.again = _missing(store, metrics, spans, latest)
+    done.left = look(folder, now)
+    done.set_aside = aside if aside.exists() else None
+    return done
+
+
+def filled(folder: Path, since: dict[str, datetime], latest: datetime) -> list[Again]:
+    """Return the minutes without trades that are stored of metrics since a time, UTC, each.
+
+    Whether an exchange has said so or nobody knew better cannot be told from a row: it can still be asked.
+    """
+    store = Store(folder)
+    if not since:
+        return []
+    files = store.files(min(since.values()), latest)
+    if not files:
+        return []
+    values = {
+        "files": patterns(files),
+        "since": [{"metric": metric, "first": first} for metric, first in since.items()],
+        "last": latest,
+    }
+    with store.delta.read():
+        rows = sql.connect().execute(sql.load(_SQL / "filled.sql"), values).fetchall()
+    return [
+        Again(metric, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC), FILLED)
+        for metric, first, last in rows
+    ]
+
+
+def stray_files(folder: Path) -> list[Path]:
+    """Return temporary files of processes that are no more."""
+    found = []
+    for file in folder.glob(".pricetracker.duckdb.*"):
+        named = re.search(r"\.(\d+)\.new", file.name)
+        if not (named and _runs(int(named[1]))):
+            found.append(file)
+    for place in (folder / "state", folder / "dagster"):
+        found += [
+            file
+            for file in place.glob("*")
+            if (named := _OF_A_PROCESS.fullmatch(file.name)) and file.is_file() and not _runs(int(named[1]))
+        ]
+    for delta, _ in tables_of(folder):
+        for file in delta.path.rglob("*"):
+            if _LEFT_BY_A_WRITER.fullmatch(file.name) and file.is_file() and _is_old(file):
+                found.append(file)
+        if (delta.path / REBUILD).exists():
+            found.append(delta.path / REBUILD)
+    return sorted(found)
+
+
+def _is_old(file: Path) -> bool:
+    """Say whether no writer can be at work on a file any more: each is done within a minute or two."""
+    with suppress(OSError):
+        return time.time() - file.stat().st_mtime > _STILL_WRITTEN
+    return False
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def _future(folder: Path, now: datetime) -> Iterator[Finding]:
+    store = Store(folder)
+    try:
+        rows = store.future_rows(now)
+    except StoreError:  # its damage is found already
+        return
+    if rows:
+        first = min(row.minute for row in rows if row.minute)
+        yield Finding(
+            "minute_prices",
+            "",
+            f"{len(rows):,} rows are of minutes that are not closed, from {first:%Y-%m-%d %H:%M} on",
+            "they are set aside as Parquet and removed",
+        )
+
+
+def _remove_future(store: Store, latest: datetime, aside: Path) -> list[str]:
+    """Remove the rows of minutes that are not closed, by a commit, once they are kept elsewhere."""
+    table = store.open()
+    files = [] if table is None else files_of(table, latest + MINUTE)
+    if table is None or not files:
+        return []
+    connection = sql.connect()
+    rows = connection.sql(sql.load(_SQL / "future.sql"), params={"files": patterns(files), "latest": latest})
+    count = len(rows)
+    if not count:
+        return []
+    keep = aside / "minute_prices" / "rows_of_the_future.parquet"
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    rows.write_parquet(str(keep))
+    day = f"{PARTITION} >= DATE '{latest:%Y-%m-%d}'"
+    table.delete(f"{day} AND minute > {literal(int(latest.timestamp()))}")
+    return [f"minute_prices: {count:,} rows of minutes that are not closed were removed"]
+
+
+def _published(folder: Path) -> Iterator[Finding]:
+    published = Store(folder).published
+    if not published.exists():
+        return
+    try:
+        sql.connect_to(published).close()
+    except duckdb.Error:
+        yield Finding(
+            "published file", published.name, "cannot be read; nothing is lost by that", "it is published anew"
+        )
+
+
+def _databases(folder: Path) -> Iterator[Finding]:
+    """Look at Dagster's own SQLite files: what it remembers of runs, events, schedules. No price is in them."""
+    runs = _who_runs(folder)
+    for file in sorted((folder / "dagster").rglob("*.db")):
+        if problem := _damage_of_database(file):
+            remedy = "it is set aside and Dagster makes a new one; prices are untouched"
+            if runs:
+                remedy = f"stop `pricetracker up` first ({runs}); then {remedy}"
+            yield Finding("Dagster", str(file.relative_to(folder)), problem, remedy)
+
+
+def _damage_of_database(file: Path) -> str | None:
+    """Say what is wrong with an SQLite file; None where nothing is, or others are at it."""
+    lost = "and with it what Dagster remembers there"
+    if not file.stat().st_size:
+        return f"is empty, {lost}"
+    wal = file.with_name(f"{file.name}-wal").exists()
+    address = f"{file.absolute().as_uri()}?mode=ro{'' if wal or os.access(file.parent, os.W_OK) else '&immutable=1'}"
+    try:
+        with closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
+            [(said, *_), *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.OperationalError as error:
+        return None if "locked" in str(error) or "readonly" in str(error) else f"cannot be opened: {error}"
+    except sqlite3.DatabaseError as error:
+        return f"is damaged ({error}), {lost}"
+    return None if said == "ok" else f"is damaged ({said}), {lost}"
+
+
+def _renew_databases(folder: Path, aside: Path) -> list[str]:
+    if _who_runs(folder):
+        return []
+    done = []
+    for file in sorted((folder / "dagster").rglob("*.db")):
+        if _damage_of_database(file):
+            for each in sorted(file.parent.glob(f"{file.name}*")):  # with SQLite's -wal and -shm
+                _set_aside(each, folder, aside)
+            done.append(f"{file.relative_to(folder)} was set aside: Dagster makes a new one")
+    return done
+
+
+def _who_runs(folder: Path) -> str | None:
+    """Return what the `up` that runs on a folder says of itself; None where none does."""
+    with suppress(OSError), (folder / "state" / "up.lock").open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "it is starting"
+    return None
+
+
+def _missing(
+    store: Store, metrics: Sequence[str], spans: Sequence[tuple[MinuteRange, bool]], latest: datetime
+) -> list[Again]:
+    """Return which minutes of some spans are not stored."""
+    found: set[tuple[str, datetime, datetime]] = set()
+    for span, since_first_row in spans:
+        gaps = store.missed(metrics, span.first, min(span.last, latest), since_first_row=since_first_row)
+        found |= {(metric, gap.first, gap.last) for metric, of_metric in gaps.items() for gap in of_metric}
+    return [Again(*each, MISSING) for each in sorted(found)]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the locks of ticks, of those who record and send, and of publishers, in the order in which they are taken.
+
+    Raises:
+        StoreError: others hold them all the time, or they cannot be made.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    with ExitStack() as locks:
+        for name in ("tick.lock", "alerts.lock", "publish.lock"):
+            file = folder / "state" / name
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                lock = locks.enter_context(file.open("a"))
+            except OSError as error:
+                raise StoreError(f"{error.filename}: {error.strerror}", "") from error
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise StoreError(f"{file} is held by another process all the time: try again", "") from None
+                    time.sleep(0.05)
+        yield
+
+
+def _aside(folder: Path, now: datetime) -> Path:
+    """Name a folder for what this repair sets aside, that no other has used."""
+    name = f"{now:%Y-%m-%dT%H%M%SZ}"
+    places = (folder / SET_ASIDE / (name if not i else f"{name}-{i}") for i in range(1_000_000))
+    return next(place for place in places if not place.exists())
+
+
+def _set_aside(file: Path, folder: Path, aside: Path) -> None:
+    rebuild.move(file, aside / file.relative_to(folder))

@@ -1,0 +1,13 @@
+-- First and last minute, in Unix seconds, of each stretch of stored minutes without trades.
+WITH since AS (
+    SELECT unnest($since::STRUCT(metric VARCHAR, first TIMESTAMPTZ)[], recursive := true)
+),
+quiet AS (
+    SELECT metric, minute, row_number() OVER (PARTITION BY metric ORDER BY minute) AS n
+    FROM read_parquet($files) JOIN since USING (metric)
+    WHERE minute BETWEEN first AND $last::TIMESTAMPTZ AND volume = 0 AND coalesce(trades, 0) = 0
+)
+SELECT metric, epoch(min(minute))::BIGINT, epoch(max(minute))::BIGINT
+FROM quiet
+GROUP BY metric, minute - n * INTERVAL 1 MINUTE
+ORDER BY metric, min(minute)

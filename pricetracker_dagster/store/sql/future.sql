@@ -1,0 +1,4 @@
+SELECT *
+FROM read_parquet($files)
+WHERE minute > $latest::TIMESTAMPTZ
+ORDER BY metric, minute

@@ -1,0 +1,455 @@
+"""``pricetracker repair``: every row that can be read is there afterwards, nothing is doubled, and ticks go on."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from deltalake import DeltaTable
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.cli import main
+from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store.delta import patterns
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.upkeep import upkeep
+from tests.integration.conftest import Bench
+from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles, newest_commit, table_of
+
+Rows = list[tuple[Any, ...]]
+KEYS = {"minute_prices": ("metric", "minute"), "causes": ("metric", "minute")}
+
+
+def rows_in(files: list[str]) -> Rows:
+    return sql.connect().read_parquet(patterns(files), hive_partitioning=False).order("ALL").fetchall() if files else []
+
+
+def rows_of(folder: Path, table: str) -> Rows:
+    opened = table_of(folder, table).open()
+    return [] if opened is None else rows_in([file.replace("%20", " ") for file in opened.file_uris()])
+
+
+def mend(folder: Path, now: datetime = NOW) -> repair.Repair:
+    return repair.repair(folder, now, METRICS, lambda: publish(Store(folder), METRICS, now=now))
+
+
+def keys_of(rows: Rows) -> list[tuple[Any, ...]]:
+    return [row[:2] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder over midnight: minutes stored and corrected, causes that changed, a checkpoint amid the log."""
+    folder = tmp_path_factory.mktemp("grown") / "data"
+    store, causes = Store(folder), Records(folder).causes
+    for i in range(4):
+        at = FIRST + 5 * i * MINUTE
+        store.upsert(candles(at, 5, 100.0 + i), now=NOW)
+        store.upsert(candles(at, 6, 200.0 + i), now=NOW)
+        row = {"metric": METRICS[0], "minute": at, "cause": "not run", "reason": "no tick", "noted_at": NOW}
+        causes.put([row])
+        causes.put([row | {"cause": "exchange error", "reason": f"it said {i}"}])
+        if i == 1:
+            for table in ("minute_prices", "causes"):
+                opened = table_of(folder, table).open()
+                assert opened is not None
+                opened.create_checkpoint()
+    publish(store, METRICS, now=NOW)
+    return folder
+
+
+@pytest.fixture
+def folder(grown: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / "data"
+    shutil.copytree(grown, copy)
+    publish(Store(copy), METRICS, now=NOW, minute=NOW - MINUTE)
+    return copy
+
+
+def test_nothing_is_wrong_with_a_sound_folder_and_nothing_is_touched(folder: Path) -> None:
+    upkeep(Store(folder))
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
+    assert repair.look(folder, NOW) == []
+    assert mend(folder) == repair.Repair()
+    assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("table", ["minute_prices", "causes"])
+def test_a_commit_cut_at_any_byte_loses_no_row(folder: Path, tmp_path: Path, table: str) -> None:
+    expected = rows_of(folder, table)
+    commit = newest_commit(folder, table)
+    whole = commit.read_bytes()
+    line_ends = [i + edge for i, byte in enumerate(whole) if byte == 10 for edge in (0, 1)]
+    for length in sorted({*range(0, len(whole), 811), *line_ends, len(whole) - 1}):
+        copy = tmp_path / f"cut at {length}"
+        shutil.copytree(folder, copy)
+        newest_commit(copy, table).write_bytes(whole[:length])
+        done = mend(copy)
+        assert done.found
+        assert not done.left
+        assert not [again for again in done.again if again.first <= FIRST + 20 * MINUTE]  # later ones were never there
+        assert rows_of(copy, table) == expected
+        assert done.set_aside is not None
+        assert (done.set_aside / table / "_delta_log" / commit.name).read_bytes() == whole[:length]
+
+
+@pytest.mark.parametrize("table", ["minute_prices", "causes"])
+@pytest.mark.parametrize("back", [1, 2])
+def test_commits_that_are_gone_in_the_middle_lose_no_row(folder: Path, table: str, back: int) -> None:
+    expected = rows_of(folder, table)
+    newest = int(newest_commit(folder, table).stem)
+    (folder / table / "_delta_log" / f"{newest - back:020}.json").unlink()
+    done = mend(folder)
+    assert not done.left
+    assert rows_of(folder, table) == expected
+
+
+@pytest.mark.parametrize("table", ["minute_prices", "causes"])
+@pytest.mark.parametrize("what", ["log", "first commit and checkpoint", "newest commits"])
+def test_a_log_that_tells_little_or_nothing_is_written_anew_over_what_can_be_read(
+    folder: Path, table: str, what: str
+) -> None:
+    expected = rows_of(folder, table)
+    log = folder / table / "_delta_log"
+    if what == "log":
+        shutil.rmtree(log)
+    elif what == "newest commits":
+        for commit in sorted(log.glob("*.json"))[-3:]:
+            commit.write_bytes(b"")
+    else:
+        (log / f"{0:020}.json").unlink()
+        for checkpoint in log.glob("*.checkpoint.parquet"):
+            checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    done = mend(folder)
+    assert not done.left
+    assert keys_of(rows_of(folder, table)) == keys_of(expected)
+    assert len(set(keys_of(expected))) == len(expected)
+    if table == "minute_prices":
+        assert rows_of(folder, table) == expected
+
+
+@pytest.mark.parametrize("table", ["minute_prices", "causes"])
+def test_checkpoints_and_hints_that_are_damaged_are_written_anew(folder: Path, table: str) -> None:
+    expected = rows_of(folder, table)
+    log = folder / table / "_delta_log"
+    [checkpoint] = log.glob("*.checkpoint.parquet")
+    whole = checkpoint.read_bytes()
+    for content in (b"", whole[:10], whole[: len(whole) // 2], whole[:-1]):
+        for hint in (b"", b'{"version": 99, "size": 1}', b"{"):
+            [*_, newest] = sorted(log.glob("*.checkpoint.parquet"))
+            newest.write_bytes(content)
+            (log / "_last_checkpoint").write_bytes(hint)
+            done = mend(folder)
+            assert {found.remedy for found in done.found} == {"it is set aside and written anew from the commits"}
+            assert not done.left
+            assert not done.again
+            assert rows_of(folder, table) == expected
+
+
+def fault_in_data(file: Path, fault: str) -> None:
+    if fault == "gone":
+        file.unlink()
+    elif fault == "truncated":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif fault == "empty":
+        file.write_bytes(b"")
+    else:
+        file.write_bytes(file.read_bytes()[:4] + bytes(file.stat().st_size - 8) + file.read_bytes()[-4:])
+
+
+@pytest.mark.parametrize("fault", ["gone", "truncated", "empty", "overwritten"])
+def test_rows_of_a_data_file_that_is_lost_are_found_in_those_it_replaced(folder: Path, fault: str) -> None:
+    store = Store(folder)
+    expected = keys_of(rows_of(folder, "minute_prices"))
+    upkeep(store)
+    before = rows_of(folder, "minute_prices")
+    for _ in range(5):
+        store.upsert(candles(FIRST + 21 * MINUTE + _ * MINUTE, 1, 500.0 + _), now=NOW)
+    upkeep(store)  # joins the day's files: those that it replaced are kept for a week
+    expected = rows_of(folder, "minute_prices")
+    assert len(expected) == len(before) + 10
+    [joined] = store.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
+    fault_in_data(Path(joined), fault)
+    done = mend(folder)
+    assert not done.left
+    assert not done.again
+    assert rows_of(folder, "minute_prices") == expected
+    commits = [json.loads(line) for line in newest_commit(folder, "minute_prices").read_text().splitlines()]
+    assert sum("remove" in action for action in commits) == 1  # one proper commit, nothing else
+
+
+def test_minutes_that_stood_in_a_lost_file_alone_are_listed_and_the_others_are_kept(folder: Path) -> None:
+    store = Store(folder)
+    store.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
+    before = rows_of(folder, "minute_prices")
+    [only] = store.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
+    Path(only).unlink()
+    done = mend(folder)
+    assert not done.left
+    expected = [(metric, FIRST + 24 * MINUTE, FIRST + 26 * MINUTE, repair.MISSING) for metric in METRICS]
+    assert [(a.metric, a.first, a.last, a.why) for a in done.again] == expected
+    assert rows_of(folder, "minute_prices") == [row for row in before if row[1] < FIRST + 24 * MINUTE]
+
+
+def test_rows_of_a_lost_file_of_a_small_table_are_found_too(folder: Path) -> None:
+    expected = rows_of(folder, "causes")
+    table = Records(folder).causes.open()
+    assert table is not None
+    table.optimize.compact()
+    [joined] = Records(folder).causes.open().file_uris()  # type: ignore[union-attr]
+    Path(joined).unlink()
+    assert not mend(folder).left
+    assert rows_of(folder, "causes") == expected
+
+
+def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..., Bench]) -> None:
+    bench = start("BTCUSD", "ETHUSD")
+    folder, names = bench.store.folder, [str(metric) for metric in bench.settings.tracked]
+
+    def tick() -> None:
+        bench.now += MINUTE
+        collected = collect_minute(bench.settings, bench.minute)
+        assert not collected.missing
+        assert not collected.troubles
+        publish(bench.store, names, now=bench.now, minute=bench.minute)
+
+    def torn() -> None:
+        newest_commit(folder, "minute_prices").write_bytes(b'{"commitInfo"')
+
+    def gone() -> None:
+        Path(bench.store.files()[0]).unlink()
+
+    def no_log() -> None:
+        shutil.rmtree(folder / "minute_prices" / "_delta_log")
+
+    tick()
+    for fault in (torn, gone, no_log, torn, torn):
+        fault()
+        assert not repair.repair(folder, bench.now, names, lambda: None).left
+        tick()
+        [(count, kinds)] = reading.query(
+            bench.store.published, "SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices"
+        ).itertuples(index=False)
+        assert count == kinds
+        first = bench.now - timedelta(hours=11)
+        assert bench.store.missed(names, first.replace(second=0), bench.minute, since_first_row=False) == {}
+
+
+def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know(folder: Path) -> None:
+    store = Store(folder)
+    table = store.open()
+    assert table is not None
+    before = table.version()
+    shutil.copy(newest_commit(folder, "minute_prices"), folder / "copy")
+    newest_commit(folder, "minute_prices").write_bytes(b"")
+    mend(folder)
+    assert DeltaTable(store.prices).version() == before + 1
+    store.upsert(candles(FIRST + 25 * MINUTE, 1, 1.0), now=NOW)
+    assert DeltaTable(store.prices).version() == before + 2
+    upkeep(store)
+    assert not repair.look(folder, NOW)
+
+
+def test_rows_of_the_future_are_kept_aside_and_removed(folder: Path) -> None:
+    store = Store(folder)
+    expected = rows_of(folder, "minute_prices")
+    ahead = NOW + timedelta(days=300)
+    store.upsert(candles(ahead, 4, 1.0), now=ahead + timedelta(days=1))
+    store.upsert(candles(NOW, 4, 1.0), now=ahead)  # of today, not closed yet
+    [found] = repair.look(folder, NOW)
+    assert "16 rows are of minutes that are not closed, from 2026-03-03 00:20 on" in found.what
+    done = mend(folder)
+    assert not done.left
+    assert rows_of(folder, "minute_prices") == expected
+    assert done.set_aside is not None
+    assert len(rows_in([str(done.set_aside / "minute_prices" / "rows_of_the_future.parquet")])) == 16
+
+
+def test_what_killed_processes_left_is_set_aside_and_what_others_write_is_not(folder: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])  # whose number nobody else has just now
+    dead.wait()
+    alive = os.getpid()
+    left = [
+        folder / f".pricetracker.duckdb.{dead.pid}.new",
+        folder / "state" / f"tracked.{dead.pid}",
+        folder / "minute_prices" / "_delta_log" / f"{8:020}.json.cut",
+        folder / "minute_prices" / "date=2026-03-02" / "part-1.parquet#1",
+        folder / "causes" / "_delta_log" / "_commit_1.json.tmp",
+    ]
+    theirs = [folder / f".pricetracker.duckdb.{alive}.new", folder / "state" / f"tracked.{alive}"]
+    fresh = folder / "causes" / "_delta_log" / "_commit_2.json.tmp"
+    for file in (*left, *theirs, fresh):
+        file.write_bytes(b"half")
+    for file in left:
+        os.utime(file, (0, 0))
+    assert {found.file for found in repair.look(folder, NOW)} == {str(file.relative_to(folder)) for file in left}
+    done = mend(folder)
+    assert not done.left
+    assert done.set_aside is not None
+    assert all((done.set_aside / file.relative_to(folder)).read_bytes() == b"half" for file in left)
+    assert fresh.exists()
+    assert theirs[1].exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no database", None])
+def test_a_damaged_database_of_dagster_is_set_aside_and_prices_stay(folder: Path, content: bytes | None) -> None:
+    expected = rows_of(folder, "minute_prices")
+    database = folder / "dagster" / "history" / "runs.db"
+    database.parent.mkdir(parents=True)
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE runs (id INTEGER, body TEXT)")
+        connection.executemany("INSERT INTO runs VALUES (?, ?)", [(i, "x" * 100) for i in range(500)])
+    connection.close()
+    assert not repair.look(folder, NOW)
+    if content is None:
+        whole = bytearray(database.read_bytes())
+        whole[5000:9000] = bytes(4000)
+        database.write_bytes(whole)
+    else:
+        database.write_bytes(content)
+    [found] = repair.look(folder, NOW)
+    assert (found.part, found.file) == ("Dagster", "dagster/history/runs.db")
+    done = mend(folder)
+    assert not done.left
+    assert not database.exists()
+    assert rows_of(folder, "minute_prices") == expected
+
+
+_KILLED = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from pricetracker_dagster.store import rebuild, repair
+
+left = int(sys.argv[2])
+
+def at(event, arguments):
+    global left
+    if event in ("os.rename", "open", "os.mkdir", "shutil.move", "shutil.rmtree", "os.remove") and started:
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+started = False
+sys.addaudithook(at)
+mend = rebuild.mend
+def and_begin(*arguments):
+    global started
+    started = True
+    return mend(*arguments)
+rebuild.mend = and_begin
+repair.repair(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[3]), [], lambda: None)
+print("survived")
+"""
+
+
+@pytest.mark.parametrize("fault", ["torn", "gone"])
+def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_again(
+    folder: Path, tmp_path: Path, fault: str
+) -> None:
+    store = Store(folder)
+    upkeep(store)
+    for i in range(5):
+        store.upsert(candles(FIRST + (21 + i) * MINUTE, 1, 500.0 + i), now=NOW)
+    upkeep(store)
+    expected = rows_of(folder, "minute_prices")
+    if fault == "torn":
+        store.upsert(candles(FIRST + 28 * MINUTE, 1, 600.0), now=NOW)
+        expected = rows_of(folder, "minute_prices")
+        newest_commit(folder, "minute_prices").write_bytes(b"")
+    else:
+        [joined] = store.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
+        Path(joined).unlink()
+    survived, step = False, 0
+    while not survived:
+        copy = tmp_path / f"killed {step}"
+        shutil.copytree(folder, copy)
+        ended = subprocess.run(
+            [sys.executable, "-c", _KILLED, str(copy), str(step), NOW.isoformat()],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        survived = ended.stdout == "survived\n"
+        assert survived or ended.returncode == -signal.SIGKILL, ended.stderr
+        assert not mend(copy).left
+        assert rows_of(copy, "minute_prices") == expected
+        shutil.rmtree(copy)
+        step += 13  # each dies some steps later
+    assert step > 26
+
+
+def test_the_command_shows_mends_and_lists(folder: Path, tmp_path: Path, write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\n')
+    store = Store(folder)
+    store.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
+    [only] = store.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
+    Path(only).unlink()
+
+    shown = CliRunner().invoke(main, ["repair"])
+    assert shown.exit_code == 1, shown.output
+    assert Path(only).name in shown.stdout
+    assert "nothing was changed; to mend it:" in shown.stderr
+    as_json = CliRunner().invoke(main, ["repair", "--format", "json"])
+    assert as_json.exit_code == 1
+    told = json.loads(as_json.stdout)
+    assert (told["well"], told["done"], len(told["found"])) == (False, [], 1)
+    assert not (folder / "set-aside").exists()
+
+    done = CliRunner().invoke(main, ["repair", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert "KRAKEN:BTCUSD 2026-03-03 00:14 to 2026-03-03 00:16" in done.stdout
+    assert "backfill --from 2026-03-03T00:14Z --to 2026-03-03T00:16Z" in done.stdout
+    again = CliRunner().invoke(main, ["repair"])
+    assert (again.exit_code, "nothing is damaged" in again.stdout) == (0, True)
+
+
+_HOLDS = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.flock(file, fcntl.LOCK_SH)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+_MENDS = """
+import sys
+from datetime import datetime
+from pathlib import Path
+from pricetracker_dagster.store import repair
+print("begun", flush=True)
+repair.repair(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), [], lambda: None)
+"""
+
+
+@pytest.mark.parametrize("name", ["repair.lock", "tick.lock", "alerts.lock", "publish.lock"])
+def test_a_repair_waits_for_who_is_at_work(folder: Path, name: str) -> None:
+    newest_commit(folder, "minute_prices").write_bytes(b"")
+
+    def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    with start(_HOLDS, str(folder / "state" / name)) as writer, start(_MENDS, str(folder), NOW.isoformat()) as mender:
+        assert writer.stdout is not None
+        assert mender.stdout is not None
+        assert writer.stdout.readline() == "held\n"
+        assert mender.stdout.readline() == "begun\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            mender.wait(1.0)
+        assert newest_commit(folder, "minute_prices").read_bytes() == b""
+        writer.communicate("")
+        assert mender.wait(60) == 0
+    assert not repair.look(folder, NOW)
