@@ -79,13 +79,13 @@ def sql_(statement: str, shape: str) -> None:
 def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
     from pricetracker_dagster.store.prices import Store
-    from pricetracker_dagster.store.reading import NotPublished, connect
+    from pricetracker_dagster.store.reading import NotPublished, connect, has_rows
 
     settings = load_settings()
     store = Store(settings.folder)
     # no table is opened for that: readers go on while one is damaged
-    elsewhere = not settings.simulated and not store.published.exists()
-    if elsewhere and Store(load_settings(simulated=True).folder).published.exists():
+    elsewhere = not settings.simulated and not has_rows(store.published)
+    if elsewhere and has_rows(Store(load_settings(simulated=True).folder).published):
         error = NotPublished(store.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
     question = ask(store.published)

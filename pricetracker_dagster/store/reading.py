@@ -129,6 +129,17 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
             raise PublishedDamaged(found) from error
 
 
+def has_rows(published: Path) -> bool:
+    """Say whether a published file is there and holds any minute; of one that is damaged nobody knows, so it may."""
+    try:
+        with connect(published) as connection:
+            return connection.execute(sql.load(_SQL / "has_rows.sql")).fetchone() == (True,)
+    except NotPublished:
+        return False
+    except Exception:  # told when it is read
+        return True
+
+
 def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error", folder: Path) -> str | None:
     """Return in plain words which file of the views is damaged or gone, where an error is about that; else None."""
     import duckdb

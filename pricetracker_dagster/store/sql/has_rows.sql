@@ -1,0 +1,2 @@
+SELECT rows > 0
+FROM snapshot
