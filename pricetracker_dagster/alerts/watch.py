@@ -223,7 +223,9 @@ def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -
     tracked = duckdb.ColumnExpression("metric").isin(*(duckdb.ConstantExpression(str(m)) for m in settings.tracked))
 
     def rows_in(files: set[str]) -> duckdb.DuckDBPyRelation:
-        recent = connection.read_parquet(patterns(sorted(files))).filter(duckdb.ColumnExpression("minute") >= horizon)
+        recent = connection.read_parquet(patterns(sorted(files)), hive_partitioning=False).filter(
+            duckdb.ColumnExpression("minute") >= horizon
+        )
         return recent.filter(tracked).select(*columns)
 
     changed = rows_in(live - before)

@@ -100,10 +100,15 @@ def read(
 
 
 def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longest: timedelta) -> Sheet:
+    if "\\" in str(path.absolute()) and sql.only(path.absolute()) != str(path.absolute()):
+        raise OhlcvtError(
+            f"{path}: a backslash and one of * ? [ are in its path, which DuckDB cannot open: move the file"
+        )
     connection = sql.connect()
     try:
         connection.execute(
-            sql.load(_HERE / "ohlcvt.sql"), {"path": str(path), "metric": str(metric), "fetched_at": fetched_at}
+            sql.load(_HERE / "ohlcvt.sql"),
+            {"path": sql.only(path.absolute()), "metric": str(metric), "fetched_at": fetched_at},
         )
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: not a CSV of seven columns: {first_line(error)}") from error

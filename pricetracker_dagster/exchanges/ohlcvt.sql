@@ -17,6 +17,7 @@ FROM read_csv(
     all_varchar = true,
     null_padding = true,
     auto_detect = false,
+    hive_partitioning = false, -- a folder called "unix=1" is a folder
     columns = {
         'unix': 'VARCHAR', 'open': 'VARCHAR', 'high': 'VARCHAR', 'low': 'VARCHAR', 'close': 'VARCHAR', 'volume': 'VARCHAR',
         'trades': 'VARCHAR'

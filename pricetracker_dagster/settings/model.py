@@ -303,6 +303,25 @@ def _known_exchange(text: str) -> str:
     return text
 
 
+def _check_names(folder: Path) -> None:
+    """Refuse a folder whose path Delta Lake or DuckDB take for another one.
+
+    delta-rs 1.6 reads a backslash as a slash and ``%20`` as a blank, DuckDB 2.0 what follows a ``?`` as options: rows
+    would be looked for in another folder.
+
+    Raises:
+        ValueError: it is one.
+    """
+    path = str(folder)
+    for odd, what in ((r"\\", "a backslash"), (r"\?", "a question mark"), (r"%[0-9A-Fa-f]{2}", "a % with two digits")):
+        if found := re.search(odd, path):
+            raise ValueError(f'{what} ("{found[0]}") is in {path}: name a folder without one, or move it')
+    if re.search(r"[\x00-\x1f\x7f]", path):
+        raise ValueError(f"a control character is in {path!r}: name a folder without one, or move it")
+    if "_delta_log" in folder.parts:
+        raise ValueError(f'a folder of {path} is called "_delta_log", as the logs of tables are: name another')
+
+
 class Settings(BaseSettings):
     """Everything a user may set.
 
@@ -368,6 +387,7 @@ class Settings(BaseSettings):
             raise ValueError("no such user: name a folder by its path") from None
         if not (config_file().parent / folder).name:
             raise ValueError("not a folder to keep data in: name one below it")
+        _check_names(config_file().parent / folder)
         try:
             for place in (folder := config_file().parent / folder, *folder.parents):
                 if place.exists() and not place.is_dir():

@@ -103,6 +103,8 @@ class Delta:
                 # delta-rs takes a commit that was cut between two lines for a whole one
                 if not newest.exists() or damage.read_commit(newest)[1] is None:
                     return table
+                if not damage.read_log(self.path).damages:  # a checkpoint says the same
+                    return table
                 why: BaseException | None = None
             except TableNotFoundError as error:
                 if not damage.read_log(self.path).damages:

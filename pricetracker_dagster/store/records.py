@@ -152,7 +152,9 @@ class RecordTable(Delta):
         """Return the same rows as a relation of a connection, in no order."""
         table = self.open()
         files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
-        relation = connection.read_parquet(patterns(files)) if files else self.made(connection, [])
+        relation = (
+            connection.read_parquet(patterns(files), hive_partitioning=False) if files else self.made(connection, [])
+        )
         if since is None:
             return relation
         return relation.filter(duckdb.ColumnExpression(self.time) >= duckdb.ConstantExpression(since))

@@ -4,7 +4,7 @@ WITH since AS (
 ),
 quiet AS (
     SELECT metric, minute, row_number() OVER (PARTITION BY metric ORDER BY minute) AS n
-    FROM read_parquet($files) JOIN since USING (metric)
+    FROM read_parquet($files, hive_partitioning = false) JOIN since USING (metric)
     WHERE minute BETWEEN first AND $last::TIMESTAMPTZ AND volume = 0 AND coalesce(trades, 0) = 0
 )
 SELECT metric, epoch(min(minute))::BIGINT, epoch(max(minute))::BIGINT

@@ -1,3 +1,3 @@
 SELECT epoch(max(minute))
-FROM read_parquet($files)
+FROM read_parquet($files, hive_partitioning = false)
 WHERE minute <= $latest

@@ -4,7 +4,7 @@ SELECT
     s.metric, epoch(s.minute)::BIGINT, t.trades, t.volume,
     s.open, s.high, s.low, s.close, s.volume, s.trades
 FROM candles AS s
-JOIN read_parquet($files) AS t ON t.metric = s.metric AND t.minute = s.minute
+JOIN read_parquet($files, hive_partitioning = false) AS t ON t.metric = s.metric AND t.minute = s.minute
 WHERE
     t.minute BETWEEN to_timestamp($first) AND to_timestamp($last)
     AND isfinite(t.volume)
