@@ -45,10 +45,20 @@ ODD = [
     "date=2026-03-02",
     "x.parquet",
 ]
+TOGETHER = [
+    "[ab] a*#100% %2",
+    "[!a]**[*]",
+    """ it's "données" """,
+    "a{1,2}|b^c`d`$HOME~",
+    "日本 a:b file:",
+    "volume=7",
+    "minute=2026-01-01",
+    "x.parquet",
+]
 READ_AS_ANOTHER = ["a?", "a%20b", "%41", "%25", "a\\b", "a\\", "_delta_log"]
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", TOGETHER)
 def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: str) -> None:
     beside = Store(tmp_path / "a" / "data")  # what a pattern would find instead
     beside.upsert(candles(FIRST, 5, 9000.0), now=NOW)
