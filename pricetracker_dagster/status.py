@@ -19,6 +19,7 @@ from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.reading import moved_from, said_of_move
 from pricetracker_dagster.store.records import Records, Row
 
 T = TypeVar("T")
@@ -55,6 +56,9 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     store, records = Store(settings.folder), Records(settings.folder)
     as_of = read(f"the published file {store.published.name}", lambda: _as_of(store.published), None)
     found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
+    old = read("the published file", lambda: moved_from(store.published), None)
+    if old is not None:
+        troubles.append(said_of_move(store.published, old))
     no_metrics: list[dict[str, Any]] = []
     metrics = read("the table minute_prices", lambda: _metrics(settings, now), no_metrics)
     found["metrics"] = metrics

@@ -1,6 +1,6 @@
 """What answers from the published file: ``metrics``, ``history``, ``rank``, ``sql``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from pricetracker_dagster.cli.parameters import FORMAT, StatementCommand
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
+    from pricetracker_dagster.store.prices import Store
     from pricetracker_dagster.store.reading import Question
 
 
@@ -88,8 +89,30 @@ def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
     if elsewhere and has_rows(Store(load_settings(simulated=True).folder).published):
         error = NotPublished(store.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
+    _publish_where_moved(store, [str(metric) for metric in settings.tracked])
     question = ask(store.published)
     with connect(store.published) as connection:
         show_answer(
             connection, lambda: connection.sql(question.statement, params=dict(question.parameters) or None), shape
         )
+
+
+def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
+    """Publish anew where the data folder lies elsewhere than when it was published, if it can be written.
+
+    Raises:
+        Moved: it cannot.
+    """
+    from datetime import UTC, datetime
+
+    from pricetracker_dagster.store.reading import Moved, moved_from, said_of_move
+
+    old = moved_from(store.published)
+    if old is None:
+        return
+    from pricetracker_dagster.store.publish import publish
+
+    try:
+        publish(store, metrics, now=datetime.now(UTC))
+    except Exception as error:
+        raise Moved(said_of_move(store.published, old)) from error

@@ -12,10 +12,12 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.instance import dagster_home
@@ -39,7 +41,7 @@ from pricetracker_dagster.settings import (
     load_settings,
 )
 from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.store.publish import sweep
+from pricetracker_dagster.store.publish import publish_if_moved, sweep
 
 LOCATION = "pricetracker_dagster"
 DEFINITIONS = "pricetracker_dagster.definitions"
@@ -91,6 +93,10 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
             say("", said)
         lock.write(f"process {os.getpid()}, {http_address(host, free)}\n")
         lock.flush()
+        with suppress(PricetrackerError):  # ticks and readers tell of it
+            publish_if_moved(
+                Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC)
+            )
         household = Household(settings.folder, _environment(settings))
         guard = Guard()
         try:

@@ -273,7 +273,12 @@ def _lock_of(folder: Path) -> Path:
 
 def repair_command(folder: Path) -> str:
     """Return the command that shows and mends what is wrong with a data folder."""
-    return f"pricetracker{' --simulated' if folder.name.endswith('-simulated') else ''} repair"
+    return f"pricetracker{simulated_option(folder)} repair"
+
+
+def simulated_option(folder: Path) -> str:
+    """Return how the command line is called for a data folder, beside its name."""
+    return " --simulated" if folder.name.endswith("-simulated") else ""
 
 
 def way_out(found: Damage, path: Path) -> str:

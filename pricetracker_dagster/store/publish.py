@@ -21,7 +21,9 @@ from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, ne
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.damage import examine, unreadable
 from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.files import is_same_folder
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
+from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import NOT_RUN, Records, RecordTable, sql_types
 
 SCHEMA_VERSION = 1
@@ -114,7 +116,8 @@ def _publish(
     covered = None if standing is None else standing.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
-    if standing is not None and not ahead and standing.says_the_same(versions, tracked, minute):
+    here = standing is not None and is_same_folder(standing.folder, store.folder)
+    if standing is not None and here and not ahead and standing.says_the_same(versions, tracked, minute):
         return replace(standing.published, troubles=troubles)
     rows = 0 if table is None else rows_of(table)
     newest = None if table is None else _newest(table, latest)
@@ -126,7 +129,10 @@ def _publish(
         with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
             with _one_commit(connection):
                 named = _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
-                connection.execute(sql.load(_SQL / "sources.sql"), {"versions": versions, "tracked": tracked})
+                connection.execute(
+                    sql.load(_SQL / "sources.sql"),
+                    {"versions": versions, "tracked": tracked, "folder": str(store.folder)},
+                )
             [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
         _swap(beside, store.published, _readable_by(beside, named))
     finally:
@@ -228,6 +234,7 @@ class _Standing:
     published: Published
     versions: list[int]
     tracked: list[str] | None
+    folder: str
 
     def says_the_same(self, versions: list[int], tracked: list[str] | None, minute: datetime | None) -> bool:
         """Say whether a new file would differ in nothing but its time."""
@@ -246,11 +253,24 @@ def _standing(published: Path) -> _Standing | None:
         return None
     if row is None:
         return None
-    as_of, rows, metrics, values, schema_version, versions, tracked = row
+    as_of, rows, metrics, values, schema_version, versions, tracked, folder = row
     if schema_version != SCHEMA_VERSION:
         return None
     as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
-    return _Standing(Published(published, as_of, rows, metrics, values, built=False, seconds=0.0), versions, tracked)
+    found = Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
+    return _Standing(found, versions, tracked, folder)
+
+
+def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: datetime) -> bool:
+    """Publish anew where the data folder was moved or copied since: the views read the files of its old place.
+
+    Raises:
+        StoreError: the prices cannot be read, or the folder cannot be written.
+    """
+    moved = moved_from(store.published) is not None
+    if moved:
+        publish(store, metrics, now=now)
+    return moved
 
 
 def _newest(table: DeltaTable, latest: datetime) -> datetime | None:

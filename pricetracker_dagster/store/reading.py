@@ -15,6 +15,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MEASURES, own_name
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 from pricetracker_dagster.store import damage, delta
+from pricetracker_dagster.store.files import is_same_folder
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,6 +34,10 @@ class NotPublished(PricetrackerError, FileNotFoundError):
 
 class PublishedDamaged(PricetrackerError):
     """The published file, or a file that its views read, is damaged or gone."""
+
+
+class Moved(PricetrackerError):
+    """The data folder lies elsewhere than when it was published, so the views read files of the old place."""
 
 
 class UnknownMetric(PricetrackerError, LookupError):
@@ -123,10 +128,54 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
         try:
             yield connection
         except duckdb.Error as error:
-            found = _what_is_gone(connection, error, published.parent)
+            found = _what_is_gone(connection, error, published)
             if found is None:
                 raise
             raise PublishedDamaged(found) from error
+
+
+def moved_from(published: Path) -> str | None:
+    """Return the data folder of which a published file was made, where that is not the folder it lies in.
+
+    None also where there is no file, or none that can be read.
+    """
+    if not published.exists():
+        return None
+    import duckdb
+
+    try:
+        with sql.connect_to(published) as connection:
+            folder = _made_of(connection)
+    except duckdb.Error:
+        return None
+    return None if folder is None or is_same_folder(folder, published.parent) else folder
+
+
+def _made_of(connection: "duckdb.DuckDBPyConnection") -> str | None:
+    """Return of which data folder a published file was made; None where nothing tells."""
+    import duckdb
+
+    try:
+        row = connection.execute(sql.load(_SQL / "published_in.sql")).fetchone()
+        return None if row is None else str(row[0])
+    except duckdb.Error:  # an earlier version did not say it: its views do
+        files = sorted(_files_of_views(connection))
+        place = next((parent for file in files for parent in file.parents if parent.name == "minute_prices"), None)
+        return None if place is None else str(place.parent)
+
+
+def _files_of_views(connection: "duckdb.DuckDBPyConnection") -> set[Path]:
+    views = connection.execute(sql.load(_SQL / "views.sql")).fetchall()
+    return {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
+
+
+def said_of_move(published: Path, old: str) -> str:
+    """Say that a data folder was moved, and the way out."""
+    program = f"pricetracker{delta.simulated_option(published.parent)}"
+    return (
+        f"the data folder was moved or copied from {old} to {published.parent}, and what is published reads the files "
+        f"there still: run `{program} tick`, which publishes anew"
+    )
 
 
 def has_rows(published: Path) -> bool:
@@ -140,23 +189,26 @@ def has_rows(published: Path) -> bool:
         return True
 
 
-def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error", folder: Path) -> str | None:
+def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error", published: Path) -> str | None:
     """Return in plain words which file of the views is damaged or gone, where an error is about that; else None."""
     import duckdb
 
     try:
-        views = connection.execute(sql.load(_SQL / "views.sql")).fetchall()
+        files = _files_of_views(connection)
+        old = _made_of(connection)
     except duckdb.Error:
         return None
-    files = {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
     named = [file for file in files if str(file) in str(error) or sql.only(file) in str(error)]
     about_files = type(error) in (duckdb.Error, duckdb.IOException, duckdb.InvalidInputException)
     for file in sorted(named or (files if about_files else ())):
         problem = damage.unreadable(file)
+        if problem and old is not None and not is_same_folder(old, published.parent):
+            return said_of_move(published, old)
         if problem:
+            command = delta.repair_command(published.parent)
             return (
-                f"{file}, from which the published views read, {problem}. Run `{delta.repair_command(folder)}`: "
-                "it shows what is wrong; with --yes it mends it and publishes anew"
+                f"{file}, from which the published views read, {problem}. Run `{command}`: it shows what is wrong; "
+                "with --yes it mends it and publishes anew"
             )
     return None
 

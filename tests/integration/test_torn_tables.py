@@ -233,6 +233,7 @@ def test_a_reading_command_opens_no_table(folder: Path, tmp_path: Path, monkeypa
     settings = tmp_path / "pricetracker.toml"
     settings.write_text('metrics = ["KRAKEN:BTCUSD"]\n', encoding="utf-8")
     monkeypatch.setenv("PRICETRACKER_CONFIG", str(settings))
+    publish(Store(folder), METRICS, now=NOW)  # the folder is a copy
     for table in ("minute_prices", "causes"):
         newest_commit(folder, table).write_bytes(b"torn")
     for command in (["metrics"], ["rank", "price"], ["history", METRICS[0], "price"], ["sql", "FROM metric_rank"]):

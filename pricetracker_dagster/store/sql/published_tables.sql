@@ -25,4 +25,4 @@ CREATE TABLE available_metrics (
     last_value DOUBLE
 );
 CREATE TABLE missed_minutes (metric VARCHAR, minute TIMESTAMPTZ, cause VARCHAR);
-CREATE TABLE sources (versions BIGINT[], tracked VARCHAR[]);
+CREATE TABLE sources (versions BIGINT[], tracked VARCHAR[], folder VARCHAR);

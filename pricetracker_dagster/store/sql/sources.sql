@@ -1,1 +1,1 @@
-INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[]);
+INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder);

@@ -5,5 +5,6 @@ SELECT
     (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics),
     schema_version,
     versions,
-    tracked
+    tracked,
+    folder
 FROM snapshot, sources

@@ -1,0 +1,3 @@
+-- Of which data folder a file was made.
+SELECT folder
+FROM sources
