@@ -1,11 +1,24 @@
 """The Dagster instance that belongs to a data folder: ``<data>/dagster``, with the project's dagster.yaml."""
 
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import PROJECT, Settings
+from pricetracker_dagster.store.delta import LEAST_FREE, repair_command
+from pricetracker_dagster.store.repair import damaged_databases
+
+
+class InstanceError(PricetrackerError):
+    """What Dagster keeps of its runs and schedules cannot be used. The message says which file, why and the way out."""
 
 
 def dagster_home(settings: Settings) -> Path:
@@ -19,9 +32,44 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the instance of the data folder, in which the runs of ``up`` and of the command line are recorded."""
-    return dg.DagsterInstance.from_config(str(dagster_home(settings)))
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of the data folder, in which the runs of ``up`` and of the command line are recorded.
+
+    Raises:
+        InstanceError: its databases cannot be used, also later in the block.
+    """
+    with plain_of_databases(settings.folder), dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+        yield instance
+
+
+@contextmanager
+def plain_of_databases(folder: Path) -> Iterator[None]:
+    """Put in plain words what SQLite says of the instance of a data folder.
+
+    Raises:
+        InstanceError: it said something.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise InstanceError(_said(error, folder)) from error
+
+
+def _said(error: Exception, folder: Path) -> str:
+    home = folder / "dagster"
+    said = " ".join(str(error).partition("\n[SQL: ")[0].split())[:200]
+    for file, what in damaged_databases(folder):
+        command = f"{repair_command(folder)} --yes"
+        return (
+            f"Dagster's database {file} {what}; prices are untouched. Run `{command}`: it sets the file aside, and "
+            "Dagster makes a new one"
+        )
+    if "full" in said or shutil.disk_usage(folder).free < LEAST_FREE:
+        return f"the disk of {home} is full: free some space ({said})"
+    if "readonly" in said or "unable to open" in said or not os.access(home, os.W_OK):
+        return f"{home} cannot be written: check who owns it, and whether its disk is read-only ({said})"
+    return f"what Dagster keeps in {home} cannot be used: {said}"
 
 
 def _dagster_yaml() -> Path:

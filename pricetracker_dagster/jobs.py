@@ -1,5 +1,6 @@
 """What runs: the tick, the hourly pictures, the hourly upkeep."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -91,5 +92,6 @@ def failures(events: Iterable[dg.DagsterEvent]) -> list[str]:
             messages.append(failure.user_failure_data.description)
         elif failure.error:
             ours = failure.error.cause or failure.error  # Dagster wraps what a step raises
-            messages.append(ours.message.strip().removeprefix(f"{ours.cls_name}: "))
+            # with the module before its name where it is none of Python's own
+            messages.append(re.sub(rf"^[\w.]*\b{ours.cls_name}: ", "", ours.message.strip()))
     return messages

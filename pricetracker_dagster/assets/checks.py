@@ -84,7 +84,8 @@ def price_checks(
                 "future": len(future),
                 "sample": sample("row", insane),
                 "repair": "Materialize the day's partition of minute_prices: the exchange's answer replaces the rows. "
-                "Rows of the future, which an earlier version let in, count for nothing until their minute has come.",
+                "Rows of the future, which an earlier version let in, count for nothing until their minute has come; "
+                f"{command(simulated=settings.simulated)} repair --yes sets them aside and removes them.",
             },
         )
     if EVERY_METRIC_RANKED in wanted:

@@ -40,6 +40,7 @@ from pricetracker_dagster.settings import (
     http_address,
     load_settings,
 )
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
 
@@ -161,8 +162,11 @@ def _start_all(household: Household, settings: Settings, host: str, port: int, s
         write_text(settings.simulator_file, url)  # for commands that are not our children
         household.start(Child("exchange", python("pricetracker_dagster.cli", "simulate", "--port", str(exchange_port))))
         household.wait_for(lambda: listens(LOOPBACK, exchange_port) or stop.is_set(), _READY_PATIENCE)
-    if Store(settings.folder).rows() == 0:
-        _load(household, stop)
+    try:
+        if Store(settings.folder).rows() == 0:
+            _load(household, stop)
+    except StoreError as error:  # ticks say it each minute; readers go on, and it can be mended beside
+        say("", str(error), error=True)
     if stop.is_set():
         return
     # as it is now: messages link to it

@@ -21,7 +21,7 @@ from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.evaluations import bring_back, evaluations, is_kept
-from pricetracker_dagster.instance import open_instance
+from pricetracker_dagster.instance import open_instance, plain_of_databases
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
 
 LOOKED = "@looked"
@@ -228,7 +228,7 @@ def read_work(settings: Settings, now: datetime) -> tuple[Sequence[Sign], dateti
     home = settings.folder / "dagster"
     if not is_kept(home):  # it never ran
         return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {}
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with plain_of_databases(settings.folder), dg.DagsterInstance.from_config(str(home)) as instance:
         found = evaluations(instance, now)
     return found.signs, found.ahead, dict(found.in_progress)
 

@@ -303,6 +303,22 @@ def _known_exchange(text: str) -> str:
     return text
 
 
+def _check_is_no_file(folder: Path) -> None:
+    """Refuse a folder that is a file, or lies below one.
+
+    Raises:
+        ValueError: it does.
+    """
+    try:
+        for place in (folder, *folder.parents):
+            if place.exists() and not place.is_dir():
+                raise ValueError(f"{place} is a file: name a folder")
+    except PermissionError:  # told by what first opens it
+        pass
+    except OSError as error:  # too long a name, a link to itself
+        raise ValueError(f"{error.strerror}: name another folder") from None
+
+
 def _check_names(folder: Path) -> None:
     """Refuse a folder whose path Delta Lake or DuckDB take for another one.
 
@@ -388,15 +404,17 @@ class Settings(BaseSettings):
         if not (config_file().parent / folder).name:
             raise ValueError("not a folder to keep data in: name one below it")
         _check_names(config_file().parent / folder)
-        try:
-            for place in (folder := config_file().parent / folder, *folder.parents):
-                if place.exists() and not place.is_dir():
-                    raise ValueError(f"{place} is a file: name a folder")
-        except PermissionError:  # told by what first opens it
-            pass
-        except OSError as error:  # too long a name, a link to itself
-            raise ValueError(f"{error.strerror}: name another folder") from None
+        _check_is_no_file(config_file().parent / folder)
         return data
+
+    @model_validator(mode="after")
+    def _a_folder_beside(self) -> Self:
+        if self.simulated:
+            try:
+                _check_is_no_file(self.folder)
+            except ValueError as error:
+                raise ValueError(f'data "{self.data}": {error}') from None
+        return self
 
     @property
     def tracked(self) -> tuple[Metric, ...]:

@@ -6,6 +6,7 @@ What is in them belongs to prices.py and records.py.
 import fcntl
 import random
 import re
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -42,6 +43,9 @@ _REPAIR_PATIENCE = 30.0
 """Seconds that a writer waits for a repair that is at work."""
 
 _TRIES = 3
+
+LEAST_FREE = 4_000_000
+"""Bytes that must be free before anything is written: delta-rs panics where a disk becomes full under its hands."""
 
 
 class StoreError(PricetrackerError):
@@ -156,6 +160,7 @@ class Delta:
         """
         deadline = time.monotonic() + _PATIENCE
         while True:
+            self.check_space(rows.nbytes)
             try:
                 with self.write():
                     table = self.open_or_create()
@@ -202,6 +207,17 @@ class Delta:
         except DeltaError as error:
             self._tell(error)
 
+    def check_space(self, needed: int) -> None:
+        """Look whether the disk has room.
+
+        Raises:
+            StoreError: it is full.
+        """
+        folder = next((place for place in (self.path, *self.path.parents) if place.exists()), self.path)
+        with suppress(OSError):
+            if shutil.disk_usage(folder).free < LEAST_FREE + needed:
+                raise StoreError(_full(self.path), self.path.name)
+
     def _tell(self, error: BaseException | None) -> NoReturn:
         """Say in plain words why the table cannot be used.
 
@@ -211,7 +227,7 @@ class Delta:
         name = self.path.name
         said = _said(error)
         if "os error 28" in said or "No space left" in said:
-            raise StoreError(f"the disk of {self.path} is full: nothing was stored; free some space", name) from error
+            raise StoreError(_full(self.path), name) from error
         if re.search(r"os error (30|13|1)\b|Permission denied|Read-only", said):
             raise StoreError(
                 f"{self.path} cannot be written or read by this user: {_plain(said)}; check who owns it, and whether "
@@ -279,6 +295,10 @@ def repair_command(folder: Path) -> str:
 def simulated_option(folder: Path) -> str:
     """Return how the command line is called for a data folder, beside its name."""
     return " --simulated" if folder.name.endswith("-simulated") else ""
+
+
+def _full(path: Path) -> str:
+    return f"the disk of {path} is full: nothing was stored; free some space"
 
 
 def way_out(found: Damage, path: Path) -> str:

@@ -6,6 +6,7 @@ the explicit list of live Parquet files, which stay on disk for a week after the
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -94,7 +95,10 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
             try:
                 with store.delta.read():
                     return _publish(store, metrics, now, minute, left_out)
-            except duckdb.Error:
+            except duckdb.Error as error:
+                if re.search(r"No space left|Disk quota|disk is full", str(error)):
+                    message = f"the disk of {store.folder} is full: nothing was published; free some space"
+                    raise StoreError(message, "") from error
                 if not _leave_out_what_is_damaged(store, left_out):
                     raise
 

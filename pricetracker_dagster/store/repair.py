@@ -153,6 +153,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
     if not done.found:
         return done
     store = Store(folder)
+    store.delta.check_space(0)
     latest = newest_closed_minute(now)
     aside = _aside(folder, now)
     spans: list[tuple[MinuteRange, bool]] = []
@@ -291,12 +292,18 @@ def _published(folder: Path) -> Iterator[Finding]:
 def _databases(folder: Path) -> Iterator[Finding]:
     """Look at Dagster's own SQLite files: what it remembers of runs, events, schedules. No price is in them."""
     runs = _who_runs(folder)
+    for file, problem in damaged_databases(folder):
+        remedy = "it is set aside and Dagster makes a new one; prices are untouched"
+        if runs:
+            remedy = f"stop `pricetracker up` first ({runs}); then {remedy}"
+        yield Finding("Dagster", str(file.relative_to(folder)), problem, remedy)
+
+
+def damaged_databases(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Return Dagster's SQLite files that are damaged, and what is wrong with each, as it goes on after its name."""
     for file in sorted((folder / "dagster").rglob("*.db")):
         if problem := _damage_of_database(file):
-            remedy = "it is set aside and Dagster makes a new one; prices are untouched"
-            if runs:
-                remedy = f"stop `pricetracker up` first ({runs}); then {remedy}"
-            yield Finding("Dagster", str(file.relative_to(folder)), problem, remedy)
+            yield file, problem
 
 
 def _damage_of_database(file: Path) -> str | None:
@@ -309,8 +316,8 @@ def _damage_of_database(file: Path) -> str | None:
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=10)) as connection:
             [(said, *_), *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
-    except sqlite3.OperationalError as error:
-        return None if "locked" in str(error) or "readonly" in str(error) else f"cannot be opened: {error}"
+    except sqlite3.OperationalError:  # locked, a full or a read-only disk: that tells nothing of the file
+        return None
     except sqlite3.DatabaseError as error:
         return f"is damaged ({error}), {lost}"
     return None if said == "ok" else f"is damaged ({said}), {lost}"
@@ -320,11 +327,10 @@ def _renew_databases(folder: Path, aside: Path) -> list[str]:
     if _who_runs(folder):
         return []
     done = []
-    for file in sorted((folder / "dagster").rglob("*.db")):
-        if _damage_of_database(file):
-            for each in sorted(file.parent.glob(f"{file.name}*")):  # with SQLite's -wal and -shm
-                _set_aside(each, folder, aside)
-            done.append(f"{file.relative_to(folder)} was set aside: Dagster makes a new one")
+    for file, _ in list(damaged_databases(folder)):
+        for end in ("", "-wal", "-shm"):  # with SQLite's files beside it
+            _set_aside(file.with_name(f"{file.name}{end}"), folder, aside)
+        done.append(f"{file.relative_to(folder)} was set aside: Dagster makes a new one")
     return done
 
 

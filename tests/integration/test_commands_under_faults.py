@@ -1,0 +1,288 @@
+"""Every command under every state of a data folder that goes wrong: an exit status, a line, never a traceback."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pricetracker_dagster.cli import main
+from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
+from pricetracker_dagster.simulator import Simulator
+from pricetracker_dagster.store import reading
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.records import Records
+
+METRIC = "SIMULATED:BTCUSD"
+HOUR_AGO = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%MZ}"
+
+WRITE = {
+    "tick": ["tick"],
+    "backfill": ["backfill", "--from", HOUR_AGO],
+    "import": ["import", "XBTUSD_1.csv"],
+}
+READ = {
+    "metrics": ["metrics"],
+    "rank": ["rank", "price"],
+    "history": ["history", METRIC, "price"],
+    "sql": ["sql", "SELECT count(*) FROM minute_prices"],
+    "sql incidents": ["sql", "FROM incidents"],
+    "alerts": ["alerts"],
+    "incidents": ["incidents"],
+}
+OTHERS = {
+    "backtest": ["alerts", "backtest", "--from", HOUR_AGO],
+    "repair": ["repair"],
+    "repair --yes": ["repair", "--yes"],
+    # these end with 1 already since nothing runs, and no channel is set
+    "status": ["status"],
+    "watch": ["watch"],
+    "alerts test": ["alerts", "test"],
+}
+COMMANDS = WRITE | READ | OTHERS
+ALWAYS_1 = {"status", "watch", "alerts test"}
+
+
+def newest(folder: Path, table: str) -> Path:
+    return max((folder / table / "_delta_log").glob("*.json"))
+
+
+def sound(folder: Path) -> None:
+    assert folder.is_dir()
+
+
+def torn(folder: Path) -> None:
+    newest(folder, "minute_prices").write_bytes(newest(folder, "minute_prices").read_bytes()[:200])
+
+
+def torn_incidents(folder: Path) -> None:
+    newest(folder, "incidents").write_bytes(b"")
+
+
+def gone(folder: Path) -> None:
+    for file in Store(folder).files():
+        Path(file).unlink()
+
+
+def empty_checkpoint(folder: Path) -> None:
+    table = Store(folder).open()
+    assert table is not None
+    table.create_checkpoint()
+    (folder / "minute_prices" / "_delta_log" / f"{table.version():020}.checkpoint.parquet").write_bytes(b"")
+
+
+def damaged_published(folder: Path) -> None:
+    (folder / "pricetracker.duckdb").chmod(0o644)
+    (folder / "pricetracker.duckdb").write_bytes(b"no database")
+
+
+def damaged_database(name: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        content = bytearray((folder / "dagster" / name).read_bytes())
+        content[:200] = b"x" * 200
+        (folder / "dagster" / name).write_bytes(content)
+
+    return damage
+
+
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
+
+
+def not_there(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def moved(folder: Path) -> None:
+    old = folder.with_name("old place")
+    folder.rename(old)
+    publish(Store(old), [METRIC], now=datetime.now(UTC))
+    shutil.copytree(old, folder)
+    shutil.rmtree(old)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A state of the data folder.
+
+    Attributes:
+        make: brings it about.
+        fails: the commands that end with exit status 1 by it.
+        says: what each of these has to say.
+    """
+
+    make: Callable[[Path], None]
+    fails: set[str] = field(default_factory=set)
+    says: str = ""
+
+
+FAULTS = {
+    "sound": Fault(sound),
+    "a torn commit": Fault(torn, {*WRITE, "backtest", "repair"}, "_delta_log/"),
+    "a torn small table": Fault(torn_incidents, {"repair"}, "incidents"),
+    "a missing data file": Fault(gone, {*WRITE, "history", "sql", "backtest", "repair"}, ".parquet"),
+    "an empty checkpoint": Fault(empty_checkpoint, {*WRITE, "backtest", "repair"}, ".checkpoint.parquet"),
+    "a damaged published file": Fault(damaged_published, {*READ, "repair"}, "pricetracker.duckdb"),
+    "a damaged runs.db": Fault(damaged_database("history/runs.db"), {"tick", "repair"}, "runs.db"),
+    "a damaged index.db": Fault(damaged_database("history/runs/index.db"), {"tick", "repair"}, "index.db"),
+    "a damaged schedules.db": Fault(damaged_database("schedules/schedules.db"), {"tick", "repair"}, "schedules.db"),
+    "a file for a folder": Fault(a_file, set(COMMANDS) - ALWAYS_1, "is a file"),
+    "nothing there": Fault(not_there, {*READ, "repair", "repair --yes"}, "yet"),
+    "a moved folder": Fault(moved),
+}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A data folder in which a tick has run, with an incident; the exchange goes on answering."""
+    place = tmp_path_factory.mktemp("grown")
+    with pytest.MonkeyPatch.context() as patch, Simulator() as simulator:
+        patch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", simulator.url)
+        _settings_in(place, patch)
+        ended = CliRunner().invoke(main, ["tick"])
+        assert ended.exit_code == 0, ended.output
+        folder, now = load_settings().folder, datetime.now(UTC)
+        times = dict.fromkeys(("first", "last", "opened_at", "resolved_at"), now)
+        incident = {"id": "1", "state": "resolved", "cause": "not run", "reason": "", "count": 1, "missing": 0}
+        for count in (1, 2):
+            Records(folder).incidents.put([incident | times | {"metrics": [METRIC], "count": count}])
+        yield folder, simulator.url
+
+
+def _settings_in(place: Path, patch: pytest.MonkeyPatch) -> None:
+    settings = place / "pricetracker.toml"
+    settings.write_text(
+        'simulated = true\nmetrics = ["KRAKEN:BTCUSD"]\n[collect]\nbudget_seconds = 5\n', encoding="utf-8"
+    )
+    patch.setenv(CONFIG_VARIABLE, str(settings))
+
+
+@pytest.fixture
+def folder(grown: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, in force, with a file to import beside."""
+    _settings_in(tmp_path, monkeypatch)
+    monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", grown[1])
+    monkeypatch.chdir(tmp_path)
+    copy = load_settings().folder
+    shutil.copytree(grown[0], copy)
+    publish(Store(copy), [METRIC], now=datetime.now(UTC))
+    minute = int(min(row[0] for row in _minutes(copy)).timestamp())
+    (tmp_path / "XBTUSD_1.csv").write_text(f"{minute},1,1,1,1,1,1\n", encoding="ascii")
+    return copy
+
+
+def _minutes(folder: Path) -> list[tuple[datetime]]:
+    frame = reading.query(folder / "pricetracker.duckdb", "SELECT minute FROM minute_prices")
+    return [(moment.to_pydatetime(),) for moment in frame["minute"]]
+
+
+def check(ended: Result, what: str) -> None:
+    """No traceback, no exception that went through, and no more lines than one would read."""
+    assert ended.exception is None or isinstance(ended.exception, SystemExit), (what, ended.exception)
+    assert "Traceback" not in ended.output, what
+    assert "panicked" not in ended.output, what
+    assert len(ended.stderr.splitlines()) <= 3, (what, ended.stderr)
+    for named in ("sqlalche.me", "[SQL:", "DeltaError", "LINE 1", "_internal", "pricetracker_dagster."):
+        assert named not in ended.stderr, (what, ended.stderr)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_command_says_in_a_line_or_two_what_is_wrong(folder: Path, tmp_path: Path, fault: str) -> None:
+    FAULTS[fault].make(folder)
+    saved = tmp_path / "saved"
+    if folder.is_dir():
+        shutil.copytree(folder, saved)
+    for name, command in COMMANDS.items():
+        if saved.exists():
+            shutil.rmtree(folder)
+            shutil.copytree(saved, folder)
+        elif folder.is_dir():
+            shutil.rmtree(folder)
+        ended = CliRunner().invoke(main, command)
+        what = f"{name}: {ended.output}"
+        check(ended, what)
+        fails = name in FAULTS[fault].fails
+        assert ended.exit_code == (1 if fails or name in ALWAYS_1 else 0), what
+        if fails:
+            assert FAULTS[fault].says in ended.output, what
+            assert name.startswith("repair") or ended.stderr.startswith(("Error: ", "Warning: ")), what
+
+
+def test_debug_shows_the_traceback_beside_the_line(folder: Path) -> None:
+    torn(folder)
+    ended = CliRunner().invoke(main, ["--debug", "backfill", "--from", HOUR_AGO])
+    assert "Traceback" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("Error: the table minute_prices is damaged")
+
+
+@pytest.mark.parametrize("database", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+def test_after_the_repair_of_a_database_ticks_go_on(folder: Path, database: str) -> None:
+    damaged_database(database)(folder)
+    assert CliRunner().invoke(main, ["tick"]).exit_code == 1
+    assert CliRunner().invoke(main, ["repair", "--yes"]).exit_code == 0
+    ended = CliRunner().invoke(main, ["tick"])
+    assert ended.exit_code == 0, ended.output
+
+
+@contextmanager
+def mounted(folder: Path, size: int) -> Iterator[None]:
+    """Put the folder on a disk of its own, of so many bytes.
+
+    Only root may; the test is skipped where it cannot.
+    """
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a disk of its own for the test")
+    try:
+        shutil.copytree(aside, folder, dirs_exist_ok=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+ON_A_DISK = {
+    "read-only": {*WRITE},
+    "full": {*WRITE},
+}
+
+
+@pytest.mark.parametrize("state", ON_A_DISK)
+def test_a_full_or_read_only_disk_is_one_line_of_every_command(folder: Path, state: str) -> None:
+    with mounted(folder, 30_000_000):
+        if state == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        else:
+            with (folder / "fill").open("wb", buffering=0) as fill, pytest.raises(OSError, match="No space left"):
+                while True:
+                    fill.write(bytes(65536))
+        for name, command in COMMANDS.items():
+            ended = CliRunner().invoke(main, command)
+            what = f"{name}: {ended.output}"
+            check(ended, what)
+            fails = name in ON_A_DISK[state]
+            assert ended.exit_code == (1 if fails or name in ALWAYS_1 else 0), what
+            if fails:
+                assert ("read-only" in what.lower()) if state == "read-only" else ("is full" in what), what
+        up = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli", "up", "--simulated"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert up.returncode == 1
+        assert "Traceback" not in up.stderr
+        assert up.stderr.splitlines()[-1].startswith("Error: ")
+        assert len(up.stderr.splitlines()) <= 3
