@@ -3,7 +3,6 @@
 Each part is read on its own: what is damaged is named, and the others are shown.
 """
 
-import fcntl
 import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from pricetracker_dagster.alerts.watch_standstill import free_bytes, is_covered,
 from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
+from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.reading import moved_from, said_of_move
@@ -65,7 +65,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     no_work: Work = (), None, {}
     signs, ahead, in_progress = read("Dagster's storage", work, no_work)
     found |= {
-        "up": read("state/up.lock", lambda: _who_holds(settings.state / "up.lock"), None),
+        "up": read("state/up.lock", lambda: said_by_holder(settings.state / "up.lock"), None),
         "runs_in_progress": in_progress,
         "evaluations": [{"part": sign.name, "last": sign.at, "trouble": sign.trouble or None} for sign in signs],
     }
@@ -158,18 +158,6 @@ def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
     missed = store.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
     count = {metric: minutes_in(gaps) for metric, gaps in missed.items()}
     return [{"metric": each, "newest_minute": newest.get(each), "missing": count.get(each, 0)} for each in names]
-
-
-def _who_holds(lock: Path) -> str | None:
-    """Return what the `up` that runs has written into its lock; None where none runs."""
-    if not lock.exists():
-        return None
-    with lock.open(encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().strip() or "is starting"
-    return None
 
 
 def _channels(settings: Settings, deliveries: Sequence[Row]) -> list[dict[str, Any]]:

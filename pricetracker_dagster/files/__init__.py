@@ -1,1 +1,1 @@
-"""Small files that processes share: how they are locked, how they are written. What is in them belongs to others."""
+"""Files that processes share: locked, written as a whole, told apart by name. What is in them belongs to others."""

@@ -60,3 +60,15 @@ def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[
             else:
                 break
         yield
+
+
+def said_by_holder(file: Path) -> str | None:
+    """Return what the process that holds a lock has written into it; None where nobody holds it."""
+    if not file.exists():
+        return None
+    with file.open(encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return lock.read().strip() or "is starting"
+    return None

@@ -1,8 +1,13 @@
-"""Writing a small file as a whole: whoever reads it meets the old text or the new one, never half of either."""
+"""Writing a file as a whole: whoever reads it meets the old content or the new one, never half of either."""
 
 import os
+import re
 import threading
+from contextlib import suppress
 from pathlib import Path
+
+_BESIDE = re.compile(r"\..+?\.(\d+)(\.\d+|\.new)?")
+"""Names of files that are made beside the one that they replace, with the process that makes them."""
 
 
 def write_text(file: Path, text: str) -> None:
@@ -20,3 +25,29 @@ def write_text(file: Path, text: str) -> None:
     except OSError:
         beside.unlink(missing_ok=True)
         raise
+
+
+def sync(path: Path) -> None:
+    """Have the disk keep what was written into a file or folder, before anything relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # not every disk can
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def left_over(folder: Path) -> list[Path]:
+    """Return the files in a folder that processes which are no more have left beside those they were to replace."""
+    made = ((file, _BESIDE.fullmatch(file.name)) for file in folder.glob(".*"))
+    return [file for file, named in made if named and file.is_file() and not _is_alive(int(named[1]))]
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -3,13 +3,12 @@
 What is in them belongs to prices.py and records.py.
 """
 
-import fcntl
 import random
 import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
 from pricetracker_dagster.store import damage
 from pricetracker_dagster.store.damage import LOG, Damage
 
@@ -41,6 +41,9 @@ PROPERTIES = WriterProperties(compression="ZSTD")
 
 _REPAIR_PATIENCE = 30.0
 """Seconds that a writer waits for a repair that is at work."""
+
+_WRITERS_PATIENCE = 180.0
+"""Seconds that a repair waits for writers, of which an import is the longest."""
 
 _TRIES = 3
 
@@ -246,41 +249,28 @@ def writing(path: Path, *, alone: bool = False) -> Iterator[None]:
 
     Args:
         path: the table's folder.
-        alone: nobody else writes into a table of this data folder meanwhile; waits as long as it takes.
+        alone: nobody else writes into a table of this data folder meanwhile.
 
     Raises:
-        StoreError: a repair is at work all the time, or the folder cannot be written.
+        StoreError: others are at work all the time, or the folder cannot be written.
     """
-    lock = _lock_of(path.parent)
-    deadline = time.monotonic() + _REPAIR_PATIENCE
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("a")
-    except OSError as error:
-        raise StoreError(f"{error.filename}: {error.strerror}", path.name) from error
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StoreError(
-                        f"`pricetracker repair` is at work on {path.parent}: try again when it is done", path.name
-                    ) from None
-                time.sleep(0.05)
+    deadline = Deadline.after(_WRITERS_PATIENCE if alone else _REPAIR_PATIENCE)
+    with ExitStack() as locks:
+        try:
+            locks.enter_context(locked(_lock_of(path.parent), deadline, shared=not alone))
+        except OSError as error:
+            raise StoreError(f"{error.filename}: {error.strerror}", path.name) from error
+        except OutOfTime:
+            who = "another process writes into" if alone else "`pricetracker repair` is at work on"
+            raise StoreError(f"{who} {path.parent}: try again when it is done", path.name) from None
         yield
 
 
 def _wait_for_repair(folder: Path) -> None:
     """Wait until no repair is at work, but not for ever; nothing is made or written for that."""
-    with suppress(OSError), _lock_of(folder).open() as file:
-        deadline = time.monotonic() + _REPAIR_PATIENCE
-        while time.monotonic() < deadline:
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return
-            time.sleep(0.05)
+    if _lock_of(folder).exists():
+        with suppress(OSError, OutOfTime), locked(_lock_of(folder), Deadline.after(_REPAIR_PATIENCE), shared=True):
+            pass
 
 
 def _lock_of(folder: Path) -> Path:

@@ -19,10 +19,11 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, newest_closed_minute
+from pricetracker_dagster.files.folders import is_same_folder
+from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.damage import examine, unreadable
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.files import is_same_folder
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import NOT_RUN, Records, RecordTable, sql_types
@@ -353,16 +354,7 @@ def _readable_by(new: Path, named: Sequence[str]) -> int:
 def _swap(new: Path, published: Path, mode: int) -> None:
     """Put the new file in the old one's place, writable for none."""
     new.chmod(mode)
-    _sync(new)
+    sync(new)
     published.with_name(f"{published.name}.wal").unlink(missing_ok=True)
     new.replace(published)
-    _sync(published.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(published.parent)

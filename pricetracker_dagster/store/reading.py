@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MEASURES, own_name
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.store import damage, delta
-from pricetracker_dagster.store.files import is_same_folder
 
 if TYPE_CHECKING:
     import duckdb

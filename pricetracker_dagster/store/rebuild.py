@@ -7,7 +7,6 @@ never touched.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MinuteRange
+from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store.damage import (
     LAST_CHECKPOINT,
     LOG,
@@ -171,7 +171,7 @@ def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, 
     if (delta.path / LOG).exists():
         move(delta.path / LOG, aside / LOG)
     new.rename(delta.path / LOG)
-    _sync(delta.path)
+    sync(delta.path)
     for name in bad:
         move(delta.path / name, aside / name)
     mended.recovered = max(0, after - before)
@@ -318,8 +318,8 @@ class _Scratch:
             to = self._delta.path / name
             to.parent.mkdir(parents=True, exist_ok=True)
             (self._folder / name).rename(to)
-            _sync(to)
-            _sync(to.parent)
+            sync(to)
+            sync(to.parent)
         return list(actions.values())
 
     def log_with(self, stay: Sequence[Action], version: int) -> Path:
@@ -340,7 +340,7 @@ class _Scratch:
         hint = json.loads((old / LAST_CHECKPOINT).read_text(encoding="utf-8"))
         (new / LAST_CHECKPOINT).write_text(json.dumps(hint | {"version": version}), encoding="utf-8")
         for file in (*new.iterdir(), new):
-            _sync(file)
+            sync(file)
         return new
 
 
@@ -349,13 +349,3 @@ def move(file: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         shutil.move(file, to)
-
-
-def _sync(path: Path) -> None:
-    """Have the disk keep what was written, before anything relies on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

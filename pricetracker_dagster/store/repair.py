@@ -5,7 +5,6 @@ how a table is made whole again is in rebuild.py. Nothing is deleted: what is ta
 ``set-aside/<time>/``. A repair that is killed has lost nothing and can be done again.
 """
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -20,6 +19,8 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked, said_by_holder
+from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.damage import REBUILD, Kind, examine
 from pricetracker_dagster.store.delta import Delta, StoreError, literal, patterns, writing
@@ -40,7 +41,6 @@ _STILL_WRITTEN = 600.0
 
 _SQL = Path(__file__).parent / "sql"
 _LEFT_BY_A_WRITER = re.compile(r".+(\.tmp|\.cut|#\d+)")
-_OF_A_PROCESS = re.compile(r".+\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -205,21 +205,10 @@ def filled(folder: Path, since: dict[str, datetime], latest: datetime) -> list[A
 
 def stray_files(folder: Path) -> list[Path]:
     """Return temporary files of processes that are no more."""
-    found = []
-    for file in folder.glob(".pricetracker.duckdb.*"):
-        named = re.search(r"\.(\d+)\.new", file.name)
-        if not (named and _runs(int(named[1]))):
-            found.append(file)
-    for place in (folder / "state", folder / "dagster"):
-        found += [
-            file
-            for file in place.glob("*")
-            if (named := _OF_A_PROCESS.fullmatch(file.name)) and file.is_file() and not _runs(int(named[1]))
-        ]
+    found = [file for place in (folder, folder / "state", folder / "dagster") for file in left_over(place)]
     for delta, _ in tables_of(folder):
-        for file in delta.path.rglob("*"):
-            if _LEFT_BY_A_WRITER.fullmatch(file.name) and file.is_file() and _is_old(file):
-                found.append(file)
+        temporary = (file for file in delta.path.rglob("*") if _LEFT_BY_A_WRITER.fullmatch(file.name))
+        found += [file for file in temporary if file.is_file() and _is_old(file)]
         if (delta.path / REBUILD).exists():
             found.append(delta.path / REBUILD)
     return sorted(found)
@@ -230,16 +219,6 @@ def _is_old(file: Path) -> bool:
     with suppress(OSError):
         return time.time() - file.stat().st_mtime > _STILL_WRITTEN
     return False
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
 
 
 def _future(folder: Path, now: datetime) -> Iterator[Finding]:
@@ -291,7 +270,7 @@ def _published(folder: Path) -> Iterator[Finding]:
 
 def _databases(folder: Path) -> Iterator[Finding]:
     """Look at Dagster's own SQLite files: what it remembers of runs, events, schedules. No price is in them."""
-    runs = _who_runs(folder)
+    runs = said_by_holder(folder / "state" / "up.lock")
     for file, problem in damaged_databases(folder):
         remedy = "it is set aside and Dagster makes a new one; prices are untouched"
         if runs:
@@ -324,7 +303,7 @@ def _damage_of_database(file: Path) -> str | None:
 
 
 def _renew_databases(folder: Path, aside: Path) -> list[str]:
-    if _who_runs(folder):
+    if said_by_holder(folder / "state" / "up.lock"):
         return []
     done = []
     for file, _ in list(damaged_databases(folder)):
@@ -332,16 +311,6 @@ def _renew_databases(folder: Path, aside: Path) -> list[str]:
             _set_aside(file.with_name(f"{file.name}{end}"), folder, aside)
         done.append(f"{file.relative_to(folder)} was set aside: Dagster makes a new one")
     return done
-
-
-def _who_runs(folder: Path) -> str | None:
-    """Return what the `up` that runs on a folder says of itself; None where none does."""
-    with suppress(OSError), (folder / "state" / "up.lock").open(encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return lock.read().strip() or "it is starting"
-    return None
 
 
 def _missing(
@@ -362,23 +331,16 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         StoreError: others hold them all the time, or they cannot be made.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = Deadline.after(_PATIENCE)
     with ExitStack() as locks:
         for name in ("tick.lock", "alerts.lock", "publish.lock"):
             file = folder / "state" / name
             try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                lock = locks.enter_context(file.open("a"))
+                locks.enter_context(locked(file, deadline))
             except OSError as error:
                 raise StoreError(f"{error.filename}: {error.strerror}", "") from error
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise StoreError(f"{file} is held by another process all the time: try again", "") from None
-                    time.sleep(0.05)
+            except OutOfTime:
+                raise StoreError(f"{file} is held by another process all the time: try again", "") from None
         yield
 
 

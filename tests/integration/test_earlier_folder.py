@@ -89,7 +89,6 @@ def true_volume(bench: Bench, altname: str, minute: datetime) -> float:
 
 
 def test_it_is_published_at_its_new_place_with_all_that_it_holds(earlier: Bench) -> None:
-    earlier.store.published.unlink()  # it names files at the old place
     published = publish(earlier.store, [BTC, ETH], now=earlier.now)
     assert published.as_of == NEXT - MINUTE
     assert published.rows == 1456  # 719 of each at first, ten minutes more, and two of them missed for BTC

@@ -283,13 +283,15 @@ def test_what_killed_processes_left_is_set_aside_and_what_others_write_is_not(fo
     alive = os.getpid()
     left = [
         folder / f".pricetracker.duckdb.{dead.pid}.new",
-        folder / "state" / f"tracked.{dead.pid}",
+        folder / "state" / f".tracked.json.{dead.pid}.140231337514688",
+        folder / "dagster" / f".dagster.yaml.{dead.pid}",
         folder / "minute_prices" / "_delta_log" / f"{8:020}.json.cut",
         folder / "minute_prices" / "date=2026-03-02" / "part-1.parquet#1",
         folder / "causes" / "_delta_log" / "_commit_1.json.tmp",
     ]
-    theirs = [folder / f".pricetracker.duckdb.{alive}.new", folder / "state" / f"tracked.{alive}"]
+    theirs = [folder / f".pricetracker.duckdb.{alive}.new", folder / "state" / f".tracked.json.{alive}.140231337514688"]
     fresh = folder / "causes" / "_delta_log" / "_commit_2.json.tmp"
+    (folder / "dagster").mkdir(exist_ok=True)
     for file in (*left, *theirs, fresh):
         file.write_bytes(b"half")
     for file in left:
