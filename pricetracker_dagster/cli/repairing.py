@@ -54,6 +54,9 @@ def repair(*, yes: bool, shape: str) -> None:
 
 def _tell(done: "Repair", shape: str, settings: Settings) -> None:
     """Print what was found, what was done and what is to be done."""
+    from pricetracker_dagster.candles import MinuteRange, minutes_in
+    from pricetracker_dagster.store.repair import FILLED
+
     if done.found or shape == "csv":
         rows = ((found.part, found.file, found.what, found.remedy) for found in done.found)
         show(("part", "file", "what", "remedy"), rows, shape)
@@ -63,21 +66,27 @@ def _tell(done: "Repair", shape: str, settings: Settings) -> None:
         click.echo(f"done: {line}")
     if done.set_aside:
         click.echo(f"set aside: {done.set_aside}")
+    if not done.found:
+        click.echo(f"nothing is damaged in {settings.folder}")
     for which, way in _ways(done.again, settings):
-        click.echo(f"to fetch again, {which}:")
         own = [again for again in done.again if again.why == which]
-        for again in own[:_LISTED]:
-            click.echo(f"  {again.metric} {again.first:%Y-%m-%d %H:%M} to {again.last:%Y-%m-%d %H:%M}")
-        if len(own) > _LISTED:
-            click.echo(f"  and {len(own) - _LISTED} more stretches")
+        if which == FILLED:  # mostly the exchange says the same of them
+            count = minutes_in(MinuteRange(again.first, again.last) for again in own)
+            told = "1 stored minute has" if count == 1 else f"{count:,} stored minutes have"
+            them = "it" if count == 1 else "them"
+            click.echo(f"{told} no trades, and the exchange can still be asked about {them}:")
+        else:
+            click.echo(f"to fetch again, {which}:")
+            for again in own[:_LISTED]:
+                click.echo(f"  {again.metric} {again.first:%Y-%m-%d %H:%M} to {again.last:%Y-%m-%d %H:%M}")
+            if len(own) > _LISTED:
+                click.echo(f"  and {len(own) - _LISTED} more stretches")
         click.echo(f"  {way}")
     if done.left and done.left == done.found and not done.done:
         click.echo(f"nothing was changed; to mend it: {command(simulated=settings.simulated)} repair --yes", err=True)
     elif done.left:
         for found in done.left:
             click.echo(f"Error: still wrong: {found.file or found.part} {found.what}; {found.remedy}", err=True)
-    elif not done.found:
-        click.echo(f"nothing is damaged in {settings.folder}")
 
 
 def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:

@@ -98,8 +98,9 @@ def command(*, simulated: bool) -> str:
 
 def _program() -> str:
     """Return what is called: the checkout's own script, else the one that was installed beside this Python."""
-    if (PROJECT / ".venv" / "bin" / "pricetracker").exists():
-        return ".venv/bin/pricetracker"
+    own = Path(".venv/bin/pricetracker")
+    if (PROJECT / own).exists():
+        return str(own) if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / own))
     script = Path(sys.executable).with_name("pricetracker")
     if not script.exists():
         return f"{shlex.quote(sys.executable)} -m {PROJECT_PACKAGE}.cli"

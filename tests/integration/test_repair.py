@@ -8,15 +8,17 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.candles import SCHEMA, newest_closed_minute
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.store import reading, repair
@@ -416,6 +418,35 @@ def test_the_command_shows_mends_and_lists(folder: Path, tmp_path: Path, write_s
     assert "backfill --from 2026-03-03T00:14Z --to 2026-03-03T00:16Z" in done.stdout
     again = CliRunner().invoke(main, ["repair"])
     assert (again.exit_code, "nothing is damaged" in again.stdout) == (0, True)
+
+
+def test_stored_minutes_without_trades_are_listed_while_the_exchange_can_be_asked(folder: Path) -> None:
+    rows = candles(FIRST + 24 * MINUTE, 5, 900.0).to_pylist()
+    for row in rows:
+        if row["metric"] == METRICS[1] and row["minute"] != FIRST + 26 * MINUTE:
+            price = row["open"]
+            row.update(high=price, low=price, close=price, volume=0.0, trades=0)
+    Store(folder).upsert(pa.Table.from_pylist(rows, SCHEMA), now=NOW)
+    since = dict.fromkeys(METRICS, FIRST + 25 * MINUTE)  # further back it cannot be asked
+    expected = [
+        repair.Again(METRICS[1], FIRST + at * MINUTE, FIRST + (at + length - 1) * MINUTE, repair.FILLED)
+        for at, length in ((25, 1), (27, 2))
+    ]
+    assert repair.filled(folder, since, NOW) == expected
+
+
+def test_a_sound_folder_is_said_to_be_sound_first(folder: Path, write_settings: Callable[[str], Path]) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n')
+    minute = newest_closed_minute(datetime.now(UTC)) - MINUTE
+    flat = candles(minute, 1, 900.0).to_pylist()[:1]
+    flat[0].update(high=flat[0]["open"], low=flat[0]["open"], close=flat[0]["open"], volume=0.0, trades=0)
+    Store(folder).upsert(pa.Table.from_pylist(flat, SCHEMA), now=datetime.now(UTC))
+    ended = CliRunner().invoke(main, ["repair"])
+    assert ended.exit_code == 0, ended.output
+    first, second, third = ended.stdout.splitlines()
+    assert first == f"nothing is damaged in {folder}"
+    assert second == "1 stored minute has no trades, and the exchange can still be asked about it:"
+    assert third.endswith(f" backfill --from {minute:%Y-%m-%dT%H:%MZ} --to {minute:%Y-%m-%dT%H:%MZ} --refetch")
 
 
 _HOLDS = """

@@ -243,3 +243,6 @@ def test_a_command_to_copy_names_the_settings_that_are_in_force(
     assert command(simulated=True) == f"PRICETRACKER_CONFIG={file} .venv/bin/pricetracker --simulated"
     monkeypatch.delenv("PRICETRACKER_CONFIG")
     assert command(simulated=False) == ".venv/bin/pricetracker"
+    monkeypatch.chdir("/")  # where a relative path would lead elsewhere
+    assert command(simulated=False).endswith("/.venv/bin/pricetracker")
+    assert Path(command(simulated=False)).exists()
