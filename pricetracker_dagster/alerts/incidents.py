@@ -3,7 +3,7 @@
 Pure: what is missing comes in, rows of the table incidents go out. Which minutes should be there, watch.py says.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,7 +41,9 @@ def incident_id(cause: str, first: datetime) -> str:
     return f"{cause}|{first:%Y-%m-%dT%H:%MZ}"
 
 
-def review(missed: Iterable[Missed], opened: Sequence[Row], absent: dict[str, int], now: datetime) -> list[Row]:
+def review(
+    missed: Iterable[Missed], opened: Sequence[Row], absent: dict[str, int], now: datetime, taken: Collection[str] = ()
+) -> list[Row]:
     """Bring incidents up to date with what is missing.
 
     Args:
@@ -49,6 +51,7 @@ def review(missed: Iterable[Missed], opened: Sequence[Row], absent: dict[str, in
         opened: the rows of the table incidents that are open.
         absent: by id, how many of the minutes that these cover, added over the metrics, are missing still.
         now: the current time, UTC.
+        taken: the ids of all incidents that are recorded, also of those that are over.
 
     Returns:
         The rows that are new or changed. One that was healed before anybody saw it open is opened and resolved at once.
@@ -56,13 +59,15 @@ def review(missed: Iterable[Missed], opened: Sequence[Row], absent: dict[str, in
     """
     before = {row["id"]: row for row in opened}
     incidents = [{**row, "missing": absent.get(row["id"], 0)} for row in opened]
+    ids = {*before, *taken}
     for found in missed:
         for row in incidents:
             touches = found.first <= row["last"] + MINUTE and found.last >= row["first"] - MINUTE
             if touches and row["cause"] == found.cause:
                 break
         else:
-            row = _new(found, now)
+            row = _new(found, now, ids)
+            ids.add(row["id"])
             incidents.append(row)
             continue
         _extend(row, found)
@@ -72,9 +77,12 @@ def review(missed: Iterable[Missed], opened: Sequence[Row], absent: dict[str, in
     return [row for row in incidents if row != before.get(row["id"])]
 
 
-def _new(found: Missed, now: datetime) -> Row:
+def _new(found: Missed, now: datetime, taken: Collection[str]) -> Row:
+    own = incident_id(found.cause, found.first)
+    while own in taken:  # the clock went back, or what was healed is gone: this minute is missed once more
+        own += "+"
     return {
-        "id": incident_id(found.cause, found.first),
+        "id": own,
         "state": OPEN,
         "cause": found.cause,
         "reason": found.reason or _NOBODY_SAID,

@@ -112,9 +112,10 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             newest = newest_closed_minute(now)
             since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
             missing = _missing(store, since, newest - DAY + MINUTE, newest)
+            recorded = records.incidents.rows()
             recent = [
                 row
-                for row in records.incidents.rows()
+                for row in recorded
                 # those of standing still are about no missed minute: watch_standstill() opens and resolves them
                 if row["cause"] not in standstill.CAUSES
                 and (row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY)
@@ -122,7 +123,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             opened = [row for row in recent if row["state"] == incidents.OPEN]
             grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
             missed, absent = _missed(watched, records, missing, recent, newest - DAY + MINUTE, grace_ends)
-            rows = incidents.review(missed, opened, absent, now)
+            rows = incidents.review(missed, opened, absent, now, {row["id"] for row in recorded})
             for row in rows:
                 if row["state"] == incidents.RESOLVED:
                     row["missing"] = _lost(store, row, since)

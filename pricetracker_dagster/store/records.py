@@ -119,13 +119,17 @@ class RecordTable(Delta):
     def put(self, rows: Sequence[Mapping[str, Any]], *, replace: bool = True) -> Upserted:
         """Insert rows by their key; those that are there already are replaced, or with ``replace=False`` left alone.
 
+        Of rows of one key the last is taken: an earlier version stored incidents twice after the clock went back, and
+        what is read as two rows must be writable as such.
+
         Raises:
             CommitFailedError: others were faster for a whole minute.
         """
         if not rows:
             return Upserted(0, 0, -1)
         oldest = min(row[self.time] for row in rows)
-        return self.put_table(self.made(sql.connect(), rows).to_arrow_table(), oldest, replace=replace)
+        single = list({tuple(row[name] for name in self.key): row for row in rows}.values())
+        return self.put_table(self.made(sql.connect(), single).to_arrow_table(), oldest, replace=replace)
 
     def put_table(self, rows: pa.Table, oldest: datetime, *, replace: bool) -> Upserted:
         """Do the same with an Arrow table of this schema, none of whose ``time`` is before ``oldest`` (UTC)."""

@@ -1,0 +1,99 @@
+"""After the clock went back, a minute that was missed under the wrong clock can be missed once more, and is told."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pricetracker_dagster.alerts.watch import watch_minutes
+from pricetracker_dagster.candles import MINUTE, minutes_between, sift_rows
+from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import Records, Row
+from tests.webhook import Webhook
+
+BTC = "KRAKEN:BTCUSD"
+NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+
+
+def put(settings: Settings, minutes: Iterable[datetime]) -> None:
+    rows = [(BTC, int(minute.timestamp()), 10, 10, 10, 10, 1, 1) for minute in minutes]
+    Store(settings.folder).upsert(sift_rows(rows, NOON).kept)
+
+
+def fail(settings: Settings, minute: datetime) -> None:
+    """Note what a tick for a minute notes that could store nothing."""
+    noted = {"minute": minute, "cause": "exchange error", "reason": "HTTP 502", "noted_at": minute + MINUTE}
+    Records(settings.folder).causes.put([{"metric": BTC, **noted}])
+
+
+def look(settings: Settings, minute: datetime) -> None:
+    watch_minutes(settings, minute + timedelta(seconds=63))
+
+
+def incidents(settings: Settings) -> list[Row]:
+    return Records(settings.folder).incidents.rows()
+
+
+@pytest.fixture
+def settings(write_settings: Callable[[str], Path], webhook: Webhook) -> Settings:
+    write_settings(f'metrics = ["{BTC}"]\n[alerts]\nchannels = ["{webhook.channel()}"]\n')
+    settings = load_settings()
+    put(settings, minutes_between(NOON - timedelta(hours=24), NOON))
+    look(settings, NOON)
+    return settings
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(minutes=45), timedelta(hours=2), timedelta(days=3)])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_minute_that_was_missed_under_a_wrong_clock_is_told_again_when_it_is_missed_indeed(
+    settings: Settings, webhook: Webhook, ahead: timedelta, steps: int
+) -> None:
+    there = NOON + ahead
+    for _ in range(steps):
+        fail(settings, there)
+        look(settings, there)  # the clock is ahead
+        look(settings, NOON)  # and right again
+    assert {row["state"] for row in incidents(settings)} == {"resolved"}
+    put(settings, minutes_between(NOON + MINUTE, there - MINUTE))
+    told = len(webhook.posted)
+    fail(settings, there)
+    look(settings, there)
+    [one] = [row for row in incidents(settings) if row["state"] == "open"]
+    assert (one["cause"], one["first"], one["last"]) == ("exchange error", there, there)
+    assert len(webhook.posted) == told + 1
+    put(settings, [there])
+    look(settings, there + MINUTE)
+    assert [row["id"] for row in incidents(settings) if row["state"] == "open"] == []
+    assert max(Counter(row["id"] for row in incidents(settings)).values()) == 1
+
+
+def test_a_minute_that_was_healed_and_is_gone_again_is_told_again(settings: Settings, webhook: Webhook) -> None:
+    for count in (1, 2, 3):
+        fail(settings, NOON + MINUTE)
+        look(settings, NOON + MINUTE)
+        assert len(webhook.posted) == 2 * count - 1
+        put(settings, [NOON + MINUTE])
+        look(settings, NOON + MINUTE)
+        assert len(webhook.posted) == 2 * count
+        store = Store(settings.folder).open()
+        assert store is not None
+        store.delete(f"minute = arrow_cast({int((NOON + MINUTE).timestamp()) * 1_000_000}, 'Timestamp(us, \"UTC\")')")
+    assert len({row["id"] for row in incidents(settings)}) == 3
+
+
+def test_a_folder_in_which_an_incident_stands_twice_goes_on(settings: Settings) -> None:
+    fail(settings, NOON + MINUTE)
+    look(settings, NOON + MINUTE)
+    [row] = incidents(settings)
+    later = {**row, "opened_at": row["opened_at"] + timedelta(hours=2)}
+    Records(settings.folder).incidents.put([later])  # as an earlier version did after the clock went back
+    assert [each["id"] for each in incidents(settings)] == [row["id"]] * 2
+    put(settings, [NOON + MINUTE])
+    look(settings, NOON + MINUTE)
+    assert [each["state"] for each in incidents(settings)] == ["resolved", "resolved"]
+    fail(settings, NOON + 2 * MINUTE)
+    look(settings, NOON + 2 * MINUTE)
+    assert [each["first"] for each in incidents(settings) if each["state"] == "open"] == [NOON + 2 * MINUTE]
