@@ -1,5 +1,6 @@
 """Every command under every state of a data folder that goes wrong: an exit status, a line, never a traceback."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -188,11 +189,16 @@ def _minutes(folder: Path) -> list[tuple[datetime]]:
 def check(ended: Result, what: str) -> None:
     """No traceback, no exception that went through, and no more lines than one would read."""
     assert ended.exception is None or isinstance(ended.exception, SystemExit), (what, ended.exception)
-    assert "Traceback" not in ended.output, what
-    assert "panicked" not in ended.output, what
-    assert len(ended.stderr.splitlines()) <= 3, (what, ended.stderr)
+    check_lines(ended.stderr, ended.output, what)
+
+
+def check_lines(stderr: str, output: str, what: str) -> None:
+    """No traceback, and no more lines than one would read."""
+    assert "Traceback" not in output, what
+    assert "panicked" not in output, what
+    assert len(stderr.splitlines()) <= 3, (what, stderr)
     for named in ("sqlalche.me", "[SQL:", "DeltaError", "LINE 1", "_internal", "pricetracker_dagster."):
-        assert named not in ended.stderr, (what, ended.stderr)
+        assert named not in stderr, (what, stderr)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -292,3 +298,44 @@ def test_a_full_or_read_only_disk_is_one_line_of_every_command(folder: Path, sta
         assert "Traceback" not in up.stderr
         assert up.stderr.splitlines()[-1].startswith("Error: ")
         assert len(up.stderr.splitlines()) <= 3
+
+
+_EACH = """
+import json, sys
+from click.testing import CliRunner
+from pricetracker_dagster.cli import main
+for name, command in json.loads(sys.argv[1]).items():
+    ended = CliRunner().invoke(main, command)
+    mistake = None if isinstance(ended.exception, SystemExit) else repr(ended.exception) * bool(ended.exception)
+    print(json.dumps([name, ended.exit_code, ended.output, ended.stderr, mistake]), flush=True)
+"""
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize(("mode", "fails"), [(0o755, {*WRITE}), (0o700, set(COMMANDS) - {"alerts test"})])
+def test_another_users_folder_is_one_line_of_every_command(folder: Path, mode: int, fails: set[str]) -> None:
+    # root without the right to pass over permissions is a user like any other, who finds the same Python
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]
+    if os.geteuid() != 0 or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can make another user's folder for the test")
+    for place in (folder, *folder.rglob("*")):
+        os.chown(place, NOBODY, NOBODY)
+        place.chmod(mode if place.is_dir() else mode & 0o644)
+    ended = subprocess.run(
+        [*drop, sys.executable, "-W", "ignore", "-c", _EACH, json.dumps(COMMANDS)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [name for name, *_ in told] == [*COMMANDS], ended.stderr
+    for name, status, output, stderr, mistake in told:
+        what = f"{name}: {output}"
+        assert not mistake, (what, mistake)
+        check_lines(stderr, output, what)
+        assert status == (1 if name in fails or name in ALWAYS_1 else 0), what
+        if name in fails:
+            assert "ermission denied" in output or "cannot be written" in output, what
+            assert str(folder) in output, what
