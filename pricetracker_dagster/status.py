@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.notify import channel_name
-from pricetracker_dagster.alerts.standstill import STILL, Seen, Sign, came_back, judge, said_of_clock
-from pricetracker_dagster.alerts.watch_standstill import free_bytes, is_covered, newest_minute
+from pricetracker_dagster.alerts.standstill import STILL, STORAGE, Seen, Sign, came_back, judge, said_of_clock
+from pricetracker_dagster.alerts.watch_standstill import damages, free_bytes, is_covered, newest_minute
 from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.reading import moved_from, said_of_move
 from pricetracker_dagster.store.records import Records, Row
@@ -49,6 +50,9 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     def read(what: str, ask: Callable[[], T], otherwise: T) -> T:
         try:
             return ask()
+        except StoreError as error:
+            troubles.append(str(error))
+            return otherwise
         except Exception as error:  # Delta's, DuckDB's, SQLAlchemy's, the file system's
             troubles.append(f"{what} cannot be read: {first_line(error)}")
             return otherwise
@@ -90,10 +94,13 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
             "dagster": _size(settings.folder / "dagster"),
         },
     }
+    damaged = read("which tables are damaged", lambda: damages(settings.folder), None)
     newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
-    covered, recovered = is_covered(incidents, settings, now), came_back(incidents, now)
-    seen = Seen(now, signs, ahead, newest, covered, recovered, free, clocks)
-    troubles += [verdict.reason for verdict in judge(seen, settings.watch).values() if verdict.state == STILL]
+    # where the prices cannot be read nobody knows whether they stand still
+    covered, recovered = not metrics or is_covered(incidents, settings, now), came_back(incidents, now)
+    seen = Seen(now, signs, ahead, newest, covered, recovered, damaged, free, clocks)
+    still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
+    troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
     troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
     if as_of is None and not any("published" in trouble for trouble in troubles):
         troubles.append("nothing is published yet: run `pricetracker up` or `pricetracker tick`")

@@ -26,6 +26,7 @@ from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.figures import shown
 from pricetracker_dagster.proxies import open_session
 from pricetracker_dagster.settings import Settings, log_of_apprise
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, Row
 
 _log = logging.getLogger(__name__)
@@ -93,19 +94,24 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
 
     Returns:
         The rows that were added to the table deliveries, one a notice and channel.
+
+    Raises:
+        StoreError: a table is damaged; what the others hold was sent.
     """
     urls = {channel_name(url): url for url in _urls(settings)}
     if not urls:
         return []
     give_up = settings.alerts.max_age_minutes * MINUTE
-    notices = _notices(settings, records, now)
+    notices, not_read = _notices(settings, records, now)
     if not notices:
+        if not_read is not None:
+            raise not_read
         return []
     sent = records.deliveries.rows(now - give_up - DAY)
     due = {name: _due(notices, [row for row in sent if row["channel"] == name], now) for name in urls}
     parts = {name: fitted(own, settings, _limit_or_most(urls[name])) for name, own in due.items() if own}
     attempts: list[Row] = []
-    not_noted: Exception | None = None
+    failed: Exception | None = not_read
     for outcome in send({urls[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
         of_channel = parts[outcome.channel]
         # what is not taken keeps what comes after it waiting: nothing is told before what it follows from
@@ -114,11 +120,11 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
         try:
             records.deliveries.put(rows)  # at once: what comes after may be killed
         except Exception as error:  # the other channels are noted all the same; this one is sent again
-            not_noted = not_noted or error
+            failed = failed or error
             continue
         attempts += rows
-    if not_noted is not None:
-        raise not_noted
+    if failed is not None:
+        raise failed
     return attempts
 
 
@@ -242,17 +248,26 @@ def _urls(settings: Settings) -> list[str]:
     return [channel.get_secret_value() for channel in settings.alerts.channels]
 
 
-def _notices(settings: Settings, records: Records, now: datetime) -> list[Notice]:
-    """Return everything that is to be said now, oldest first; not what is too old to be of use."""
+def _notices(settings: Settings, records: Records, now: datetime) -> tuple[list[Notice], Exception | None]:
+    """Return everything that is to be said now, oldest first, without what is too old to be of use.
+
+    And why a table could not be read: what the other holds is said all the same.
+    """
     since = now - settings.alerts.max_age_minutes * MINUTE
-    alerts = records.alerts.rows(now - episodes.LONGEST, _current(episodes.FIRING, "fired_at", since))
     notices: list[Notice] = []
-    for row in alerts:
-        if row["sent"]:
-            notices += _said_or_named(row, _ALERT, row["fired_at"], settings, now)
-    for row in records.incidents.rows(None, _current(incidents.OPEN, "opened_at", since)):
-        notices += _said_or_named(row, _INCIDENT, row["opened_at"], settings, now)
-    return sorted((notice for notice in notices if notice.due >= since), key=lambda notice: notice.due)
+    not_read: Exception | None = None
+    try:
+        for row in records.alerts.rows(now - episodes.LONGEST, _current(episodes.FIRING, "fired_at", since)):
+            if row["sent"]:
+                notices += _said_or_named(row, _ALERT, row["fired_at"], settings, now)
+    except StoreError as error:
+        not_read = error
+    try:
+        for row in records.incidents.rows(None, _current(incidents.OPEN, "opened_at", since)):
+            notices += _said_or_named(row, _INCIDENT, row["opened_at"], settings, now)
+    except StoreError as error:
+        not_read = not_read or error
+    return sorted((each for each in notices if each.due >= since), key=lambda each: each.due), not_read
 
 
 def _current(state: str, began: str, since: datetime) -> duckdb.Expression:
@@ -331,9 +346,8 @@ def _incident_line(row: Row, event: str) -> tuple[str, str]:
 
 def _standstill_line(row: Row, event: str) -> tuple[str, str]:
     """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
-    what = {standstill.DISK: "low disk", standstill.DIFFERENCE: "wrong clock"}.get(
-        standstill.kind_of(row), "standstill"
-    )
+    named = {standstill.STORAGE: "damaged data", standstill.DISK: "low disk", standstill.DIFFERENCE: "wrong clock"}
+    what = named.get(standstill.kind_of(row), "standstill")
     if event == "resolved":
         took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
         return f"✓ {what} over", f"✓ {what} over: it lasted {took} from {_utc(row['first'])}: {row['reason']}"

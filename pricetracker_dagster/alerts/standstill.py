@@ -1,8 +1,8 @@
 """What stands still: from signs of life to rows of the table incidents.
 
 Pure: what was seen comes in, verdicts and rows go out. Missed minutes are incidents.py's business; these incidents are
-of what should bring them: the daemon, its schedule and sensors, the newest stored minute, free disk, the clock. Each
-kind has one incident at a time, however many of its parts stand still.
+of what should bring them: the daemon, its schedule and sensors, the newest stored minute, the tables, free disk, the
+clock. Each kind has one incident at a time, however many of its parts stand still.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +18,15 @@ STANDSTILL, CLOCK = "standstill", "clock"
 CAUSES = frozenset({STANDSTILL, CLOCK})
 """The causes of incidents that are about no missed minute."""
 
-EVALUATION, PRICES, DISK, DIFFERENCE = "evaluation", "prices", "disk", "difference"
-_CAUSE = {EVALUATION: STANDSTILL, PRICES: STANDSTILL, DISK: STANDSTILL, DIFFERENCE: CLOCK}
-_ID = {EVALUATION: "standstill", PRICES: "standstill of prices", DISK: "standstill: disk", DIFFERENCE: "clock"}
+EVALUATION, PRICES, STORAGE, DISK, DIFFERENCE = "evaluation", "prices", "storage", "disk", "difference"
+_CAUSE = {EVALUATION: STANDSTILL, PRICES: STANDSTILL, STORAGE: STANDSTILL, DISK: STANDSTILL, DIFFERENCE: CLOCK}
+_ID = {
+    EVALUATION: "standstill",
+    PRICES: "standstill of prices",
+    STORAGE: "standstill: storage",
+    DISK: "standstill: disk",
+    DIFFERENCE: "clock",
+}
 
 STILL, ALIVE, UNKNOWN = "still", "alive", "unknown"
 
@@ -56,6 +62,7 @@ class Seen:
         newest: the newest stored minute, UTC.
         covered: whether an open incident says already why there is none newer.
         recovered: when daemon, schedule and sensors last came back, UTC: minutes take a while longer.
+        damaged: which tables are damaged and how, a line each; None: it could not be seen.
         free: free bytes where the data lie.
         clocks: by exchange, so many seconds this machine's clock is ahead of its.
         since: from when on the watch has looked without a break, UTC; what is older may be so because nothing ran.
@@ -68,6 +75,7 @@ class Seen:
     newest: datetime | None = None
     covered: bool = False
     recovered: datetime | None = None
+    damaged: Sequence[str] | None = None
     free: int | None = None
     clocks: Mapping[str, float] = field(default_factory=dict)
     since: datetime | None = None
@@ -87,7 +95,13 @@ def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
     prices = _prices(seen, limits.standstill_minutes * MINUTE)
     if evaluation.state == STILL and prices.state == STILL:
         prices = Verdict(UNKNOWN)  # one stillness, one incident
-    return {EVALUATION: evaluation, PRICES: prices, DISK: _disk(seen, limits), DIFFERENCE: _clock(seen, limits)}
+    return {
+        EVALUATION: evaluation,
+        PRICES: prices,
+        STORAGE: _storage(seen),
+        DISK: _disk(seen, limits),
+        DIFFERENCE: _clock(seen, limits),
+    }
 
 
 def review(verdicts: Mapping[str, Verdict], recent: Iterable[Row], now: datetime) -> list[Row]:
@@ -164,7 +178,8 @@ def _evaluation(seen: Seen, limit: timedelta) -> Verdict:
             f"no sign of life for more than {_minutes(limit)}: {'; '.join(map(_described, still))}",
             min(dated, default=seen.now),
         )
-    if all(sign.at is not None and seen.now - sign.at <= limit for sign in seen.signs):
+    # no sign at all: Dagster's storage cannot be read, and nobody knows
+    if seen.signs and all(sign.at is not None and seen.now - sign.at <= limit for sign in seen.signs):
         return Verdict(ALIVE)
     return Verdict(UNKNOWN)
 
@@ -188,6 +203,12 @@ def came_back(rows: Iterable[Row], now: datetime) -> datetime | None:
     if any(row["state"] == "open" for row in ours):
         return now
     return max((row["resolved_at"] for row in ours if row["resolved_at"] <= now), default=None)
+
+
+def _storage(seen: Seen) -> Verdict:
+    if seen.damaged is None:
+        return Verdict(UNKNOWN)
+    return Verdict(STILL, "; ".join(seen.damaged), seen.now) if seen.damaged else Verdict(ALIVE)
 
 
 def _disk(seen: Seen, limits: WatchSettings) -> Verdict:

@@ -10,16 +10,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pricetracker_dagster.alerts import notify
+from pricetracker_dagster.alerts import notify, unrecorded
 from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Seen, Sign, Verdict, came_back, judge, review
 from pricetracker_dagster.alerts.watch import one_at_a_time
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+
+_TELLING = ("incidents", "deliveries")
+"""The tables without which nothing can be told as usual."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +79,40 @@ def watch_standstill(
     attempts: list[Row] = []
     try:
         with one_at_a_time(settings):
-            changed, attempts = _record_and_send(settings, now, verdicts)
-    except Exception as error:  # a full disk, a torn table, another look that is at work: still to be said
+            attempts = _record_and_send(settings, now, verdicts, changed)
+            if seen.damaged is not None and not seen.damaged:
+                troubles += unrecorded.tell_end(settings, now)
+    except StoreError as error:  # the tables of alarms are damaged themselves: nobody else would tell it
+        troubles.append(f"it could not be recorded or sent: {error}")
+        if error.damage is not None and error.table in _TELLING:
+            troubles += unrecorded.tell(settings, now, str(error))
+    except Exception as error:  # a full disk, another look that is at work: still to be said
         troubles.append(f"it could not be recorded or sent: {first_line(error)}")
+    if changed or attempts:
+        try:
+            publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=now)
+        except Exception as error:
+            troubles.append(f"it is recorded, but could not be published: {first_line(error)}")
     return Look(seen, verdicts, changed, attempts, troubles)
 
 
-def _record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Verdict]) -> tuple[list[Row], list[Row]]:
-    store, records = Store(settings.folder), Records(settings.folder)
+def _record_and_send(
+    settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], changed: list[Row]
+) -> list[Row]:
+    """Record what the verdicts change, which is added to ``changed``; send what is due and return the attempts."""
+    records = Records(settings.folder)
     table = records.incidents.open()
     if table is None and not any(verdict.state == STILL for verdict in verdicts.values()):
-        return [], []
+        return []
     rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
-    changed = review(verdicts, rows, now)
-    if changed:
-        records.incidents.put(changed)
+    news = review(verdicts, rows, now)
+    if news:
+        records.incidents.put(news)
+        changed += news
     told_lately = now - settings.alerts.max_age_minutes * MINUTE
-    attempts = []
-    if changed or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
-        attempts = notify.deliver(settings, records, now)
-    if changed or attempts:
-        publish(store, [str(metric) for metric in settings.tracked], now=now)
-    return changed, attempts
+    if news or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
+        return notify.deliver(settings, records, now)
+    return []
 
 
 def _seen(
@@ -108,7 +124,7 @@ def _seen(
 ) -> Seen:
     """See what can be seen; what cannot is a trouble, and hides nothing else."""
     parts: Sequence[Sign] = ()
-    ahead = newest = recovered = free = None
+    ahead = newest = recovered = free = damaged = None
     covered = False
     try:
         parts, ahead = signs()
@@ -122,11 +138,31 @@ def _seen(
         troubles.append(f"the stored prices cannot be read: {first_line(error)}")
         covered = True  # nobody knows
     try:
+        damaged = damages(settings.folder)
+    except Exception as error:
+        troubles.append(f"the tables in {settings.folder} cannot be looked at: {first_line(error)}")
+    try:
         free = free_bytes(settings.folder)
     except OSError as error:
         troubles.append(f"{settings.folder}: {error.strerror}")
     clocks = clock_differences(settings.state, now)
-    return Seen(now, parts, ahead, newest, covered, recovered, free, clocks, since)
+    return Seen(now, parts, ahead, newest, covered, recovered, damaged, free, clocks, since)
+
+
+def damages(folder: Path) -> list[str]:
+    """Say which tables are damaged and how, a line each with the way out.
+
+    No data file is read through for that.
+    """
+    found = []
+    for delta in (Store(folder).delta, *Records(folder)):
+        try:
+            delta.open_whole()
+        except StoreError as error:
+            if error.damage is None:
+                raise
+            found.append(str(error))
+    return found
 
 
 def newest_minute(settings: Settings, now: datetime) -> datetime | None:

@@ -126,6 +126,20 @@ class Delta:
             _wait_for_repair(self.path.parent)  # it may have been at it just now
         raise AssertionError("a loop that always returns or raises")
 
+    def open_whole(self) -> DeltaTable | None:
+        """Open it, and look whether its data files are there and whole at both ends; None where there is none.
+
+        Raises:
+            StoreError: it is damaged; the message says which file and the way out.
+        """
+        table = self.open()
+        files = [] if table is None else files_of(table)
+        if any(damage.unreadable(Path(file), thorough=False) for file in files):
+            found = damage.first_of(damage.examine(self.path, thorough=False))
+            if found is not None:
+                raise StoreError(way_out(found, self.path), self.path.name, found)
+        return table
+
     def open_or_create(self) -> DeltaTable:
         """Open it; create it where it is not there yet.
 

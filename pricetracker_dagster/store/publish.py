@@ -22,7 +22,7 @@ from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, ne
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
-from pricetracker_dagster.store.damage import examine, unreadable
+from pricetracker_dagster.store.damage import examine
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
@@ -147,22 +147,17 @@ def _publish(
 
 
 def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
-    """Open a small table and look at its files, since a view of what is gone would fail in the hands of readers.
+    """Open a small table whose files are there: a view of what is gone would fail in the hands of readers.
 
     Where it is damaged, that is noted and None returned: no price waits for that.
     """
     if table.path.name in left_out:
         return None
     try:
-        opened = table.open()
-        with table.read():
-            for file in [] if opened is None else delta.files_of(opened):
-                if problem := unreadable(Path(file), thorough=False):
-                    raise duckdb.IOException(f"{file} {problem}")
+        return table.open_whole()
     except StoreError as error:
         left_out[table.path.name] = f"published without the rows of {table.path.name}: {error}"
         return None
-    return opened
 
 
 def _leave_out_what_is_damaged(store: Store, left_out: dict[str, str]) -> bool:

@@ -72,7 +72,7 @@ def test_what_stands_still_and_what_is_missing_is_named(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("part", "named"),
     [
-        ("minute_prices/_delta_log", "the table minute_prices cannot be read"),
+        ("minute_prices/_delta_log", "the table minute_prices is damaged"),
         ("causes/../pricetracker.duckdb", "the published file pricetracker.duckdb cannot be read"),
     ],
 )

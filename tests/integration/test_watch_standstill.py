@@ -16,7 +16,8 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.exchanges.clock import clock_differences, note_clock
 from pricetracker_dagster.local.watching import Watch, wrong
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store import reading
+from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
@@ -307,3 +308,76 @@ def test_on_a_folder_that_is_not_there_it_says_so_and_makes_none(
     assert looked.exit_code == 1
     assert "nothing has run yet" in looked.output
     assert not (tmp_path / "data").exists()
+
+
+def tear(folder: Path, table: str) -> None:
+    """Cut the newest commit of a table; one that has none gets one first."""
+    delta = Store(folder).delta if table == "minute_prices" else getattr(Records(folder), table)
+    delta.open_or_create()
+    newest = max((delta.path / "_delta_log").glob("*.json"))
+    newest.write_bytes(newest.read_bytes()[:200])
+
+
+def mend(stage: Stage) -> None:
+    assert not repair.repair(stage.bench.settings.folder, stage.now, [], lambda: None).left
+
+
+@pytest.mark.parametrize("table", ["minute_prices", "alerts", "causes"])
+def test_a_damaged_table_is_an_incident_told_once_and_told_when_mended(stage: Stage, table: str) -> None:
+    tear(stage.bench.settings.folder, table)
+    for _ in range(3):
+        assert list(stage.passes(seconds=10).still) == ["storage"]
+    [row] = stage.rows()
+    assert (row["state"], row["cause"]) == ("open", "standstill")
+    assert f"the table {table} is damaged: _delta_log/" in row["reason"]
+    assert "Run `pricetracker --simulated repair`" in row["reason"]
+    assert stage.titles() == ["✗ damaged data"]
+    mend(stage)
+    for _ in range(2):
+        assert not stage.passes(seconds=10).still
+    assert stage.titles() == ["✗ damaged data", "✓ damaged data over"]
+
+
+@pytest.mark.parametrize("table", ["incidents", "deliveries"])
+def test_damaged_tables_of_alarms_are_told_although_that_cannot_be_recorded(stage: Stage, table: str) -> None:
+    tear(stage.bench.settings.folder, table)
+    for _ in range(3):
+        assert not stage.passes(seconds=10).well
+    assert stage.titles() == ["✗ damaged data: no alarms"]
+    [line] = stage.webhook.posted[0].lines
+    assert f"the table {table} is damaged" in line
+    stage.passes(minutes=59)
+    assert len(stage.titles()) == 1
+    stage.passes(minutes=1)
+    assert len(stage.titles()) == 2  # a reminder an hour
+    mend(stage)
+    for _ in range(3):
+        stage.passes(seconds=10)
+    assert "✓ alarms again" in stage.titles()
+    assert len([title for title in stage.titles() if title == "✓ alarms again"]) == 1
+
+
+def test_a_data_file_that_is_gone_is_told_too(stage: Stage) -> None:
+    [file, *_] = Store(stage.bench.settings.folder).files()
+    Path(file).unlink()
+    stage.passes(seconds=10)
+    [row] = stage.rows()
+    assert Path(file).name in row["reason"]
+    assert stage.titles() == ["✗ damaged data"]
+
+
+def test_a_message_that_no_channel_took_is_sent_again_until_one_does(stage: Stage) -> None:
+    tear(stage.bench.settings.folder, "deliveries")
+    stage.webhook.behaviour = {"/": "500"}
+    assert any("did not take the message" in trouble for trouble in stage.passes(seconds=10).troubles)
+    stage.webhook.behaviour = {}
+    stage.passes(seconds=10)
+    stage.passes(seconds=10)
+    assert stage.titles() == ["✗ damaged data: no alarms"] * 2
+
+
+def test_a_message_told_by_a_clock_that_was_ahead_silences_none(stage: Stage) -> None:
+    tear(stage.bench.settings.folder, "incidents")
+    stage.passes(hours=3)
+    stage.passes(hours=-3)
+    assert stage.titles() == ["✗ damaged data: no alarms"] * 2

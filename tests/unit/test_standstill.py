@@ -15,6 +15,7 @@ from pricetracker_dagster.alerts.standstill import (
     PRICES,
     STANDSTILL,
     STILL,
+    STORAGE,
     UNKNOWN,
     Seen,
     Sign,
@@ -37,6 +38,7 @@ def seen(**instead: Any) -> Seen:
         NOW,
         signs=[Sign("the daemon", ago(seconds=20)), Sign("the schedule every_minute", ago(seconds=19))],
         newest=datetime(2026, 3, 3, 12, 9, tzinfo=UTC),
+        damaged=(),
         free=10**12,
         clocks={"KRAKEN": 0.4},
     )
@@ -193,3 +195,14 @@ def test_a_minute_that_comes_twice_makes_two_incidents() -> None:
     resolved = {**first, "state": "resolved", "resolved_at": NOW}
     [again] = review(judge(seen(**STOPPED), LIMITS), [resolved], NOW)
     assert again["id"] != first["id"]
+
+
+def test_damaged_tables_are_one_thing_whatever_their_number_until_nobody_is_damaged() -> None:
+    verdict = judge(seen(damaged=["the table causes is damaged: x", "the table alerts is damaged: y"]), LIMITS)[STORAGE]
+    assert verdict == (STILL, "the table causes is damaged: x; the table alerts is damaged: y", NOW)
+    assert state(STORAGE, damaged=None) == UNKNOWN
+    assert state(STORAGE, damaged=[]) == ALIVE
+
+
+def test_where_no_sign_can_be_read_nobody_knows() -> None:
+    assert state(EVALUATION, signs=[]) == UNKNOWN
