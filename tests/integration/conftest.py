@@ -1,5 +1,6 @@
 """A simulated exchange with a clock that the test turns, and settings that follow it."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ import pytest
 
 from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings, config_file, load_settings
 from pricetracker_dagster.simulator import Market, Simulator
 from pricetracker_dagster.store.prices import Store
 from tests.odd_kraken import OddKraken
@@ -79,6 +80,13 @@ def instance(tmp_path: Path, start: Callable[..., Bench]) -> Iterator[dg.Dagster
 def tracker(bench: Bench) -> Tracker:
     """The tracker whose clock is the exchange's."""
     return Tracker(load_settings, now=lambda: bench.now)
+
+
+def give_up_after(bench: Bench, seconds: int) -> None:
+    """Change how long a tick tries: an outage need not be waited for, a healthy tick must have its time."""
+    text = re.sub(r"\[collect\]\nbudget_seconds = \d+\n", "", config_file().read_text(encoding="utf-8"))
+    config_file().write_text(f"{text}\n[collect]\nbudget_seconds = {seconds}\n", encoding="utf-8")
+    bench.settings = load_settings()
 
 
 def checked(bench: Bench, instance: dg.DagsterInstance, asset: dg.AssetKey, name: str) -> dg.AssetCheckEvaluation:

@@ -20,7 +20,7 @@ from pricetracker_dagster.retention import KEPT, delete_old_runs
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.tick import run_minute_tick
-from tests.integration.conftest import NOON, Bench, checked, tracker
+from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker
 
 Start = Callable[..., Bench]
 PRICES, HISTORY, RANK = (dg.AssetKey(name) for name in ("minute_prices", "history_24h", "metric_rank"))
@@ -97,8 +97,9 @@ def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_sayi
 def test_what_a_tick_published_during_an_outage_covers_its_minute_and_lists_it_as_missed(
     start: Start, instance: dg.DagsterInstance
 ) -> None:
-    bench = start("BTCUSD", extra="[collect]\nbudget_seconds = 2")
+    bench = start("BTCUSD")
     run_minute_tick(tracker(bench), instance)
+    give_up_after(bench, 2)
     bench.exchange.faults.add("maintenance")
     bench.now += MINUTE
     assert not run_minute_tick(tracker(bench), instance).success

@@ -1,6 +1,5 @@
 """A burst and an outage from the first to the last message: real ticks and sensors, on a clock that the test turns."""
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,10 +9,9 @@ import pytest
 
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
-from pricetracker_dagster.settings import config_file
 from pricetracker_dagster.store.records import Records
 from pricetracker_dagster.tick import run_minute_tick
-from tests.integration.conftest import Bench, tracker
+from tests.integration.conftest import Bench, give_up_after, tracker
 from tests.integration.test_sensors import evaluate, of_run
 from tests.webhook import Webhook
 
@@ -27,11 +25,6 @@ class Day:
     def __init__(self, bench: Bench, instance: dg.DagsterInstance) -> None:
         self.bench, self.instance = bench, instance
         self.cursor: str | None = None
-
-    def give_up_after(self, seconds: int) -> None:
-        """Change how long a tick tries: an outage need not be waited for, a healthy tick must have its time."""
-        text = config_file().read_text()
-        config_file().write_text(re.sub(r"budget_seconds = \d+", f"budget_seconds = {seconds}", text))
 
     def minute(self) -> bool:
         """Tick, let every sensor look twice, and go to the next minute. Say whether the tick was green."""
@@ -74,11 +67,11 @@ def test_an_outage_fails_its_ticks_is_one_incident_told_once_and_healed_when_it_
 ) -> None:
     assert day.minute()
     day.bench.exchange.faults.add("maintenance")
-    day.give_up_after(1)
+    give_up_after(day.bench, 1)
     assert [day.minute() for _ in range(3)] == [False] * 3
     assert len(webhook.posted) == 1
     day.bench.exchange.faults.clear()
-    day.give_up_after(40)
+    give_up_after(day.bench, 40)
     assert day.minute()
     healed = day.bench.minute - MINUTE
     assert day.bench.store.missed(METRICS, healed - timedelta(hours=11), healed, since_first_row=False) == {}

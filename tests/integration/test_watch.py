@@ -22,7 +22,7 @@ from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.upkeep import upkeep
-from tests.integration.conftest import Bench
+from tests.integration.conftest import Bench, give_up_after
 from tests.webhook import Webhook
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -435,8 +435,9 @@ def test_minutes_that_were_healed_before_anybody_looked_are_told_of_all_the_same
 def test_what_a_tick_could_not_store_is_an_incident_with_its_cause_at_once(
     start: Callable[..., Bench], fault: dict[str, str], cause: str
 ) -> None:
-    bench = start("BTCUSD", "ETHUSD", extra="[collect]\nbudget_seconds = 1")
+    bench = start("BTCUSD", "ETHUSD")
     ticked(bench)
+    give_up_after(bench, 1)
     bench.exchange.faults.add(**fault)
     for _ in range(3):
         ticked(bench)
@@ -462,9 +463,7 @@ def test_minutes_that_the_exchange_skips_and_never_has_are_missed(start: Callabl
     ticked(bench)
     bench.exchange.faults.add("hole", pair="XBTUSD")
     bench.exchange.faults.add("error", endpoint="Trades", text="EQuery:Unknown asset pair")
-    bench.settings = bench.settings.model_copy(
-        update={"collect": bench.settings.collect.model_copy(update={"budget_seconds": 4.0})}
-    )
+    give_up_after(bench, 4)
     ticked(bench)
     [incident] = look(bench).incidents
     assert (incident["first"], incident["last"], incident["state"]) == (NOON, NOON, "open")
