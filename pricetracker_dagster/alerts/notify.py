@@ -298,7 +298,8 @@ def _said_or_named(row: Row, kind: "_Kind", began: datetime, settings: Settings,
 
 def _said_of(row: Row, kind: _Kind, began: datetime, settings: Settings, now: datetime) -> Iterator[Notice]:
     """Yield what is to be said of an alert or incident: that it began, the newest reminder, that it is over."""
-    yield Notice(row["id"], kind.subject, kind.begins, began, *kind.line(row, kind.begins))
+    if row.get("count") != 0:  # of an incident that was none nothing but its end is said
+        yield Notice(row["id"], kind.subject, kind.begins, began, *kind.line(row, kind.begins))
     repeat = settings.alerts.repeat_minutes * MINUTE
     if row["resolved_at"] is not None:
         yield Notice(row["id"], kind.subject, "resolved", row["resolved_at"], *kind.line(row, "resolved"))
@@ -336,6 +337,9 @@ def _incident_line(row: Row, event: str) -> tuple[str, str]:
         still = "" if event == "opened" else "still "
         return f"✗ minutes {still}missed: {row['cause']}", f"✗ {still}missed: {what}: {row['cause']}: {row['reason']}"
     took = _minutes(max(1, round((row["resolved_at"] - row["opened_at"]) / MINUTE)))
+    if not row["count"]:
+        line = f"{MinuteRange(row['first'], row['last'])} UTC is yet to come: it was recorded by a clock that was ahead"
+        return "✓ no minutes missed", f"✓ no minutes missed: {line}"
     if row["missing"]:
         return (
             f"✗ {row['missing']} minutes missed for good",
@@ -371,7 +375,11 @@ def _due(notices: Sequence[Notice], sent: Sequence[Row], now: datetime) -> list[
     """Return what one channel has not taken yet and is not to be spared just now."""
     due = []
     for each in notices:
-        notice = each._replace(event=_end(each, sent, now)) if _is_end(each.event) else each
+        notice = each
+        if _is_end(each.event):
+            notice = each._replace(event=_end(each, sent, now))
+        elif _is_reminder(each.event):
+            notice = each._replace(event=_reminder(each, sent))
         attempts = [row for row in sent if (row["id"], row["event"]) == (notice.id, notice.event)]
         if any(row["delivered"] for row in attempts):
             continue
@@ -381,6 +389,24 @@ def _due(notices: Sequence[Notice], sent: Sequence[Row], now: datetime) -> list[
                 continue
         due.append(notice)
     return due
+
+
+def _is_reminder(event: str) -> bool:
+    return event.partition(" ")[0] == "reminder"
+
+
+def _reminder(notice: Notice, sent: Sequence[Row]) -> str:
+    """Return the event of a reminder for one channel: its number, unless that was told before this one was due.
+
+    A clock that was ahead, or another ``alerts.repeat_minutes``, has used up numbers of reminders that are due later.
+    """
+    earlier = [row for row in sent if row["id"] == notice.id and _is_reminder(row["event"])]
+    since = [row for row in earlier if row["attempted_at"] >= notice.due]
+    if since:
+        return str(max(since, key=lambda row: (row["delivered"], row["attempted_at"]))["event"])
+    if not any(row["event"] == notice.event and row["delivered"] for row in earlier):
+        return notice.event
+    return f"reminder {1 + max(int(row['event'].partition(' ')[2]) for row in earlier)}"
 
 
 def _is_end(event: str) -> bool:

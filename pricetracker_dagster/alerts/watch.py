@@ -19,6 +19,7 @@ from deltalake.exceptions import DeltaError
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts import episodes, incidents, notify, standstill
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
+from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
@@ -32,6 +33,8 @@ PATIENCE = 20.0
 """Seconds to wait for another sensor that is at work."""
 
 _BACKTESTED_AT_ONCE = 30 * DAY
+
+_NOT_PUT_RIGHT = "what was recorded under a clock that was ahead is not put right yet"
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -83,6 +86,8 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
         watched = Watched(cursor=str(version))
         changed: dict[str, MinuteRange] = {}
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
+            with _told(watched, _NOT_PUT_RIGHT):
+                put_right(records, now)
             if table is not None and since is not None and since != version:
                 with store.delta.read():
                     changed = _changed(table, since, settings, now)
@@ -109,6 +114,8 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
         store, records = Store(settings.folder), Records(settings.folder)
         watched = Watched()
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
+            with _told(watched, _NOT_PUT_RIGHT):
+                put_right(records, now)
             newest = newest_closed_minute(now)
             since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
             missing = _missing(store, since, newest - DAY + MINUTE, newest)
@@ -126,7 +133,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             rows = incidents.review(missed, opened, absent, now, {row["id"] for row in recorded})
             for row in rows:
                 if row["state"] == incidents.RESOLVED:
-                    row["missing"] = _lost(store, row, since)
+                    row["missing"] = _lost(store, row, since, newest)
             records.incidents.put(rows)
             watched.incidents = rows
         _publish_if(store, settings, now, watched)
@@ -221,11 +228,13 @@ def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -
     connection = sql.connect()
     columns = "metric", "minute", "open", "close", "volume"
     horizon = duckdb.ConstantExpression(now - timedelta(days=settings.collect.heal_days))
+    newest = duckdb.ConstantExpression(newest_closed_minute(now))
     tracked = duckdb.ColumnExpression("metric").isin(*(duckdb.ConstantExpression(str(m)) for m in settings.tracked))
 
     def rows_in(files: set[str]) -> duckdb.DuckDBPyRelation:
+        minute = duckdb.ColumnExpression("minute")
         recent = connection.read_parquet(patterns(sorted(files)), hive_partitioning=False).filter(
-            duckdb.ColumnExpression("minute") >= horizon
+            (minute >= horizon) & (minute <= newest)
         )
         return recent.filter(tracked).select(*columns)
 
@@ -243,7 +252,8 @@ def _judge(
     """Judge the minutes that changed, and those in whose window they are. Return those that are above."""
     rules = settings.rules
     first = min(span.first for span in changed.values()) - _run_up(rules)
-    last = max(span.last for span in changed.values()) + _lookback(rules)
+    # an earlier version stored minutes that are yet to come
+    last = min(max(span.last for span in changed.values()) + _lookback(rules), newest_closed_minute(now))
     # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
     tracked = tracked_since(settings.state, map(str, settings.tracked), newest_closed_minute(now) + MINUTE)
     begins = added_later(tracked)
@@ -345,7 +355,7 @@ def _record(
         now=now,
         newest_closed=newest_closed_minute(now),
         tracked=tracked,
-        stored=store.newest(tracked, now - DAY),
+        stored=store.newest(tracked, now - DAY, newest_closed_minute(now)),
         max_age=settings.alerts.max_age_minutes * MINUTE,
     )
     rules = {rule.name: rule for rule in settings.rules}
@@ -401,10 +411,10 @@ def _missed(
     return [incidents.Missed(*island) for island in islands], dict(absent)
 
 
-def _lost(store: Store, row: Row, since: Mapping[str, datetime]) -> int:
+def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
     """Return how many minutes of an incident that is over are missing for good: they grew too old, or nobody asks."""
     tracked = {metric: max(since.get(metric, row["first"]), row["first"]) for metric in row["metrics"]}
-    missing = _missing(store, tracked, row["first"], row["last"])
+    missing = _missing(store, tracked, row["first"], min(row["last"], newest))
     return minutes_in(gap for gaps in missing.values() for gap in gaps)
 
 

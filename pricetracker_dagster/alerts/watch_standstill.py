@@ -6,6 +6,7 @@ itself is handed in. What standing still means is in standstill.py.
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from pricetracker_dagster.alerts import notify, unrecorded
 from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Seen, Sign, Verdict, came_back, judge, review
 from pricetracker_dagster.alerts.watch import one_at_a_time
+from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.exchanges.clock import clock_differences
@@ -104,6 +106,8 @@ def _record_and_send(
     table = records.incidents.open()
     if table is None and not any(verdict.state == STILL for verdict in verdicts.values()):
         return []
+    with suppress(Exception):  # a table that is damaged keeps nothing from being told
+        put_right(records, now)
     rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
     news = review(verdicts, rows, now)
     if news:
@@ -176,7 +180,11 @@ def is_covered(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
     """Say whether an open incident tells already why the newest minutes are not there: an exchange that is away."""
     recent = now - timedelta(minutes=settings.watch.standstill_minutes + 1)
     return any(
-        row["state"] == "open" and row["cause"] not in CAUSES and row["cause"] != NOT_RUN and row["last"] >= recent
+        row["state"] == "open"
+        and row["cause"] not in CAUSES
+        and row["cause"] != NOT_RUN
+        # one that lies in the future was recorded by a clock that was ahead
+        and recent <= row["last"] <= now
         for row in rows
     )
 

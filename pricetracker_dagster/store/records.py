@@ -152,6 +152,19 @@ class RecordTable(Delta):
             answer = relation.order(self.time)
             return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
+    def remove_after(self, moment: datetime) -> int:
+        """Remove the rows whose ``time`` is after a moment, UTC, a whole second; return how many there were.
+
+        Raises:
+            CommitFailedError: others were faster.
+            StoreError: the table is damaged, or cannot be written.
+        """
+        table = self.open()
+        if table is None or not files_of(table, [(self.time, ">", moment)]):
+            return 0
+        with self.write():
+            return table.delete(f"{self.time} > {literal(int(moment.timestamp()))}")["num_deleted_rows"] or 0
+
     def relation(self, connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> duckdb.DuckDBPyRelation:
         """Return the same rows as a relation of a connection, in no order."""
         table = self.open()

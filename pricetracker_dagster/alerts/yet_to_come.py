@@ -1,0 +1,99 @@
+"""Records that a clock that was ahead has left in the future: put right once, before anything is compared with them.
+
+Else they keep messages back, or say them again, until the present has caught up. Moments are set to the present in
+the order in which they were; minutes that are yet to come are nobody's gap and no alert's; what was noted of why
+they are missing is not true. Which minutes are stored, is the store's business.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+import duckdb
+
+from pricetracker_dagster.alerts import episodes, incidents, standstill
+from pricetracker_dagster.candles import MINUTE, floor_minute, newest_closed_minute
+from pricetracker_dagster.store.records import Records, RecordTable, Row
+
+_MOMENTS = {"alerts": ("fired_at", "resolved_at"), "incidents": ("opened_at", "resolved_at")}
+
+
+def put_right(records: Records, now: datetime) -> int:
+    """Bring back what lies after the present in the tables of records. Called by whoever holds their lock.
+
+    Args:
+        records: the tables.
+        now: the current time, UTC.
+
+    Returns:
+        How many rows were put right or removed.
+    """
+    limit = now + standstill.AHEAD
+    newest = newest_closed_minute(limit)
+    alerts = _after(records.alerts, {"fired_at": limit, "resolved_at": limit, "last_minute": newest})
+    opened = _after(records.incidents, {"opened_at": limit, "resolved_at": limit, "last": newest})
+    # an incident of standing still is of the present minute, which is not closed
+    opened = [row for row in opened if row["cause"] not in standstill.CAUSES or _is_ahead(row, limit)]
+    sent = _after(records.deliveries, {"attempted_at": limit})
+    moments = [row[name] for row in alerts for name in _MOMENTS["alerts"]]
+    moments += [row[name] for row in opened for name in _MOMENTS["incidents"]]
+    moments += [row["attempted_at"] for row in sent]
+    back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
+    if sent:  # first: were this cut short, what was told would be told again
+        records.deliveries.put([{**row, "attempted_at": back[row["attempted_at"]]} for row in sent])
+    if alerts:
+        records.alerts.put([_alert(_dated(row, _MOMENTS["alerts"], back), newest, now) for row in alerts])
+    if opened:
+        dated = [_dated(row, _MOMENTS["incidents"], back) for row in opened]
+        records.incidents.put([_incident(row, newest, now) for row in dated])
+    return len(alerts) + len(opened) + len(sent) + records.causes.remove_after(newest)
+
+
+def _after(table: RecordTable, limits: Mapping[str, datetime]) -> list[Row]:
+    """Return the rows of which a column lies after its limit."""
+    later = [duckdb.ColumnExpression(name) > duckdb.ConstantExpression(limit) for name, limit in limits.items()]
+    condition = later[0]
+    for each in later[1:]:
+        condition = condition | each
+    return table.rows(None, condition)
+
+
+def _is_ahead(row: Row, limit: datetime) -> bool:
+    return any(row[name] is not None and row[name] > limit for name in ("opened_at", "resolved_at", "last"))
+
+
+def _in_their_order(moments: Iterable[datetime], now: datetime) -> dict[datetime, datetime]:
+    """Return for each moment one right before ``now``, the newest last."""
+    ordered = sorted(set(moments), reverse=True)
+    return {moment: now - i * timedelta(microseconds=1) for i, moment in enumerate(ordered)}
+
+
+def _dated(row: Row, names: Iterable[str], back: Mapping[datetime, datetime]) -> Row:
+    return {**row, **{name: back.get(row[name], row[name]) for name in names}}
+
+
+def _alert(row: Row, newest: datetime, now: datetime) -> Row:
+    """Return an alert that knows no minute after the newest; one that begins after it is over."""
+    if row["minute"] > newest:
+        if row["state"] != episodes.RESOLVED:
+            row.update(state=episodes.RESOLVED, resolved_at=now, ended_because="no data")
+        return row
+    last = min(row["last_minute"], newest)
+    return {
+        **row,
+        "last_minute": last,
+        "peak_minute": min(row["peak_minute"], newest),
+        "minutes": min(row["minutes"], (last - row["minute"]) // MINUTE + 1),
+    }
+
+
+def _incident(row: Row, newest: datetime, now: datetime) -> Row:
+    """Return an incident that counts no minute after the newest; one of such minutes alone is over, and was none."""
+    if row["cause"] in standstill.CAUSES:
+        first, last = (min(row[name], floor_minute(now)) for name in ("first", "last"))
+        return {**row, "first": first, "last": last, "count": (last - first) // MINUTE + 1}
+    if row["first"] > newest:
+        over = row["resolved_at"] if row["state"] == incidents.RESOLVED else now
+        return {**row, "state": incidents.RESOLVED, "resolved_at": over, "count": 0, "missing": 0, "metrics": []}
+    last = min(row["last"], newest)
+    count = min(row["count"], (last - row["first"]) // MINUTE + 1)
+    return {**row, "last": last, "count": count, "missing": min(row["missing"], count * len(row["metrics"]))}
