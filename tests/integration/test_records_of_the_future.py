@@ -15,7 +15,7 @@ from pricetracker_dagster.store.records import RecordTable, Row
 from tests.integration.test_watch import BTC, ETH, NOON, Watch, calm
 from tests.webhook import Webhook
 
-AHEAD = [timedelta(minutes=7), timedelta(hours=1), timedelta(days=3), timedelta(days=800)]
+AHEAD = [timedelta(minutes=7), timedelta(days=3), timedelta(days=800)]
 
 
 @pytest.fixture(params=AHEAD, ids=str)
