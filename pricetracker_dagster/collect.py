@@ -393,7 +393,7 @@ class _Tick:
                     _note(self._collected, metric, "no answer came within the tick's budget", ExchangeError.cause)
 
     def _keep(self, answers: Sequence[tuple[str, Sifted]]) -> None:
-        stored = _store(self._store, self._collected, answers, self._horizon)
+        stored = _store(self._store, self._collected, answers, self._horizon, self._now())
         self._has_minute.update(
             metric
             for metric, sifted in answers
@@ -741,7 +741,13 @@ def _note_what_came_late(
     Records(settings.folder).note_not_run(late, now, f"its tick asked for it only at {now:%H:%M:%S}")
 
 
-def _store(store: Store, collected: Collected, answers: Sequence[tuple[str, Sifted]], first: datetime) -> set[str]:
+def _store(
+    store: Store,
+    collected: Collected,
+    answers: Sequence[tuple[str, Sifted]],
+    first: datetime,
+    now: datetime | None = None,
+) -> set[str]:
     """Upsert what was kept of each metric, a day at a time, and add it to the account.
 
     Rows that cannot be stored are noted for their metric, and the others go in. Returned are the metrics of which all
@@ -751,7 +757,7 @@ def _store(store: Store, collected: Collected, answers: Sequence[tuple[str, Sift
         collected.refused += sifted.refused
         if sifted.refused:
             collected.causes.setdefault(metric, REFUSED)
-    together = _upsert(store, collected, [sifted for _, sifted in answers], first)
+    together = _upsert(store, collected, [sifted for _, sifted in answers], first, now)
     failed = set()
     if together is not None:
         until = time.monotonic() + _SPLIT_WITHIN
@@ -759,14 +765,16 @@ def _store(store: Store, collected: Collected, answers: Sequence[tuple[str, Sift
         for metric, sifted in answers:
             problem: Exception | None = together
             if about_rows and len(answers) > 1 and time.monotonic() < until:
-                problem = _upsert(store, collected, [sifted], first)
+                problem = _upsert(store, collected, [sifted], first, now)
             if problem is not None:
                 failed.add(metric)
                 _note_error(collected, [metric], problem, stored=False)
     return {metric for metric, _ in answers} - failed
 
 
-def _upsert(store: Store, collected: Collected, answers: Sequence[Sifted], first: datetime) -> Exception | None:
+def _upsert(
+    store: Store, collected: Collected, answers: Sequence[Sifted], first: datetime, now: datetime | None
+) -> Exception | None:
     """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
     problem: Exception | None = None
     try:
@@ -776,7 +784,7 @@ def _upsert(store: Store, collected: Collected, answers: Sequence[Sifted], first
     derived = [sifted.derived for sifted in answers if sifted.derived is not None]
     for day, rows in days.items():
         try:
-            upserted = store.upsert(rows, derived=pa.concat_tables(derived) if derived else None)
+            upserted = store.upsert(rows, derived=pa.concat_tables(derived) if derived else None, now=now)
         except Exception as error:
             problem = error
             continue

@@ -7,6 +7,7 @@ never for another fact.
 
 import hashlib
 import logging
+import os
 import queue
 import re
 import threading
@@ -24,7 +25,7 @@ from pricetracker_dagster.alerts import episodes, incidents, standstill
 from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.figures import shown
-from pricetracker_dagster.proxies import open_session
+from pricetracker_dagster.proxies import keep_loopback_off_proxies, open_session
 from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, Row
@@ -133,6 +134,7 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
 
     Yield how each message went once it is known. After one that is not taken the channel is sent no more.
     """
+    keep_loopback_off_proxies(os.environ)  # apprise asks a proxy that is named there for whatever it sends
     outcomes: queue.Queue[Outcome] = queue.Queue()
     deadline = time.monotonic() + ANSWER_WITHIN
 

@@ -46,8 +46,9 @@ def settings(write_settings: Callable[[str], Path], webhook: Webhook) -> Setting
     return settings
 
 
-@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(minutes=45), timedelta(hours=2), timedelta(days=3)])
-@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize(
+    ("ahead", "steps"), [(timedelta(minutes=4), 1), (timedelta(hours=2), 2), (timedelta(days=3), 2)]
+)
 def test_a_minute_that_was_missed_under_a_wrong_clock_is_told_again_when_it_is_missed_indeed(
     settings: Settings, webhook: Webhook, ahead: timedelta, steps: int
 ) -> None:
@@ -97,3 +98,15 @@ def test_a_folder_in_which_an_incident_stands_twice_goes_on(settings: Settings) 
     fail(settings, NOON + 2 * MINUTE)
     look(settings, NOON + 2 * MINUTE)
     assert [each["first"] for each in incidents(settings) if each["state"] == "open"] == [NOON + 2 * MINUTE]
+
+
+def test_a_channel_on_this_machine_is_reached_whatever_proxy_the_environment_names(
+    settings: Settings, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    fail(settings, NOON + MINUTE)
+    look(settings, NOON + MINUTE)
+    assert len(webhook.posted) == 1
