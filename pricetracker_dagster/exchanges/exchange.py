@@ -67,6 +67,10 @@ class ExchangeUnreachable(ExchangeError):
     """No usable answer: no connection, a time-out, a server error, a broken body. It may pass."""
 
 
+class NoAnswer(ExchangeUnreachable):
+    """It did not answer as a whole in the time that it was given."""
+
+
 class NotAsked(ExchangeUnreachable):
     """There was no time left to ask: others were before it."""
 

@@ -15,7 +15,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, RateLimited
+from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
 from pricetracker_dagster.files.locks import Deadline, OutOfTime
 from pricetracker_dagster.proxies import open_session
 
@@ -179,7 +179,7 @@ def _decoded(what: str, response: requests.Response, pieces: Iterator[bytes]) ->
 
 
 def _late(what: str, patience: float, url: str) -> ExchangeError:
-    return ExchangeUnreachable(f"{what}: no answer within {patience:.0f} s from {url}")
+    return NoAnswer(f"{what}: no answer within {patience:.0f} s from {url}")
 
 
 def _root_of(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from pricetracker_dagster.exchanges.exchange import (
     ExchangeError,
     ExchangeUnreachable,
     Maintenance,
+    NoAnswer,
     NotAsked,
     PairUnknown,
     RateLimited,
@@ -258,6 +259,8 @@ class Kraken:
                 self._pace.wait(deadline)
                 return self._ask_once(what, endpoint, asked, deadline)
             except (ExchangeUnreachable, RateLimited) as error:
+                if isinstance(error, NoAnswer) and failure is not None and not deadline.remaining:
+                    raise failure from None  # our own deadline cut this one short: what was answered before says more
                 failure = error
                 pause = again_after(error, times)
                 if isinstance(error, RateLimited):

@@ -33,7 +33,13 @@ def known(kraken: Kraken) -> Kraken:
     return kraken
 
 
-def soon(seconds: float = 1.0) -> Deadline:
+@pytest.fixture
+def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is not asked for again: the first answer is what the test is about, however long it takes."""
+    monkeypatch.setattr("pricetracker_dagster.exchanges.kraken.again_after", lambda *_: None)
+
+
+def soon(seconds: float = 20.0) -> Deadline:
     return Deadline.after(seconds)
 
 
@@ -63,12 +69,13 @@ def said(error: pytest.ExceptionInfo[BaseException]) -> str:
         ({"s": NOW}, "no unixtime"),
     ],
 )
+@pytest.mark.usefixtures("asked_once")
 def test_a_time_in_another_unit_or_absurd_is_an_error_of_that_exchange(
     odd: OddKraken, kraken: Kraken, told: Any, why: str
 ) -> None:
     odd.change["Time"] = lambda _: {"error": [], "result": {"unixtime": told}}
     with pytest.raises(ExchangeError) as error:
-        kraken.time(soon(0.3))
+        kraken.time(soon())
     assert said(error).startswith("KRAKEN: Time answered ")
     assert why in said(error)
 
@@ -111,10 +118,11 @@ def test_an_entry_of_another_shape_among_the_pairs_is_skipped(entry: Any) -> Non
     assert our_pairs({"A": entry, "XXBTZUSD": GOOD, "Z": entry}) == {"BTCUSD": "XBTUSD"}
 
 
+@pytest.mark.usefixtures("asked_once")
 def test_a_list_without_any_name_is_an_error_and_not_kept_for_a_day(odd: OddKraken, kraken: Kraken) -> None:
     odd.change["AssetPairs"] = lambda _: {"error": [], "result": {"A": None, "B": {"altname": "BUSD"}}}
     with pytest.raises(ExchangeError, match="AssetPairs lists no pair that has a name"):
-        kraken.pairs({"BTCUSD"}, soon(0.3))
+        kraken.pairs({"BTCUSD"}, soon())
     del odd.change["AssetPairs"]
     assert kraken.pairs({"BTCUSD"}, soon()) == {"BTCUSD", "ETHUSD"}
 
@@ -163,11 +171,30 @@ def test_a_list_of_pairs_kept_under_a_clock_that_was_ahead_is_asked_for_again(
         (["E" * 10_000], "E" * 120 + " …"),
     ],
 )
+@pytest.mark.usefixtures("asked_once")
 def test_errors_of_any_shape_are_told_in_one_line(odd: OddKraken, known: Kraken, told: Any, why: str) -> None:
     odd.change["OHLC"] = lambda _: {"error": told}
     with pytest.raises(ExchangeError) as error:
-        known.candles("BTCUSD", NEWEST, soon(0.3))
+        known.candles("BTCUSD", NEWEST, soon())
     assert said(error) == f"KRAKEN: OHLC of BTCUSD: {why}"
+
+
+def test_an_attempt_that_our_own_deadline_ends_does_not_hide_what_was_answered_before(
+    odd: OddKraken, known: Kraken
+) -> None:
+    asked = []
+
+    def answer(_: Any) -> Any:
+        asked.append(1)
+        if len(asked) > 1:
+            time.sleep(4)
+        return {"error": ["EService:Busy"]}
+
+    odd.change["OHLC"] = answer
+    with pytest.raises(ExchangeError) as error:
+        known.candles("BTCUSD", NEWEST, soon(3))
+    assert said(error) == "KRAKEN: OHLC of BTCUSD: EService:Busy"
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("told", [None, [], "", {}, ["WService:slow"], "WService:slow", False])
@@ -188,12 +215,13 @@ def test_no_error_or_a_warning_in_any_shape_is_none(odd: OddKraken, known: Krake
         {"error": [], "result": {"A": {"B": []}, "last": 1}},
     ],
 )
+@pytest.mark.usefixtures("asked_once")
 def test_an_envelope_of_another_shape_is_an_error_that_names_the_pair(
     odd: OddKraken, known: Kraken, envelope: Any
 ) -> None:
     odd.change["OHLC"] = lambda _: envelope
     with pytest.raises(ExchangeError, match="KRAKEN: OHLC of BTCUSD: "):
-        known.candles("BTCUSD", NEWEST, soon(0.3))
+        known.candles("BTCUSD", NEWEST, soon())
 
 
 # Rows
@@ -259,6 +287,7 @@ def test_a_row_that_is_only_written_otherwise_is_kept(
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(1000, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")])
+@pytest.mark.usefixtures("asked_once")
 def test_candles_whose_times_are_all_in_another_unit_are_an_error_that_says_so(
     odd: OddKraken, known: Kraken, factor: int, unit: str
 ) -> None:
@@ -269,7 +298,7 @@ def test_candles_whose_times_are_all_in_another_unit_are_an_error_that_says_so(
 
     odd.change["OHLC"] = change
     with pytest.raises(ExchangeError, match=f"OHLC of BTCUSD: its times are {unit}, not seconds"):
-        known.candles("BTCUSD", NEWEST, soon(0.3))
+        known.candles("BTCUSD", NEWEST, soon())
 
 
 @pytest.mark.parametrize(
@@ -295,6 +324,7 @@ def test_rows_in_any_order_and_twice_are_one_a_minute(
         *(["1", "1", time] for time in (1e40, True, -5, [NOW], NOW + 86400.0, 2**70)),
     ],
 )
+@pytest.mark.usefixtures("asked_once")
 def test_a_trade_without_a_true_time_is_an_error_since_nobody_knows_what_it_spoils(
     odd: OddKraken, known: Kraken, odd_trade: Any
 ) -> None:
@@ -304,7 +334,7 @@ def test_a_trade_without_a_true_time_is_an_error_since_nobody_knows_what_it_spoi
 
     odd.change["Trades"] = change
     with pytest.raises(ExchangeError, match=r"Trades of XBTUSD|Trades of BTCUSD"):
-        list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(0.5)))
+        list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
 
 
 @pytest.mark.parametrize(("place", "text"), [(0, "\ud800"), (1, "1\udfff"), (0, "\x00")])
@@ -327,6 +357,7 @@ def test_a_trade_whose_text_cannot_be_stored_spoils_its_minute_and_no_other(
 
 
 @pytest.mark.parametrize("last", [None, "", "x", -1, "-1", 1.5e18, [1], {}, True, "9" * 40, "12"])
+@pytest.mark.usefixtures("asked_once")
 def test_a_last_that_leads_nowhere_ends_in_an_error_and_not_in_a_circle(
     odd: OddKraken, known: Kraken, last: Any
 ) -> None:
@@ -336,7 +367,7 @@ def test_a_last_that_leads_nowhere_ends_in_an_error_and_not_in_a_circle(
 
     odd.change["Trades"] = change
     with pytest.raises(ExchangeError, match="not where the next page begins"):
-        list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(0.5)))
+        list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
 
 
 def test_a_last_that_is_a_number_is_taken(odd: OddKraken, known: Kraken) -> None:
