@@ -21,7 +21,7 @@ from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publish import publish, publish_if_moved
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
 
 _TELLING = ("incidents", "deliveries")
@@ -90,11 +90,14 @@ def watch_standstill(
             troubles += unrecorded.tell(settings, now, str(error))
     except Exception as error:  # a full disk, another look that is at work: still to be said
         troubles.append(f"it could not be recorded or sent: {first_line(error)}")
-    if changed or attempts:
-        try:
-            publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=now)
-        except Exception as error:
-            troubles.append(f"it is recorded, but could not be published: {first_line(error)}")
+    tracked = [str(metric) for metric in settings.tracked]
+    try:
+        if changed or attempts:
+            publish(Store(settings.folder), tracked, now=now)
+        else:
+            publish_if_moved(Store(settings.folder), tracked, now=now)
+    except Exception as error:
+        troubles.append(f"it could not be published: {first_line(error)}")
     return Look(seen, verdicts, changed, attempts, troubles)
 
 

@@ -25,6 +25,7 @@ from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.damage import REBUILD, Kind, examine
 from pricetracker_dagster.store.delta import Delta, StoreError, literal, patterns, writing
 from pricetracker_dagster.store.prices import PARTITION, Store, files_of
+from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.rebuild import Kept
 from pricetracker_dagster.store.records import Records
 
@@ -260,12 +261,15 @@ def _published(folder: Path) -> Iterator[Finding]:
     published = Store(folder).published
     if not published.exists():
         return
+    problem = None
     try:
         sql.connect_to(published).close()
     except duckdb.Error:
-        yield Finding(
-            "published file", published.name, "cannot be read; nothing is lost by that", "it is published anew"
-        )
+        problem = "cannot be read; nothing is lost by that"
+    if old := moved_from(published):
+        problem = f"reads the files of {old} still, from where the data folder was moved or copied"
+    if problem:
+        yield Finding("published file", published.name, problem, "it is published anew")
 
 
 def _databases(folder: Path) -> Iterator[Finding]:

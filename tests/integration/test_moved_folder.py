@@ -110,6 +110,15 @@ def test_a_move_is_seen_in_a_file_of_an_earlier_version_that_does_not_say_where_
     assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
 
 
+@pytest.mark.parametrize("command", [["repair", "--yes"], ["watch"]])
+def test_what_looks_after_the_folder_publishes_anew_too(old: Path, new: Path, command: list[str]) -> None:
+    old.rename(new)
+    assert "moved or copied" in CliRunner().invoke(main, ["repair", "--format", "json"]).stdout
+    CliRunner().invoke(main, command)
+    assert reading.moved_from(new / "pricetracker.duckdb") is None
+    assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
+
+
 def test_status_tells_of_a_move(old: Path, new: Path) -> None:
     old.rename(new)
     answer = CliRunner().invoke(main, ["status"])
