@@ -217,19 +217,27 @@ def as_texts(row: Iterable[object]) -> list[str | None]:
     return [None if value is None else str(value).encode("utf-8", "replace").decode("utf-8") for value in row]
 
 
-def closed(sifted: Sifted, now: datetime) -> Sifted:
-    """Refuse the rows of minutes that are not closed at ``now`` (UTC), so that nothing is filled up to them."""
+def closed(sifted: Sifted, now: datetime, exchange: str | None = None) -> Sifted:
+    """Refuse the rows of minutes that are not closed at ``now`` (UTC), so that nothing is filled up to them.
+
+    Args:
+        sifted: the rows.
+        now: the time, UTC.
+        exchange: by whose clock it is that time: rows of others are kept; None: by this machine's, for all rows.
+    """
     connection = sql.connect()
     connection.register("candles", sifted.kept)
-    newest = newest_closed_minute(now)
-    kept = connection.sql("SELECT * FROM candles WHERE minute <= $newest", params={"newest": newest})
-    connection.execute(sql.load(_HERE / "candles_not_closed.sql"), {"newest": newest})
-    problem = f"not closed: it is {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    bound = {"newest": newest_closed_minute(now), "begins": f"{exchange}:" if exchange else ""}
+    connection.execute(sql.load(_HERE / "candles_not_closed.sql"), bound)
+    by_whom = f"by {exchange}'s clock it is" if exchange else "it is"
+    problem = f"not closed: {by_whom} {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     refused = [
         Refused(metric, datetime.fromtimestamp(unix, UTC), problem, row) for metric, unix, row in connection.fetchall()
     ]
-    kept_rows = sifted.kept if not refused else kept.to_arrow_table().cast(SCHEMA)
-    return Sifted(kept_rows, sifted.refused + refused, sifted.derived)
+    if not refused:
+        return Sifted(sifted.kept, sifted.refused, sifted.derived)
+    kept = connection.sql("FROM candles WHERE NOT (minute > $newest AND starts_with(metric, $begins))", params=bound)
+    return Sifted(kept.to_arrow_table().cast(SCHEMA), sifted.refused + refused, sifted.derived)
 
 
 def not_in(candles: pa.Table, stated: pa.Table) -> pa.Table:

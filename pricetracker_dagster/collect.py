@@ -30,16 +30,17 @@ from pricetracker_dagster.candles import (
     by_day,
     floor_minute,
     minutes_in,
+    newest_closed_minute,
     newest_minute,
     within,
 )
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, OutOfTime, PairUnknown, open_exchange
-from pricetracker_dagster.exchanges.clock import note_clock
 from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.pace import at_work
 from pricetracker_dagster.settings import Settings, did_you_mean
+from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REFUSED, Records
@@ -73,6 +74,9 @@ _STORED_EVERY = 3.0
 
 _STRAGGLERS = 5.0
 """Seconds after which readers get what is stored, although somebody has not answered yet."""
+
+_WAITS_AT_MOST = 0.8
+"""Of the time that is left, the share in which a minute may still end by the exchange's clock; then it is asked for."""
 
 _GRACE = 0.2
 """Seconds in which an answer of the last moment is still taken in."""
@@ -269,8 +273,9 @@ class _Tick:
         for_older = _SHARE_OF_OLDER * self._settings.collect.budget_seconds if older else 0.0
         findings = _Findings()
         for name, exchange in self._exchanges.items():
-            since = {each: _since(exchange, str(each), self._minute, newest, gaps) for each in tracked[name]}
-            ask = partial(self._ask_for_candles, exchange, since, self.deadline.earlier(for_older), findings)
+            stored = partial(_since, exchange, newest=newest, gaps=gaps)
+            until = self.deadline.earlier(for_older)
+            ask = partial(self._ask_for_candles, exchange, tracked[name], stored, until, findings)
             _in_a_thread(ask, tracked[name], findings)
         self._take_in(findings, len(self._exchanges), tells_late=True)
         with _told_beside(self._collected, "that its own minute came late was not noted"):
@@ -305,28 +310,42 @@ class _Tick:
         return newest, gaps, since_when
 
     def _ask_for_candles(
-        self, exchange: Exchange, since: Mapping[Metric, datetime], deadline: Deadline, findings: _Findings
+        self,
+        exchange: Exchange,
+        metrics: Sequence[Metric],
+        since: Callable[[str, datetime], datetime],
+        deadline: Deadline,
+        findings: _Findings,
     ) -> None:
-        """Ask one exchange for candles, in a thread of its own."""
-        now = self._wait_until_closed(exchange, deadline)
-        settles_in = self._minute + MINUTE + exchange.settles - now
-        self._settled_at = max(self._settled_at, time.monotonic() + settles_in.total_seconds() + _WHOLE_SECOND)
-        pairs = exchange.pairs({metric.pair for metric in since}, deadline)
-        known = [metric for metric in since if metric.pair in pairs]
-        for metric in since.keys() - known:
+        """Ask one exchange for candles, in a thread of its own.
+
+        Where the minute is not over by its clock, the minutes that are over there are asked for all the same.
+        """
+        now, not_over = self._wait_until_closed(exchange, deadline)
+        newest = self._minute
+        if not_over is None:
+            settles_in = self._minute + MINUTE + exchange.settles - now
+            self._settled_at = max(self._settled_at, time.monotonic() + settles_in.total_seconds() + _WHOLE_SECOND)
+        else:
+            newest = newest_closed_minute(now)
+        pairs = exchange.pairs({metric.pair for metric in metrics}, deadline)
+        known = [metric for metric in metrics if metric.pair in pairs]
+        for metric in set(metrics) - set(known):
             findings.put(_Finding((str(metric),), _unknown(metric, pairs, self._settings)))
         failed: Counter[Metric] = Counter()
 
         def ask(metric: Metric, times: int) -> float | None:
             try:
-                sifted = exchange.candles(metric.pair, since[metric], deadline, patient=False)
+                sifted = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
             except Exception as error:
                 if not (times and isinstance(error, NotAsked)):  # what it said when it was asked tells more
-                    findings.put(_Finding((str(metric),), error))
+                    findings.put(_Finding((str(metric),), not_over or error))
                 failed[metric] += 1
                 return again_after(error, failed[metric])
-            late = not _speaks_of(sifted, self._minute)
+            late = not _speaks_of(sifted, newest)
             findings.put(_Finding((str(metric),), sifted, late))
+            if not_over is not None:
+                findings.put(_Finding((str(metric),), not_over))
             again = times - failed[metric]
             if late and again < len(_LATE_MINUTE) and self._turns[str(metric)].may_be_late():
                 return _LATE_MINUTE[again]
@@ -334,25 +353,26 @@ class _Tick:
 
         in_turns(self._turns.to_ask(known), ask, deadline=deadline, at_once=_AT_ONCE, name=exchange.name)
 
-    def _wait_until_closed(self, exchange: Exchange, deadline: Deadline) -> datetime:
-        """Wait until the minute is over by the exchange's clock, return its time, and keep how far ours is from it.
+    def _wait_until_closed(self, exchange: Exchange, deadline: Deadline) -> tuple[datetime, ExchangeError | None]:
+        """Wait until the minute is over by the exchange's clock, and keep how far ours is from it.
 
-        Raises:
-            ExchangeError: that is after the deadline.
+        Returns:
+            Its time, and None; where the minute would not be over there in time, what is to be said of that.
         """
         while True:
+            before = self._now()
             theirs = exchange.time(deadline)
             ours = self._now()
-            ahead = self._collected.clocks[exchange.name] = (ours - theirs).total_seconds()
-            with suppress(OSError):  # it is measured again in a minute
-                note_clock(self._settings.state, exchange.name, ahead, ours)
+            self._collected.clocks[exchange.name] = _note_clock(self._settings, exchange.name, before, theirs, ours)
             left = self._minute + MINUTE - theirs
             if left <= timedelta():
-                return theirs
+                return theirs, None
             try:
+                if left.total_seconds() > _WAITS_AT_MOST * deadline.remaining:
+                    raise OutOfTime
                 deadline.sleep(left.total_seconds())
             except OutOfTime:
-                raise ExchangeError(_not_over(exchange.name, self._minute, theirs, ours)) from None
+                return theirs, ExchangeError(_not_over(exchange.name, self._minute, theirs, ours))
 
     def _take_in(self, findings: _Findings, askers: int, *, tells_late: bool = False) -> None:
         """Note and store what so many threads find, until they are done or time is up."""
@@ -562,7 +582,8 @@ def backfill(
         exchange = open_exchange(name, settings, gives_way=True)
         with _trouble_noted(collected, metrics):
             patience = Deadline.after(_PATIENCE_A_METRIC)
-            now = exchange.time(patience)
+            before, now = datetime.now(UTC), exchange.time(patience)
+            collected.clocks[name] = _note_clock(settings, name, before, now, datetime.now(UTC))
             for metric in _known(exchange, metrics, settings, collected, patience):
                 gaps = wanted.get(str(metric), [])
                 with _trouble_noted(collected, [metric]):
@@ -691,6 +712,17 @@ def _known(
         if metric.pair not in pairs:
             _note_error(collected, [str(metric)], _unknown(metric, pairs, settings))
     return [metric for metric in metrics if metric.pair in pairs]
+
+
+def _note_clock(settings: Settings, exchange: str, before: datetime, theirs: datetime, ours: datetime) -> float:
+    """Keep how many seconds this machine's clock is ahead of an exchange's, and return it.
+
+    Its answer, a whole second, may have taken a while: it is ahead for certain by what it was when it was asked.
+    """
+    ahead = (ours - theirs).total_seconds()
+    with suppress(OSError):  # it is measured again in a minute
+        note_clock(settings.state, exchange, ahead, ours, at_least=(before - theirs).total_seconds() - 1)
+    return ahead
 
 
 def _since(

@@ -15,9 +15,9 @@ from pricetracker_dagster.alerts.standstill import STILL, STORAGE, Seen, Sign, c
 from pricetracker_dagster.alerts.watch_standstill import damages, free_bytes, is_covered, newest_minute
 from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
-from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.reading import moved_from, said_of_move
@@ -83,6 +83,12 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         "incidents_open": [_shown(row, "id", "cause", "reason", "first", "last") for row in opened],
         "channels": _channels(settings, deliveries),
     }
+    waiting = read("state/doubts.json", lambda: store.waiting(now), None)
+    found["doubts"] = {
+        "count": waiting.total if waiting else 0,
+        "metrics": dict(waiting.by_metric) if waiting else {},
+        "oldest": waiting.oldest if waiting else None,
+    }
     free = read("free disk", lambda: free_bytes(settings.folder), None)
     clocks = clock_differences(settings.state, now)
     found |= {
@@ -102,6 +108,8 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
     troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
     troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
+    if as_of is not None and as_of > now:
+        troubles.append(f"as_of, {as_of:%Y-%m-%d %H:%M} UTC, is yet to come: a clock was ahead; the next tick mends it")
     if as_of is None and not any("published" in trouble for trouble in troubles):
         troubles.append("nothing is published yet: run `pricetracker up` or `pricetracker tick`")
     for each in metrics:
@@ -137,6 +145,15 @@ def lines(found: dict[str, Any]) -> list[str]:
         for each in found["evaluations"]
     ]
     said.append(f"open        {len(found['alerts_open'])} alerts, {len(found['incidents_open'])} incidents")
+    doubts = found["doubts"]
+    if doubts["count"]:
+        of = ", ".join(f"{metric} {count:,}" for metric, count in doubts["metrics"].items())
+        said.append(
+            f"doubts      {doubts['count']:,} answers take trades away from stored minutes and wait for a second one: "
+            f"{of}; oldest {_time(doubts['oldest'])}"
+        )
+    else:
+        said.append("doubts      none")
     for channel in found["channels"]:
         outcome = {None: "nothing sent yet", True: "delivered", False: f"not delivered: {channel['error']}"}
         when = "" if channel["last_attempt_at"] is None else f" {_time(channel['last_attempt_at'])}"

@@ -17,8 +17,8 @@ from pricetracker_dagster.alerts.watch import one_at_a_time
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
-from pricetracker_dagster.exchanges.clock import clock_differences
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish, publish_if_moved

@@ -1,18 +1,25 @@
 """What brings minutes into the store: ``tick``, ``backfill``, ``import``."""
 
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import progress_bar, without_dagsters_warnings
 from pricetracker_dagster.cli.parameters import UtcTime
-from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings import command, load_settings
+
+if TYPE_CHECKING:
+    from pricetracker_dagster.store.doubts import Doubt
+
+_DOUBTS_SHOWN = 10
 
 
 @click.command()
@@ -91,11 +98,37 @@ def backfill(*, first: datetime | None, last: datetime | None, hours: int | None
     for mistake in dict.fromkeys(collected.tracebacks):
         click.echo(mistake, err=True)
     click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
-    for doubt in list(collected.doubts.values())[:10]:
-        click.echo(f"doubted until a second answer, a minute later, says the same: {doubt}")
+    again = f"{command(simulated=settings.simulated)} backfill --refetch --from {_iso(first)} --to {_iso(last)}"
+    for line in said_of_doubts([*collected.doubts.values()], again):
+        click.echo(line)
     if collected.missing:
         click.echo(f"Error: {collected.summary()}", err=True)
         sys.exit(1)
+
+
+def said_of_doubts(doubts: "Sequence[Doubt]", again: str) -> list[str]:
+    """Say of answers that take trades away that they are not stored, and how they come to be.
+
+    Args:
+        doubts: what is doubted.
+        again: the command that asks again.
+    """
+    from pricetracker_dagster.store.doubts import CONFIRMED_AFTER
+
+    if not doubts:
+        return []
+    after = (max(doubt.first_seen for doubt in doubts) + CONFIRMED_AFTER + timedelta(seconds=1)).astimezone(UTC)
+    rows = "row is" if len(doubts) == 1 else "rows are"
+    why = "fewer trades or less volume than stored is believed only when said twice, a minute apart"
+    lines = [f"{len(doubts):,} {rows} not stored yet: {why}"]
+    lines += [f"  {doubt}" for doubt in doubts[:_DOUBTS_SHOWN]]
+    if len(doubts) > _DOUBTS_SHOWN:
+        lines.append(f"  … and {len(doubts) - _DOUBTS_SHOWN:,} more")
+    return [*lines, f"to store what is said again, run this again from {after:%H:%M:%S} UTC on: {again}"]
+
+
+def _iso(minute: datetime) -> str:
+    return f"{minute:%Y-%m-%dT%H:%MZ}"
 
 
 @click.command("import")
@@ -116,6 +149,8 @@ def import_(files: Sequence[Path]) -> None:
     store = Store(settings.folder)
     longest = timedelta(hours=settings.collect.fill_hours)
     refused = failed = 0
+    doubts: list[Doubt] = []
+    doubted: list[Path] = []
     with progress_bar() as progress:
         say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
         bar = progress.add_task("files", total=len(files))
@@ -136,15 +171,18 @@ def import_(files: Sequence[Path]) -> None:
             say(
                 f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
                 f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
-                f"{len(sheet.refused):,} refused"
+                f"{len(sheet.refused) + len(upserted.refused):,} refused"
             )
-            for doubt in upserted.doubts[:10]:
-                say(f"  doubted until an import, a minute later, says the same: {doubt}")
-            for row in sheet.refused[:10]:
+            doubts += upserted.doubts
+            doubted += [path] if upserted.doubts else []
+            for row in [*sheet.refused, *upserted.refused][:10]:
                 say(f"  refused: {row}")
             for gap in sheet.silences[:10]:
                 say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")
-            refused += len(sheet.refused)
+            refused += len(sheet.refused) + len(upserted.refused)
+        again = shlex.join(["import", *map(str, doubted)])
+        for line in said_of_doubts(doubts, f"{command(simulated=settings.simulated)} {again}"):
+            say(line)
     published = publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     for trouble in published.troubles:
         click.echo(f"Warning: {trouble}", err=True)

@@ -77,7 +77,7 @@ class Kraken:
         self._pace = pace
         self._pairs_file = cache / f"{name.lower()}_pairs.json"
         self._pairs: dict[str, str] = {}
-        self._ahead: float | None = None
+        self._clock: tuple[int, float] | None = None
         self._http = Http(url, timeout)
 
     def time(self, deadline: Deadline) -> datetime:
@@ -88,7 +88,8 @@ class Kraken:
             raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, which is no unixtime")
         if not _EARLIEST <= unix < _LATEST:
             raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {_not_seconds(unix)}")
-        self._ahead = int(unix) - time.time()
+        # by a clock that nobody sets: a backfill may outlast a correction of this machine's
+        self._clock = int(unix), time.monotonic()
         return datetime.fromtimestamp(int(unix), UTC)
 
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
@@ -216,10 +217,11 @@ class Kraken:
         return result[keys[0]], result.get("last")
 
     def _now(self, deadline: Deadline) -> datetime:
-        if self._ahead is None:
+        if self._clock is None:
             self.time(deadline)
-        assert self._ahead is not None  # noqa: S101 - time() has just set it
-        return datetime.fromtimestamp(time.time() + self._ahead, UTC)
+        assert self._clock is not None  # noqa: S101 - time() has just set it
+        told, at = self._clock
+        return datetime.fromtimestamp(told + time.monotonic() - at, UTC)
 
     def _their_name(self, pair: str) -> str:
         if not self._pairs:

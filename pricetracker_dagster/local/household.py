@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
@@ -35,6 +35,10 @@ _LAST_LINES = 12
 
 RESTART = "@restart "
 """How the watch asks for a restart, on a line of its own: ``@restart daemon``. Lines with an @ are not shown."""
+
+_LOOKS_FOR_FROZEN_EVERY = 3.0
+_FROZEN_LOOKS = 4
+"""In so many looks in a row a run is found stopped, before it is ended."""
 
 _PR_SET_PDEATHSIG = 1
 _C = ctypes.CDLL(None)
@@ -88,6 +92,8 @@ class Household:
     folder: Path
     environment: Mapping[str, str]
     children: list[Child] = field(default_factory=list)
+    _frozen: dict[int, int] = field(default_factory=dict)
+    _looked_at: float = 0.0
 
     def start(self, child: Child) -> None:
         """Start a process in a group of its own; it dies with this one even if this one is killed."""
@@ -145,6 +151,26 @@ class Household:
         end_group(child.process, signal.SIGKILL)
         child.process.wait()
         self.start(child)
+
+    def end_frozen_runs(self) -> None:
+        """End the runs of the code server that somebody has stopped (SIGSTOP), once they stay so for some ten seconds.
+
+        Dagster cannot: to cancel a run, its code server waits for an answer of that process while it holds the lock
+        that every start of a run needs, so that nothing runs for minutes. One that is gone is marked failed, and its
+        minute is healed by the next tick. What is counted are our own looks: after a stop of all there were none.
+        """
+        now = time.monotonic()
+        if now - self._looked_at < _LOOKS_FOR_FROZEN_EVERY:
+            return
+        self._looked_at = now
+        code = next((child for child in self.children if child.name == "code"), None)
+        stopped = [] if code is None or code.has_ended() else [pid for pid in _run_pids(code) if _is_stopped(pid)]
+        self._frozen = {pid: self._frozen.get(pid, 0) + 1 for pid in stopped}
+        for pid, looks in self._frozen.items():
+            if looks >= _FROZEN_LOOKS:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                say(f"process {pid} of a run was stopped; it is ended, so that others can begin", error=True)
 
     def wait_for(self, condition: Callable[[], bool], patience: float) -> bool:
         """Wait until a condition holds, and keep running what runs meanwhile; False where it does not come."""
@@ -232,13 +258,25 @@ def _signal(child: Child) -> None:
 
 
 def _runs_of(code: Child) -> bool:
-    """Say whether the code server has runs at work: processes of its group beside itself that execute one."""
+    """Say whether the code server has runs at work."""
+    return next(_run_pids(code), None) is not None
+
+
+def _run_pids(code: Child) -> Iterator[int]:
+    """Yield the processes of the code server's group beside itself that execute a run."""
     assert code.process is not None  # noqa: S101 - the caller has checked
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             pid = int(stat.parent.name)
-            if pid != code.process.pid and os.getpgid(pid) == code.process.pid:
-                return b"spawn_main" in (stat.parent / "cmdline").read_bytes()
+            in_group = pid != code.process.pid and os.getpgid(pid) == code.process.pid
+            if in_group and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                yield pid
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(OSError, IndexError):
+        # the name before it may hold anything
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "T"
     return False
 
 

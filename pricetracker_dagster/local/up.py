@@ -105,6 +105,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
             household.start(guard.child())
             while not stop.wait(0.5):
                 household.restart_the_dead()
+                household.end_frozen_runs()
                 guard.heed(household)
         finally:
             say("stopping …")

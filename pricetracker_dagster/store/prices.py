@@ -15,8 +15,9 @@ from deltalake import DeltaTable
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused, Sifted, closed, newest_closed_minute
 from pricetracker_dagster.store import delta
+from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
-from pricetracker_dagster.store.doubts import Doubt, Doubts, Key
+from pricetracker_dagster.store.doubts import Doubt, Doubts, Key, Waiting
 
 PARTITION = "date"
 
@@ -75,9 +76,10 @@ class Store:
         """Insert the candles that are not stored and correct those that differ, keyed by (metric, minute).
 
         Every row passes here, whatever brings it. A minute that is not closed is not stored: it is returned as
-        refused. A derived row (a minute without trades that nobody stated) is inserted where nothing is, and never
-        replaces a stored one. A row that takes trades away from a stored one is stored once a second answer, at least
-        a minute later, says the same; until then it is returned as a doubt.
+        refused; so is one that is not closed by its exchange's clock, where this machine's is known to be ahead of it.
+        A derived row (a minute without trades that nobody stated) is inserted where nothing is, and never replaces a
+        stored one. A row that takes trades away from a stored one is stored once a second answer, at least a minute
+        later, says the same; until then it is returned as a doubt.
 
         Atomic for each some 400,000 rows, idempotent, safe beside other processes. A row that differs in ``fetched_at``
         alone is left as it is.
@@ -100,6 +102,8 @@ class Store:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
         now = now or datetime.now(UTC)
         over = closed(Sifted(candles, []), now)
+        for exchange, seconds in ahead_for_certain(self.state, now).items():
+            over = closed(over, now - timedelta(seconds=seconds), exchange)
         connection.register("candles", over.kept)
         connection.register("derived", SCHEMA.empty_table() if derived is None else derived)
         stated = connection.sql("FROM candles ANTI JOIN derived USING (metric, minute)").to_arrow_table()
@@ -114,6 +118,10 @@ class Store:
             over.refused,
             doubts,
         )
+
+    def waiting(self, now: datetime) -> Waiting:
+        """Return how many answers that take trades away wait for a second one, of which metrics, since when."""
+        return Doubts(self.state).waiting(now)
 
     def doubts(self, now: datetime | None = None) -> list[Doubt]:
         """Return the answers that take trades away and wait for a second one, oldest first."""

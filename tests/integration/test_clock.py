@@ -9,7 +9,7 @@ import pytest
 
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.collect import Collected, collect_minute
-from pricetracker_dagster.exchanges.clock import clock_differences
+from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.records import Records
 from tests.integration.conftest import Bench
 

@@ -13,10 +13,10 @@ from pricetracker_dagster.alerts.standstill import Sign
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.exchanges.clock import clock_differences, note_clock
 from pricetracker_dagster.local.watching import Watch, wrong
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.conftest import Bench

@@ -105,3 +105,57 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
     except OSError:
         return False
+
+
+RUN = """
+import multiprocessing, sys, time
+
+def run():
+    print(multiprocessing.current_process().pid, flush=True)
+    time.sleep(100)
+
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=run)
+    child.start()
+    child.join()
+    print("ended", child.exitcode, flush=True)
+    time.sleep(100)
+"""
+
+
+@pytest.fixture
+def code(household: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
+    """A code server with one run, which is a process of its own."""
+    monkeypatch.setattr(at_home, "_LOOKS_FOR_FROZEN_EVERY", 0.05)
+    child = Child("code", script(tmp_path, RUN))
+    household.start(child)
+    assert household.wait_for(lambda: bool(child.lines), 60)
+    return child
+
+
+def test_a_run_that_is_stopped_is_ended_and_the_code_server_goes_on(household: Household, code: Child) -> None:
+    os.kill(int(code.lines[0]), signal.SIGSTOP)
+    assert until(lambda: "ended -9" in code.lines, 60, meanwhile=household.end_frozen_runs)
+    assert not code.has_ended()
+
+
+def test_a_run_that_goes_on_in_time_is_left_alone(household: Household, code: Child) -> None:
+    pid = int(code.lines[0])
+    for _ in range(5):
+        os.kill(pid, signal.SIGSTOP)
+        for _ in range(2):
+            time.sleep(0.06)
+            household.end_frozen_runs()
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.06)
+        household.end_frozen_runs()
+    os.kill(pid, 0)
+    assert len(code.lines) == 1
+
+
+def test_a_code_server_that_is_stopped_itself_is_not_ended_for_that(household: Household, code: Child) -> None:
+    assert code.process is not None
+    code.process.send_signal(signal.SIGSTOP)  # the watch notices that, and says so
+    until(lambda: False, 1, meanwhile=household.end_frozen_runs)
+    code.process.send_signal(signal.SIGCONT)
+    assert not code.has_ended()

@@ -1,6 +1,7 @@
 """How far this machine's clock is from the exchanges', as ticks measured it last: a small file of the data folder."""
 
 import json
+import math
 import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ _one_at_a_time = threading.Lock()
 """Exchanges are asked by threads of one tick."""
 
 
-def note_clock(state: Path, exchange: str, ahead: float, now: datetime) -> None:
+def note_clock(state: Path, exchange: str, ahead: float, now: datetime, *, at_least: float | None = None) -> None:
     """Keep a measurement.
 
     Args:
@@ -24,10 +25,13 @@ def note_clock(state: Path, exchange: str, ahead: float, now: datetime) -> None:
         exchange: whose clock, e.g. ``KRAKEN``.
         ahead: so many seconds this machine's clock is ahead of it; negative: behind.
         now: when it was measured, by this machine's clock, UTC.
+        at_least: so many seconds it is ahead for certain, however long the answer took; None: nobody knows.
     """
     with _one_at_a_time:
         kept = _kept(state)
         kept[exchange] = {"ahead": round(ahead, 1), "measured_at": now.isoformat()}
+        if at_least is not None:
+            kept[exchange]["at_least"] = round(at_least, 1)
         write_text(_file(state), json.dumps(kept))
 
 
@@ -36,11 +40,21 @@ def clock_differences(state: Path, now: datetime) -> dict[str, float]:
 
     A measurement that lies in the future was made by a clock that has been set since: it is ignored, as an old one is.
     """
+    return _measured(state, now, "ahead")
+
+
+def ahead_for_certain(state: Path, now: datetime) -> dict[str, float]:
+    """Return by exchange how many seconds this machine's clock is ahead at least, where it is."""
+    return {exchange: seconds for exchange, seconds in _measured(state, now, "at_least").items() if seconds > 0}
+
+
+def _measured(state: Path, now: datetime, what: str) -> dict[str, float]:
     found = {}
     for exchange, measured in _kept(state).items():
         with suppress(KeyError, TypeError, ValueError):
-            if timedelta() <= now - datetime.fromisoformat(measured["measured_at"]) <= FRESH:
-                found[exchange] = float(measured["ahead"])
+            seconds = float(measured[what])
+            if math.isfinite(seconds) and timedelta() <= now - datetime.fromisoformat(measured["measured_at"]) <= FRESH:
+                found[exchange] = seconds
     return found
 
 

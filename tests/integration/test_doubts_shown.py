@@ -1,0 +1,147 @@
+"""Answers that take trades away: shown while they wait, told with the way to confirm them, however many there are."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pricetracker_dagster.candles import DAY, MINUTE, Sifted, sift_rows
+from pricetracker_dagster.cli import main
+from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.status import lines, status
+from pricetracker_dagster.store.doubts import Doubts
+from pricetracker_dagster.store.prices import Store
+from tests.integration.conftest import Bench
+
+NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
+
+
+def many(count: int, trades: int, *metrics: str) -> Sifted:
+    first = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
+    return sift_rows(
+        [
+            (metric, first + 60 * i, 10.0, 10.0, 10.0, 10.0, float(trades), trades)
+            for metric in metrics
+            for i in range(count)
+        ],
+        NOON,
+    )
+
+
+def trades_of(store: Store, *metrics: str) -> set[int]:
+    first = datetime(2025, 1, 1, tzinfo=UTC)
+    return set(store.candles(metrics, first, first + 60 * DAY)["trades"].to_numpy().tolist())
+
+
+@pytest.mark.parametrize(
+    ("count", "metrics"), [(12_000, (BTC,)), (6_000, (BTC, ETH)), (30_000, (BTC,)), (4_000, (BTC,))]
+)
+def test_however_many_rows_one_call_doubts_a_second_one_confirms_them_all(
+    tmp_path: Path, count: int, metrics: tuple[str, ...]
+) -> None:
+    store = Store(tmp_path)
+    store.upsert(many(count, 5, *metrics).kept, now=NOON)
+    fewer = many(count, 4, *metrics).kept
+    assert store.upsert(fewer, now=NOON).doubted == count * len(metrics)
+    assert store.waiting(NOON)._asdict() == {
+        "total": count * len(metrics),
+        "by_metric": dict.fromkeys(metrics, count),
+        "oldest": NOON,
+    }
+    assert store.upsert(fewer, now=NOON + timedelta(seconds=59)).doubted == count * len(metrics)
+    assert trades_of(store, *metrics) == {5}
+    later = store.upsert(fewer, now=NOON + timedelta(seconds=60))
+    assert (later.doubted, later.updated) == (0, count * len(metrics))
+    assert trades_of(store, *metrics) == {4}
+    assert store.waiting(NOON + MINUTE).total == 0
+
+
+def test_another_answer_than_the_first_one_confirms_no_day_of_which_it_says_otherwise(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.upsert(many(8_640, 5, BTC).kept, now=NOON)  # six days
+    store.upsert(many(8_640, 4, BTC).kept, now=NOON)
+    rows = many(8_640, 4, BTC).kept
+    other = sift_rows([(BTC, int(datetime(2025, 1, 2, 7, tzinfo=UTC).timestamp()), 10, 10, 10, 10, 3.0, 3)], NOON).kept
+    elsewhere = Store(tmp_path / "mixed")
+    elsewhere.upsert(rows, now=NOON)
+    elsewhere.upsert(other, now=NOON)
+    elsewhere.upsert(other, now=NOON + MINUTE)
+    first = datetime(2025, 1, 1, tzinfo=UTC)
+    mixed = elsewhere.candles([BTC], first, first + 10 * DAY)
+    upserted = store.upsert(mixed, now=NOON + 2 * MINUTE)
+    assert (upserted.updated, upserted.doubted) == (5 * 1440, 1440)
+    assert store.upsert(mixed, now=NOON + 3 * MINUTE).doubted in (
+        0,
+        1440,
+    )  # fewer of them: kept one by one from here on
+    assert store.upsert(mixed, now=NOON + 4 * MINUTE).doubted == 0
+    assert trades_of(store, BTC) == {3, 4}
+
+
+@pytest.mark.parametrize("damage", ["", "[", "{}", "[1, null]", '[["a", 1, 2, "x", "2999-01-01T00:00:00+00:00"]]'])
+def test_a_damaged_file_of_days_begins_anew(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    store.upsert(many(6_000, 5, BTC).kept, now=NOON)
+    store.upsert(many(6_000, 4, BTC).kept, now=NOON)
+    (store.state / "doubts_by_day.json").write_text(damage)
+    assert Doubts(store.state).waiting(NOON).total == 0
+    assert store.upsert(many(6_000, 4, BTC).kept, now=NOON + MINUTE).doubted == 6_000
+
+
+def test_status_shows_what_waits(start: Callable[..., Bench]) -> None:
+    bench = start("BTCUSD")
+    now = datetime.now(UTC)
+
+    def seen() -> tuple[dict[str, object], str]:
+        found = status(load_settings(), now, lambda: ((), None, {}))
+        json.dumps(found, default=str)
+        return found["doubts"], next(line for line in lines(found) if line.startswith("doubts"))
+
+    bench.store.folder.mkdir(parents=True, exist_ok=True)
+    assert seen() == ({"count": 0, "metrics": {}, "oldest": None}, "doubts      none")
+    bench.store.upsert(many(3, 5, BTC, ETH).kept)
+    bench.store.upsert(many(2, 4, BTC).kept, now=now - timedelta(hours=1))
+    bench.store.upsert(many(1, 4, ETH).kept, now=now)
+    told, line = seen()
+    assert told == {"count": 3, "metrics": {BTC: 2, ETH: 1}, "oldest": now - timedelta(hours=1)}
+    assert "3 answers take trades away from stored minutes and wait for a second one: KRAKEN:BTCUSD 2" in line
+
+
+def test_an_import_says_which_command_confirms_and_from_when_on(
+    write_settings: Callable[[str], Path], tmp_path: Path
+) -> None:
+    write_settings(f'metrics = ["{BTC}"]')
+    store = Store(load_settings().folder)
+    store.upsert(many(20, 5, BTC).kept)
+    file = tmp_path / "a folder" / "XBTUSD_1.csv"
+    file.parent.mkdir()
+    first = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
+    file.write_text("".join(f"{first + 60 * i},10,10,10,10,4,4\n" for i in range(20)))
+    before = datetime.now(UTC)
+    said = CliRunner().invoke(main, ["import", str(file)]).output
+    assert "20 rows are not stored yet: fewer trades or less volume than stored" in said
+    assert "… and 10 more" in said
+    [last] = [line for line in said.splitlines() if "run this again from" in line]
+    assert last.endswith(f"import '{file}'")
+    told = last.split("run this again from ")[1].split(" UTC")[0]
+    assert {f"{before + timedelta(seconds=60 + i):%H:%M:%S}" for i in range(30)} >= {told}
+    assert trades_of(store, BTC) == {5}
+
+
+@pytest.mark.parametrize("option", ["--hours=1", "--from"])
+def test_a_backfill_says_so_too(start: Callable[..., Bench], option: str) -> None:
+    now = datetime.now(UTC).replace(second=5)
+    bench = start("BTCUSD", now=now)
+    minute = bench.minute - 5 * MINUTE
+    metric = "SIMULATED:BTCUSD"
+    bench.store.upsert(sift_rows([(metric, int(minute.timestamp()), 1, 1, 1, 1, 1e9, 10**6)], now).kept)
+    asked = [option] if option != "--from" else ["--from", f"{minute:%Y-%m-%dT%H:%MZ}"]
+    said = CliRunner().invoke(main, ["--simulated", "backfill", "--refetch", *asked]).output
+    assert "1 row is not stored yet" in said
+    [last] = [line for line in said.splitlines() if "run this again from" in line]
+    first = minute if option == "--from" else datetime.fromisoformat(last.split("--from ")[1].split(" ")[0])
+    assert f"backfill --refetch --from {first:%Y-%m-%dT%H:%MZ} --to " in last
