@@ -28,7 +28,7 @@ from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
 from pricetracker_dagster.store.upkeep import upkeep
 from tests.integration.conftest import Bench
-from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles, newest_commit, table_of
+from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles, grow, newest_commit, table_of
 
 Rows = list[tuple[Any, ...]]
 KEYS = {"minute_prices": ("metric", "minute"), "causes": ("metric", "minute")}
@@ -53,22 +53,16 @@ def keys_of(rows: Rows) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder over midnight: minutes stored and corrected, causes that changed, a checkpoint amid the log."""
+    """A data folder with a checkpoint amid the logs of its tables."""
     folder = tmp_path_factory.mktemp("grown") / "data"
-    store, causes = Store(folder), Records(folder).causes
-    for i in range(4):
-        at = FIRST + 5 * i * MINUTE
-        store.upsert(candles(at, 5, 100.0 + i), now=NOW)
-        store.upsert(candles(at, 6, 200.0 + i), now=NOW)
-        row = {"metric": METRICS[0], "minute": at, "cause": "not run", "reason": "no tick", "noted_at": NOW}
-        causes.put([row])
-        causes.put([row | {"cause": "exchange error", "reason": f"it said {i}"}])
-        if i == 1:
-            for table in ("minute_prices", "causes"):
-                opened = table_of(folder, table).open()
-                assert opened is not None
-                opened.create_checkpoint()
-    publish(store, METRICS, now=NOW)
+
+    def checkpoint(i: int) -> None:
+        for table in ("minute_prices", "causes") if i == 1 else ():
+            opened = table_of(folder, table).open()
+            assert opened is not None
+            opened.create_checkpoint()
+
+    grow(folder, checkpoint)
     return folder
 
 

@@ -41,10 +41,8 @@ def candles(first: datetime, count: int, price: float) -> pa.Table:
     )
 
 
-@pytest.fixture(scope="module")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder over midnight, of minutes that were stored, corrected and joined, with causes that changed."""
-    folder = tmp_path_factory.mktemp("grown") / "data"
+def grow(folder: Path, after: Callable[[int], object] = lambda _: None) -> None:
+    """Store minutes over midnight and correct them, with causes that change; four times, with something done after."""
     store, causes = Store(folder), Records(folder).causes
     for i in range(4):
         at = FIRST + 5 * i * MINUTE
@@ -53,7 +51,14 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row = {"metric": METRICS[0], "minute": at, "cause": "not run", "reason": "no tick", "noted_at": NOW}
         causes.put([row])
         causes.put([row | {"cause": "exchange error", "reason": f"it said {i}"}])
+        after(i)
     publish(store, METRICS, now=NOW)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grown") / "data"
+    grow(folder)
     return folder
 
 
