@@ -32,6 +32,7 @@ from pricetracker_dagster.candles import (
     minutes_in,
     newest_closed_minute,
     newest_minute,
+    oldest_minute,
     within,
 )
 from pricetracker_dagster.errors import PricetrackerError
@@ -261,10 +262,13 @@ class _Tick:
         self._settled_at = 0.0
         self._has_minute: set[str] = set()
         self._past: dict[Metric, MinuteRange] = {}
+        self._newest: Mapping[str, datetime] = {}
+        self._answers: dict[str, pa.Table] = {}
 
     def run(self) -> None:
         """Ask for candles and store them, then rebuild what is missing still."""
         newest, gaps, since_when = self._look()
+        self._newest = newest
         tracked = _by_exchange(self._settings.tracked)
         for name, metrics in tracked.items():
             with _trouble_noted(self._collected, metrics):
@@ -394,6 +398,7 @@ class _Tick:
                     late[metric] = found.late
                     if tells_late:
                         _forgive(self._collected, metric)
+                        self._answers[metric] = found.what.kept
             elif found.what is not None:
                 _note_error(self._collected, found.metrics, found.what)
             if tells_late and not isinstance(found.what, NotAsked):
@@ -440,10 +445,12 @@ class _Tick:
                 self.deadline.sleep(max(0.0, self._settled_at - time.monotonic()))
         findings = _Findings()
         whole: set[Metric] = set()
-        spans = {metric: _joined(gaps) for metric, gaps in wanted.items()}
+        asked = self._with_what_is_before(wanted)
+        spans = {metric: _joined(gaps) for metric, gaps in asked.items()}
         for metric, piece in self._past.items():
             spans.setdefault(metric, []).append(piece)
-            wanted[metric] = [piece, *wanted.get(metric, [])]
+            for each in (wanted, asked):
+                each[metric] = [piece, *each.get(metric, [])]
         ordered = self._turns.to_heal(wanted)
         thorough = set(ordered[:_THOROUGH])
 
@@ -452,7 +459,7 @@ class _Tick:
             at_once = times or metric in thorough
             try:
                 for span in spans[metric][1 if times else 0 : None if at_once else 1]:
-                    self._rebuild(metric, span, wanted[metric], findings)
+                    self._rebuild(metric, span, asked[metric], findings)
             except Exception as error:
                 findings.put(_Finding((str(metric),), error))
                 return None
@@ -467,6 +474,32 @@ class _Tick:
         self._take_in(findings, len(_by_exchange(ordered)))
         with _told_beside(self._collected, "what is stored could not be read"):
             self._remember_vain({metric: wanted[metric] for metric in wanted if metric in whole})
+
+    def _with_what_is_before(self, wanted: Mapping[Metric, list[MinuteRange]]) -> dict[Metric, list[MinuteRange]]:
+        """Widen the newest gaps by the minutes before them where no candles came that say what has become of these.
+
+        They were stored right after their close, and may have been corrected since; once the gap is filled, nobody asks
+        for them any more.
+        """
+        before = (CORRECTED_MINUTES - 1) * MINUTE
+        begins: dict[Metric, datetime] = {}
+        for metric, gaps in wanted.items():
+            newest, answer = self._newest.get(str(metric)), self._answers.get(str(metric))
+            first = None if answer is None else oldest_minute(answer)
+            if newest is not None and gaps[-1].first == newest + MINUTE and (first is None or first > newest):
+                begins[metric] = gaps[-1].first - before
+        missing: Mapping[str, Sequence[MinuteRange]] = {}
+        if begins:
+            names = [str(metric) for metric in begins]
+            missing = self._store.missed(names, min(begins.values()) - MINUTE, self._minute, since_first_row=False)
+        widened = dict(wanted)
+        for metric, begin in begins.items():
+            newest_gap = wanted[metric][-1]
+            there = MinuteRange(begin - MINUTE, newest_gap.first - MINUTE)
+            # where one of them is missing itself, the price before it would have to be looked for
+            if not any(_overlaps(gap, [there]) for gap in missing.get(str(metric), [])):
+                widened[metric] = [*wanted[metric][:-1], MinuteRange(begin, newest_gap.last)]
+        return widened
 
     def _wanted(self, since_when: Mapping[str, datetime]) -> dict[Metric, list[MinuteRange]]:
         """Return the gaps to rebuild, oldest first, of each metric that is not at a pause and could be asked."""
