@@ -780,12 +780,20 @@ def _note_what_nobody_fetched(
     gaps: Mapping[str, Sequence[MinuteRange]],
     since: Mapping[str, datetime],
 ) -> None:
-    """Note the minutes that no tick has tried to store: once they are healed, nothing else tells of them."""
+    """Note the minutes that no tick has tried to store: once they are healed, nothing else tells of them.
+
+    Of a long stop the last day is noted, which is looked at, and the first: by a clock that is days ahead, a stop of
+    minutes is days long, and what was missed indeed is its beginning.
+    """
     late = collected.minute - max(1, settings.alerts.missed_grace_minutes) * MINUTE
     missed = {}
     for metric, of_metric in gaps.items():
-        expected = MinuteRange(max(since[metric], collected.minute - DAY + MINUTE), collected.minute - MINUTE)
-        parts = [part for gap in of_metric for part in _overlaps(gap, [expected])]
+        last_day = MinuteRange(max(since[metric], collected.minute - DAY + MINUTE), collected.minute - MINUTE)
+        parts = []
+        for gap in of_metric:
+            begin = max(gap.first, since[metric])
+            first_day = MinuteRange(begin, min(begin + DAY, last_day.first) - MINUTE)
+            parts += _overlaps(gap, [first_day, last_day])
         # what reaches back beyond the grace was one stop: its last minutes had no tick of their own either
         missed[metric] = [part for part in parts if part.first <= late]
     Records(settings.folder).note_not_run(missed, datetime.now(UTC))

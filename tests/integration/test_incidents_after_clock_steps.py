@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts.watch import watch_minutes
-from pricetracker_dagster.candles import MINUTE, minutes_between, sift_rows
+from pricetracker_dagster.candles import MINUTE, minutes_between, newest_closed_minute, sift_rows
+from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import Records, Row
+from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 
 BTC = "KRAKEN:BTCUSD"
@@ -98,6 +100,23 @@ def test_a_folder_in_which_an_incident_stands_twice_goes_on(settings: Settings) 
     fail(settings, NOON + 2 * MINUTE)
     look(settings, NOON + 2 * MINUTE)
     assert [each["first"] for each in incidents(settings) if each["state"] == "open"] == [NOON + 2 * MINUTE]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=2), timedelta(hours=30), timedelta(days=3)])
+def test_a_stillness_that_a_tick_heals_by_a_clock_that_is_ahead_is_told_by_the_right_one(
+    start: Callable[..., Bench], ahead: timedelta
+) -> None:
+    bench = start("BTCUSD", extra="[collect]\nbudget_seconds = 5\n")
+    collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
+    still = bench.minute + MINUTE
+    bench.now += 30 * MINUTE
+    there = bench.now + ahead
+    collect_minute(bench.settings, newest_closed_minute(there), now=lambda: there)
+    bench.now += MINUTE
+    collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
+    watch_minutes(bench.settings, bench.now)
+    spans = [(row["first"], row["last"]) for row in incidents(bench.settings) if row["cause"] == "not run"]
+    assert any(first <= still and last >= still + 20 * MINUTE for first, last in spans)
 
 
 def test_a_channel_on_this_machine_is_reached_whatever_proxy_the_environment_names(
