@@ -394,6 +394,8 @@ class _Tick:
             heard.update(found.metrics)
             if isinstance(found.what, Sifted):
                 for metric in found.metrics:
+                    if tells_late:  # a later answer says of the same minutes what they are now
+                        waiting = [each for each in waiting if each[0] != metric]
                     waiting.append((metric, found.what))
                     late[metric] = found.late
                     if tells_late:
@@ -716,7 +718,8 @@ def _in_a_thread(ask: Callable[[], None], metrics: Sequence[Metric], findings: _
 
 
 def _speaks_of(sifted: Sifted, minute: datetime) -> bool:
-    return newest_minute(sifted.kept) == minute or any(row.minute == minute for row in sifted.refused)
+    newest = newest_minute(sifted.kept)  # a tick that is late itself finds minutes after its own
+    return (newest is not None and newest >= minute) or any(row.minute == minute for row in sifted.refused)
 
 
 def _unknown(metric: Metric, pairs: Collection[str], settings: Settings) -> PairUnknown:
