@@ -43,7 +43,7 @@ bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, judge, import, pri
 	@$(BIN)/python -m benchmarks.import_csv
 	@$(BIN)/python -m benchmarks.output
 
-drill: $(VENV)/dev.stamp ## the whole thing for 15 minutes under faults, then every minute compared
+drill: $(VENV)/dev.stamp ## the whole thing for half an hour under faults, then every minute compared
 	@$(BIN)/python -m benchmarks.drill
 
 clean: ## remove the virtual environment and caches; data stays
