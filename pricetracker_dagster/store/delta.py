@@ -163,13 +163,16 @@ class Delta:
         except (DeltaError, OSError) as error:
             self._tell(error)
 
-    def merge(self, rows: pa.Table, *, same_key: str, differs: str | None) -> Upserted:
+    def merge(
+        self, rows: pa.Table, *, same_key: str, differs: str | None, opened: DeltaTable | None = None
+    ) -> Upserted:
         """Insert the rows whose key is not there, and update those that differ. Atomic.
 
         Args:
             rows: columns of ``schema``, no two of one key.
             same_key: when a stored row ``t`` and a new one ``s`` have the same key.
             differs: when the stored one is replaced; None: never.
+            opened: the table, if it was opened just now; where others were faster since, it is opened anew.
 
         Raises:
             CommitFailedError: others were faster for a whole minute.
@@ -180,7 +183,8 @@ class Delta:
             self.check_space(rows.nbytes)
             try:
                 with self.write():
-                    table = self.open_or_create()
+                    table = opened or self.open_or_create()
+                    opened = None
                     merger = table.merge(
                         rows, predicate=same_key, source_alias="s", target_alias="t", writer_properties=PROPERTIES
                     )

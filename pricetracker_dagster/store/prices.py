@@ -140,10 +140,12 @@ class Store:
                 sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
             ).fetchall()
             settled: set[Key] = set()
-            if replaces:
-                chunk, held, settled = self._undoubted(chunk, *bounds, now=now)
+            table = self.open()  # once for both: it reads the log since the last checkpoint
+            if replaces and table is not None:
+                chunk, held, settled = self._undoubted(table, chunk, *bounds, now=now)
                 doubts += held
-            changed = self._merge(chunk.cast(_COLUMNS_OF_DELTA), first_day, last_day, *bounds, replaces=replaces)
+            rows = chunk.cast(_COLUMNS_OF_DELTA)
+            changed = self._merge(table, rows, first_day, last_day, *bounds, replaces=replaces)
             Doubts(self.state).forget(settled, now)
             inserted += changed.inserted
             updated += changed.updated
@@ -151,10 +153,10 @@ class Store:
         return Upserted(inserted, updated, version)
 
     def _undoubted(
-        self, chunk: pa.Table, first: int, last: int, *, now: datetime
+        self, table: DeltaTable, chunk: pa.Table, first: int, last: int, *, now: datetime
     ) -> tuple[pa.Table, list[Doubt], set[Key]]:
         """Return the rows that are to be stored, those that are doubted, and the doubts that this settles."""
-        files = self.files(utc(first), utc(last))
+        files = files_of(table, utc(first), utc(last))
         if not files:
             return chunk, [], set()
         connection = sql.connect()
@@ -178,7 +180,15 @@ class Store:
         return chunk, held, settled
 
     def _merge(
-        self, chunk: pa.Table, first_day: date, last_day: date, first: int, last: int, *, replaces: bool
+        self,
+        table: DeltaTable | None,
+        chunk: pa.Table,
+        first_day: date,
+        last_day: date,
+        first: int,
+        last: int,
+        *,
+        replaces: bool,
     ) -> Upserted:
         # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
         # They are dates and numbers of our own making, never a user's text.
@@ -190,7 +200,9 @@ class Store:
         differs = " OR ".join(
             f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
         )
-        return self.delta.merge(chunk, same_key=f"{same_key} AND {bounds}", differs=differs if replaces else None)
+        return self.delta.merge(
+            chunk, same_key=f"{same_key} AND {bounds}", differs=differs if replaces else None, opened=table
+        )
 
     def open(self) -> DeltaTable | None:
         """Open the Delta table; None where nothing was ever stored."""
