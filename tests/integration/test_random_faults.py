@@ -2,7 +2,7 @@
 
 A seed is a story: at each step the clock of the exchange goes on by a minute or by two hours, something goes wrong or
 right again (the exchange's answers, this machine's clock, files, proxies), and a tick and the sensors do their work.
-A few stories are told always. ``RANDOM_FAULTS_SEEDS=17`` tells that one alone, ``RANDOM_FAULTS_SEEDS=1-100`` a hundred.
+One story is told always. ``RANDOM_FAULTS_SEEDS=17`` tells that one alone, ``RANDOM_FAULTS_SEEDS=1-100`` a hundred.
 """
 
 import json
@@ -32,8 +32,8 @@ from pricetracker_dagster.store.publish import publish
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 
-ALWAYS = (3, 4)
-"""Seeds of every run of the suite."""
+ALWAYS = (4,)
+"""The story of every run of the suite: more of them take minutes."""
 
 MIDNIGHT = datetime(2026, 3, 3, 0, 0, 5, tzinfo=UTC)
 PAIRS = {"SIMULATED:BTCUSD": "XBTUSD", "SIMULATED:ETHUSD": "ETHUSD", "SIMULATED:GRTETH": "GRTETH"}
@@ -324,7 +324,6 @@ def test_after_a_day_of_random_faults_every_minute_is_stored_with_its_final_valu
                 story.mend()
         bench.exchange.faults.clear()
         story.shift = timedelta(0)
-        story.budget = 20
         for minutes in (
             1,
             1,
@@ -332,7 +331,9 @@ def test_after_a_day_of_random_faults_every_minute_is_stored_with_its_final_valu
             *[20] * 6,
         ):  # what is missing still is asked for again after a pause of up to 64 minutes
             story.go_on(minutes)
-            story.mend()
+            if story.budget == BUDGET:
+                story.budget = 20
+                story.mend()
             story.tick()
         assert differing(bench, began) == {}
         kept = duckdb.execute(
