@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as of_hypothesis
 
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
 from tests.webhook import Webhook
@@ -18,6 +20,10 @@ DATA = Path(__file__).parent / "data"
 
 LARGE_SETS = Path(__file__).parents[2] / "shared" / "data"
 """The recorded files as a whole, which are not part of the project."""
+
+# how long an example takes is the machine's load, and no property of the code
+of_hypothesis.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+of_hypothesis.load_profile("any load")
 
 
 @pytest.fixture(autouse=True)

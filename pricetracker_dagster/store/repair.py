@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -22,6 +22,7 @@ from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed
 from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked, said_by_holder
 from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
+from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.damage import REBUILD, Kind, examine
 from pricetracker_dagster.store.delta import Delta, StoreError, literal, patterns, writing
 from pricetracker_dagster.store.prices import PARTITION, Store, files_of
@@ -118,6 +119,7 @@ def look(folder: Path, now: datetime) -> list[Finding]:
         now: the current time, UTC.
     """
     found = []
+    now = _by_the_exchanges(folder, now)
     for delta, _ in tables_of(folder):
         damages = examine(delta.path)
         log_too = any(damage.kind == Kind.LOG for damage in damages)
@@ -155,7 +157,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
         return done
     store = Store(folder)
     store.delta.check_space(0)
-    latest = newest_closed_minute(now)
+    latest = newest_closed_minute(_by_the_exchanges(folder, now))
     aside = _aside(folder, now)
     spans: list[tuple[MinuteRange, bool]] = []
     with _alone(folder), writing(store.prices, alone=True):
@@ -220,6 +222,15 @@ def _is_old(file: Path) -> bool:
     with suppress(OSError):
         return time.time() - file.stat().st_mtime > _STILL_WRITTEN
     return False
+
+
+def _by_the_exchanges(folder: Path, now: datetime) -> datetime:
+    """Return the time by the exchange whose clock is the farthest ahead of this machine's, as a tick measured it last.
+
+    A minute that is over there is none of the future, although it has yet to come by a clock that is behind.
+    """
+    behind = [-seconds for seconds in clock_differences(folder / "state", now).values()]
+    return now + timedelta(seconds=max([0.0, *behind]))
 
 
 def _future(folder: Path, now: datetime) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from pricetracker_dagster.candles import SCHEMA, newest_closed_minute
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.delta import patterns
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
@@ -271,6 +272,20 @@ def test_rows_of_the_future_are_kept_aside_and_removed(folder: Path) -> None:
     assert rows_of(folder, "minute_prices") == expected
     assert done.set_aside is not None
     assert len(rows_in([str(done.set_aside / "minute_prices" / "rows_of_the_future.parquet")])) == 16
+
+
+def test_minutes_that_are_over_by_the_exchanges_clock_are_none_of_the_future(folder: Path) -> None:
+    before = rows_of(folder, "minute_prices")
+    behind = FIRST + 5 * MINUTE
+    note_clock(folder / "state", "KRAKEN", (behind - NOW).total_seconds(), behind)
+    note_clock(folder / "state", "SIMULATED", 0.2, behind)
+    assert repair.look(folder, behind) == []
+    (folder / "state" / "clock.json").unlink()
+    assert repair.look(folder, behind)  # nobody says otherwise
+    note_clock(folder / "state", "KRAKEN", (behind - NOW).total_seconds(), behind)
+    newest_commit(folder, "minute_prices").write_bytes(b"")
+    assert not mend(folder, behind).left
+    assert rows_of(folder, "minute_prices") == before
 
 
 def test_what_killed_processes_left_is_set_aside_and_what_others_write_is_not(folder: Path) -> None:

@@ -225,7 +225,7 @@ Batch = dict[tuple[str, int], tuple[int, int]]
 """For a metric and minute, a price and in which hour it was fetched."""
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(
         st.dictionaries(

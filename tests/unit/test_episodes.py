@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts.episodes import FIRING, PENDING, RESOLVED, Known, alert_id, review
@@ -353,7 +353,6 @@ def groups(minutes: Iterable[int], reach: int) -> list[list[int]]:
     resolve_after=st.integers(1, 9),
     overlap=st.integers(0, 3),
 )
-@settings(deadline=None)
 def test_minutes_seen_at_once_or_in_any_portions_make_the_same_alerts(
     minutes: set[int], ends: set[int], resolve_after: int, overlap: int
 ) -> None:
@@ -376,7 +375,6 @@ def test_minutes_seen_at_once_or_in_any_portions_make_the_same_alerts(
     long=st.integers(2, 4),
     near=st.integers(1, 6),
 )
-@settings(deadline=None)
 def test_the_minute_at_which_one_fires_does_not_depend_on_the_portions_either(
     minutes: set[int], ends: set[int], long: int, near: int
 ) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricetracker_dagster import sql
@@ -320,7 +320,6 @@ def test_episodes_of_other_rules_metrics_and_measures_stay_apart_oldest_first() 
 
 
 @given(st.sets(st.tuples(st.integers(0, 30), st.sampled_from([BTC, ETH]))))
-@settings(deadline=None)
 def test_episodes_hold_every_minute_above_once(minutes: set[tuple[int, str]]) -> None:
     episodes = joined(above(minute, metric=metric) for minute, metric in minutes)
     held = [
@@ -427,7 +426,7 @@ def two_rules_of_different_names(rules: list[AlertRule]) -> bool:
     st.integers(-5, 130),
     st.integers(0, 140),
 )
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 def test_verdicts_are_those_of_a_loop_over_the_minutes(
     candles: list[Candle], rules: list[AlertRule], first: int, length: int
 ) -> None:
@@ -436,7 +435,7 @@ def test_verdicts_are_those_of_a_loop_over_the_minutes(
 
 
 @given(series(), RULES, st.data())
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_a_minute_corrected_or_healed_and_judged_again_gives_what_judging_from_scratch_gives(
     candles: list[Candle], own: AlertRule, data: st.DataObject
 ) -> None:
