@@ -51,6 +51,9 @@ from pricetracker_dagster.turns import Turns, in_turns
 CORRECTED_MINUTES = 5
 """Exchanges correct a candle shortly after its close: so many of the last stored minutes are asked for again."""
 
+_DOUBTED = timedelta(hours=1)
+"""How far back minutes are asked for again of which an answer took trades away, until a second one decides."""
+
 _AT_ONCE = CONNECTIONS
 """Metrics asked for at the same time: those that hang hold up others only where they are as many."""
 
@@ -277,7 +280,7 @@ class _Tick:
         for_older = _SHARE_OF_OLDER * self._settings.collect.budget_seconds if older else 0.0
         findings = _Findings()
         for name, exchange in self._exchanges.items():
-            stored = partial(_since, exchange, newest=newest, gaps=gaps)
+            stored = partial(_since, exchange, newest=newest, gaps=gaps, doubted=self._doubted())
             until = self.deadline.earlier(for_older)
             ask = partial(self._ask_for_candles, exchange, tracked[name], stored, until, findings)
             _in_a_thread(ask, tracked[name], findings)
@@ -312,6 +315,12 @@ class _Tick:
         with _told_beside(self._collected, "the minutes for which no tick was run were not noted"):
             _note_what_nobody_fetched(self._settings, self._collected, gaps, since_when)
         return newest, gaps, since_when
+
+    def _doubted(self) -> dict[str, datetime]:
+        """Return of each metric the oldest minute of late that waits for a second answer."""
+        doubts = self._store.doubts(self._now())
+        recent = [doubt for doubt in doubts if self._minute - _DOUBTED <= doubt.minute <= self._minute]
+        return {doubt.metric: doubt.minute for doubt in sorted(recent, key=lambda each: each.minute, reverse=True)}
 
     def _ask_for_candles(
         self,
@@ -767,6 +776,7 @@ def _since(
     minute: datetime,
     newest: Mapping[str, datetime],
     gaps: Mapping[str, Sequence[MinuteRange]],
+    doubted: Mapping[str, datetime],
 ) -> datetime:
     """Return from which minute on candles are asked for; all there are for a metric that is new."""
     reached = minute - exchange.reach
@@ -774,7 +784,7 @@ def _since(
         return reached
     again = min(newest[metric], minute) - (CORRECTED_MINUTES - 1) * MINUTE
     missed = [max(gap.first, reached) for gap in gaps.get(metric, []) if gap.last >= reached]
-    return max(reached, min([again, *missed]))
+    return max(reached, min([again, doubted.get(metric, again), *missed]))
 
 
 def _note_what_nobody_fetched(

@@ -161,3 +161,25 @@ def test_with_a_node_that_lags_every_minute_is_final(start: Callable[..., Bench]
     assert older == 6
     for name in ("trades", "volume", "close"):
         assert seen.column(name).to_pylist()[:older] == final.column(name).to_pylist()[:older]
+
+
+def test_a_doubt_about_a_minute_that_is_about_to_be_left_alone_is_decided_all_the_same(
+    start: Callable[..., Bench],
+) -> None:
+    bench = start("BTCUSD")
+
+    def tick() -> None:
+        collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
+        bench.now += MINUTE
+
+    tick()
+    last = bench.minute - 5 * MINUTE  # the oldest that the next tick asks for again
+    [true] = bench.store.candles(["SIMULATED:BTCUSD"], last, last).to_pylist()
+    prices = (true[name] for name in ("open", "high", "low", "close"))
+    too_much = sift_rows([("SIMULATED:BTCUSD", int(last.timestamp()), *prices, 9e6, 9000)], bench.now).kept
+    assert bench.store.upsert(too_much, now=bench.now).updated == 1
+    for expected in (9e6, true["volume"], true["volume"]):
+        tick()
+        [row] = bench.store.candles(["SIMULATED:BTCUSD"], last, last).to_pylist()
+        assert row["volume"] == expected
+    assert bench.store.doubts(bench.now) == []
