@@ -183,7 +183,7 @@ def test_a_port_that_is_asked_for_and_taken_is_named(home: Home) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_ended_before_it_is_up_it_leaves_nothing(home: Home, number: signal.Signals) -> None:
     process = home.start("up", "--simulated")
-    until(lambda: len(processes_of(home.folder)) >= 2, 60, "it has started a first process")
+    until(lambda: " simulate --port" in " ".join(processes_of(home.folder).values()), 60, "a first process is started")
     process.send_signal(number)
     assert process.wait(15) == 0
     assert processes_of(home.folder) == {}
@@ -193,7 +193,7 @@ def test_it_ends_with_the_file_that_make_removes_when_it_is_interrupted(home: Ho
     marker = home.folder / "up"
     marker.touch()
     process = home.start("up", "--simulated", "--while", str(marker))
-    until(lambda: len(processes_of(home.folder)) >= 2, 60, "it has started a first process")
+    until(lambda: " simulate --port" in " ".join(processes_of(home.folder).values()), 60, "a first process is started")
     marker.unlink()
     assert process.wait(15) == 0
     assert processes_of(home.folder) == {}

@@ -138,7 +138,7 @@ FAULTS = {
     "a damaged schedules.db": Fault(damaged_database("schedules/schedules.db"), {"tick", "repair"}, "schedules.db"),
     "a file for a folder": Fault(a_file, set(COMMANDS) - ALWAYS_1, "is a file"),
     "nothing there": Fault(not_there, {*READ, "repair", "repair --yes"}, "yet"),
-    "a moved folder": Fault(moved),
+    "a moved folder": Fault(moved, {"repair"}, "moved or copied"),
 }
 
 

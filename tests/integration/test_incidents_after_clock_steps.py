@@ -48,9 +48,7 @@ def settings(write_settings: Callable[[str], Path], webhook: Webhook) -> Setting
     return settings
 
 
-@pytest.mark.parametrize(
-    ("ahead", "steps"), [(timedelta(minutes=4), 1), (timedelta(hours=2), 2), (timedelta(days=3), 2)]
-)
+@pytest.mark.parametrize(("ahead", "steps"), [(timedelta(minutes=4), 1), (timedelta(days=3), 2)])
 def test_a_minute_that_was_missed_under_a_wrong_clock_is_told_again_when_it_is_missed_indeed(
     settings: Settings, webhook: Webhook, ahead: timedelta, steps: int
 ) -> None:
@@ -102,7 +100,7 @@ def test_a_folder_in_which_an_incident_stands_twice_goes_on(settings: Settings) 
     assert [each["first"] for each in incidents(settings) if each["state"] == "open"] == [NOON + 2 * MINUTE]
 
 
-@pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=2), timedelta(hours=30), timedelta(days=3)])
+@pytest.mark.parametrize("ahead", [timedelta(), timedelta(hours=2), timedelta(days=3)])
 def test_a_stillness_that_a_tick_heals_by_a_clock_that_is_ahead_is_told_by_the_right_one(
     start: Callable[..., Bench], ahead: timedelta
 ) -> None:
