@@ -230,7 +230,7 @@ def test_debug_shows_the_traceback_beside_the_line(folder: Path) -> None:
     assert ended.stderr.splitlines()[-1].startswith("Error: the table minute_prices is damaged")
 
 
-@pytest.mark.parametrize("database", ["history/runs.db", "history/runs/index.db", "schedules/schedules.db"])
+@pytest.mark.parametrize("database", ["history/runs.db", "schedules/schedules.db"])
 def test_after_the_repair_of_a_database_ticks_go_on(folder: Path, database: str) -> None:
     damaged_database(database)(folder)
     assert CliRunner().invoke(main, ["tick"]).exit_code == 1

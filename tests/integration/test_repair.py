@@ -400,8 +400,8 @@ def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_ag
         assert not mend(copy).left
         assert rows_of(copy, "minute_prices") == expected
         shutil.rmtree(copy)
-        step += 13  # each dies some steps later
-    assert step > 26
+        step += 29  # each dies some steps later
+    assert step > 58
 
 
 def test_the_command_shows_mends_and_lists(folder: Path, tmp_path: Path, write_settings: Callable[[str], Path]) -> None:
