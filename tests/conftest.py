@@ -26,6 +26,14 @@ of_hypothesis.register_profile("any load", deadline=None, suppress_health_check=
 of_hypothesis.load_profile("any load")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes long where QUICK_TESTS is set, as CI does, which has twenty minutes for everything."""
+    if os.environ.get("QUICK_TESTS"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long, and QUICK_TESTS is set"))
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in list(os.environ):

@@ -199,6 +199,7 @@ def test_it_ends_with_the_file_that_make_removes_when_it_is_interrupted(home: Ho
     assert processes_of(home.folder) == {}
 
 
+@pytest.mark.long
 def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
     port = free_port()
     home.environment["PRICETRACKER_SIMULATED"] = "true"

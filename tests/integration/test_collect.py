@@ -272,6 +272,7 @@ def test_a_refetched_day_is_corrected_where_the_exchange_says_otherwise(
     assert volumes[minute] == pytest.approx(true_volume(bench, "XBTUSD", minute), abs=1e-9)
 
 
+@pytest.mark.long
 def test_recorded_days_told_to_ticks_give_the_rank_and_history_that_pandas_computes_from_the_files(
     start: Start, recorded: Path
 ) -> None:

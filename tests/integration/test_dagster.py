@@ -293,6 +293,7 @@ def test_old_ticks_are_forgotten_with_their_files_but_the_last_of_each_day_stays
     assert days_materialized(instance) == {"2026-03-03", "2026-03-04"}
 
 
+@pytest.mark.long
 def test_old_hourly_runs_and_what_old_checks_said_are_forgotten_too(start: Start, instance: dg.DagsterInstance) -> None:
     bench = start("BTCUSD")
     for _ in range(3):

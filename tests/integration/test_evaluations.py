@@ -111,6 +111,7 @@ def test_after_the_clock_went_back_evaluation_goes_on_at_once(instance: dg.Dagst
     assert sorted(run.status.value for run in runs) == ["CANCELED", "QUEUED"]
 
 
+@pytest.mark.long
 def test_however_far_and_however_often_the_clock_was_ahead(instance: dg.DagsterInstance, daemon: Daemon) -> None:
     daemon.looks(NOW - timedelta(minutes=1))
     daemon.looks(NOW)

@@ -369,6 +369,7 @@ print("survived")
 
 
 @pytest.mark.parametrize("fault", ["torn", "gone"])
+@pytest.mark.long
 def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_again(
     folder: Path, tmp_path: Path, fault: str
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_commit_cut_at_any_byte_is_told_with_table_file_and_way_out(folder: Pa
     commit = newest_commit(folder, table)
     whole = commit.read_bytes()
     line_ends = [i + edge for i, byte in enumerate(whole) if byte == 10 for edge in (0, 1)]
-    for length in sorted({*range(0, len(whole), 97), *line_ends, 1, len(whole) - 1}):
+    for length in sorted({*range(0, len(whole), 397), *line_ends, 1, len(whole) - 1}):
         commit.write_bytes(whole[:length])
         [found] = examine(folder / table)
         assert (found.kind, found.file) == (Kind.LOG, f"_delta_log/{commit.name}")

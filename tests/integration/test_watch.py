@@ -184,6 +184,7 @@ def test_too_few_points_are_not_judged_and_that_is_said(watch: Callable[..., Wat
     assert [row["minute"] for row in it.alerts()] == [NOON + MINUTE]
 
 
+@pytest.mark.long
 def test_while_it_lasts_there_is_a_reminder_an_hour(watch: Callable[..., Watch], webhook: Webhook) -> None:
     it = watch(
         webhook.channel(),
@@ -581,6 +582,7 @@ def test_killed_after_sending_and_before_noting_it_sends_again_and_makes_no_new_
     assert len({posted.lines[0] for posted in webhook.posted}) == 1
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_loses_no_alert_and_tells_each_channel_of_each(
     watch: Callable[..., Watch], webhook: Webhook, tmp_path: Path
 ) -> None:
