@@ -142,6 +142,7 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
     assert reading.query(home.data / "pricetracker.duckdb", "SELECT count(*) AS n FROM missed_minutes")["n"][0] == 0
 
 
+@pytest.mark.long
 def test_killed_outright_it_leaves_no_process_starts_again_and_ends_by_sigint_also_in_a_script(home: Home) -> None:
     process, _ = started(home, "--simulated")
     assert len(processes_of(home.folder)) >= 5

@@ -272,6 +272,7 @@ ON_A_DISK = {
 
 
 @pytest.mark.parametrize("state", ON_A_DISK)
+@pytest.mark.long
 def test_a_full_or_read_only_disk_is_one_line_of_every_command(folder: Path, state: str) -> None:
     with mounted(folder, 30_000_000):
         if state == "read-only":
@@ -314,6 +315,7 @@ NOBODY = 65534
 
 
 @pytest.mark.parametrize(("mode", "fails"), [(0o755, {*WRITE}), (0o700, set(COMMANDS) - {"alerts test"})])
+@pytest.mark.long
 def test_another_users_folder_is_one_line_of_every_command(folder: Path, mode: int, fails: set[str]) -> None:
     # root without the right to pass over permissions is a user like any other, who finds the same Python
     drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]

@@ -84,6 +84,7 @@ def test_nothing_is_wrong_with_a_sound_folder_and_nothing_is_touched(folder: Pat
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "causes"])
+@pytest.mark.long
 def test_a_commit_cut_at_any_byte_loses_no_row(folder: Path, tmp_path: Path, table: str) -> None:
     expected = rows_of(folder, table)
     commit = newest_commit(folder, table)
