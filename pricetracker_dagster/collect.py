@@ -279,8 +279,9 @@ class _Tick:
         older = any(gap.last < self._minute for of_metric in gaps.values() for gap in of_metric)
         for_older = _SHARE_OF_OLDER * self._settings.collect.budget_seconds if older else 0.0
         findings = _Findings()
+        doubted = self._doubted()
         for name, exchange in self._exchanges.items():
-            stored = partial(_since, exchange, newest=newest, gaps=gaps, doubted=self._doubted())
+            stored = partial(_since, exchange, newest=newest, gaps=gaps, doubted=doubted)
             until = self.deadline.earlier(for_older)
             ask = partial(self._ask_for_candles, exchange, tracked[name], stored, until, findings)
             _in_a_thread(ask, tracked[name], findings)

@@ -183,16 +183,18 @@ def test_an_attempt_that_our_own_deadline_ends_does_not_hide_what_was_answered_b
     odd: OddKraken, known: Kraken
 ) -> None:
     asked = []
+    given_up = threading.Event()
 
     def answer(_: Any) -> Any:
         asked.append(1)
         if len(asked) > 1:
-            time.sleep(4)
+            given_up.wait(30)
         return {"error": ["EService:Busy"]}
 
     odd.change["OHLC"] = answer
     with pytest.raises(ExchangeError) as error:
         known.candles("BTCUSD", NEWEST, soon(3))
+    given_up.set()
     assert said(error) == "KRAKEN: OHLC of BTCUSD: EService:Busy"
     assert len(asked) == 2
 
