@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.notify import channel_name
-from pricetracker_dagster.alerts.standstill import STILL, STORAGE, Seen, Sign, came_back, judge, said_of_clock
+from pricetracker_dagster.alerts.standstill import EVALUATION, STILL, STORAGE, Seen, Sign, ended, judge, said_of_clock
 from pricetracker_dagster.alerts.watch_standstill import damages, free_bytes, is_covered, newest_minute
 from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
@@ -103,8 +103,9 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     damaged = read("which tables are damaged", lambda: damages(settings.folder), None)
     newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
     # where the prices cannot be read nobody knows whether they stand still
-    covered, recovered = not metrics or is_covered(incidents, settings, now), came_back(incidents, now)
-    seen = Seen(now, signs, ahead, newest, covered, recovered, damaged, free, clocks)
+    covered = not metrics or is_covered(incidents, settings, now)
+    recovered, mended = ended(EVALUATION, incidents, now), ended(STORAGE, incidents, now)
+    seen = Seen(now, signs, ahead, newest, covered, recovered, damaged, mended, free, clocks)
     still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
     troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
     troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]

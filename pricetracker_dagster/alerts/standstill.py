@@ -63,6 +63,7 @@ class Seen:
         covered: whether an open incident says already why there is none newer.
         recovered: when daemon, schedule and sensors last came back, UTC: minutes take a while longer.
         damaged: which tables are damaged and how, a line each; None: it could not be seen.
+        mended: when damaged tables were last mended, UTC: what failed over them takes a while longer.
         free: free bytes where the data lie.
         clocks: by exchange, so many seconds this machine's clock is ahead of its.
         since: from when on the watch has looked without a break, UTC; what is older may be so because nothing ran.
@@ -76,6 +77,7 @@ class Seen:
     covered: bool = False
     recovered: datetime | None = None
     damaged: Sequence[str] | None = None
+    mended: datetime | None = None
     free: int | None = None
     clocks: Mapping[str, float] = field(default_factory=dict)
     since: datetime | None = None
@@ -171,6 +173,8 @@ def _evaluation(seen: Seen, limit: timedelta) -> Verdict:
             seen.now,
         )
     still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
+    if seen.damaged:  # over damaged tables sensors fail, which is told already and no restart mends
+        still = [sign for sign in still if not sign.trouble]
     if still:
         dated = [moment for sign in still if (moment := _last(sign.at, seen)) is not None]
         return Verdict(
@@ -191,15 +195,15 @@ def _prices(seen: Seen, limit: timedelta) -> Verdict:
     last = max((moment for moment in (_last(ended, seen), seen.recovered) if moment is not None), default=None)
     # a minute more: where all is well the newest is a minute old just before the next, and what stands still for the
     # same cause as schedule and sensors is seen there first
-    if seen.covered or (last is not None and seen.now - last <= limit + MINUTE):
+    if seen.covered or seen.damaged or (last is not None and seen.now - last <= limit + MINUTE):
         return Verdict(UNKNOWN)
     newest = "no minute was ever stored" if seen.newest is None else f"the newest stored minute is {_utc(seen.newest)}"
     return Verdict(STILL, f"{newest}, and for more than {_minutes(limit)} none has come", last or seen.now)
 
 
-def came_back(rows: Iterable[Row], now: datetime) -> datetime | None:
-    """Return when daemon, schedule and sensors last came back from standing still: now, while that is still open."""
-    ours = [row for row in rows if row["cause"] in CAUSES and kind_of(row) == EVALUATION]
+def ended(kind: str, rows: Iterable[Row], now: datetime) -> datetime | None:
+    """Return when an incident of a kind last ended: now, while one is open."""
+    ours = [row for row in rows if row["cause"] in CAUSES and kind_of(row) == kind]
     if any(row["state"] == "open" for row in ours):
         return now
     return max((row["resolved_at"] for row in ours if row["resolved_at"] <= now), default=None)
@@ -248,7 +252,8 @@ def said_of_clock(exchange: str, ahead: float) -> str:
 
 def _last(at: datetime | None, seen: Seen) -> datetime | None:
     """Return the newest time at which something was well, as far as this watch can tell."""
-    known = [moment for moment in (at, seen.since) if moment is not None and moment <= seen.now + AHEAD]
+    mended = None if seen.damaged else seen.mended
+    known = [moment for moment in (at, seen.since, mended) if moment is not None and moment <= seen.now + AHEAD]
     return max(known, default=None)
 
 

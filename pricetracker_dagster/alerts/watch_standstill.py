@@ -12,7 +12,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pricetracker_dagster.alerts import notify, unrecorded
-from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Seen, Sign, Verdict, came_back, judge, review
+from pricetracker_dagster.alerts.standstill import (
+    CAUSES,
+    EVALUATION,
+    STILL,
+    STORAGE,
+    Seen,
+    Sign,
+    Verdict,
+    ended,
+    judge,
+    review,
+)
 from pricetracker_dagster.alerts.watch import one_at_a_time
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
@@ -131,7 +142,7 @@ def _seen(
 ) -> Seen:
     """See what can be seen; what cannot is a trouble, and hides nothing else."""
     parts: Sequence[Sign] = ()
-    ahead = newest = recovered = free = damaged = None
+    ahead = newest = recovered = mended = free = damaged = None
     covered = False
     try:
         parts, ahead = signs()
@@ -140,7 +151,8 @@ def _seen(
     try:
         newest = newest_minute(settings, now)
         rows = Records(settings.folder).incidents.rows()
-        covered, recovered = is_covered(rows, settings, now), came_back(rows, now)
+        covered = is_covered(rows, settings, now)
+        recovered, mended = ended(EVALUATION, rows, now), ended(STORAGE, rows, now)
     except Exception as error:  # a damaged table
         troubles.append(f"the stored prices cannot be read: {first_line(error)}")
         covered = True  # nobody knows
@@ -153,7 +165,7 @@ def _seen(
     except OSError as error:
         troubles.append(f"{settings.folder}: {error.strerror}")
     clocks = clock_differences(settings.state, now)
-    return Seen(now, parts, ahead, newest, covered, recovered, damaged, free, clocks, since)
+    return Seen(now, parts, ahead, newest, covered, recovered, damaged, mended, free, clocks, since)
 
 
 def damages(folder: Path) -> list[str]:

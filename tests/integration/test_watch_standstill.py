@@ -33,13 +33,15 @@ class Stage:
         self.webhook = webhook
         self.alive = bench.now
         self.ahead: datetime | None = None
+        self.failing: list[Sign] = []
 
     @property
     def now(self) -> datetime:
         return self.bench.now
 
     def signs(self) -> tuple[Sequence[Sign], datetime | None]:
-        return [Sign("the daemon", self.alive), Sign("the schedule every_minute", self.alive)], self.ahead
+        living = [Sign("the daemon", self.alive), Sign("the schedule every_minute", self.alive)]
+        return [*living, *self.failing], self.ahead
 
     def passes(self, alive: bool = True, **how: float) -> watch_standstill.Look:
         """Let time pass and look."""
@@ -335,6 +337,19 @@ def test_a_damaged_table_is_an_incident_told_once_and_told_when_mended(stage: St
     mend(stage)
     for _ in range(2):
         assert not stage.passes(seconds=10).still
+    assert stage.titles() == ["✗ damaged data", "✓ damaged data over"]
+
+
+def test_sensors_that_fail_over_a_damaged_table_and_minutes_that_do_not_come_are_told_as_that_alone(
+    stage: Stage,
+) -> None:
+    tear(stage.bench.settings.folder, "minute_prices")
+    stage.failing = [Sign("the sensor spike_alerts", stage.now, "StoreError: the table minute_prices is damaged")]
+    for _ in range(3):
+        assert list(stage.passes(minutes=2).still) == ["storage"]
+    mend(stage)
+    for _ in range(2):
+        assert not stage.passes(seconds=10).still  # they are evaluated again within a minute
     assert stage.titles() == ["✗ damaged data", "✓ damaged data over"]
 
 

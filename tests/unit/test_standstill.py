@@ -116,6 +116,25 @@ def test_prices_stand_still_when_the_newest_minute_is_over_for_too_long(newest: 
     assert state(PRICES, newest=minute) == expected
 
 
+def test_what_fails_over_damaged_tables_is_told_as_damage_alone_and_gets_time_once_they_are_mended() -> None:
+    trouble = "pricetracker_dagster.store.delta.StoreError: the table minute_prices is damaged"
+    failing = [Sign("the daemon", ago(seconds=5)), Sign("the sensor spike_alerts", ago(hours=1), trouble)]
+    how = {"signs": failing, "newest": ago(hours=1).replace(second=0)}
+    assert state(EVALUATION, **how) == STILL
+    assert state(EVALUATION, **how, damaged=["the table minute_prices is damaged"]) == UNKNOWN
+    assert state(PRICES, **how, damaged=["the table minute_prices is damaged"]) == UNKNOWN
+    assert state(EVALUATION, **how, mended=ago(seconds=100)) == UNKNOWN
+    assert state(PRICES, **how, mended=ago(seconds=100)) == UNKNOWN
+    assert state(EVALUATION, **how, mended=ago(minutes=4)) == STILL
+    # a daemon that is silent meanwhile is another thing
+    dead = [Sign("the daemon", ago(minutes=4)), failing[1]]
+    damaged = {"damaged": ["the table minute_prices is damaged"], "mended": NOW}
+    verdict = judge(seen(signs=dead, **damaged), LIMITS)[EVALUATION]
+    assert verdict.state == STILL
+    assert "the daemon" in verdict.reason
+    assert "spike_alerts" not in verdict.reason
+
+
 def test_after_the_daemon_came_back_minutes_get_time_to_come() -> None:
     assert state(PRICES, newest=ago(hours=1), recovered=ago(seconds=50)) == UNKNOWN
     assert state(PRICES, newest=ago(hours=1), recovered=ago(minutes=5)) == STILL
