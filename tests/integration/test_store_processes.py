@@ -21,6 +21,8 @@ from pricetracker_dagster.store.publish import publish
 START = datetime(2026, 3, 3, 23, 40, tzinfo=UTC)  # 20 minutes before midnight: two partitions
 METRICS = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:GRTETH"]
 PATIENCE = 90.0
+ROUNDS = 15
+"""So many minutes each of the writers stores."""
 
 COMMON = f"""
 import sys, threading
@@ -189,7 +191,6 @@ def published(store: Store) -> tuple[int, int]:
     return row[0], row[1]
 
 
-@pytest.mark.long
 def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_along(
     store: Store, start: Callable[..., Process]
 ) -> None:
@@ -197,12 +198,12 @@ def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_
     publish(store, None, now=START)
     reader, publisher = start(READER, store.folder), start(PUBLISHER, store.folder)
     reader.wait_for_lines(2)
-    writers = [start(WRITER, store.folder, price, 40) for price in (10.0, 20.0, 30.0)]
+    writers = [start(WRITER, store.folder, price, ROUNDS) for price in (10.0, 20.0, 30.0)]
     for writer in writers:
         writer.wait_for_lines(3)
     bulk = start(BULK, store.folder, 2.0)
     for writer in writers:
-        assert writer.join() == [str(minute) for minute in range(40)]
+        assert writer.join() == [str(minute) for minute in range(ROUNDS)]
     assert bulk.join() == ["whole"]
     readings = reader.stop()
     assert len(readings) > 5
@@ -214,7 +215,7 @@ def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_
         # an upsert is whole: the last one to touch a minute left its price in all metrics
         assert sorted(closes) == METRICS
         [price] = set(closes.values())
-        assert price in ({2.0, 10.0, 20.0, 30.0} if 0 <= minute < 40 else {2.0})
+        assert price in ({2.0, 10.0, 20.0, 30.0} if 0 <= minute < ROUNDS else {2.0})
     publish(store, None, now=START)
     assert published(store) == (2060 * 3, 2060 * 3)
 
@@ -230,7 +231,7 @@ def test_a_process_killed_at_any_moment_leaves_a_store_that_reads_and_publishes(
     store: Store, start: Callable[..., Process]
 ) -> None:
     acknowledged: set[int] = set()
-    for moment in range(15):
+    for moment in range(10):
         first = moment * 1000 // 5  # each process has minutes of its own
         process = start(KILLED, store.folder, first)
         process.wait_for_lines(1 + moment % 4)  # "ready", then one line for each upsert that returned
@@ -248,7 +249,7 @@ def test_a_process_killed_at_any_moment_leaves_a_store_that_reads_and_publishes(
         assert {path.name for path in store.folder.iterdir()} <= {"minute_prices", "pricetracker.duckdb", "state"}
         if minutes:
             assert published(store) == (done.rows, done.rows)
-    assert len(acknowledged) > 15
+    assert len(acknowledged) > 10
 
 
 def test_of_publishers_at_once_the_others_take_the_file_that_one_built(
