@@ -108,7 +108,8 @@ def watch_standstill(
         else:
             publish_if_moved(Store(settings.folder), tracked, now=now)
     except Exception as error:
-        troubles.append(f"it could not be published: {first_line(error)}")
+        if not _is_of(seen.damaged, error):
+            troubles.append(f"it could not be published: {first_line(error)}")
     return Look(seen, verdicts, changed, attempts, troubles)
 
 
@@ -149,23 +150,29 @@ def _seen(
     except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
         troubles.append(f"Dagster's storage in {settings.folder / 'dagster'} cannot be read: {first_line(error)}")
     try:
+        damaged = damages(settings.folder)
+    except Exception as error:
+        troubles.append(f"the tables in {settings.folder} cannot be looked at: {first_line(error)}")
+    try:
         newest = newest_minute(settings, now)
         rows = Records(settings.folder).incidents.rows()
         covered = is_covered(rows, settings, now)
         recovered, mended = ended(EVALUATION, rows, now), ended(STORAGE, rows, now)
-    except Exception as error:  # a damaged table
-        troubles.append(f"the stored prices cannot be read: {first_line(error)}")
-        covered = True  # nobody knows
-    try:
-        damaged = damages(settings.folder)
     except Exception as error:
-        troubles.append(f"the tables in {settings.folder} cannot be looked at: {first_line(error)}")
+        if not _is_of(damaged, error):
+            troubles.append(f"the stored prices cannot be read: {first_line(error)}")
+        covered = True  # nobody knows
     try:
         free = free_bytes(settings.folder)
     except OSError as error:
         troubles.append(f"{settings.folder}: {error.strerror}")
     clocks = clock_differences(settings.state, now)
     return Seen(now, parts, ahead, newest, covered, recovered, damaged, mended, free, clocks, since)
+
+
+def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:
+    """Say whether an error is one of the damages that are told already."""
+    return str(error) in (damaged or ())
 
 
 def damages(folder: Path) -> list[str]:
