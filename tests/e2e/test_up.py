@@ -89,8 +89,8 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
 
     # a burst of volume in this minute; its tick, or the one before, is frozen
     exchange = exchange_of(home)
-    until(lambda: looked(ui), 120, "a sensor has looked at what is there already")
-    until(lambda: drawn(ui), 120, "the charts are drawn at the first start")
+    until(lambda: looked(ui), 120, "a sensor has looked at what is there already", every=1)
+    until(lambda: drawn(ui), 120, "the charts are drawn at the first start", every=1)
     until(lambda: not _run_processes(home), 60, "no run is at work")
     minute = datetime.now(UTC).replace(second=0, microsecond=0)
     unix = int(minute.timestamp())
@@ -108,10 +108,14 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
     def good_since() -> bool:
         return "SUCCESS" in {status for of, status in ticks(ui).items() if of > last_before}
 
-    until(good_since, 200, "the next tick is green")
+    until(good_since, 200, "the next tick is green", every=1)
     assert ticks(ui)[last_before] == "FAILURE"
     store = Store(home.data)
-    until(lambda: store.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute, 90, "it is stored")
+
+    def is_stored() -> bool:
+        return store.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
+
+    until(is_stored, 90, "it is stored", every=1)
     assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
 
     # the burst is announced soon after the tick that stored it, once
@@ -123,6 +127,7 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
         lambda: {row["state"] for row in Records(home.data).incidents.rows()} <= {"resolved"},
         120,
         "what was missed is told to be healed",
+        every=1,
     )
     assert len(announced(webhook, burst)) == 1
 

@@ -61,7 +61,7 @@ def answers() -> Iterator[Answers]:
 
 
 def kraken(answers: Answers, folder: Path) -> Kraken:
-    return Kraken("KRAKEN", answers.url, Pace(folder, "KRAKEN", 1000), timeout=5, cache=folder)
+    return Kraken("KRAKEN", answers.url, Pace(folder, "KRAKEN", 1000), timeout=30, cache=folder)
 
 
 def time_body(moment: int) -> str:

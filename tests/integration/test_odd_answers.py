@@ -23,13 +23,13 @@ from tests.odd_kraken import NEWEST, NOW, OddKraken, send
 
 @pytest.fixture
 def kraken(odd: OddKraken, tmp_path: Path) -> Kraken:
-    return Kraken("KRAKEN", odd.url, Pace(tmp_path, "KRAKEN", 1000), timeout=5, cache=tmp_path)
+    return Kraken("KRAKEN", odd.url, Pace(tmp_path, "KRAKEN", 1000), timeout=20, cache=tmp_path)
 
 
 @pytest.fixture
 def known(kraken: Kraken) -> Kraken:
     """The exchange, with its list of pairs."""
-    kraken.pairs({"BTCUSD"}, soon(5))
+    kraken.pairs({"BTCUSD"}, soon(60))
     return kraken
 
 

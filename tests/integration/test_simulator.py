@@ -29,7 +29,7 @@ def exchange() -> Iterator[Simulator]:
 
 
 def ask(exchange: Simulator, endpoint: str, **query: str | int) -> Any:
-    return requests.get(f"{exchange.url}/0/public/{endpoint}", params=query, timeout=10).json()
+    return requests.get(f"{exchange.url}/0/public/{endpoint}", params=query, timeout=60).json()
 
 
 def rows_of(answer: Any) -> list[list[Any]]:
@@ -127,7 +127,7 @@ def test_a_restart_tells_the_same_story(exchange: Simulator) -> None:
     code = (
         "import sys, requests; from datetime import datetime; from pricetracker_dagster.simulator import Simulator\n"
         "with Simulator(clock=lambda: datetime.fromisoformat(sys.argv[1])) as it:\n"
-        "    print(requests.get(it.url + '/0/public/OHLC?pair=XBTUSD', timeout=10).text)"
+        "    print(requests.get(it.url + '/0/public/OHLC?pair=XBTUSD', timeout=60).text)"
     )
     other = subprocess.run(
         [sys.executable, "-c", code, NOON.isoformat()], capture_output=True, text=True, timeout=60, check=True
@@ -151,7 +151,7 @@ def test_a_pair_may_be_named_as_kraken_takes_it_and_is_answered_by_its_key(excha
 
 
 def test_an_unknown_pair_is_answered_to_the_letter(exchange: Simulator, recorded: Path) -> None:
-    body = requests.get(f"{exchange.url}/0/public/OHLC?pair=NOPE", timeout=10).text
+    body = requests.get(f"{exchange.url}/0/public/OHLC?pair=NOPE", timeout=60).text
     assert json.loads(body) == recorded_answer(recorded, "error_unknown_pair.json")
 
 
@@ -203,20 +203,20 @@ def test_a_fault_is_switched_on_and_off_over_http(
     exchange: Simulator, fault: dict[str, Any], seen: Callable[[requests.Response], bool]
 ) -> None:
     def answer() -> requests.Response:
-        return requests.get(f"{exchange.url}/0/public/OHLC?pair=XBTUSD", timeout=10, allow_redirects=False)
+        return requests.get(f"{exchange.url}/0/public/OHLC?pair=XBTUSD", timeout=60, allow_redirects=False)
 
     well = answer().json()
-    number = requests.post(f"{exchange.url}/faults", json=fault, timeout=10).json()["id"]
-    assert [on["id"] for on in requests.get(f"{exchange.url}/faults", timeout=10).json()["on"]] == [number]
+    number = requests.post(f"{exchange.url}/faults", json=fault, timeout=60).json()["id"]
+    assert [on["id"] for on in requests.get(f"{exchange.url}/faults", timeout=60).json()["on"]] == [number]
     assert seen(answer())
-    assert requests.delete(f"{exchange.url}/faults/{number}", timeout=10).json() == {"removed": 1}
+    assert requests.delete(f"{exchange.url}/faults/{number}", timeout=60).json() == {"removed": 1}
     assert answer().json() == well
 
 
 def test_a_truncated_body_is_cut_in_the_middle(exchange: Simulator) -> None:
     exchange.faults.add("truncated", count=1)
     with pytest.raises(requests.exceptions.RequestException):
-        requests.get(f"{exchange.url}/0/public/Time", timeout=10)
+        requests.get(f"{exchange.url}/0/public/Time", timeout=60)
     assert ask(exchange, "Time")["error"] == []
 
 
@@ -252,7 +252,7 @@ def test_a_lagging_node_answers_every_second_time_without_the_later_trades(excha
 def test_a_body_can_drip(exchange: Simulator) -> None:
     exchange.faults.add("drip", seconds=0.2)
     began = time.monotonic()
-    with requests.get(f"{exchange.url}/0/public/Time", timeout=10, stream=True) as answer:
+    with requests.get(f"{exchange.url}/0/public/Time", timeout=60, stream=True) as answer:
         assert answer.raw.read(3) == b'{"e'
     assert time.monotonic() - began > 0.3
 
@@ -316,20 +316,20 @@ def test_a_fault_can_be_for_one_pair_one_endpoint_some_requests_or_some_time(exc
     ],
 )
 def test_a_malformed_fault_is_refused_with_what_there_is(exchange: Simulator, body: str, said: str) -> None:
-    answer = requests.post(f"{exchange.url}/faults", data=body, timeout=10)
+    answer = requests.post(f"{exchange.url}/faults", data=body, timeout=60)
     assert answer.status_code == 400
     assert said in answer.json()["error"][0]
 
 
 def test_every_kind_of_fault_is_described(exchange: Simulator) -> None:
-    assert requests.get(f"{exchange.url}/faults", timeout=10).json() == {"on": [], "kinds": dict(KINDS)}
+    assert requests.get(f"{exchange.url}/faults", timeout=60).json() == {"on": [], "kinds": dict(KINDS)}
     page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
     assert [kind for kind in KINDS if f'"kind": "{kind}"' not in page] == []
 
 
 def test_requests_are_counted(exchange: Simulator) -> None:
     ask(exchange, "OHLC", pair="XBTUSD")
-    seen = requests.get(f"{exchange.url}/requests", timeout=10).json()
+    seen = requests.get(f"{exchange.url}/requests", timeout=60).json()
     assert seen == {"count": {"OHLC": 1}, "recent": [{"endpoint": "OHLC", "pair": "XBTUSD"}]}
 
 
@@ -407,6 +407,6 @@ def test_as_a_command_it_says_where_it_listens_and_ends_when_told(number: signal
         assert process.stdout is not None
         said = process.stdout.readline()
         url = said.split(" at ")[1].split(": ")[0]
-        assert requests.get(f"{url}/0/public/Time", timeout=10).json()["error"] == []
+        assert requests.get(f"{url}/0/public/Time", timeout=60).json()["error"] == []
         process.send_signal(number)
         assert process.wait(2) == 0

@@ -117,7 +117,7 @@ def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, 
     lose(odd, gone, gone)
     settings = track("BTCUSD")
     asked = []
-    for number in range(20):
+    for number in range(15):
         before = odd.count("Trades")["XBTUSD"]
         tick(odd, settings)
         if odd.count("Trades")["XBTUSD"] > before:
