@@ -27,7 +27,7 @@ def dagster_home(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     ours = _dagster_yaml().read_text(encoding="utf-8")
     theirs = home / "dagster.yaml"
-    if not theirs.exists() or theirs.read_text(encoding="utf-8") != ours:
+    if not theirs.exists() or theirs.read_bytes() != ours.encode():  # whatever is in it: it is not a user's to change
         write_text(theirs, ours)
     return home
 

@@ -76,11 +76,11 @@ class Pace:
 
     @contextmanager
     def _allowance(self) -> "Iterator[_Allowance]":
-        with self._file.open("a+") as file:
+        with self._file.open("a+", encoding="utf-8", errors="replace") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            # A monotonic time means something in its own boot only. New, cut short by a kill, of another boot or of an
-            # earlier version: begin afresh.
+            # A monotonic time means something in its own boot only. New, cut short by a kill, damaged, of another boot
+            # or of an earlier version: begin afresh.
             boot, _, due = file.read().partition(" ")
             allowance = _Allowance(float("-inf"))
             with suppress(ValueError):

@@ -456,8 +456,9 @@ class Settings(BaseSettings):
         """Return how the exchange of that (upper-case) name is asked: the simulator where `up` has started it."""
         found = getattr(self.exchanges, name.lower())
         assert isinstance(found, ExchangeSettings)  # noqa: S101 - metrics name only exchanges that have settings
-        if name == SIMULATED and found == Exchanges().simulated and self.simulator_file.exists():
-            return found.model_copy(update={"url": self.simulator_file.read_text(encoding="utf-8").strip()})
+        if name == SIMULATED and found == Exchanges().simulated:
+            with suppress(FileNotFoundError, UnicodeDecodeError):  # `up` does not run, or it is damaged
+                return found.model_copy(update={"url": self.simulator_file.read_text(encoding="utf-8").strip()})
         return found
 
     @property

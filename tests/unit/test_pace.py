@@ -54,6 +54,21 @@ def test_an_allowance_cut_short_by_a_kill_begins_afresh(tmp_path: Path) -> None:
     Pace(tmp_path, "KRAKEN", per_second=1).wait(Deadline.after(0.1))
 
 
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00\x81", b"\0" * 64, boot_id().encode() + b" 1\xe9", b"\xed\xb3\xbf 5"]
+)
+def test_a_damaged_allowance_begins_afresh_and_is_kept_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "kraken.pace").write_bytes(content)
+    pace = Pace(tmp_path, "KRAKEN", per_second=0.1)
+    for _ in range(BURST):
+        pace.wait(Deadline.after(0.1))
+    with pytest.raises(OutOfTime):
+        pace.wait(Deadline.after(0.1))
+    boot, due = (tmp_path / "kraken.pace").read_text().split()
+    assert boot == boot_id()
+    assert time.monotonic() - 1 < float(due) < time.monotonic() + 10
+
+
 def test_an_allowance_from_before_a_reboot_makes_nobody_wait(tmp_path: Path) -> None:
     for due in (time.monotonic() + 1500, time.monotonic() + 1e6, time.monotonic() - 5):
         # as the version before wrote it, and as another boot wrote it

@@ -230,6 +230,8 @@ def test_commands_reach_the_simulator_that_was_started_beside_them(
     settings = load_settings()
     assert settings.exchange("SIMULATED").url == "http://127.0.0.1:8650"
     settings.state.mkdir(parents=True)
+    settings.simulator_file.write_bytes(b"\xff\xfe\x00\x81")  # damaged
+    assert settings.exchange("SIMULATED").url == "http://127.0.0.1:8650"
     settings.simulator_file.write_text("http://127.0.0.1:4711")
     assert settings.exchange("SIMULATED").url == "http://127.0.0.1:4711"
     monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", "http://127.0.0.1:4712")  # said is said
