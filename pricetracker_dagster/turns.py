@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import kept_in
 
 T = TypeVar("T")
 
@@ -82,10 +83,7 @@ class Turns:
         """Read what was kept."""
         self._file = state / "turns.json"
         self._unix = int(minute.timestamp())
-        kept: object = None
-        with suppress(OSError, ValueError, RecursionError):  # damaged in whichever way
-            kept = json.loads(self._file.read_text(encoding="utf-8"))
-        kept = kept if isinstance(kept, dict) else {}
+        kept = kept_in(self._file)
         self._of = {metric: _turn(kept.get(metric), self._unix) for metric in metrics}
 
     def __getitem__(self, metric: str) -> Turn:

@@ -34,6 +34,7 @@ from pricetracker_dagster.exchanges.pace import Pace
 from pricetracker_dagster.exchanges.trades import candles_from_trades
 from pricetracker_dagster.files.locks import Deadline, OutOfTime
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import kept_in
 
 REACH = 718 * MINUTE
 """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
@@ -229,8 +230,8 @@ class Kraken:
         return self._pairs.get(pair, pair)
 
     def _kept_pairs(self) -> tuple[dict[str, str], datetime]:
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):  # damaged
-            kept = json.loads(self._pairs_file.read_text(encoding="utf-8"))
+        kept = kept_in(self._pairs_file)
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             pairs, asked_at = kept["pairs"], datetime.fromisoformat(kept["asked_at"])
             if kept["url"] == self._url and all(map(_is_name, [*pairs, *pairs.values()])) and asked_at.tzinfo:
                 return pairs, asked_at
@@ -241,7 +242,8 @@ class Kraken:
         if not pairs:
             raise ExchangeUnreachable(f"{self.name}: AssetPairs lists no pair that has a name")
         kept = {"url": self._url, "asked_at": datetime.now(UTC).isoformat(), "pairs": pairs}
-        write_text(self._pairs_file, json.dumps(kept))
+        with suppress(OSError):  # it is asked for again; where nothing can be written, storing says so
+            write_text(self._pairs_file, json.dumps(kept))
         return pairs
 
     def _get(

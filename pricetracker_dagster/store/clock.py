@@ -1,20 +1,30 @@
 """How far this machine's clock is from the exchanges', as ticks measured it last: a small file of the data folder."""
 
 import json
-import math
+import re
 import threading
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import kept_in
 
 FRESH = timedelta(minutes=10)
 """What was measured longer ago says nothing of the clock as it is now."""
 
+_FARTHEST = timedelta(days=36_525).total_seconds()
+"""A hundred years: a clock that has lost its time says 1970, and an exchange's says no time after 2100."""
+
 _one_at_a_time = threading.Lock()
 """Exchanges are asked by threads of one tick."""
+
+
+class _Measured(NamedTuple):
+    ahead: float
+    at_least: float | None
+    measured_at: datetime
 
 
 def note_clock(state: Path, exchange: str, ahead: float, now: datetime, *, at_least: float | None = None) -> None:
@@ -28,11 +38,8 @@ def note_clock(state: Path, exchange: str, ahead: float, now: datetime, *, at_le
         at_least: so many seconds it is ahead for certain, however long the answer took; None: nobody knows.
     """
     with _one_at_a_time:
-        kept = _kept(state)
-        kept[exchange] = {"ahead": round(ahead, 1), "measured_at": now.isoformat()}
-        if at_least is not None:
-            kept[exchange]["at_least"] = round(at_least, 1)
-        write_text(_file(state), json.dumps(kept))
+        kept = _kept(state) | {exchange: _Measured(ahead, at_least, now)}
+        write_text(_file(state), json.dumps({name: _told(measured) for name, measured in kept.items()}))
 
 
 def clock_differences(state: Path, now: datetime) -> dict[str, float]:
@@ -40,31 +47,39 @@ def clock_differences(state: Path, now: datetime) -> dict[str, float]:
 
     A measurement that lies in the future was made by a clock that has been set since: it is ignored, as an old one is.
     """
-    return _measured(state, now, "ahead")
+    return {exchange: measured.ahead for exchange, measured in _measured(state, now).items()}
 
 
 def ahead_for_certain(state: Path, now: datetime) -> dict[str, float]:
     """Return by exchange how many seconds this machine's clock is ahead at least, where it is."""
-    return {exchange: seconds for exchange, seconds in _measured(state, now, "at_least").items() if seconds > 0}
+    measured = _measured(state, now).items()
+    return {exchange: each.at_least for exchange, each in measured if each.at_least is not None and each.at_least > 0}
 
 
-def _measured(state: Path, now: datetime, what: str) -> dict[str, float]:
+def _measured(state: Path, now: datetime) -> dict[str, _Measured]:
+    kept = _kept(state).items()
+    return {exchange: each for exchange, each in kept if timedelta() <= now - each.measured_at <= FRESH}
+
+
+def _kept(state: Path) -> dict[str, _Measured]:
+    """Return what was measured whenever, as far as it can be true."""
     found = {}
-    for exchange, measured in _kept(state).items():
-        with suppress(KeyError, TypeError, ValueError):
-            seconds = float(measured[what])
-            if math.isfinite(seconds) and timedelta() <= now - datetime.fromisoformat(measured["measured_at"]) <= FRESH:
-                found[exchange] = seconds
+    for exchange, kept in kept_in(_file(state)).items():
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
+            ahead, at_least = float(kept["ahead"]), None if kept.get("at_least") is None else float(kept["at_least"])
+            moment = datetime.fromisoformat(kept["measured_at"])
+            possible = all(abs(seconds) <= _FARTHEST for seconds in (ahead, at_least or 0.0))  # NaN is not
+            if possible and moment.tzinfo and re.fullmatch("[A-Z][A-Z0-9_]*", exchange):
+                found[exchange] = _Measured(ahead, at_least, moment)
     return found
+
+
+def _told(measured: _Measured) -> dict[str, object]:
+    told: dict[str, object] = {"ahead": round(measured.ahead, 1), "measured_at": measured.measured_at.isoformat()}
+    if measured.at_least is not None:
+        told["at_least"] = round(measured.at_least, 1)
+    return told
 
 
 def _file(state: Path) -> Path:
     return state / "clock.json"
-
-
-def _kept(state: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):  # damaged in whichever way
-        kept = json.loads(_file(state).read_text(encoding="utf-8"))
-        if isinstance(kept, dict):
-            return kept
-    return {}

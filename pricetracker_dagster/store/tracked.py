@@ -9,14 +9,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pricetracker_dagster.candles import floor_minute
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import kept_in
 
 
 def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict[str, datetime]:
     """Return from which minute on each tracked metric's minutes are expected, UTC.
 
     A metric that was not in the list when this was last asked is expected from ``minute`` on; one that is no longer in
-    it is forgotten. Where the file is lost, everything begins anew, in silence.
+    it is forgotten. What is lost or cannot be read begins anew, in silence, each metric on its own.
 
     Args:
         state: the data folder's folder of small working files.
@@ -24,20 +26,21 @@ def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict
         minute: from when on new ones are expected, UTC.
     """
     file = state / "tracked.json"
-    kept: dict[str, str] = {}
-    with suppress(OSError, ValueError, TypeError, AttributeError):  # damaged in whichever way
-        found = json.loads(file.read_text(encoding="utf-8"))
-        # a moment that is yet to come was written by a clock that was ahead
-        now = datetime.now(UTC)
-        kept = {
-            metric: moment
-            for metric, moment in found.items()
-            if (since_when := datetime.fromisoformat(moment)).tzinfo and since_when <= now
-        }
-    since = {metric: kept.get(metric, minute.isoformat()) for metric in metrics}
+    kept = {metric: moment for metric, told in kept_in(file).items() if (moment := _moment(told)) is not None}
+    since = {metric: kept.get(metric, minute) for metric in metrics}
     if since != kept:
-        write_text(file, json.dumps(since, indent=1))
-    return {metric: datetime.fromisoformat(moment) for metric, moment in since.items()}
+        write_text(file, json.dumps({metric: moment.isoformat() for metric, moment in since.items()}, indent=1))
+    return since
+
+
+def _moment(kept: object) -> datetime | None:
+    """Return the minute that was kept of a metric; None where it cannot be true."""
+    with suppress(ValueError, TypeError, OverflowError):
+        moment = floor_minute(datetime.fromisoformat(str(kept)))
+        # a moment that is yet to come was written by a clock that was ahead
+        if datetime.fromtimestamp(0, UTC) <= moment <= datetime.now(UTC):
+            return moment
+    return None
 
 
 def added_later(since: Mapping[str, datetime]) -> dict[str, datetime]:
