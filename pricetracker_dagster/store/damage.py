@@ -1,15 +1,21 @@
 """What is wrong with a Delta table on disk: commits, checkpoints, the files they name. Found by reading alone.
 
+A file that this user may not read, or that the disk does not give, is not damaged for that: it is an OSError, and
+nothing is known of the table.
+
 The log is read here without delta-rs, which says that something is damaged but not which file, and takes a commit that
 was cut between two of its lines for a whole one. How it is mended is in repair.py.
 
 The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 """
 
+import errno
 import json
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -34,6 +40,9 @@ _SQL = Path(__file__).parent / "sql"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet|(\d{20})\.checkpoint\.parquet")
 _MAGIC = b"PAR1"
+
+_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""What is raised where there is no file to read. Any other OSError tells nothing of what is in it."""
 
 _COUNTS = (  # of files added and removed, as delta-rs calls them: merge, optimize, delete
     ("num_target_files_added", "num_target_files_removed"),
@@ -113,15 +122,22 @@ def examine(folder: Path, *, thorough: bool = True) -> list[Damage]:
     Args:
         folder: the table's folder.
         thorough: read each data file to its end; else look only at its size and its ends.
+
+    Raises:
+        OSError: a file that is there cannot be read.
     """
     log = read_log(folder)
     return [*log.damages, *_of_data(log, thorough=thorough)]
 
 
 def read_log(folder: Path) -> Log:
-    """Read a table's log as far as it can be read, and note what is wrong with it."""
+    """Read a table's log as far as it can be read, and note what is wrong with it.
+
+    Raises:
+        OSError: a file of it that is there cannot be read.
+    """
     log = Log(folder)
-    for file in sorted((folder / LOG).glob("*")):
+    for file in _files_in(folder / LOG):
         if commit := _COMMIT.fullmatch(file.name):
             log.commits[int(commit[1])] = file
         elif checkpoint := _CHECKPOINT.fullmatch(file.name):
@@ -145,12 +161,17 @@ def read_log(folder: Path) -> Log:
 
 
 def read_commit(file: Path) -> tuple[list[Action], str | None]:
-    """Return the actions of a commit, as far as they can be read, and what is wrong with it, in plain words."""
+    """Return the actions of a commit, as far as they can be read, and what is wrong with it, in plain words.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
     lost = "and with it what was stored then"
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        return [], f"cannot be read: {error.strerror}"
+        with _named(file):
+            content = file.read_bytes()
+    except _NO_FILE:
+        return [], f"is gone or no file, {lost}"
     if not content.strip():
         return [], f"is empty, {lost}"
     actions: list[Action] = []
@@ -190,7 +211,9 @@ def _apply_checkpoint(log: Log) -> int:
     for version, files in sorted(log.checkpoints.items(), reverse=True):
         try:
             rows = _rows_of_checkpoint(files)
-        except (duckdb.Error, OSError):
+        except duckdb.Error as error:
+            for file in files:
+                _check_access(file, error)
             name = f"{LOG}/{files[0].name}"
             what = "is damaged, and with it a summary of the log up to then"
             log.damages.append(_damage(log, Kind.CHECKPOINT, name, what))
@@ -222,7 +245,7 @@ def _check_hint(log: Log) -> None:
     if not file.exists():
         return
     name, version = f"{LOG}/{LAST_CHECKPOINT}", None
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(*_NO_FILE, ValueError, TypeError, KeyError), _named(file):
         version = int(json.loads(file.read_bytes())["version"])
     if version is None:
         log.damages.append(_damage(log, Kind.CHECKPOINT, name, "is empty or damaged; nothing is lost by that"))
@@ -268,35 +291,97 @@ def unreadable(file: Path, size: int | None = None, *, thorough: bool = True) ->
         file: the file.
         size: how long it was when it was written.
         thorough: read it to its end; else look only at its size and its ends.
+
+    Raises:
+        OSError: it is there and cannot be read.
     """
     try:
-        if not file.is_file():
-            return "is gone" if not file.exists() else "is no file"
-        found = file.stat().st_size
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return "is no file"
+        found = status.st_size
         if not found:
             return "is empty"
         if size is not None and found < size:
             return f"is cut short ({found:,} of {size:,} bytes are there)"
-        with file.open("rb") as content:
+        with _named(file), file.open("rb") as content:
             begin = content.read(4)
             content.seek(-min(4, found), 2)
             if found < 12 or {begin, content.read(4)} != {_MAGIC}:
                 return "is damaged"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    if thorough:
-        try:
-            sql.connect().execute(sql.load(_SQL / "read_through.sql"), {"file": sql.only(file)}).fetchall()
-        except duckdb.Error:
-            return "is damaged"
+        if thorough:
+            _read_through(file)
+    except _NO_FILE:
+        return "is gone"
+    except duckdb.Error:
+        return "is damaged"
     return None
 
 
+def _read_through(file: Path) -> None:
+    """Look at every value of a Parquet file.
+
+    Raises:
+        duckdb.Error: one cannot be decoded.
+        OSError: the file cannot be read.
+    """
+    try:
+        sql.connect().execute(sql.load(_SQL / "read_through.sql"), {"file": sql.only(file)}).fetchall()
+    except duckdb.Error as error:
+        _check_access(file, error)
+        raise
+
+
+def _check_access(file: Path, error: duckdb.Error) -> None:
+    """Look whether it is the content of a file that DuckDB could not read, or the file.
+
+    Raises:
+        OSError: it is there and cannot be read, or there is no memory to read it.
+    """
+    if isinstance(error, duckdb.OutOfMemoryException):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), str(file)) from error
+    with suppress(*_NO_FILE), _named(file), file.open("rb") as content:
+        while content.read(1 << 20):
+            pass
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the file in an error of reading it: Python names it in one of opening it alone."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
+
+
 def data_files(folder: Path) -> Iterator[Path]:
-    """Return the Parquet files in a table's folder, whether its log names them or not."""
-    for file in sorted(folder.rglob("*.parquet")):
-        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts) and file.is_file():
+    """Return the Parquet files in a table's folder, whether its log names them or not.
+
+    Raises:
+        OSError: a folder of it cannot be read.
+    """
+    for file in _files_in(folder):
+        if file.name.startswith(("_", ".")):
+            continue
+        if file.is_dir():
+            yield from data_files(file)
+        elif file.suffix == ".parquet" and file.is_file():
             yield file
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return what is in a folder, in the order of names; nothing where there is none.
+
+    Not by glob(), which finds nothing where this user may not look.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except _NO_FILE:
+        return []
 
 
 def first_of(damages: Iterable[Damage]) -> Damage | None:

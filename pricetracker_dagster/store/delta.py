@@ -3,6 +3,8 @@
 What is in them belongs to prices.py and records.py.
 """
 
+import os
+import pwd
 import random
 import re
 import shutil
@@ -24,7 +26,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
 from pricetracker_dagster.store import damage
-from pricetracker_dagster.store.damage import LOG, Damage
+from pricetracker_dagster.store.damage import LOG, Damage, Log
 
 CONFIGURATION = {
     # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
@@ -110,11 +112,11 @@ class Delta:
                 # delta-rs takes a commit that was cut between two lines for a whole one
                 if not newest.exists() or damage.read_commit(newest)[1] is None:
                     return table
-                if not damage.read_log(self.path).damages:  # a checkpoint says the same
+                if not self.log().damages:  # a checkpoint says the same
                     return table
                 why: BaseException | None = None
             except TableNotFoundError as error:
-                if not damage.read_log(self.path).damages:
+                if not self.log().damages:
                     return None
                 why = error
             except BaseException as error:
@@ -134,11 +136,36 @@ class Delta:
         """
         table = self.open()
         files = [] if table is None else files_of(table)
-        if any(damage.unreadable(Path(file), thorough=False) for file in files):
-            found = damage.first_of(damage.examine(self.path, thorough=False))
+        with self._access():
+            gone = any(damage.unreadable(Path(file), thorough=False) for file in files)
+        if gone:
+            found = damage.first_of(self.examine(thorough=False))
             if found is not None:
                 raise StoreError(way_out(found, self.path), self.path.name, found)
         return table
+
+    def log(self) -> Log:
+        """Return what its log says, as far as it can be read.
+
+        Raises:
+            StoreError: a file of it is there and cannot be read.
+        """
+        with self._access():
+            return damage.read_log(self.path)
+
+    def examine(self, *, thorough: bool = True) -> list[Damage]:
+        """Return what is wrong with it; see damage.examine().
+
+        Raises:
+            StoreError: a file of it is there and cannot be read.
+        """
+        with self._access():
+            return damage.examine(self.path, thorough=thorough)
+
+    @contextmanager
+    def _access(self) -> Iterator[None]:
+        with access(self.path.parent, self.path.name):
+            yield
 
     def open_or_create(self) -> DeltaTable:
         """Open it; create it where it is not there yet.
@@ -208,7 +235,7 @@ class Delta:
         try:
             yield
         except duckdb.Error as error:
-            found = damage.first_of(damage.examine(self.path))
+            found = damage.first_of(self.examine())
             if found is None:
                 raise
             raise StoreError(way_out(found, self.path), self.path.name, found) from error
@@ -255,10 +282,49 @@ class Delta:
                 "its disk is read-only",
                 name,
             ) from error
-        found = damage.first_of(damage.examine(self.path))
+        found = damage.first_of(self.examine())
         if found is not None:
             raise StoreError(way_out(found, self.path), name, found) from error
         raise StoreError(f"the table {name} in {self.path.parent} cannot be used: {_plain(said)}", name) from error
+
+
+@contextmanager
+def access(folder: Path, table: str) -> Iterator[None]:
+    """Tell who owns a file that this user may not read, and that the disk does not give one: neither is damage.
+
+    Args:
+        folder: the data folder.
+        table: name of the table; empty of none.
+
+    Raises:
+        StoreError: a file cannot be read in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(_no_access(error, folder), table) from error
+
+
+def _no_access(error: OSError, folder: Path) -> str:
+    """Say in plain words why a file of a data folder could not be read, and the way out."""
+    file = Path(str(error.filename or folder))
+    if not isinstance(error, PermissionError):
+        return (
+            f"{file} cannot be read: {error.strerror}. That tells nothing of what is in it, so nothing is mended: look "
+            "after the disk and the memory of this machine, then try again"
+        )
+    owner = "another user"
+    for place in (file, *file.parents):  # the nearest that this user may look at
+        with suppress(OSError, KeyError):
+            owner = place.owner()
+            break
+    me = str(os.geteuid())
+    with suppress(KeyError):
+        me = pwd.getpwuid(os.geteuid()).pw_name
+    return (
+        f"{file} belongs to {owner} and cannot be read by {me}: {error.strerror}. It is not damaged, and nothing is "
+        f"mended: run `sudo chown -R {me} {folder}`, or let all read it with `sudo chmod -R a+rX {folder}`"
+    )
 
 
 @contextmanager

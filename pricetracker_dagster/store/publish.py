@@ -22,7 +22,6 @@ from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, ne
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
-from pricetracker_dagster.store.damage import examine
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
@@ -163,12 +162,21 @@ def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
 def _leave_out_what_is_damaged(store: Store, left_out: dict[str, str]) -> bool:
     """Read the small tables through, note those that are damaged, and say whether that is news."""
     news = {
-        each.path.name: f"published without the rows of {each.path.name}: {delta.way_out(found[0], each.path)}"
+        each.path.name: f"published without the rows of {each.path.name}: {said}"
         for each in Records(store.folder)
-        if each.path.name not in left_out and (found := examine(each.path))
+        if each.path.name not in left_out and (said := _said_of(each))
     }
     left_out |= news
     return bool(news)
+
+
+def _said_of(table: RecordTable) -> str | None:
+    """Read a small table through; say what is wrong with it, None where nothing is."""
+    try:
+        found = table.examine()
+    except StoreError as error:
+        return str(error)
+    return delta.way_out(found[0], table.path) if found else None
 
 
 def _build(

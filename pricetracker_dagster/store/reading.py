@@ -6,7 +6,7 @@ line streams the answers to the same questions without it.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -111,6 +111,7 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     Raises:
         NotPublished: there is no file yet.
         PublishedDamaged: it cannot be opened, or what its views read is gone.
+        StoreError: it, or what its views read, is there and cannot be read by this user.
     """
     if not published.exists():
         raise NotPublished(published)
@@ -119,7 +120,8 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     try:
         connection = sql.connect_to(published)
     except duckdb.Error as error:
-        why = " ".join(str(error).split())[:200]
+        with delta.access(published.parent, ""), published.open("rb"):
+            why = " ".join(str(error).split())[:200]
         raise PublishedDamaged(
             f"{published} cannot be read: {why}. Nothing is lost by that: the next tick publishes it anew, "
             f"`{delta.repair_command(published.parent)} --yes` at once"
@@ -201,8 +203,11 @@ def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error"
     named = [file for file in files if str(file) in str(error) or sql.only(file) in str(error)]
     about_files = type(error) in (duckdb.Error, duckdb.IOException, duckdb.InvalidInputException)
     for file in sorted(named or (files if about_files else ())):
-        problem = damage.unreadable(file)
-        if problem and old is not None and not is_same_folder(old, published.parent):
+        problem: str | None = "cannot be read"
+        moved = old is not None and not is_same_folder(old, published.parent)
+        with suppress(OSError) if moved else delta.access(published.parent, ""):
+            problem = damage.unreadable(file)
+        if problem and old is not None and moved:
             return said_of_move(published, old)
         if problem:
             command = delta.repair_command(published.parent)

@@ -31,7 +31,6 @@ from pricetracker_dagster.store.damage import (
     Kind,
     Log,
     data_files,
-    examine,
     read_log,
     unreadable,
 )
@@ -81,10 +80,10 @@ def mend(delta: Delta, kept: Kept, aside: Path, latest: datetime) -> Mended | No
         latest: the newest closed minute, UTC; rows after it are not put back.
     """
     shutil.rmtree(delta.path / REBUILD, ignore_errors=True)  # of a repair that was killed
-    damages = examine(delta.path)
+    damages = delta.examine()
     if not damages:
         return None
-    log = read_log(delta.path)
+    log = delta.log()
     mended = Mended()
     for damage in damages:
         bounds = damage.action and log.bounds(damage.action)

@@ -23,8 +23,8 @@ from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked, said_b
 from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.clock import clock_differences
-from pricetracker_dagster.store.damage import REBUILD, Kind, examine
-from pricetracker_dagster.store.delta import Delta, StoreError, literal, patterns, writing
+from pricetracker_dagster.store.damage import REBUILD, Kind
+from pricetracker_dagster.store.delta import Delta, StoreError, access, literal, patterns, writing
 from pricetracker_dagster.store.prices import PARTITION, Store, files_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.rebuild import Kept
@@ -117,11 +117,14 @@ def look(folder: Path, now: datetime) -> list[Finding]:
     Args:
         folder: the data folder.
         now: the current time, UTC.
+
+    Raises:
+        StoreError: a file that is there cannot be read, as it is another user's or the disk fails: so nothing is known.
     """
     found = []
     now = _by_the_exchanges(folder, now)
     for delta, _ in tables_of(folder):
-        damages = examine(delta.path)
+        damages = delta.examine()
         log_too = any(damage.kind == Kind.LOG for damage in damages)
         for damage in damages:
             remedy = {
@@ -150,7 +153,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
         publish: publishes anew, once all is mended.
 
     Raises:
-        StoreError: others were at work all the time, or the folder cannot be written.
+        StoreError: others were at work all the time, or the folder cannot be read or written.
     """
     done = Repair(found=look(folder, now))
     if not done.found:
@@ -276,7 +279,8 @@ def _published(folder: Path) -> Iterator[Finding]:
     try:
         sql.connect_to(published).close()
     except duckdb.Error:
-        problem = "cannot be read; nothing is lost by that"
+        with access(folder, ""), published.open("rb"):
+            problem = "cannot be read; nothing is lost by that"
     if old := moved_from(published):
         problem = f"reads the files of {old} still, from where the data folder was moved or copied"
     if problem:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -341,3 +342,42 @@ def test_another_users_folder_is_one_line_of_every_command(folder: Path, mode: i
         if name in fails:
             assert "ermission denied" in output or "cannot be written" in output, what
             assert str(folder) in output, what
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["newest commit", "data file", *(pytest.param(what, marks=pytest.mark.long) for what in ("log", "published file"))],
+)
+def test_what_another_user_keeps_to_himself_is_not_damaged_and_nothing_is_mended(folder: Path, what: str) -> None:
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]
+    if os.geteuid() != 0 or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("only root can make another user's file for the test")
+    theirs = {
+        "newest commit": newest(folder, "minute_prices"),
+        "data file": Path(Store(folder).files()[-1]),
+        "log": folder / "minute_prices" / "_delta_log",
+        "published file": folder / "pricetracker.duckdb",
+    }[what]
+    os.chown(theirs, NOBODY, NOBODY)
+    theirs.chmod(0o700 if theirs.is_dir() else 0o600)
+    before = {file for file in folder.rglob("*") if file.parent.name not in {"state", "dagster"}}
+    commands = {name: COMMANDS[name] for name in ("repair", "repair --yes", "sql")}
+    if what in ("newest commit", "log"):
+        del commands["sql"]  # it needs the published file alone
+    ended = subprocess.run(
+        [*drop, sys.executable, "-W", "ignore", "-c", _EACH, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+        check=False,
+    )
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [name for name, *_ in told] == [*commands], ended.stderr
+    owner, me = (pwd.getpwuid(user).pw_name for user in (NOBODY, 0))
+    for name, status, output, stderr, _ in told:
+        assert status == 1, (name, output)
+        assert stderr.startswith(f"Error: {theirs} belongs to {owner} and cannot be read by {me}: "), (name, output)
+        assert f"`sudo chown -R {me} {folder}`" in stderr
+        assert len(stderr.splitlines()) == 1
+    assert {file for file in folder.rglob("*") if file.parent.name not in {"state", "dagster"}} == before

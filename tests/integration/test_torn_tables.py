@@ -18,6 +18,7 @@ from pricetracker_dagster.store.delta import Delta, StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.repair import repair
 from pricetracker_dagster.store.upkeep import upkeep
 from tests.integration.conftest import Bench
 
@@ -264,3 +265,16 @@ def test_a_gone_file_of_a_view_is_told_by_its_name(folder: Path) -> None:
     with pytest.raises(reading.PublishedDamaged, match=live) as told:
         reading.query(folder / "pricetracker.duckdb", "FROM minute_prices")
     assert "pricetracker repair" in str(told.value)
+
+
+@pytest.mark.parametrize("file", ["_delta_log/00000000000000000005.json", "_delta_log/_last_checkpoint"])
+def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(folder: Path, file: str) -> None:
+    of_the_log = folder / "minute_prices" / file
+    of_the_log.unlink(missing_ok=True)
+    of_the_log.symlink_to("/proc/self/mem")  # whose first byte nobody can read: an I/O error
+    with pytest.raises(StoreError, match=f"{file} cannot be read: Input/output error. That tells nothing") as told:
+        Store(folder).delta.examine()
+    assert told.value.damage is None
+    with pytest.raises(StoreError, match="nothing is mended"):
+        repair(folder, NOW, METRICS, lambda: None)
+    assert not (folder / "set-aside").exists()
