@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.errors import plain
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -146,6 +147,10 @@ def ranges(minutes: Iterable[datetime]) -> list[MinuteRange]:
     return joined
 
 
+_SHOWN = 300
+"""Characters of a refused row that are kept; a sane one has half as many."""
+
+
 class Refused(NamedTuple):
     """A row that is not stored, and why. ``minute`` is None where not even its time could be read."""
 
@@ -192,7 +197,7 @@ def sift(connection: duckdb.DuckDBPyConnection) -> Sifted:
     return Sifted(
         kept=kept.cast(SCHEMA),
         refused=[
-            Refused(metric, None if unix is None else datetime.fromtimestamp(unix, UTC), problem, row)
+            Refused(metric, None if unix is None else datetime.fromtimestamp(unix, UTC), problem, plain(row, _SHOWN))
             for metric, unix, problem, row in refused
         ],
     )

@@ -20,6 +20,14 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def plain(text: object, most: int = 120) -> str:
+    """Return foreign text as a message may show it: one line, printable, not long."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)[: 4 * most]).split())
+    return line if len(line) <= most else f"{line[:most]} …"
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return how a message goes on after naming an unknown word: with the nearest known one, or with them all."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

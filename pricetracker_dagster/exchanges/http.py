@@ -15,20 +15,19 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
 from pricetracker_dagster.files.locks import Deadline, OutOfTime
 from pricetracker_dagster.proxies import open_session
 
-MOST_BYTES = 20_000_000
-"""Of one answer, decoded. The largest that is needed, Kraken's list of all pairs, has some 2 MB; 20 MB of JSON are
-parsed within a second and in a few hundred MB, so that one such answer does not cost the others their minute."""
+MOST_BYTES = 10_000_000
+"""Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. JSON as odd as can be takes a second and
+300 MB for these, in which nobody else gets on: who needs less asks for less."""
 
 CONNECTIONS = 32
 """Kept open at most, for as many requests at once."""
 
 _PIECE = 64 * 1024
-_SHOWN = 120
-"""Characters of foreign text in a message."""
 
 
 class Http:
@@ -50,7 +49,7 @@ class Http:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS))
 
-    def get(self, what: str, path: str, asked: Mapping[str, str], deadline: Deadline) -> Any:
+    def get(self, what: str, path: str, asked: Mapping[str, str], deadline: Deadline, *, most: int = MOST_BYTES) -> Any:
         """Ask once and return what the answer's JSON holds.
 
         Args:
@@ -58,6 +57,7 @@ class Http:
             path: below the root.
             asked: the query.
             deadline: after which nobody needs the answer; it is waited for no longer than ``timeout`` either.
+            most: bytes of the answer, decoded.
 
         Raises:
             OutOfTime: the deadline has passed already.
@@ -71,10 +71,14 @@ class Http:
         # Daemon, so that one which hangs holds up neither the caller nor the end of the process.
         answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         ends = Deadline.after(patience)
-        asking = threading.Thread(
-            target=self._ask, args=(what, path, asked, ends, answers), daemon=True, name=f"asks {what}"
-        )
-        asking.start()
+
+        def ask() -> None:
+            try:
+                answers.put(self._answer(what, path, asked, ends, most))
+            except BaseException as error:
+                answers.put(error)
+
+        threading.Thread(target=ask, daemon=True, name=f"asks {what}").start()
         try:
             answer = answers.get(timeout=patience)
         except queue.Empty:
@@ -83,15 +87,7 @@ class Http:
             raise answer
         return answer
 
-    def _ask(
-        self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, answers: "queue.SimpleQueue[Any]"
-    ) -> None:
-        try:
-            answers.put(self._answer(what, path, asked, ends))
-        except BaseException as error:
-            answers.put(error)
-
-    def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline) -> Any:
+    def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, most: int) -> Any:
         patience = max(0.001, ends.remaining)
         try:
             response = self._session.get(
@@ -99,7 +95,7 @@ class Http:
             )
             with response:
                 _check_status(what, response, self.url)
-                body = _body(what, response, ends, patience, self.url)
+                body = _body(what, response, ends, patience, self.url, most)
         except requests.Timeout as error:
             raise _late(what, patience, self.url) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -110,14 +106,6 @@ class Http:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
             raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(body[:60])!r}") from error
-
-
-def plain(text: object, most: int = _SHOWN) -> str:
-    """Return foreign text as a message may show it: one line, printable, not long."""
-    if isinstance(text, bytes):
-        text = text.decode("utf-8", "replace")
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)[: 4 * most]).split())
-    return line if len(line) <= most else f"{line[:most]} …"
 
 
 def _check_status(what: str, response: requests.Response, url: str) -> None:
@@ -133,17 +121,17 @@ def _check_status(what: str, response: requests.Response, url: str) -> None:
         raise ExchangeUnreachable(f"{what}: HTTP {response.status_code} {plain(response.reason)}".rstrip())
 
 
-def _body(what: str, response: requests.Response, ends: Deadline, patience: float, url: str) -> bytes:
-    too_large = ExchangeUnreachable(f"{what}: the answer has more than {MOST_BYTES / 1e6:.0f} MB; it was not read")
+def _body(what: str, response: requests.Response, ends: Deadline, patience: float, url: str, most: int) -> bytes:
+    too_large = ExchangeUnreachable(f"{what}: the answer has more than {most / 1e6:.0f} MB; it was not read")
     try:
-        if int(response.headers.get("Content-Length", 0)) > MOST_BYTES:
+        if int(response.headers.get("Content-Length", 0)) > most:
             raise too_large
     except ValueError:
         pass
     body = bytearray()
     for piece in _decoded(what, response, _pieces(response)):
         body += piece
-        if len(body) > MOST_BYTES:
+        if len(body) > most:
             raise too_large
         if ends.remaining <= 0:
             raise _late(what, patience, url)

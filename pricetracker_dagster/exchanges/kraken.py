@@ -19,6 +19,7 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 
 from pricetracker_dagster.candles import MINUTE, OUR_ASSETS, Metric, MinuteRange, Sifted, floor_minute, sift_rows
+from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.exchange import (
     ExchangeError,
     ExchangeUnreachable,
@@ -29,7 +30,7 @@ from pricetracker_dagster.exchanges.exchange import (
     RateLimited,
     again_after,
 )
-from pricetracker_dagster.exchanges.http import Http, plain
+from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
 from pricetracker_dagster.exchanges.pace import Pace
 from pricetracker_dagster.exchanges.trades import candles_from_trades
 from pricetracker_dagster.files.locks import Deadline, OutOfTime
@@ -40,6 +41,13 @@ REACH = 718 * MINUTE
 """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
 
 TRADES_A_PAGE = 1000
+
+_MOST_ROWS = 2 * TRADES_A_PAGE
+_MOST_BYTES = 1_000_000
+"""Of an answer; a page of trades, the largest with rows, has some 100 KB. AssetPairs alone needs more: MOST_BYTES."""
+
+_MOST_PAIRS = 20_000
+"""Kraken lists some 1,400."""
 
 _LONGEST_NAME = 32
 """Of a pair; Kraken's have up to 16 letters."""
@@ -215,7 +223,13 @@ class Kraken:
         if len(keys) != 1 or not isinstance(result[keys[0]], list):
             shape = plain({key: type(value).__name__ for key, value in list(result.items())[:5]})
             raise ExchangeUnreachable(f"{self.name}: {endpoint} of {pair}: an answer of unknown shape: {shape}")
-        return result[keys[0]], result.get("last")
+        rows = result[keys[0]]
+        if len(rows) > _MOST_ROWS:
+            raise ExchangeUnreachable(
+                f"{self.name}: {endpoint} of {pair}: the answer has {len(rows):,} rows; more than {_MOST_ROWS:,} are "
+                "not looked at"
+            )
+        return rows, result.get("last")
 
     def _now(self, deadline: Deadline) -> datetime:
         if self._clock is None:
@@ -238,7 +252,12 @@ class Kraken:
         return {}, datetime.fromtimestamp(0, UTC)
 
     def _ask_pairs(self, deadline: Deadline) -> dict[str, str]:
-        pairs = our_pairs(self._get("AssetPairs", {}, deadline))
+        listed = self._get("AssetPairs", {}, deadline)
+        if len(listed) > _MOST_PAIRS:
+            raise ExchangeUnreachable(
+                f"{self.name}: AssetPairs lists {len(listed):,} pairs; more than {_MOST_PAIRS:,} are not looked at"
+            )
+        pairs = our_pairs(listed)
         if not pairs:
             raise ExchangeUnreachable(f"{self.name}: AssetPairs lists no pair that has a name")
         kept = {"url": self._url, "asked_at": datetime.now(UTC).isoformat(), "pairs": pairs}
@@ -280,7 +299,8 @@ class Kraken:
         raise AssertionError  # it counts for ever
 
     def _ask_once(self, what: str, endpoint: str, asked: Mapping[str, str], deadline: Deadline) -> dict[str, Any]:
-        envelope = self._http.get(what, f"/0/public/{endpoint}", asked, deadline)
+        most = MOST_BYTES if endpoint == "AssetPairs" else _MOST_BYTES
+        envelope = self._http.get(what, f"/0/public/{endpoint}", asked, deadline, most=most)
         if not isinstance(envelope, dict):
             raise ExchangeUnreachable(f"{what}: the answer is no envelope: {plain(envelope, 60)}")
         errors = [error for error in _errors(envelope.get("error")) if not error.startswith("W")]

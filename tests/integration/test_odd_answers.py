@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges import Deadline, ExchangeError
 from pricetracker_dagster.exchanges.exchange import ExchangeUnreachable
-from pricetracker_dagster.exchanges.http import MOST_BYTES, Http, plain
+from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
 from pricetracker_dagster.exchanges.kraken import Kraken, our_pairs
 from pricetracker_dagster.exchanges.pace import Pace
 from tests.odd_kraken import NEWEST, NOW, OddKraken, send
@@ -316,6 +317,56 @@ def test_rows_in_any_order_and_twice_are_one_a_minute(
     assert known.candles("BTCUSD", NEWEST - timedelta(minutes=9), soon()).kept.num_rows == 10
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "result", "why"),
+    [
+        ("OHLC", {"XXBTZUSD": [[]] * 200_000, "last": 1}, "200,000 rows; more than 2,000 are not looked at"),
+        ("OHLC", {"XXBTZUSD": [None] * 2_001, "last": 1}, "2,001 rows; more than 2,000 are not looked at"),
+        ("OHLC", {"XXBTZUSD": [[]] * 300_000, "last": 1}, "more than 1 MB; it was not read"),
+        ("Trades", {"XXBTZUSD": [["1", "1", NOW - 60]] * 2_001, "last": "1"}, "2,001 rows; more than 2,000 are not"),
+        ("Trades", {"XXBTZUSD": [["1" * 1_000_000, "1", NOW - 60]], "last": "1"}, "more than 1 MB; it was not read"),
+        ("Time", {str(i): [] for i in range(100_000)}, "more than 1 MB; it was not read"),
+        ("AssetPairs", {str(i): [] for i in range(20_001)}, "AssetPairs lists 20,001 pairs; more than 20,000 are not"),
+    ],
+)
+@pytest.mark.usefixtures("asked_once")
+def test_an_answer_of_more_than_can_be_meant_is_not_looked_at(
+    odd: OddKraken, known: Kraken, tmp_path: Path, endpoint: str, result: Any, why: str
+) -> None:
+    odd.change[endpoint] = lambda _: {"error": [], "result": result}
+    (tmp_path / "kraken_pairs.json").unlink()
+
+    def ask_everything() -> None:
+        known.pairs({"BTCUSD"}, soon())
+        known.time(soon())
+        known.candles("BTCUSD", NEWEST, soon())
+        list(known.rebuild("BTCUSD", NEWEST, NEWEST, soon()))
+
+    with pytest.raises(ExchangeError) as error:
+        ask_everything()
+    assert said(error).startswith(f"KRAKEN: {endpoint}")
+    assert why in said(error)
+
+
+def refused_rows(known: Kraken) -> list[str]:
+    """What is kept of the rows that BTCUSD's answers are refused for."""
+    pages = [known.candles("BTCUSD", NEWEST, soon()), *known.rebuild("BTCUSD", NEWEST, NEWEST, soon())]
+    return [row.row for page in pages for row in page.refused]
+
+
+@pytest.mark.parametrize("text", ["9" * 900_000, "x" * 900_000, "9\n" * 300_000])
+def test_of_a_refused_row_no_more_is_kept_than_a_person_reads(odd: OddKraken, known: Kraken, text: str) -> None:
+    def spoil_trades(envelope: Any) -> Any:
+        envelope["result"]["XXBTZUSD"][0][0] = text
+        return envelope
+
+    odd.change |= {"OHLC": spoiled(lambda row: [*row[:4], text, *row[5:]]), "Trades": spoil_trades}
+    of_candles, of_trades = refused_rows(known)
+    assert len(of_candles) <= 302
+    assert len(of_trades) <= 302
+    assert "\n" not in of_candles + of_trades
+
+
 # Trades
 
 
@@ -458,7 +509,7 @@ def test_an_answer_that_is_too_large_is_not_read(
 ) -> None:
     http = page(write)
     http._timeout = 30
-    with pytest.raises(ExchangeUnreachable, match=r"page: the answer has more than 20 MB; it was not read"):
+    with pytest.raises(ExchangeUnreachable, match=r"page: the answer has more than 10 MB; it was not read"):
         http.get("page", "/page", {}, Deadline.after(60))
 
 
