@@ -91,15 +91,16 @@ def _tell(done: "Repair", shape: str, settings: Settings) -> None:
 
 def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
     """Return for each kind of minutes to fetch again the command that does it."""
-    from pricetracker_dagster.store.repair import FILLED
+    from pricetracker_dagster.store.repair import MISSING
 
     ways = []
     for why in dict.fromkeys(each.why for each in again):
         first = min(each.first for each in again if each.why == why)
         last = max(each.last for each in again if each.why == why)
+        stored = " --refetch" if why != MISSING else ""
         way = (
             f"{command(simulated=settings.simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} "
-            f"--to {last:%Y-%m-%dT%H:%MZ}{' --refetch' if why == FILLED else ''}"
+            f"--to {last:%Y-%m-%dT%H:%MZ}{stored}"
         )
         ways.append((why, way))
     return ways

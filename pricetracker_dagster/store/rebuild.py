@@ -34,7 +34,7 @@ from pricetracker_dagster.store.damage import (
     read_log,
     unreadable,
 )
-from pricetracker_dagster.store.delta import CONFIGURATION, PROPERTIES, Delta
+from pricetracker_dagster.store.delta import CONFIGURATION, PROPERTIES, Delta, utc
 from pricetracker_dagster.store.records import SQL_TYPES
 
 _SQL = Path(__file__).parent / "sql"
@@ -60,12 +60,15 @@ class Mended:
     Attributes:
         said: a line a step, in plain words.
         recovered: how many rows were put back that the table had no more.
+        returned: metric and minutes of the rows put back from files that had been replaced; empty of a table without
+            minutes. What was corrected since may have been in the lost file alone.
         lost: minutes of which rows may be lost; empty of a table that has none.
         unknown: whether rows of other minutes may be lost, too, since nothing says which were there.
     """
 
     said: list[str] = field(default_factory=list)
     recovered: int = 0
+    returned: list[tuple[str, MinuteRange]] = field(default_factory=list)
     lost: list[MinuteRange] = field(default_factory=list)
     unknown: bool = False
 
@@ -128,6 +131,7 @@ def _replace(
     scratch = _Scratch(delta, kept)
     for partition in sorted({_partition(file) for file in bad}):
         rows = _rows(delta, kept, log, partition, bad, latest, only_absent=True)
+        mended.returned += _of_files(delta, rows, set(rows["_file"].to_pylist()))
         scratch.write(rows)
     added = scratch.take_over()
     now = int(datetime.now(UTC).timestamp() * 1000)
@@ -164,6 +168,7 @@ def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, 
         if rows.num_rows == counted and not _changes(rows, live):
             stay += [log.live[name] for name in live]
         else:
+            mended.returned += _of_files(delta, rows, log.removed)
             scratch.write(rows)
     scratch.take_over()
     new = scratch.log_with(stay, log.newest + 1)
@@ -183,6 +188,16 @@ def _changes(rows: pa.Table, live: Sequence[str]) -> bool:
     connection.register("rows", rows)
     [(count,)] = connection.execute(sql.load(_SQL / "rebuild_changes.sql"), {"live": list(live)}).fetchall()
     return bool(count)
+
+
+def _of_files(delta: Delta, rows: pa.Table, files: Iterable[str]) -> list[tuple[str, MinuteRange]]:
+    """Return of which metrics and minutes the rows are that come from some files."""
+    if not delta.partition_by:
+        return []
+    connection = sql.connect()
+    connection.register("rows", rows)
+    found = connection.execute(sql.load(_SQL / "rebuild_returned.sql"), {"files": list(files)}).fetchall()
+    return [(metric, MinuteRange(utc(first), utc(last))) for metric, first, last in found]
 
 
 def _rows(

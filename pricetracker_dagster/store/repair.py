@@ -70,7 +70,7 @@ class Again:
         metric: of which metric.
         first: the oldest, UTC.
         last: the newest, UTC.
-        why: missing, or filled in.
+        why: MISSING, RETURNED or FILLED.
     """
 
     metric: str
@@ -80,6 +80,7 @@ class Again:
 
 
 MISSING = "missing"
+RETURNED = "put back from replaced files, so a correction since may be lost"
 FILLED = "without trades, and the exchange can still be asked"
 
 
@@ -163,6 +164,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
     latest = newest_closed_minute(_by_the_exchanges(folder, now))
     aside = _aside(folder, now)
     spans: list[tuple[MinuteRange, bool]] = []
+    returned: list[Again] = []
     with _alone(folder), writing(store.prices, alone=True):
         for delta, kept in tables_of(folder):
             mended = rebuild.mend(delta, kept, aside / delta.path.name, latest)
@@ -172,6 +174,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
             if delta.path == store.prices:
                 spans += [(lost, False) for lost in mended.lost]
                 spans += [(MinuteRange(latest - _LOOK_BACK, latest), True)] if mended.unknown else []
+                returned += [Again(metric, *span, RETURNED) for metric, span in mended.returned if metric in metrics]
         done.done += _remove_future(store, latest, aside)
         for file in stray_files(folder):
             _set_aside(file, folder, aside)
@@ -179,7 +182,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
         done.done += _renew_databases(folder, aside)
     publish()
     done.done.append("published anew")
-    done.again = _missing(store, metrics, spans, latest)
+    done.again = _missing(store, metrics, spans, latest) + returned
     done.left = look(folder, now)
     done.set_aside = aside if aside.exists() else None
     return done

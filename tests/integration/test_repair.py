@@ -182,10 +182,33 @@ def test_rows_of_a_data_file_that_is_lost_are_found_in_those_it_replaced(folder:
     fault_in_data(Path(joined), fault)
     done = mend(folder)
     assert not done.left
-    assert not done.again
+    midnight = FIRST + 10 * MINUTE
+    assert done.again == [repair.Again(metric, midnight, FIRST + 25 * MINUTE, repair.RETURNED) for metric in METRICS]
     assert rows_of(folder, "minute_prices") == expected
     commits = [json.loads(line) for line in newest_commit(folder, "minute_prices").read_text().splitlines()]
     assert sum("remove" in action for action in commits) == 1  # one proper commit, nothing else
+
+
+@pytest.mark.parametrize("log_too", [False, True])
+def test_minutes_whose_correction_is_lost_are_listed_to_be_asked_for_again(
+    folder: Path, write_settings: Callable[[str], Path], log_too: bool
+) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\n')
+    store = Store(folder)
+    before = rows_of(folder, "minute_prices")
+    store.upsert(candles(FIRST + 7 * MINUTE, 2, 999.0), now=NOW)  # 23:57 and 23:58, stored as 203 and 204 before
+    [corrected] = [file for file in store.files() if max(row[5] for row in rows_in([file])) >= 999.0]
+    Path(corrected).unlink()
+    if log_too:
+        store.upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
+        newest_commit(folder, "minute_prices").write_bytes(b"")
+    done = CliRunner().invoke(main, ["repair", "--yes"])
+    assert done.exit_code == 0, done.output
+    stale = [row for row in rows_of(folder, "minute_prices") if row[1] < FIRST + 24 * MINUTE]
+    assert stale == before
+    told = done.stdout.partition(f"to fetch again, {repair.RETURNED}:\n")[2].splitlines()
+    assert told[0] == "  KRAKEN:BTCUSD 2026-03-02 23:50 to 2026-03-02 23:59"
+    assert told[2].endswith(" backfill --from 2026-03-02T23:50Z --to 2026-03-02T23:59Z --refetch")
 
 
 def test_minutes_that_stood_in_a_lost_file_alone_are_listed_and_the_others_are_kept(folder: Path) -> None:
