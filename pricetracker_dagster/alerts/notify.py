@@ -170,6 +170,9 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
         yield outcome
 
 
+_BEAT_WITHIN = 10.0
+
+
 class HeartbeatError(Exception):
     """The heartbeat was not taken. The message does not name the URL, which may hold secrets."""
 
@@ -178,20 +181,38 @@ def beat(settings: Settings) -> bool:
     """Request ``alerts.heartbeat_url``; False where none is set.
 
     Raises:
-        HeartbeatError: no good answer within ten seconds.
+        HeartbeatError: no good answer within ten seconds. One that points elsewhere is none.
     """
     url = settings.alerts.heartbeat_url.get_secret_value()
     if not url:
         return False
-    import requests
+    answers: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
 
+    def ask() -> None:
+        try:
+            with (
+                open_session(url) as session,
+                # what it says does not matter, and is not read
+                session.get(url, timeout=_BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
+            ):
+                answers.put(answer.status_code)
+        except Exception as error:
+            answers.put(error)
+
+    # daemon: time-outs of sockets begin anew with each byte, and nobody waits for one that drips
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        with open_session(url) as session:
-            answer = session.get(url, timeout=10)
-    except requests.RequestException as error:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
-    if not answer.ok:
-        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {answer.status_code}")
+        answer = answers.get(timeout=_BEAT_WITHIN)
+    except queue.Empty:
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(answer).__name__})") from None
+    if 300 <= answer < 400:
+        raise HeartbeatError(
+            f"alerts.heartbeat_url: HTTP {answer}: it points elsewhere, which is not followed; set the address itself"
+        )
+    if not 200 <= answer < 300:
+        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {answer}")
     return True
 
 
