@@ -107,14 +107,6 @@ class Log:
         """The newest version that is known, -1 of no log."""
         return max([*self.commits, *self.checkpoints], default=-1)
 
-    def bounds(self, action: Action) -> tuple[datetime, datetime] | None:
-        """Return the first and the last minute of a data file by the log's statistics, UTC; None where it has none."""
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
-            stats = json.loads(action["stats"])
-            low, high = stats["minValues"]["minute"], stats["maxValues"]["minute"]
-            return datetime.fromisoformat(low).astimezone(UTC), datetime.fromisoformat(high).astimezone(UTC)
-        return None
-
 
 def examine(folder: Path, *, thorough: bool = True) -> list[Damage]:
     """Return what is wrong with the table in a folder; nothing where there is no table.
@@ -271,30 +263,41 @@ def _apply(log: Log, actions: Iterable[Action]) -> None:
 
 def _of_data(log: Log, *, thorough: bool) -> Iterator[Damage]:
     for path, action in sorted(log.live.items()):
-        problem = unreadable(log.folder / path, action.get("size"), thorough=thorough)
+        problem = unreadable(log.folder / path, action, thorough=thorough)
         if problem:
-            rows = _rows_said(action)
+            rows = rows_in(action)
             lost = "what was in it" if rows is None else f"{rows:,} row{'' if rows == 1 else 's'}"
             yield _damage(log, Kind.DATA, path, f"{problem}, and with it {lost}", action)
 
 
-def _rows_said(action: Action) -> int | None:
+def rows_in(action: Action) -> int | None:
+    """Return how many rows a data file has by the log's statistics; None where it has none."""
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         return int(json.loads(action["stats"])["numRecords"])
     return None
 
 
-def unreadable(file: Path, size: int | None = None, *, thorough: bool = True) -> str | None:
+def bounds(action: Action) -> tuple[datetime, datetime] | None:
+    """Return the first and the last minute of a data file by the log's statistics, UTC; None where it has none."""
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        stats = json.loads(action["stats"])
+        low, high = stats["minValues"]["minute"], stats["maxValues"]["minute"]
+        return datetime.fromisoformat(low).astimezone(UTC), datetime.fromisoformat(high).astimezone(UTC)
+    return None
+
+
+def unreadable(file: Path, action: Action | None = None, *, thorough: bool = True) -> str | None:
     """Say what is wrong with a Parquet file, as it goes on after its name; None where it can be read.
 
     Args:
         file: the file.
-        size: how long it was when it was written.
+        action: what the log says of it, where it is to be the file that was written.
         thorough: read it to its end; else look only at its size and its ends.
 
     Raises:
         OSError: it is there and cannot be read.
     """
+    size = (action or {}).get("size")
     try:
         status = file.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -304,13 +307,15 @@ def unreadable(file: Path, size: int | None = None, *, thorough: bool = True) ->
             return "is empty"
         if size is not None and found < size:
             return f"is cut short ({found:,} of {size:,} bytes are there)"
+        if size is not None and found > size:
+            return f"is another file than was written ({found:,} instead of {size:,} bytes)"
         with _named(file), file.open("rb") as content:
             begin = content.read(4)
             content.seek(-min(4, found), 2)
             if found < 12 or {begin, content.read(4)} != {_MAGIC}:
                 return "is damaged"
-        if thorough:
-            _read_through(file)
+        if thorough and not _read_through(file, action or {}):
+            return "holds other rows than were written"
     except _NO_FILE:
         return "is gone"
     except duckdb.Error:
@@ -318,15 +323,26 @@ def unreadable(file: Path, size: int | None = None, *, thorough: bool = True) ->
     return None
 
 
-def _read_through(file: Path) -> None:
-    """Look at every value of a Parquet file.
+def _read_through(file: Path, action: Action) -> bool:
+    """Look at every value of a Parquet file; say whether it holds what the log says of it.
 
     Raises:
         duckdb.Error: one cannot be decoded.
         OSError: the file cannot be read.
     """
+    values = {"file": sql.only(file)}
+    rows, minutes = rows_in(action), bounds(action)
     try:
-        sql.connect().execute(sql.load(_SQL / "read_through.sql"), {"file": sql.only(file)}).fetchall()
+        [(found, *_)] = sql.connect().execute(sql.load(_SQL / "read_through.sql"), values).fetchall()
+        if rows is not None and found != rows:
+            return False
+        if minutes is None:
+            return True
+        within = sql.connect().execute(sql.load(_SQL / "minutes_in.sql"), values).fetchone()
+        return within is not None and all(
+            at is not None and abs(at - moment.timestamp()) < 1  # the log keeps milliseconds
+            for at, moment in zip(within, minutes, strict=True)
+        )
     except duckdb.Error as error:
         _check_access(file, error)
         raise

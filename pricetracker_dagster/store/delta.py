@@ -135,10 +135,12 @@ class Delta:
             StoreError: it is damaged; the message says which file and the way out.
         """
         table = self.open()
-        files = [] if table is None else files_of(table)
+        sizes = {} if table is None else _sizes(table)
         with self._access():
-            gone = any(damage.unreadable(Path(file), thorough=False) for file in files)
-        if gone:
+            wrong = any(
+                damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in sizes.items()
+            )
+        if wrong:
             found = damage.first_of(self.examine(thorough=False))
             if found is not None:
                 raise StoreError(way_out(found, self.path), self.path.name, found)
@@ -402,6 +404,14 @@ def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime
     """
     # delta-rs names them as URLs do, with %20 for a space
     return sorted(map(unquote, table.file_uris(file_pruning_predicate=list(bounds) or None)))
+
+
+def _sizes(table: DeltaTable) -> dict[str, int]:
+    """Return how long each live file of a table was when it was written, by its path in the table's folder."""
+    # pa.table() would import pandas
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions()).read_all()
+    names = map(unquote, actions["path"].to_pylist())
+    return dict(zip(names, actions["size_bytes"].to_pylist(), strict=True))
 
 
 def patterns(files: Iterable[str]) -> list[str]:

@@ -30,8 +30,10 @@ from pricetracker_dagster.store.damage import (
     Damage,
     Kind,
     Log,
+    bounds,
     data_files,
     read_log,
+    rows_in,
     unreadable,
 )
 from pricetracker_dagster.store.delta import CONFIGURATION, PROPERTIES, Delta, utc
@@ -89,9 +91,9 @@ def mend(delta: Delta, kept: Kept, aside: Path, latest: datetime) -> Mended | No
     log = delta.log()
     mended = Mended()
     for damage in damages:
-        bounds = damage.action and log.bounds(damage.action)
-        if bounds:
-            mended.lost.append(MinuteRange(*bounds))
+        minutes = damage.action and bounds(damage.action)
+        if minutes:
+            mended.lost.append(MinuteRange(*minutes))
         elif damage.kind != Kind.CHECKPOINT:
             mended.unknown = True
     if any(damage.kind == Kind.LOG for damage in damages):
@@ -128,9 +130,10 @@ def _replace(
 ) -> None:
     """Take damaged data files out of the log and put in what replaced files say of their rows, in one commit."""
     bad = {damage.file for damage in damages}
+    astray = _astray(delta, bad)
     scratch = _Scratch(delta, kept)
     for partition in sorted({_partition(file) for file in bad}):
-        rows = _rows(delta, kept, log, partition, bad, latest, only_absent=True)
+        rows = _rows(delta, kept, log, partition, bad, astray, latest, only_absent=True)
         mended.returned += _of_files(delta, rows, set(rows["_file"].to_pylist()))
         scratch.write(rows)
     added = scratch.take_over()
@@ -145,7 +148,7 @@ def _replace(
     for file in bad:
         if (delta.path / file).exists():
             move(delta.path / file, aside / file)
-    mended.recovered = sum(_rows_in(action) for action in added)
+    mended.recovered = sum(rows_in(action) or 0 for action in added)
     mended.said.append(
         f"{len(bad)} data {'file' if len(bad) == 1 else 'files'}, gone or damaged, taken out of the log; "
         f"{mended.recovered:,} rows put back from files that had been replaced"
@@ -155,20 +158,22 @@ def _replace(
 def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, mended: Mended) -> None:
     """Write a new log over what can be read, beside the damaged one, and put it in its place."""
     files = {file.relative_to(delta.path).as_posix(): file for file in data_files(delta.path)}
-    bad = {name for name, file in files.items() if unreadable(file)}
+    bad = {name for name, file in files.items() if unreadable(file, log.live.get(name))}
+    astray = _astray(delta, bad)
     scratch = _Scratch(delta, kept)
     stay: list[Action] = []
     before = after = 0
     for partition in sorted({_partition(name) for name in files}):
         live = [name for name in log.live if _partition(name) == partition and name in files and name not in bad]
-        rows = _rows(delta, kept, log, partition, bad, latest, only_absent=False)
-        counted = sum(_rows_in(log.live[name]) for name in live)
+        rows = _rows(delta, kept, log, partition, bad, astray, latest, only_absent=False)
+        counts = [rows_in(log.live[name]) for name in live]
+        counted = sum(count or 0 for count in counts)
         before += counted
         after += rows.num_rows
-        if rows.num_rows == counted and not _changes(rows, live):
+        if None not in counts and rows.num_rows == counted and not _changes(rows, live):
             stay += [log.live[name] for name in live]
         else:
-            mended.returned += _of_files(delta, rows, log.removed)
+            mended.returned += _of_files(delta, rows, log.removed | astray)
             scratch.write(rows)
     scratch.take_over()
     new = scratch.log_with(stay, log.newest + 1)
@@ -190,6 +195,20 @@ def _changes(rows: pa.Table, live: Sequence[str]) -> bool:
     return bool(count)
 
 
+def _astray(delta: Delta, bad: Iterable[str]) -> set[str]:
+    """Return which of the files that are not what was written are whole ones of this table all the same.
+
+    Whoever copied one over another has left its rows nowhere else, maybe.
+    """
+    named = {name for name in delta.schema.names if name not in delta.partition_by}
+    return {name for name in bad if unreadable(delta.path / name) is None and _columns(delta.path / name) == named}
+
+
+def _columns(file: Path) -> set[str]:
+    found = sql.connect().execute(sql.load(_SQL / "columns.sql"), {"file": sql.only(file)})
+    return {column[0] for column in found.description or ()}
+
+
 def _of_files(delta: Delta, rows: pa.Table, files: Iterable[str]) -> list[tuple[str, MinuteRange]]:
     """Return of which metrics and minutes the rows are that come from some files."""
     if not delta.partition_by:
@@ -201,23 +220,36 @@ def _of_files(delta: Delta, rows: pa.Table, files: Iterable[str]) -> list[tuple[
 
 
 def _rows(
-    delta: Delta, kept: Kept, log: Log, partition: str, bad: set[str], latest: datetime, *, only_absent: bool
+    delta: Delta,
+    kept: Kept,
+    log: Log,
+    partition: str,
+    bad: set[str],
+    astray: set[str],
+    latest: datetime,
+    *,
+    only_absent: bool,
 ) -> pa.Table:
     """Return the rows of a partition, one a key, with the file that each is from in the column ``_file``.
 
-    With ``only_absent`` those alone of which the files that belong to the table have none.
+    With ``only_absent`` those alone of which the files that belong to the table have none. Files that went astray
+    belong to no partition, so each gets what is its own.
     """
     names = [file.relative_to(delta.path).as_posix() for file in data_files(delta.path)]
     names = [
-        name for name in names if _partition(name) == partition and name not in bad and _readable(delta.path / name)
+        name
+        for name in names
+        if name in astray or (_partition(name) == partition and name not in bad and _readable(delta.path / name))
     ]
     # where the log can be trusted, what it does not name was never committed: it speaks only where nothing else does
-    ours = [name for name in names if name in log.live or not (only_absent or name in log.removed)]
+    live = log.live.keys() - astray
+    former = set(names if only_absent else log.removed)
+    ours = [name for name in names if name in live or name not in former]
     files = [
         {
             "filename": str(delta.path / name),
             "name": name,
-            "live": name in log.live,
+            "live": name in live,
             "written": _written(delta.path / name, log.live.get(name)),
         }
         for name in names
@@ -230,10 +262,11 @@ def _rows(
         "$newest_by": f'"{kept.newest_by}"' if kept.newest_by else "written",
         "$minute": '"minute"' if delta.partition_by else "NULL::TIMESTAMPTZ",
     }
+    day = partition.rpartition("=")[2] if delta.partition_by else None
     statement = sql.load(_SQL / "rebuild_rows.sql")
     for name, text in parts.items():
         statement = statement.replace(name, text)
-    values: dict[str, Any] = {"files": files, "only_absent": only_absent, "latest": latest}
+    values: dict[str, Any] = {"files": files, "only_absent": only_absent, "latest": latest, "day": day}
     return sql.connect().sql(statement, params=values).to_arrow_table()
 
 
@@ -274,12 +307,6 @@ def _written(file: Path, action: Action | None) -> int:
     if action is not None and isinstance(action.get("modificationTime"), int):
         return int(action["modificationTime"])
     return file.stat().st_mtime_ns // 1_000_000
-
-
-def _rows_in(action: Action) -> int:
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
-        return int(json.loads(action["stats"])["numRecords"])
-    return -1
 
 
 def _add(action: Action) -> AddAction:

@@ -23,7 +23,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import note_clock
-from pricetracker_dagster.store.delta import patterns
+from pricetracker_dagster.store.delta import StoreError, patterns
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
@@ -187,6 +187,52 @@ def test_rows_of_a_data_file_that_is_lost_are_found_in_those_it_replaced(folder:
     assert rows_of(folder, "minute_prices") == expected
     commits = [json.loads(line) for line in newest_commit(folder, "minute_prices").read_text().splitlines()]
     assert sum("remove" in action for action in commits) == 1  # one proper commit, nothing else
+
+
+def two_of(folder: Path, table: str) -> tuple[Path, Path]:
+    """Return two live files of a table of which the first is the longer."""
+    opened = table_of(folder, table).open()
+    assert opened is not None
+    shorter, *_, longer = sorted(map(Path, opened.file_uris()), key=lambda file: file.stat().st_size)
+    return longer, shorter
+
+
+@pytest.mark.parametrize("log_too", [False, True])
+def test_files_whose_names_were_changed_round_lose_and_double_no_row(folder: Path, log_too: bool) -> None:
+    longer, shorter = two_of(folder, "minute_prices")
+    assert longer.stat().st_size > shorter.stat().st_size
+    if log_too:
+        Store(folder).upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
+    expected = rows_of(folder, "minute_prices")
+    longer.rename(folder / "other")
+    shorter.rename(longer)
+    (folder / "other").rename(shorter)
+    if log_too:
+        newest_commit(folder, "minute_prices").write_bytes(b"")
+    with pytest.raises(StoreError, match="minute_prices is damaged"):  # what the watch looks at
+        table_of(folder, "minute_prices").open_whole()
+    assert len(repair.look(folder, NOW)) == 2 + log_too
+    assert not mend(folder).left
+    assert rows_of(folder, "minute_prices") == expected
+
+
+@pytest.mark.parametrize("other", ["of this table", "of another"])
+def test_a_file_that_was_copied_over_another_doubles_no_row(folder: Path, other: str) -> None:
+    store = Store(folder)
+    expected = rows_of(folder, "minute_prices")
+    store.upsert(candles(FIRST + 24 * MINUTE, 2, 900.0), now=NOW)
+    [only] = store.files(FIRST + 24 * MINUTE, FIRST + 25 * MINUTE)
+    longer, _ = two_of(folder, "minute_prices" if other == "of this table" else "causes")
+    assert longer != Path(only)
+    shutil.copy(longer, only)
+    found = [found.what for found in repair.look(folder, NOW)]
+    assert len(found) == 1
+    assert "is another file than was written" in found[0] or "is cut short" in found[0]
+    done = mend(folder)
+    assert not done.left
+    assert rows_of(folder, "minute_prices") == expected
+    missing = [(metric, FIRST + 24 * MINUTE, FIRST + 25 * MINUTE) for metric in METRICS]
+    assert [(a.metric, a.first, a.last) for a in done.again if a.why == repair.MISSING] == missing
 
 
 @pytest.mark.parametrize("log_too", [False, True])

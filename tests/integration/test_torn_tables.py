@@ -13,7 +13,7 @@ from pricetracker_dagster.candles import SCHEMA
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.damage import Kind, examine, read_commit
+from pricetracker_dagster.store.damage import Kind, examine, read_commit, read_log, unreadable
 from pricetracker_dagster.store.delta import Delta, StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
@@ -179,6 +179,18 @@ def test_a_log_without_a_commit_is_never_taken_for_an_empty_table(folder: Path) 
     with pytest.raises(StoreError, match="_delta_log is gone or empty"):
         Store(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
     assert not (folder / "minute_prices" / "_delta_log").exists()
+
+
+def test_a_file_of_the_same_length_that_holds_other_rows_is_named(folder: Path) -> None:
+    """20 rows of 23:50 to 23:59 in the one, 22 of 00:00 to 00:10 in the other: whatever is said of the other's."""
+    live = read_log(folder / "minute_prices").live
+    (name, action), (_, other) = sorted(live.items())
+    file = folder / "minute_prices" / name
+    assert unreadable(file, action) is None
+    as_long = other | {"size": action["size"]}
+    assert unreadable(file, as_long) == "holds other rows than were written"
+    as_many = {**as_long, "stats": other["stats"].replace('"numRecords":22', '"numRecords":20')}
+    assert unreadable(file, as_many) == "holds other rows than were written"
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -5,7 +5,7 @@ WITH files AS (
 ours AS (
     SELECT found.*, name, live, written
     FROM $ours AS found JOIN files USING (filename)
-    WHERE live OR $minute IS NULL OR $minute <= $latest::TIMESTAMPTZ
+    WHERE live OR $minute IS NULL OR ($minute <= $latest::TIMESTAMPTZ AND $minute::DATE = $day::DATE)
 ),
 best AS (
     SELECT *
@@ -17,7 +17,7 @@ absent AS (
     SELECT found.*, name, live, written
     FROM $former AS found JOIN files USING (filename)
     ANTI JOIN ours USING ($key)
-    WHERE $minute IS NULL OR $minute <= $latest::TIMESTAMPTZ
+    WHERE $minute IS NULL OR ($minute <= $latest::TIMESTAMPTZ AND $minute::DATE = $day::DATE)
     QUALIFY row_number() OVER (PARTITION BY $key ORDER BY $newest_by DESC NULLS LAST, written DESC) = 1
 )
 SELECT * EXCLUDE (filename, name, live, written), name AS _file

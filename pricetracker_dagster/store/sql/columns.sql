@@ -1,0 +1,2 @@
+FROM read_parquet($file, hive_partitioning = false)
+LIMIT 0
