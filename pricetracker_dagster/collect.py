@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
+from pricetracker_dagster import sql
 from pricetracker_dagster.candles import (
     DAY,
     MINUTE,
@@ -917,9 +918,12 @@ def in_plain_words(error: Exception) -> tuple[str, str]:
 
     Raises:
         MemoryError: the error is one: there is nothing to go on with.
+        KeyboardInterrupt: the error comes of one.
     """
     if isinstance(error, MemoryError):
         raise error
+    if sql.is_interrupted(error):
+        raise KeyboardInterrupt from error
     if isinstance(error, ExchangeError):
         return str(error), error.cause
     if isinstance(error, OutOfTime):

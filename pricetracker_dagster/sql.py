@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from weakref import ref
 
 import duckdb
 
 _one_at_a_time = threading.Lock()
 _one_file_at_a_time = threading.RLock()
+_connections: set[ref[duckdb.DuckDBPyConnection]] = set()
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -23,7 +25,7 @@ def connect() -> duckdb.DuckDBPyConnection:
     All share one in-memory database of this process: to start one takes 15 ms, and a tick works in some twenty.
     """
     with _one_at_a_time:
-        return _memory().cursor()
+        return _noted(_memory().cursor())
 
 
 def connect_to(file: Path) -> duckdb.DuckDBPyConnection:
@@ -61,6 +63,25 @@ def named_by(pattern: str) -> str:
     return re.sub(r"\[([*?\[])\]", r"\1", pattern)
 
 
+def interrupt() -> None:
+    """End what every connection is doing. For Ctrl-C: DuckDB may lose what a signal's handler raises."""
+    for named in list(_connections):
+        if (connection := named()) is not None:
+            connection.interrupt()
+
+
+def is_interrupted(error: Exception) -> bool:
+    """Say whether an error is what DuckDB makes of a Ctrl-C that comes while it works."""
+    return isinstance(error, duckdb.InterruptException) or (
+        isinstance(error, RuntimeError) and str(error) == "Query interrupted"
+    )
+
+
+def _noted(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    _connections.add(ref(connection, _connections.discard))
+    return connection
+
+
 @cache
 def load(path: Path) -> str:
     """Return the text of one ``.sql`` file."""
@@ -74,7 +95,7 @@ def _memory() -> duckdb.DuckDBPyConnection:
 
 def _open(database: str, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     # extensions are never downloaded: the wheel carries what the project uses (json, parquet, icu)
-    connection = duckdb.connect(database, read_only=read_only, config={"autoinstall_known_extensions": "false"})
+    connection = _noted(duckdb.connect(database, read_only=read_only, config={"autoinstall_known_extensions": "false"}))
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     # DuckDB takes a grid of minutes (unnest) for a few rows and would join it in a loop: hours for a year of minutes
     connection.execute("SET GLOBAL asof_loop_join_threshold = 0")

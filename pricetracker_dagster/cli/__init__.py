@@ -6,18 +6,21 @@ and reading stay quick.
 
 import os
 
-import click
+from pricetracker_dagster.cli import interrupts
 
-from pricetracker_dagster.cli.alarms import alerts, incidents
-from pricetracker_dagster.cli.beginning import init
-from pricetracker_dagster.cli.collecting import backfill, import_, tick
-from pricetracker_dagster.cli.errors import PlainGroup
-from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
-from pricetracker_dagster.cli.repairing import repair
-from pricetracker_dagster.cli.running import simulate, up
-from pricetracker_dagster.cli.watching import status, watch
-from pricetracker_dagster.proxies import keep_loopback_off_proxies
-from pricetracker_dagster.settings import PREFIX
+with interrupts.at_once():  # a second and more
+    import click
+
+    from pricetracker_dagster.cli.alarms import alerts, incidents
+    from pricetracker_dagster.cli.beginning import init
+    from pricetracker_dagster.cli.collecting import backfill, import_, tick
+    from pricetracker_dagster.cli.errors import PlainGroup
+    from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
+    from pricetracker_dagster.cli.repairing import repair
+    from pricetracker_dagster.cli.running import simulate, up
+    from pricetracker_dagster.cli.watching import status, watch
+    from pricetracker_dagster.proxies import keep_loopback_off_proxies
+    from pricetracker_dagster.settings import PREFIX
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})

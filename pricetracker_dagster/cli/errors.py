@@ -5,10 +5,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
+from pricetracker_dagster import sql
+from pricetracker_dagster.cli import interrupts
 from pricetracker_dagster.errors import PricetrackerError
 
 P = ParamSpec("P")
@@ -21,16 +23,18 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with interrupts.noted(sql.interrupt):
+                return command(*args, **kwargs)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except BrokenPipeError:  # the reader of our output has seen enough
             _print_no_more()
             sys.exit(0)
         except KeyboardInterrupt:
-            click.echo("Interrupted", err=True)
-            sys.exit(130)  # 128 + SIGINT, as shells have it
+            _interrupted()
         except Exception as error:
+            if interrupts.asked():  # a library has made another error of it
+                _interrupted()
             status = _status_of(error)
             if status is None:
                 raise
@@ -40,6 +44,11 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             sys.exit(status)
 
     return wrapped
+
+
+def _interrupted() -> NoReturn:
+    click.echo("Interrupted", err=True)
+    sys.exit(interrupts.STATUS)
 
 
 class PlainGroup(click.Group):
@@ -56,7 +65,8 @@ class PlainGroup(click.Group):
             sys.exit(1)
         status: Any = 0
         try:
-            super().main(*args, **kwargs)
+            with interrupts.at_once():
+                super().main(*args, **kwargs)
         except SystemExit as ended:
             status = ended.code
         except OSError as error:

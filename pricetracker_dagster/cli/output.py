@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import math
-import signal
 import sys
 import threading
 import warnings
@@ -20,7 +19,7 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pricetracker_dagster import figures
-from pricetracker_dagster.cli import text
+from pricetracker_dagster.cli import interrupts, text
 from pricetracker_dagster.errors import PricetrackerError
 
 if TYPE_CHECKING:
@@ -36,15 +35,6 @@ _COUNT_PATIENCE = 3.0
 _DIGITS = 10
 _ROWS_AT_ONCE = 2048
 _ANSWER = "answer of the statement"
-
-
-_ctrl_c = threading.Event()
-
-
-def _note_ctrl_c(*_: object) -> None:
-    """Remember that the statement is to end, since an exception that is raised within a callback is lost."""
-    _ctrl_c.set()
-    raise KeyboardInterrupt
 
 
 class OutputFailed(PricetrackerError, OSError):
@@ -66,8 +56,6 @@ def show_answer(
         OutputFailed: the output cannot be written, e.g. since its disk is full.
         duckdb.Error: the statement is wrong, or fails on the way.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _note_ctrl_c)
     relation = _done_in_background(connection, ask)
     if relation is None:  # a statement that answers nothing, not even that it went well
         return
@@ -210,7 +198,7 @@ def _in_background(
         thread.start()  # within: Ctrl-C may come while it starts, and Python must not end before it
         while True:
             with suppress(Empty):
-                if _ctrl_c.is_set():
+                if interrupts.asked():
                     raise KeyboardInterrupt
                 kind, item = items.get(timeout=0.2)
                 if kind == "item":
