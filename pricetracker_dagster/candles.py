@@ -187,11 +187,11 @@ def sift(connection: duckdb.DuckDBPyConnection) -> Sifted:
 
     Refused are: a time that is no number, no whole minute or out of range; prices, volume or trades that
     are no finite number or are negative; high below low; open or close outside them. Of two sane rows for
-    one minute the later one is kept.
+    one minute the later one is kept. The text of a refused row is cut after 200 characters.
     """
     connection.execute(sql.load(_HERE / "candles.sql"))
     connection.execute(sql.load(_HERE / "candles_sift.sql"))
-    kept = connection.sql("SELECT * EXCLUDE (problem, row) FROM sifted WHERE problem IS NULL").to_arrow_table()
+    kept = connection.sql("SELECT * EXCLUDE (problem, whole, row) FROM sifted WHERE problem IS NULL").to_arrow_table()
     connection.execute("SELECT metric, epoch(minute), problem, row FROM sifted WHERE problem IS NOT NULL")
     refused = connection.fetchall()
     return Sifted(
@@ -307,6 +307,7 @@ def fill_no_trade_minutes(
     spans: Mapping[str, MinuteRange],
     left_out: Iterable[tuple[str, datetime]] = (),
     longest: timedelta | None = None,
+    absent: Iterable[tuple[str, datetime]] = (),
 ) -> pa.Table:
     """Give every minute of ``spans`` a row: where there was no trade, volume 0, trades 0 and the previous close.
 
@@ -318,6 +319,7 @@ def fill_no_trade_minutes(
             minutes after them, since nobody knows at which price those minutes closed.
         longest: between two candles further apart than this nothing is filled: a silence as long is unknown, not
             quiet. None: there is no limit, since the source itself has said that there was no trade.
+        absent: (metric, minute) that stay absent unless ``candles`` has them, but not the quiet minutes after them.
 
     Returns:
         SCHEMA, ordered by metric and minute.
@@ -329,6 +331,7 @@ def fill_no_trade_minutes(
         params={
             "spans": [{"metric": metric, "first": span.first, "last": span.last} for metric, span in spans.items()],
             "left_out": [{"metric": metric, "minute": minute} for metric, minute in left_out],
+            "absent": [{"metric": metric, "minute": minute} for metric, minute in absent],
             "longest": None if longest is None else int(longest.total_seconds()),
         },
     )

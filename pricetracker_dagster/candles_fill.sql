@@ -1,42 +1,59 @@
 -- Complete `candles` over $spans (metric, first, last): a minute without trades is a row with volume 0,
 -- trades 0 and the previous close. A minute of $left_out (metric, minute) that has no candle stays absent, and so do
 -- the quiet minutes after it: something was said about it that could not be used, so nobody knows at which price
--- it closed. Minutes before a metric's first candle stay absent too: there is no previous close. So do those between two
--- candles that are further apart than $longest (seconds; NULL: no limit).
+-- it closed. A minute of $absent (metric, minute) stays absent alone. Minutes before a metric's first candle stay absent
+-- too: there is no previous close. So do those between two candles that are further apart than $longest (seconds; NULL:
+-- no limit).
+-- What is filled is made candle by candle and not from a grid of the span: one odd time in a file may be years away.
 WITH spans AS (
     SELECT unnest($spans::STRUCT(metric VARCHAR, first TIMESTAMPTZ, last TIMESTAMPTZ)[], recursive := true)
 ),
 left_out AS (
     SELECT unnest($left_out::STRUCT(metric VARCHAR, minute TIMESTAMPTZ)[], recursive := true)
 ),
-grid AS (
-    SELECT metric, unnest(generate_series(first, last, INTERVAL 1 MINUTE)) AS minute
-    FROM spans
+absent AS (
+    SELECT unnest($absent::STRUCT(metric VARCHAR, minute TIMESTAMPTZ)[], recursive := true)
 ),
 known AS (
     SELECT
-        *,
+        metric,
+        minute,
+        close,
+        fetched_at,
         epoch(lead(minute) OVER (PARTITION BY metric ORDER BY minute)) - epoch(minute) AS silence,
         false AS unusable
     FROM candles
     UNION ALL BY NAME
-    SELECT DISTINCT metric, minute, NULL::DOUBLE AS silence, true AS unusable
+    SELECT DISTINCT metric, minute, true AS unusable
     FROM left_out
     ANTI JOIN candles USING (metric, minute)
+),
+followed AS (
+    SELECT *, lead(minute) OVER (PARTITION BY metric ORDER BY minute) - INTERVAL 1 MINUTE AS quiet_until
+    FROM known
+),
+quiet AS (
+    SELECT
+        metric,
+        unnest(
+            generate_series(
+                greatest(minute + INTERVAL 1 MINUTE, first), least(coalesce(quiet_until, last), last), INTERVAL 1 MINUTE
+            )
+        ) AS minute,
+        close,
+        fetched_at
+    FROM followed
+    JOIN spans USING (metric)
+    WHERE
+        NOT unusable
+        AND (quiet_until IS NULL OR quiet_until > minute)
+        AND ($longest::BIGINT IS NULL OR coalesce(silence, 0) <= $longest)
 )
-SELECT
-    grid.metric,
-    grid.minute,
-    CASE WHEN known.minute = grid.minute THEN known.open ELSE known.close END AS open,
-    CASE WHEN known.minute = grid.minute THEN known.high ELSE known.close END AS high,
-    CASE WHEN known.minute = grid.minute THEN known.low ELSE known.close END AS low,
-    known.close,
-    CASE WHEN known.minute = grid.minute THEN known.volume ELSE 0.0 END AS volume,
-    CASE WHEN known.minute = grid.minute THEN known.trades ELSE 0 END AS trades,
-    known.fetched_at
-FROM grid
-ASOF JOIN known ON grid.metric = known.metric AND grid.minute >= known.minute
-WHERE
-    NOT known.unusable
-    AND (known.minute = grid.minute OR $longest::BIGINT IS NULL OR coalesce(known.silence, 0) <= $longest)
-ORDER BY grid.metric, grid.minute
+SELECT candles.*
+FROM candles
+JOIN spans ON spans.metric = candles.metric AND candles.minute BETWEEN spans.first AND spans.last
+UNION ALL BY NAME
+SELECT metric, minute, close AS open, close AS high, close AS low, close, 0.0 AS volume, 0 AS trades, fetched_at
+FROM quiet
+ANTI JOIN absent USING (metric, minute)
+ORDER BY metric, minute

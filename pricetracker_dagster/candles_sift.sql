@@ -5,13 +5,13 @@ WITH numbered AS (
     SELECT
         *,
         row_number() OVER () AS line,
-        TRY_CAST(unix AS DOUBLE) AS unix_,
-        TRY_CAST(open AS DOUBLE) AS open_,
-        TRY_CAST(high AS DOUBLE) AS high_,
-        TRY_CAST(low AS DOUBLE) AS low_,
-        TRY_CAST(close AS DOUBLE) AS close_,
-        TRY_CAST(volume AS DOUBLE) AS volume_,
-        TRY_CAST(trades AS DOUBLE) AS trades_
+        as_number(unix) AS unix_,
+        as_number(open) AS open_,
+        as_number(high) AS high_,
+        as_number(low) AS low_,
+        as_number(close) AS close_,
+        as_number(volume) AS volume_,
+        as_number(trades) AS trades_
     FROM raw
 ),
 judged AS (
@@ -19,9 +19,7 @@ judged AS (
         *,
         candle_problem(unix_, open_, high_, low_, close_, volume_, trades_) AS problem,
         -- the minute is known even for most of the rows that are refused: nobody may call such a minute quiet
-        CASE WHEN isfinite(unix_) AND unix_ >= 0 AND unix_ < 4102444800
-            THEN to_timestamp(floor(unix_ / 60) * 60)
-        END AS minute
+        CASE WHEN isfinite(unix_) AND is_time(unix_) THEN to_timestamp(floor(unix_ / 60) * 60) END AS minute
     FROM numbered
 )
 SELECT
@@ -35,6 +33,8 @@ SELECT
     TRY_CAST(trades_ AS BIGINT) AS trades,
     fetched_at,
     problem,
-    concat_ws(',', unix, open, high, low, close, volume, trades) AS row
+    unix_ % 60 = 0 AS whole,
+    -- it is shown, logged and sent, and may be as long as an answer or a file
+    CASE WHEN problem IS NOT NULL THEN shortened(concat_ws(',', unix, open, high, low, close, volume, trades)) END AS row
 FROM judged
 QUALIFY problem IS NOT NULL OR row_number() OVER (PARTITION BY metric, minute, problem IS NULL ORDER BY line DESC) = 1;

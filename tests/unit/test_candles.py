@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
+from time import process_time
 
 import pyarrow as pa
 import pytest
@@ -155,7 +156,7 @@ def test_a_sane_row_becomes_a_candle_of_the_exact_numbers() -> None:
 def test_the_edges_of_sanity_are_kept() -> None:
     rows = [
         raw(UNIX, 0, 0, 0, 0, 0, 0),  # all for nothing
-        raw(0, 1, 1, 1, 1),
+        raw(1_230_768_000, 1, 1, 1, 1),  # 2009-01-01 00:00
         raw(4_102_444_740, 1, 1, 1, 1),  # 2099-12-31 23:59
         raw(UNIX + 60, "1e3", "1e3", "1e3", "1e3", "1e-9", "2e0"),
         raw(f"{UNIX + 120}.0"),
@@ -171,12 +172,18 @@ def test_the_edges_of_sanity_are_kept() -> None:
         (["soon"], "time is not a number"),
         ([None], "time is not a number"),
         (["nan"], "time is not a number"),
-        ([-60], "time is not between 1970 and 2100"),
-        ([4_102_444_800], "time is not between 1970 and 2100"),
-        ([UNIX * 1000], "time is not between 1970 and 2100"),
+        ([0], "time is not between 2009 and 2100"),
+        ([1_230_767_940], "time is not between 2009 and 2100"),
+        ([UNIX // 60], "time is not between 2009 and 2100"),
+        ([-60], "time is not between 2009 and 2100"),
+        ([4_102_444_800], "time is not between 2009 and 2100"),
+        ([UNIX * 1000], "time is not between 2009 and 2100"),
         ([UNIX + 1], "time is not a whole minute"),
         ([UNIX + 0.5], "time is not a whole minute"),
         ([UNIX, "ten"], "open is not a number"),
+        ([UNIX, "1_0"], "open is not a number"),
+        ([UNIX, 10, 12, 9, 11, "1_5"], "volume is not a number"),
+        ([f"{UNIX // 1000}_{UNIX % 1000}"], "time is not a number"),
         ([UNIX, None], "open is not a number"),
         ([UNIX, "nan"], "open is not a number"),
         ([UNIX, 10, "inf"], "high is not a number"),
@@ -213,7 +220,7 @@ def test_the_minute_of_a_refused_row_is_known_where_its_time_can_be_read(time: o
     assert refused.minute == NOON
 
 
-@pytest.mark.parametrize("time", ["soon", None, -60, UNIX * 1000, "inf", "nan"])
+@pytest.mark.parametrize("time", ["soon", None, -60, 0, UNIX // 60, UNIX * 1000, "inf", "nan"])
 def test_the_minute_of_a_refused_row_is_unknown_where_its_time_says_nothing(time: object) -> None:
     [refused] = sift_rows([raw(time)], NOON).refused
     assert refused.minute is None
@@ -223,6 +230,13 @@ def test_a_refusal_shows_what_was_there() -> None:
     [refused] = sift_rows([raw(UNIX, 10, 9, 12, 11)], NOON).refused
     assert str(refused) == f"{BTC} 2026-03-03 12:00: high is below low ({UNIX},10,9,12,11,1.5,3)"
     assert str(Refused(BTC, None, "time is not a number", "x,1")) == f"{BTC} minute unknown: time is not a number (x,1)"
+
+
+def test_a_refusal_shows_the_beginning_of_what_is_long() -> None:
+    [refused] = sift_rows([raw(UNIX, "9" * 1_000_000)], NOON).refused
+    assert refused.row == f"{UNIX},{'9' * 188}…"
+    [refused] = sift_rows([["KRAKEN:BTCUSD", "x" * 200, *[None] * 6]], NOON).refused
+    assert refused.row == "x" * 200
 
 
 def test_of_two_sane_rows_for_a_minute_the_later_stands_and_nobody_is_refused() -> None:
@@ -312,6 +326,25 @@ def test_a_refused_minute_and_the_quiet_ones_after_it_stay_absent() -> None:
         *((BTC, minute) for minute in (0, 1, 5, 6)),
         *((ETH, minute) for minute in (0, 1, 2, 3)),
     ]
+
+
+def test_a_minute_can_stay_absent_alone() -> None:
+    some = candles((BTC, 0, 10.0), (BTC, 5, 12.0), (ETH, 0, 20.0))
+    spans = {BTC: MinuteRange(at(0), at(6)), ETH: MinuteRange(at(0), at(2))}
+    filled = fill_no_trade_minutes(some, spans, absent=[(BTC, at(2)), (BTC, at(5)), (BTC, at(6)), (BTC, at(2))])
+    assert [(metric, minute, price) for metric, minute, price, _ in prices(filled)] == [
+        *((BTC, minute, 10.0) for minute in (0, 1, 3, 4)),
+        (BTC, 5, 12.0),
+        *((ETH, minute, 20.0) for minute in (0, 1, 2)),
+    ]
+
+
+def test_what_is_filled_costs_what_is_filled_however_far_apart_two_candles_are() -> None:
+    some = candles((BTC, -6_000_000, 10.0), (BTC, 0, 10.0), (BTC, 2, 10.0))  # eleven years
+    begun = process_time()
+    filled = fill_no_trade_minutes(some, {BTC: MinuteRange(at(-6_000_000), at(2))}, longest=timedelta(hours=24))
+    assert [minute for _, minute, _, _ in prices(filled)] == [-6_000_000, 0, 1, 2]
+    assert process_time() - begun < 1.0  # 0.02 s; a grid of all these minutes takes 9
 
 
 def test_a_refused_row_for_a_minute_that_has_a_candle_spoils_nothing() -> None:
