@@ -45,8 +45,8 @@ class Sheet:
         metric: whose minutes it holds, by its name.
         candles: every minute between its first and its last, candles.SCHEMA.
         filled: how many of them had no trades and are not in the file.
-        refused: lines that are no sane candle, with the reason. Their minutes, and quiet ones right after them, stay
-            absent.
+        refused: lines that are no sane candle, with the reason. They are as if they were not there, but for the
+            minute that such a line names: it stays absent, since something was traded in it.
         derived: metric and minute of those that are not in the file; None: all are.
         silences: minutes without a line that were too many to be called quiet: they stay absent.
     """
@@ -110,15 +110,22 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
             sql.load(_HERE / "ohlcvt.sql"),
             {"path": sql.only(path.absolute()), "metric": str(metric), "fetched_at": fetched_at},
         )
+        rejected = {"metric": str(metric), "fetched_at": fetched_at}
+        connection.execute(sql.load(_HERE / "ohlcvt_rejected.sql"), rejected)
     except duckdb.Error as error:
-        raise OhlcvtError(f"{path}: not a CSV of seven columns: {first_line(error)}") from error
+        raise OhlcvtError(f"{path}: cannot be read: {first_line(error)}") from error
     sifted = closed(sift(connection), now)
     first, last = oldest_minute(sifted.kept), newest_minute(sifted.kept)
     if first is None or last is None:
-        raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades")
-    # a line without a minute, such as a header, a comment or a broken one, stands for none: as if it were not there
-    left_out = [(row.metric, row.minute) for row in sifted.refused if row.minute is not None]
-    candles = fill_no_trade_minutes(sifted.kept, {str(metric): MinuteRange(first, last)}, left_out, longest)
+        example = f"; one of {len(sifted.refused):,} refused: {sifted.refused[0]}" if sifted.refused else ""
+        raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades{example}")
+    # a broken line is as if it were not there; only a minute that it names was not without trades
+    connection.execute(
+        "SELECT DISTINCT epoch(minute) FROM sifted WHERE problem IS NOT NULL AND whole AND minute NOT NULL"
+    )
+    named_only = [(str(metric), datetime.fromtimestamp(unix, UTC)) for (unix,) in connection.fetchall()]
+    span = {str(metric): MinuteRange(first, last)}
+    candles = fill_no_trade_minutes(sifted.kept, span, longest=longest, absent=named_only)
     connection.register("kept", sifted.kept)
     connection.execute(sql.load(_HERE / "ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
     silences = [MinuteRange(*(datetime.fromtimestamp(unix, UTC) for unix in ends)) for ends in connection.fetchall()]

@@ -214,11 +214,11 @@ def test_minutes_without_a_line_are_filled_between_first_and_last(tmp_path: Path
         (",,,,,", "open is not a number"),
     ],
 )
-def test_a_bad_line_is_refused_and_nothing_is_invented_after_it(tmp_path: Path, cells: str, problem: str) -> None:
-    # minutes 1 and 5, 6 are quiet; 3 is bad, and nobody knows at which price 4 stood still
+def test_of_a_bad_line_the_minute_that_it_names_stays_absent(tmp_path: Path, cells: str, problem: str) -> None:
+    # minutes 1, 4 and 6 are quiet; 3 is bad: something was traded in it, and nobody knows at which price
     path = write(tmp_path, line(0), line(2), f"{START + 180},{cells}", line(5), line(7))
     sheet = read_one(path)
-    assert minutes_of(sheet) == [0, 1, 2, 5, 6, 7]
+    assert minutes_of(sheet) == [0, 1, 2, 4, 5, 6, 7]
     [refused] = sheet.refused
     assert refused.problem == problem
     assert refused.metric == "KRAKEN:BTCUSD"
@@ -226,9 +226,9 @@ def test_a_bad_line_is_refused_and_nothing_is_invented_after_it(tmp_path: Path, 
     assert refused.row == f"{START + 180},{cells}".rstrip(",")  # an empty cell is no cell
 
 
-def test_a_time_off_the_minute_is_refused_and_its_minute_stays_absent(tmp_path: Path) -> None:
+def test_a_time_off_the_minute_is_refused_and_as_if_it_were_not_there(tmp_path: Path) -> None:
     sheet = read_one(write(tmp_path, line(0), f"{START + 61},10,10,10,10,1,1", line(3)))
-    assert minutes_of(sheet) == [0, 3]
+    assert minutes_of(sheet) == [0, 1, 2, 3]
     assert [str(row) for row in sheet.refused] == [
         f"KRAKEN:BTCUSD 2023-11-14 22:15: time is not a whole minute ({START + 61},10,10,10,10,1,1)"
     ]
@@ -256,10 +256,57 @@ def test_a_file_that_is_no_text_says_so(tmp_path: Path, content: bytes) -> None:
         read_one(path)
 
 
-@pytest.mark.parametrize("odd", [line(1) + ",1", f'"{line(1)}', line(1) + "\r"])
-def test_a_line_that_could_hide_others_refuses_the_file(tmp_path: Path, odd: str) -> None:
-    with pytest.raises(OhlcvtError, match=r"XBTUSD_1\.csv: not a CSV of seven columns: "):
-        read_one(write(tmp_path, line(0), odd, line(2), line(4)))
+@pytest.mark.parametrize(
+    ("odd", "names", "shown"),
+    [
+        (line(2) + ",1", 2, line(2) + ",1"),
+        ("1,2,3,4,5,6,7,8,9,10,11", None, "1,2,3,4,5,6,7,8"),
+        (f'"{line(2)}', None, f'"{line(2)}'),
+        (f'{START + 120},"10,10,10,10,1,1', 2, f'{START + 120},"10,10,10,10,1,1'),
+        ('note "hello, world" x', None, 'note "hello, world" x'),
+        ('1700000160,\\"100,3', 2, '1700000160,\\"100,3'),
+        (b"# prix \xe9t\xe9", None, "# prix ???"),
+        (b"1700000160,10\xff.0,10,10,10,1,1", 2, "1700000160,10?.0,10,10,10,1,1"),
+        (b"1700000160,10,10,10,10,1,1,\xff", 2, "1700000160,10,10,10,10,1,1,?"),
+        ("#" + "x" * 3_000_000, None, "#" + "x" * 198 + "…"),
+        ("1700000160," + "9" * 3_000_000, 2, "1700000160," + "9" * 188 + "…"),
+        ("#a\r\r", None, "#a"),
+        ("\r#a\r\n", None, "#a"),
+    ],
+)
+def test_a_line_that_is_no_csv_is_named_and_hides_no_other(
+    tmp_path: Path, odd: str | bytes, names: int | None, shown: str
+) -> None:
+    path = tmp_path / "XBTUSD_1.csv"
+    odd = odd if isinstance(odd, bytes) else odd.encode()
+    path.write_bytes(b"\n".join([line(0).encode(), odd, line(1).encode(), line(4).encode(), b""]))
+    sheet = read_one(path)
+    assert minutes_of(sheet) == [minute for minute in range(5) if minute != names]
+    [refused] = sheet.refused
+    assert refused.row == shown
+    assert refused.minute == (None if names is None else datetime.fromtimestamp(START + 60 * names, UTC))
+
+
+def test_lines_of_one_file_may_end_differently(tmp_path: Path) -> None:
+    path = tmp_path / "XBTUSD_1.csv"
+    path.write_bytes(f"{line(0)}\n{line(1)}\r\n{line(2)}\r{line(3)}\n\n{line(4)}\r\n\r\n{line(5)}".encode())
+    sheet = read_one(path)
+    assert (minutes_of(sheet), sheet.filled, sheet.refused) == ([0, 1, 2, 3, 4, 5], 0, [])
+
+
+@pytest.mark.parametrize("time", ["0", "60", str(START // 60), str(START // 3600), "1230767940"])
+def test_a_line_from_before_anything_was_traded_is_refused_and_nothing_is_filled_from_there(
+    tmp_path: Path, time: str
+) -> None:
+    sheet = read_one(write(tmp_path, f"{time},10,10,10,10,1,1", line(0), line(2)))
+    assert minutes_of(sheet) == [0, 1, 2]
+    [refused] = sheet.refused
+    assert (refused.minute, refused.row) == (None, f"{time},10,10,10,10,1,1")
+
+
+def test_a_file_in_another_unit_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OhlcvtError, match=r"one of 2 refused: .*time is not between 2009 and 2100 \(2833333[45],"):
+        read_one(write(tmp_path, *(f"{START // 60 + minute},10,10,10,10,1,1" for minute in range(2))))
 
 
 def test_a_file_with_windows_line_ends_reads_the_same(tmp_path: Path) -> None:
@@ -291,6 +338,8 @@ def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
         "\0\0\0\0",
         "1700000040 10 11",
         "9" * 400 + ",10,11,9,10,1,3",
+        f"{START + 60}.5,maintenance",
+        f"{START + 61}",
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -327,9 +376,9 @@ def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path
     store.upsert(bad.candles)
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
     missed = reading.query(store.published, "SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute")
-    assert missed["unix"].tolist() == [START + 60, START + 120]
+    assert missed["unix"].tolist() == [START + 60]
     right = read_one(write(tmp_path, line(0), line(1, 10.0), line(3)))
-    assert store.upsert(right.candles).inserted == 2
+    assert store.upsert(right.candles).inserted == 1
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
     assert reading.query(store.published, "FROM missed_minutes").empty
     span = MinuteRange(datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 180, UTC))
