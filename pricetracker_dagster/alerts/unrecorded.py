@@ -1,22 +1,43 @@
 """What has to be told although nothing can be recorded: the tables in which alarms are kept are damaged themselves.
 
-What was told last is kept in a small file instead, so that it is told once, again after ``alerts.repeat_minutes``, and
-once more when it is over.
+What each channel was told is kept in a small file instead, so that it is told once, again after
+``alerts.repeat_minutes``, and once more when it is over. One that takes nothing is tried again after a pause and
+costs the others nothing.
 """
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pricetracker_dagster.alerts.notify import Message, send
+from pricetracker_dagster.alerts.notify import Message, channel_name, send
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import Settings
 
+_PAUSE = MINUTE
+"""After so long a channel that took nothing is tried again."""
+
+
+@dataclass
+class _Account:
+    """What the channels were told.
+
+    Attributes:
+        told_at: by channel, when it was last told that it lasts, UTC.
+        tried_at: by channel, when it last took nothing, UTC.
+        ended_at: since when it is over, UTC; None: it lasts.
+    """
+
+    told_at: dict[str, datetime] = field(default_factory=dict)
+    tried_at: dict[str, datetime] = field(default_factory=dict)
+    ended_at: datetime | None = None
+
 
 def tell(settings: Settings, now: datetime, reason: str) -> list[str]:
-    """Send what is wrong through every channel, unless that was told lately.
+    """Send what is wrong through every channel, unless that was told it lately.
 
     Args:
         settings: the channels, and after how long a reminder is due.
@@ -26,37 +47,76 @@ def tell(settings: Settings, now: datetime, reason: str) -> list[str]:
     Returns:
         Which channels did not take it and why, a line each.
     """
-    told_at = _told_at(settings)
+    account = _account(settings)
+    if account.ended_at is not None:  # that was another time
+        account = _Account()
     repeat = settings.alerts.repeat_minutes * MINUTE
-    if told_at is not None and told_at <= now and (not repeat or now - told_at < repeat):
-        return []
+
+    def is_due(channel: str) -> bool:
+        told_at = account.told_at.get(channel)
+        return told_at is None or told_at > now or bool(repeat and now - told_at >= repeat)
+
     body = f"✗ alarms can neither be recorded nor sent as usual: {reason}"
-    return _send(settings, now, Message("✗ damaged data: no alarms", body, good=False))
-
-
-def tell_end(settings: Settings, now: datetime) -> list[str]:
-    """Send that what tell() has told is over, where it has told anything; return as tell() does."""
-    if _told_at(settings) is None:
-        return []
-    troubles = _send(settings, now, Message("✓ alarms again", "✓ alarms are recorded and sent again", good=True))
-    if not troubles:
-        _file(settings).unlink(missing_ok=True)
+    delivered, troubles = _send(settings, now, account, is_due, Message("✗ damaged data: no alarms", body, good=False))
+    account.told_at |= dict.fromkeys(delivered, now)
+    _keep(settings, account)
     return troubles
 
 
-def _send(settings: Settings, now: datetime, message: Message) -> list[str]:
-    urls = [channel.get_secret_value() for channel in settings.alerts.channels]
-    outcomes = list(send({url: [message] for url in urls}))
-    if any(outcome.delivered for outcome in outcomes):
-        with suppress(OSError):  # a full disk: then it is told again
-            write_text(_file(settings), json.dumps({"told_at": now.isoformat()}))
-    return [f"channel {each.channel} did not take the message: {each.error}" for each in outcomes if not each.delivered]
+def tell_end(settings: Settings, now: datetime) -> list[str]:
+    """Send what tell() has told is over, to whom it told anything; return as tell() does."""
+    account = _account(settings)
+    if not account.told_at:
+        _file(settings).unlink(missing_ok=True)
+        return []
+    account.ended_at = account.ended_at or now
+    end = Message("✓ alarms again", "✓ alarms are recorded and sent again", good=True)
+    delivered, troubles = _send(settings, now, account, account.told_at.__contains__, end)
+    given_up = now - account.ended_at > settings.alerts.max_age_minutes * MINUTE
+    account.told_at = {
+        channel: told_at for channel, told_at in account.told_at.items() if not given_up and channel not in delivered
+    }
+    _keep(settings, account)
+    return troubles
 
 
-def _told_at(settings: Settings) -> datetime | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return datetime.fromisoformat(json.loads(_file(settings).read_text(encoding="utf-8"))["told_at"])
-    return None
+def _send(
+    settings: Settings, now: datetime, account: _Account, is_due: Callable[[str], bool], message: Message
+) -> tuple[list[str], list[str]]:
+    """Send a message to the channels for which it is due; return which took it, and of the others why not."""
+    urls = {channel_name(url): url for each in settings.alerts.channels if (url := each.get_secret_value())}
+    account.told_at = {name: told_at for name, told_at in account.told_at.items() if name in urls}
+    account.tried_at = {name: at for name, at in account.tried_at.items() if name in urls and now - _PAUSE < at <= now}
+    due = [name for name in urls if is_due(name) and name not in account.tried_at]
+    outcomes = list(send({urls[name]: [message] for name in due}))
+    account.tried_at |= {outcome.channel: now for outcome in outcomes if not outcome.delivered}
+    return (
+        [outcome.channel for outcome in outcomes if outcome.delivered],
+        [f"channel {each.channel} did not take the message: {each.error}" for each in outcomes if not each.delivered],
+    )
+
+
+def _account(settings: Settings) -> _Account:
+    """Return what is kept; what cannot be read is nothing."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        kept = json.loads(_file(settings).read_text(encoding="utf-8"))
+        if isinstance(kept["told_at"], str):  # an earlier version knew no channels apart
+            told_at = datetime.fromisoformat(kept["told_at"])
+            return _Account({channel_name(each.get_secret_value()): told_at for each in settings.alerts.channels})
+        told_at, tried_at = (
+            {str(name): datetime.fromisoformat(at) for name, at in kept[which].items()}
+            for which in ("told_at", "tried_at")
+        )
+        return _Account(told_at, tried_at, kept["ended_at"] and datetime.fromisoformat(kept["ended_at"]))
+    return _Account()
+
+
+def _keep(settings: Settings, account: _Account) -> None:
+    if not account.told_at and account.ended_at is not None:
+        _file(settings).unlink(missing_ok=True)
+        return
+    with suppress(OSError):  # a full disk: then it is told again
+        write_text(_file(settings), json.dumps(asdict(account), default=datetime.isoformat))
 
 
 def _file(settings: Settings) -> Path:

@@ -1,5 +1,6 @@
 """The watch over real tables and a real webhook: recorded before it is sent, told once, told when it is over."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,10 @@ from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.local.watching import Watch, wrong
-from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings import config_file, load_settings
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import clock_differences, note_clock
+from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.conftest import Bench
@@ -312,11 +314,15 @@ def test_on_a_folder_that_is_not_there_it_says_so_and_makes_none(
     assert not (tmp_path / "data").exists()
 
 
-def tear(folder: Path, table: str) -> None:
-    """Cut the newest commit of a table; one that has none gets one first."""
-    delta = Store(folder).delta if table == "minute_prices" else getattr(Records(folder), table)
+def commits_of(delta: Delta) -> list[Path]:
+    """Return the commits of a table, oldest first; one that has none gets one."""
     delta.open_or_create()
-    newest = max((delta.path / "_delta_log").glob("*.json"))
+    return sorted((delta.path / "_delta_log").glob("*.json"))
+
+
+def tear(folder: Path, table: str) -> None:
+    """Cut the newest commit of a table."""
+    newest = commits_of(Store(folder).delta if table == "minute_prices" else getattr(Records(folder), table))[-1]
     newest.write_bytes(newest.read_bytes()[:200])
 
 
@@ -386,9 +392,46 @@ def test_a_message_that_no_channel_took_is_sent_again_until_one_does(stage: Stag
     stage.webhook.behaviour = {"/": "500"}
     assert any("did not take the message" in trouble for trouble in stage.passes(seconds=10).troubles)
     stage.webhook.behaviour = {}
-    stage.passes(seconds=10)
+    stage.passes(seconds=10)  # after a pause
+    stage.passes(seconds=50)
     stage.passes(seconds=10)
     assert stage.titles() == ["✗ damaged data: no alarms"] * 2
+
+
+def test_a_channel_that_takes_nothing_neither_repeats_nor_silences_what_others_are_told(
+    stage: Stage, write_settings: Callable[[str], Path]
+) -> None:
+    text = config_file().read_text()
+    write_settings(text.replace("channels = [", f'channels = ["{stage.webhook.channel("/broken")}", '))
+    stage.webhook.behaviour = {"/broken": "500"}
+    stage.passes(seconds=1)
+    [newest, *_] = commits = commits_of(Records(stage.bench.settings.folder).incidents)
+    assert len(commits) == 1
+    whole = newest.read_bytes()
+
+    def told() -> list[str]:
+        return [posted.title for posted in stage.webhook.to("/") if "alarms" in posted.title]
+
+    for _ in range(2):  # the second time is told as well
+        newest.write_bytes(whole[:40])
+        before = len(told())
+        for _ in range(3):
+            stage.passes(seconds=10)
+        newest.write_bytes(whole)
+        for _ in range(8):
+            stage.passes(seconds=20)
+        assert told()[before:] == ["✗ damaged data: no alarms", "✓ alarms again"]
+    assert 2 <= len(stage.webhook.to("/broken")) <= 8  # after pauses
+
+
+def test_what_an_earlier_version_has_told_ends_too(stage: Stage) -> None:
+    stage.bench.store.state.mkdir(exist_ok=True)
+    kept = stage.bench.store.state / "told_unrecorded.json"
+    kept.write_text(json.dumps({"told_at": stage.now.isoformat()}))
+    for _ in range(2):
+        stage.passes(seconds=10)
+    assert stage.titles() == ["✓ alarms again"]
+    assert not kept.exists()
 
 
 def test_a_message_told_by_a_clock_that_was_ahead_silences_none(stage: Stage) -> None:
