@@ -171,8 +171,6 @@ def _evaluated(
     state = states.get(name)
     if state is None:
         return Sign(label, None)
-    if state.status == InstigatorStatus.STOPPED:
-        return Sign(label, None, "it is switched off in the Dagster UI, Automation")
     before = (now + AHEAD).timestamp()
 
     def newest(statuses: list[TickStatus]) -> InstigatorTick | None:
@@ -181,12 +179,14 @@ def _evaluated(
         )
         return ticks[0] if ticks else None
 
+    is_off = state.status == InstigatorStatus.STOPPED
     good, bad = newest(_EVALUATED), newest([TickStatus.FAILURE])
-    said = ""
-    if bad is not None and (good is None or bad.timestamp > good.timestamp):
+    said = "it is switched off in the Dagster UI, Automation" if is_off else ""
+    if not is_off and bad is not None and (good is None or bad.timestamp > good.timestamp):
         error = bad.error and (bad.error.cause or bad.error)
         said = error.message.strip().splitlines()[0] if error and error.message.strip() else "its evaluation failed"
     if good is None:
-        return Sign(label, None, said)
+        return Sign(label, None, said, is_off)
     # a schedule's tick bears the time it was due; what counts is when it was evaluated
-    return Sign(label, datetime.fromtimestamp(max(good.timestamp, good.tick_data.end_timestamp or 0.0), UTC), said)
+    at = datetime.fromtimestamp(max(good.timestamp, good.tick_data.end_timestamp or 0.0), UTC)
+    return Sign(label, at, said, is_off)

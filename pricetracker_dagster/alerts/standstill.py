@@ -44,11 +44,13 @@ class Sign(NamedTuple):
         name: what it is called in messages.
         at: when it was, UTC; None: there never was one.
         trouble: what is known of why there is none.
+        is_off: a person has switched it off, which no restart changes.
     """
 
     name: str
     at: datetime | None
     trouble: str = ""
+    is_off: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,21 @@ class Seen:
 
 
 class Verdict(NamedTuple):
-    """What is to be said of one kind: still, alive or unknown; in plain words; since when."""
+    """What is to be said of one kind: still, alive or unknown; in plain words; since when; may a restart mend it."""
 
     state: str
     reason: str = ""
     first: datetime | None = None
+    restarts: bool = True
 
 
 def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
     """Say of each kind whether it stands still."""
-    evaluation = _evaluation(seen, limits.standstill_minutes * MINUTE)
-    prices = _prices(seen, limits.standstill_minutes * MINUTE)
-    if evaluation.state == STILL and prices.state == STILL:
-        prices = Verdict(UNKNOWN)  # one stillness, one incident
+    limit = limits.standstill_minutes * MINUTE
+    evaluation, prices = _evaluation(seen, limit), _prices(seen, limit)
+    # one stillness, one incident; but a sensor that stands still is not why no minute comes
+    if evaluation.state == STILL and not all(sign.name.startswith("the sensor") for sign in _still(seen, limit)):
+        prices = Verdict(UNKNOWN) if prices.state == STILL else prices
     return {
         EVALUATION: evaluation,
         PRICES: prices,
@@ -172,20 +176,26 @@ def _evaluation(seen: Seen, limit: timedelta) -> Verdict:
             "start it anew",
             seen.now,
         )
-    still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
-    if seen.damaged:  # over damaged tables sensors fail, which is told already and no restart mends
-        still = [sign for sign in still if not sign.trouble]
+    still = _still(seen, limit)
     if still:
         dated = [moment for sign in still if (moment := _last(sign.at, seen)) is not None]
         return Verdict(
             STILL,
             f"no sign of life for more than {_minutes(limit)}: {'; '.join(map(_described, still))}",
             min(dated, default=seen.now),
+            restarts=not all(sign.is_off for sign in still),
         )
     # no sign at all: Dagster's storage cannot be read, and nobody knows
     if seen.signs and all(sign.at is not None and seen.now - sign.at <= limit for sign in seen.signs):
         return Verdict(ALIVE)
     return Verdict(UNKNOWN)
+
+
+def _still(seen: Seen, limit: timedelta) -> list[Sign]:
+    """Return the parts that have given no sign of life for too long."""
+    still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
+    # over damaged tables sensors fail, which is told already and no restart mends
+    return [sign for sign in still if not (seen.damaged and sign.trouble)]
 
 
 def _prices(seen: Seen, limit: timedelta) -> Verdict:
@@ -222,8 +232,9 @@ def _disk(seen: Seen, limits: WatchSettings) -> Verdict:
     if megabytes < limits.free_disk_mb:
         return Verdict(
             STILL,
-            f"only {megabytes:,} MB of disk are free where the data lie, less than watch.free_disk_mb = "
-            f"{limits.free_disk_mb}: make room before nothing can be stored",
+            # without how much it is: that changes all the time, and status shows it
+            f"less than watch.free_disk_mb = {limits.free_disk_mb} MB of disk are free where the data lie: make room "
+            "before nothing can be stored",
             seen.now,
         )
     return Verdict(ALIVE if megabytes >= _ROOM * limits.free_disk_mb else UNKNOWN)

@@ -101,8 +101,8 @@ def _account(settings: Settings) -> _Account:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept = json.loads(_file(settings).read_text(encoding="utf-8"))
         if isinstance(kept["told_at"], str):  # an earlier version knew no channels apart
-            told_at = datetime.fromisoformat(kept["told_at"])
-            return _Account({channel_name(each.get_secret_value()): told_at for each in settings.alerts.channels})
+            at = datetime.fromisoformat(kept["told_at"])
+            return _Account({channel_name(each.get_secret_value()): at for each in settings.alerts.channels})
         told_at, tried_at = (
             {str(name): datetime.fromisoformat(at) for name, at in kept[which].items()}
             for which in ("told_at", "tried_at")

@@ -146,6 +146,8 @@ class Household:
         child = next((child for child in self.children if child.name == name), None)
         if child is None or child.process is None:
             return
+        child.has_lived |= time.monotonic() - child.started > LIVES_AFTER
+        child.starts = 0  # it is started because somebody asks, and not because it has ended
         end_group(child.process, child.stop_with)
         until(child.has_ended, _STOP_PATIENCE)
         end_group(child.process, signal.SIGKILL)

@@ -35,6 +35,7 @@ _PAUSE_OF_ITS_OWN = 60.0
 """Seconds of not looking after which the watch was stopped itself, and everything else probably with it."""
 
 _CODE_ANSWERS_WITHIN = 10.0
+_SAID_AGAIN_AFTER = 3600.0
 
 
 def code_answers(home: Path) -> bool | None:
@@ -75,7 +76,7 @@ class Watch:
     _settings: Settings | None = None
     _began: float | None = None
     _before: tuple[datetime, float] | None = None
-    _said: set[str] = field(default_factory=set)
+    _said: dict[str, float] = field(default_factory=dict)
     _restarts: dict[str, tuple[int, float]] = field(default_factory=dict)
     _verified: bool = False
 
@@ -154,7 +155,7 @@ class Watch:
         for row in look.changed:
             if row["state"] == "resolved":
                 self.say(f"over: {row['cause']}: {row['reason']}")
-                self._said.discard(row["id"])
+                self._said.pop(f"{row['cause']}: {row['reason']}", None)
             else:
                 self._say_once(f"{row['cause']}: {row['reason']}")
         for trouble in look.troubles:
@@ -164,15 +165,18 @@ class Watch:
             self._say_once(f"channel {attempt['channel']} did not take the message: {attempt['error']}")
 
     def _say_once(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+        """Say what lasts or comes again, but not each time; after an hour it is worth another line."""
+        moment = self.monotonic()
+        if moment - self._said.get(text, -_SAID_AGAIN_AFTER) >= _SAID_AGAIN_AFTER:
+            self._said = {said: at for said, at in self._said.items() if moment - at < _SAID_AGAIN_AFTER}
+            self._said[text] = moment
             self.say(text)
 
     def _mend(self, look: Look, settings: Settings, moment: float) -> None:
         """Ask for the part concerned to be started anew; again after pauses that grow."""
         limit = settings.watch.standstill_minutes * 60.0
         for kind in (EVALUATION, PRICES):
-            if kind not in look.still:
+            if kind not in look.still or not look.still[kind].restarts:
                 self._restarts.pop(kind, None)
                 continue
             count, last = self._restarts.get(kind, (0, 0.0))

@@ -147,8 +147,10 @@ def test_what_failed_since_the_newest_good_evaluation_is_said_and_so_is_a_schedu
 
     instance.update_instigator_state(state.with_status(InstigatorStatus.STOPPED))
     sign = next(sign for sign in evaluations(instance, later).signs if "every_minute" in sign.name)
-    assert sign.at is None
-    assert "switched off" in sign.trouble
+    assert sign.is_off
+    assert sign.at is not None  # until then it was evaluated
+    assert sign.at < later
+    assert sign.trouble == "it is switched off in the Dagster UI, Automation"
 
 
 def test_the_oldest_heartbeat_counts_and_one_of_the_future_does_not(instance: dg.DagsterInstance) -> None:

@@ -228,6 +228,32 @@ def test_the_part_concerned_is_started_anew_and_more_of_it_where_that_did_not_he
     assert len([line for line in said if line.startswith("standstill:")]) == 1
 
 
+def test_what_a_person_has_switched_off_is_told_and_nothing_is_started_anew_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, said, asked, monotonic = watching(stage, monkeypatch)
+    stage.failing = [Sign("the sensor heartbeat", stage.now, "it is switched off in the Dagster UI", is_off=True)]
+    for _ in range(6):
+        monotonic[0] += 50
+        stage.alive = stage.bench.now = stage.now + timedelta(seconds=50)
+        store_minutes(stage.bench)
+        watch.once(goes_on=True)
+    assert any("the sensor heartbeat (last at 2026-03-03 12:00:05 UTC: it is switched off" in line for line in said)
+    assert asked == []
+
+
+def test_the_same_stillness_is_said_again_when_it_comes_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, said, _, monotonic = watching(stage, monkeypatch)
+    free = [10**12]
+    monkeypatch.setattr(watch_standstill, "free_bytes", lambda _: free[0])
+    for bytes_ in (10**12, 1000, 900, 10**12, 1000):
+        free[0] = bytes_
+        monotonic[0] += 10
+        watch.once(goes_on=True)
+    low = "standstill: less than watch.free_disk_mb = 1 MB of disk are free"
+    assert [line[: len(low)] for line in said if "disk" in line] == [low, f"over: {low}"[: len(low)], low]
+
+
 def test_a_silent_code_server_is_the_part_concerned(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     watch, _, asked, monotonic = watching(stage, monkeypatch)
     watch.answers = lambda _: False

@@ -67,6 +67,17 @@ def test_a_part_that_lived_long_is_never_given_up(
     assert household.wait_for(lambda: child.starts > at_home._STARTS + 1, 30)
 
 
+def test_a_part_that_was_started_anew_on_request_is_not_given_up_for_that(household: Household, tmp_path: Path) -> None:
+    child = Child("daemon", script(tmp_path, "import time; time.sleep(60)"), pause=0.05)
+    household.start(child)
+    for _ in range(at_home._STARTS):
+        household.restart("daemon")
+    assert child.process is not None
+    child.process.kill()
+    child.process.wait()
+    assert household.wait_for(lambda: child.process is not None and not child.has_ended(), 30)
+
+
 @pytest.mark.parametrize("number", [None, signal.SIGSTOP])
 def test_a_part_that_heeds_no_signal_is_replaced_with_all_it_has_started(
     household: Household, tmp_path: Path, number: signal.Signals | None

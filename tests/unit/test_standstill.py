@@ -19,6 +19,7 @@ from pricetracker_dagster.alerts.standstill import (
     UNKNOWN,
     Seen,
     Sign,
+    Verdict,
     judge,
     review,
 )
@@ -81,6 +82,22 @@ def test_what_stands_still_is_named_with_its_last_time_and_what_is_known_of_it()
         "Automation; the sensor heartbeat (never yet)"
     )
     assert verdict.first == ago(minutes=5)
+
+
+def test_what_a_person_has_switched_off_is_said_with_its_last_time_and_no_restart_is_asked_for() -> None:
+    off = Sign("the sensor heartbeat", ago(minutes=5), "it is switched off in the Dagster UI, Automation", is_off=True)
+    well = [Sign("the daemon", ago(seconds=10)), Sign("the schedule every_minute", ago(seconds=10))]
+    verdict = judge(seen(signs=[*well, off], since=ago(days=5)), LIMITS)[EVALUATION]
+    assert (verdict.state, verdict.first, verdict.restarts) == (STILL, ago(minutes=5), False)
+    assert verdict.reason.endswith(
+        "the sensor heartbeat (last at 2026-03-03 12:05:20 UTC: it is switched off in the Dagster UI, Automation)"
+    )
+    silent = Sign("the sensor spike_alerts", ago(minutes=4))
+    assert judge(seen(signs=[*well, off, silent]), LIMITS)[EVALUATION].restarts
+    # nor does it hide that no minute comes
+    assert state(PRICES, signs=[*well, off], newest=ago(hours=1).replace(second=0)) == STILL
+    dead = [Sign("the daemon", ago(minutes=5)), off]
+    assert state(PRICES, signs=dead, newest=ago(hours=1).replace(second=0)) == UNKNOWN
 
 
 def test_what_is_old_because_nothing_ran_is_given_the_time_to_begin() -> None:
@@ -218,7 +235,7 @@ def test_a_minute_that_comes_twice_makes_two_incidents() -> None:
 
 def test_damaged_tables_are_one_thing_whatever_their_number_until_nobody_is_damaged() -> None:
     verdict = judge(seen(damaged=["the table causes is damaged: x", "the table alerts is damaged: y"]), LIMITS)[STORAGE]
-    assert verdict == (STILL, "the table causes is damaged: x; the table alerts is damaged: y", NOW)
+    assert verdict == Verdict(STILL, "the table causes is damaged: x; the table alerts is damaged: y", NOW)
     assert state(STORAGE, damaged=None) == UNKNOWN
     assert state(STORAGE, damaged=[]) == ALIVE
 
