@@ -5,13 +5,22 @@ Each part is read on its own: what is damaged is named, and the others are shown
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.notify import channel_name
-from pricetracker_dagster.alerts.standstill import EVALUATION, STILL, STORAGE, Seen, Sign, ended, judge, said_of_clock
+from pricetracker_dagster.alerts.standstill import (
+    EVALUATION,
+    PUBLICATION,
+    STILL,
+    STORAGE,
+    Seen,
+    Sign,
+    ended,
+    judge,
+    said_of_clock,
+)
 from pricetracker_dagster.alerts.watch_standstill import damages, free_bytes, is_covered, newest_minute
 from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
@@ -20,12 +29,10 @@ from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.store.reading import moved_from, said_of_move
+from pricetracker_dagster.store.reading import covered, moved_from, said_of_move
 from pricetracker_dagster.store.records import Records, Row
 
 T = TypeVar("T")
-
-_SQL = Path(__file__).parent / "store" / "sql"
 
 Work = tuple[Sequence[Sign], datetime | None, dict[str, int]]
 """Dagster's signs of life, the newest time in the future that it has stored, the runs at work by job."""
@@ -58,7 +65,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
             return otherwise
 
     store, records = Store(settings.folder), Records(settings.folder)
-    as_of = read(f"the published file {store.published.name}", lambda: _as_of(store.published), None)
+    as_of = read(f"the published file {store.published.name}", lambda: covered(store.published), None)
     found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
     old = read("the published file", lambda: moved_from(store.published), None)
     if old is not None:
@@ -103,10 +110,22 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     damaged = read("which tables are damaged", lambda: damages(settings.folder), None)
     newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
     # where the prices cannot be read nobody knows whether they stand still
-    covered = not metrics or is_covered(incidents, settings, now)
-    recovered, mended = ended(EVALUATION, incidents, now), ended(STORAGE, incidents, now)
-    seen = Seen(now, signs, ahead, newest, covered, recovered, damaged, mended, free, clocks)
+    seen = Seen(
+        now,
+        signs,
+        ahead,
+        newest,
+        covered=not metrics or is_covered(incidents, settings, now),
+        recovered=ended(EVALUATION, incidents, now),
+        published=as_of,
+        damaged=damaged,
+        mended=ended(STORAGE, incidents, now),
+        free=free,
+        clocks=clocks,
+    )
     still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
+    if as_of is None:  # said below
+        still.pop(PUBLICATION, None)
     troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
     troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
     if as_of is not None and as_of > now:
@@ -166,14 +185,6 @@ def lines(found: dict[str, Any]) -> list[str]:
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found["sizes_bytes"].items())
     said.append(f"sizes       {sizes}")
     return said
-
-
-def _as_of(published: Path) -> datetime | None:
-    if not published.exists():
-        return None
-    with sql.connect_to(published) as connection:
-        row = connection.execute(sql.load(_SQL / "as_of.sql")).fetchone()
-    return None if row is None or row[0] is None else datetime.fromtimestamp(row[0], UTC)
 
 
 def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:

@@ -373,7 +373,12 @@ def _incident_line(row: Row, event: str) -> tuple[str, str]:
 
 def _standstill_line(row: Row, event: str) -> tuple[str, str]:
     """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
-    named = {standstill.STORAGE: "damaged data", standstill.DISK: "low disk", standstill.DIFFERENCE: "wrong clock"}
+    named = {
+        standstill.PUBLICATION: "stale publication",
+        standstill.STORAGE: "damaged data",
+        standstill.DISK: "low disk",
+        standstill.DIFFERENCE: "wrong clock",
+    }
     what = named.get(standstill.kind_of(row), "standstill")
     if event == "resolved":
         took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))

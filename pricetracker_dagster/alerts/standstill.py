@@ -18,11 +18,12 @@ STANDSTILL, CLOCK = "standstill", "clock"
 CAUSES = frozenset({STANDSTILL, CLOCK})
 """The causes of incidents that are about no missed minute."""
 
-EVALUATION, PRICES, STORAGE, DISK, DIFFERENCE = "evaluation", "prices", "storage", "disk", "difference"
-_CAUSE = {EVALUATION: STANDSTILL, PRICES: STANDSTILL, STORAGE: STANDSTILL, DISK: STANDSTILL, DIFFERENCE: CLOCK}
+EVALUATION, PRICES, PUBLICATION = "evaluation", "prices", "publication"
+STORAGE, DISK, DIFFERENCE = "storage", "disk", "difference"
 _ID = {
     EVALUATION: "standstill",
     PRICES: "standstill of prices",
+    PUBLICATION: "standstill of publication",
     STORAGE: "standstill: storage",
     DISK: "standstill: disk",
     DIFFERENCE: "clock",
@@ -64,6 +65,8 @@ class Seen:
         newest: the newest stored minute, UTC.
         covered: whether an open incident says already why there is none newer.
         recovered: when daemon, schedule and sensors last came back, UTC: minutes take a while longer.
+        published: the newest minute that the published file covers, UTC; None: nothing is published.
+        unpublished: why it could not be published anew; empty: nobody has tried, or it worked.
         damaged: which tables are damaged and how, a line each; None: it could not be seen.
         mended: when damaged tables were last mended, UTC: what failed over them takes a while longer.
         free: free bytes where the data lie.
@@ -78,6 +81,8 @@ class Seen:
     newest: datetime | None = None
     covered: bool = False
     recovered: datetime | None = None
+    published: datetime | None = None
+    unpublished: str = ""
     damaged: Sequence[str] | None = None
     mended: datetime | None = None
     free: int | None = None
@@ -104,6 +109,7 @@ def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
     return {
         EVALUATION: evaluation,
         PRICES: prices,
+        PUBLICATION: _publication(seen, limit),
         STORAGE: _storage(seen),
         DISK: _disk(seen, limits),
         DIFFERENCE: _clock(seen, limits),
@@ -150,7 +156,7 @@ def _new(kind: str, verdict: Verdict, ids: set[str], now: datetime) -> Row:
     return {
         "id": own,
         "state": "open",
-        "cause": _CAUSE[kind],
+        "cause": CLOCK if kind == DIFFERENCE else STANDSTILL,
         "reason": verdict.reason,
         "first": first,
         "last": last,
@@ -209,6 +215,21 @@ def _prices(seen: Seen, limit: timedelta) -> Verdict:
         return Verdict(UNKNOWN)
     newest = "no minute was ever stored" if seen.newest is None else f"the newest stored minute is {_utc(seen.newest)}"
     return Verdict(STILL, f"{newest}, and for more than {_minutes(limit)} none has come", last or seen.now)
+
+
+def _publication(seen: Seen, limit: timedelta) -> Verdict:
+    """Judge what people read: rows that are stored have to be published."""
+    if seen.newest is None or seen.newest > seen.now:
+        return Verdict(UNKNOWN)
+    if seen.published is not None and seen.newest - seen.published <= limit:
+        return Verdict(ALIVE)
+    last = _last(None if seen.published is None else seen.published + 2 * MINUTE, seen)
+    if seen.damaged or (last is not None and seen.now - last <= limit):
+        return Verdict(UNKNOWN)
+    ends = "nothing is published" if seen.published is None else f"what is published ends at {_utc(seen.published)}"
+    why = f": {seen.unpublished}" if seen.unpublished else ""
+    reason = f"{ends}, and what is stored since could not be published for more than {_minutes(limit)}{why}"
+    return Verdict(STILL, reason, last or seen.now)
 
 
 def ended(kind: str, rows: Iterable[Row], now: datetime) -> datetime | None:

@@ -32,6 +32,9 @@ from pricetracker_dagster.store.tracked import added_later, tracked_since
 PATIENCE = 20.0
 """Seconds to wait for another sensor that is at work."""
 
+PUBLISH_PATIENCE = 5.0
+"""Seconds to wait for another process that publishes: that one does it as well, and others wait for this look."""
+
 _BACKTESTED_AT_ONCE = 30 * DAY
 
 _NOT_PUT_RIGHT = "what was recorded under a clock that was ahead is not put right yet"
@@ -422,7 +425,7 @@ def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watche
     """Let people read what has changed."""
     if watched.alerts or watched.incidents or watched.attempts:
         with _told(watched, "what was recorded is not published yet"):  # the next tick publishes it
-            publish(store, [str(metric) for metric in settings.tracked], now=now)
+            publish(store, [str(metric) for metric in settings.tracked], now=now, patience=PUBLISH_PATIENCE)
 
 
 def _lookback(rules: Sequence[AlertRule]) -> timedelta:

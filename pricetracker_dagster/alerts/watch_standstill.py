@@ -24,11 +24,12 @@ from pricetracker_dagster.alerts.standstill import (
     judge,
     review,
 )
-from pricetracker_dagster.alerts.watch import one_at_a_time
+from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, one_at_a_time
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
@@ -104,7 +105,7 @@ def watch_standstill(
     tracked = [str(metric) for metric in settings.tracked]
     try:
         if changed or attempts:
-            publish(Store(settings.folder), tracked, now=now)
+            publish(Store(settings.folder), tracked, now=now, patience=PUBLISH_PATIENCE)
         else:
             publish_if_moved(Store(settings.folder), tracked, now=now)
     except Exception as error:
@@ -162,12 +163,42 @@ def _seen(
         if not _is_of(damaged, error):
             troubles.append(f"the stored prices cannot be read: {first_line(error)}")
         covered = True  # nobody knows
+    published, unpublished = _published(settings, newest, now)
     try:
         free = free_bytes(settings.folder)
     except OSError as error:
         troubles.append(f"{settings.folder}: {error.strerror}")
     clocks = clock_differences(settings.state, now)
-    return Seen(now, parts, ahead, newest, covered, recovered, damaged, mended, free, clocks, since)
+    return Seen(
+        now,
+        parts,
+        ahead,
+        newest,
+        covered=covered,
+        recovered=recovered,
+        published=published,
+        unpublished=unpublished,
+        damaged=damaged,
+        mended=mended,
+        free=free,
+        clocks=clocks,
+        since=since,
+    )
+
+
+def _published(settings: Settings, newest: datetime | None, now: datetime) -> tuple[datetime | None, str]:
+    """Return what the published file covers; where that is behind for long, publish, and say why that fails."""
+    store, as_of = Store(settings.folder), None
+    with suppress(Exception):  # one that cannot be read is published anew
+        as_of = reading.covered(store.published)
+    limit = settings.watch.standstill_minutes * MINUTE
+    if newest is None or (as_of is not None and newest - as_of <= limit):
+        return as_of, ""
+    try:
+        published = publish(store, [str(metric) for metric in settings.tracked], now=now, patience=PUBLISH_PATIENCE)
+    except Exception as error:
+        return as_of, first_line(error)
+    return published.as_of, ""
 
 
 def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:

@@ -3,7 +3,15 @@
 import dagster as dg
 
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, TROUBLES, duckdb_command, schema, sql_command
+from pricetracker_dagster.assets.shown import (
+    EVERY_MINUTE,
+    OWNER,
+    TROUBLES,
+    duckdb_command,
+    schema,
+    sql_command,
+    why_it_fails,
+)
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
 
@@ -33,7 +41,8 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     """
     settings = tracker.settings()
     tracked = [str(metric) for metric in settings.tracked]
-    published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
+    with why_it_fails(context):
+        published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
     context.log.info("published %s", published.path)
     for trouble in published.troubles:
         context.log.warning("%s", trouble)

@@ -7,7 +7,7 @@ import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.minute_prices import minute_of
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, rounded, schema, sql_command
+from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, rounded, schema, sql_command, why_it_fails
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import fewer_observations, ranking
@@ -42,7 +42,8 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     """
     settings = tracker.settings()
     tracked = [str(metric) for metric in settings.tracked]
-    published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
+    with why_it_fails(context):
+        published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
     rows = ranking(published.path)
     shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev")
     fewer = fewer_observations(rows)

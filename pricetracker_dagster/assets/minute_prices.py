@@ -8,7 +8,15 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, TROUBLES, sample, schema_of, sql_command
+from pricetracker_dagster.assets.shown import (
+    EVERY_MINUTE,
+    OWNER,
+    TROUBLES,
+    sample,
+    schema_of,
+    sql_command,
+    why_it_fails,
+)
 from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
 from pricetracker_dagster.collect import Collected, Stored, backfill, collect_minute
 from pricetracker_dagster.resources import Tracker
@@ -75,7 +83,7 @@ def minute_prices(
     if minute is None and not days:  # from the Launchpad, without a partition
         minute = tracker.newest_closed_minute()
     if minute is not None:
-        with time_limit(TICK_ENDS_AFTER):
+        with why_it_fails(context), time_limit(TICK_ENDS_AFTER):
             try:
                 collected = collect_minute(
                     settings, minute, before_healing=lambda: _publish(tracker, settings, minute), now=tracker.now

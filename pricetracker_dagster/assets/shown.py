@@ -1,7 +1,8 @@
 """How the data is shown in the Dagster UI: owner, groups, freshness, column schemas, commands to copy."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import dagster as dg
 import pyarrow as pa
 
 from pricetracker_dagster import figures
+from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.records import sql_types
 
@@ -23,6 +25,16 @@ TROUBLES = "troubles"
 
 SAMPLE = 20
 """Most rows of what is wrong that are shown at once."""
+
+
+@contextmanager
+def why_it_fails(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Log what fails in the block in a line of its own, which `up` passes on to the terminal; Dagster's has many."""
+    try:
+        yield
+    except Exception as error:
+        context.log.error("%s", first_line(error))
+        raise
 
 
 def schema(columns: dict[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:

@@ -56,7 +56,10 @@ def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[
             try:
                 fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
-                deadline.sleep(0.05)
+                try:
+                    deadline.sleep(0.05)
+                except OutOfTime:
+                    raise OutOfTime(f"another process holds {file} all the time") from None
             else:
                 break
         yield

@@ -4,12 +4,11 @@ Whoever has it open keeps what they have; whoever opens it next gets the new one
 the explicit list of live Parquet files, which stay on disk for a week after they were replaced.
 """
 
-import fcntl
 import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from deltalake import DeltaTable
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, newest_closed_minute
 from pricetracker_dagster.files.folders import is_same_folder
+from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import StoreError
@@ -32,6 +32,9 @@ SCHEMA_VERSION = 1
 
 _STORAGE_VERSION = "v1.2.0"
 """The oldest DuckDB that shall open the file. DuckDB 2.0's own format is unreadable to 1.x."""
+
+PATIENCE = 30.0
+"""Seconds to wait for another process that publishes, which takes one: the watchdog of a tick lets it wait as long."""
 
 _NOTHING_STORED = -1
 """Stands for the version of a Delta table that is not there yet."""
@@ -71,7 +74,14 @@ class Published:
     troubles: tuple[str, ...] = ()
 
 
-def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minute: datetime | None = None) -> Published:
+def publish(
+    store: Store,
+    metrics: Sequence[str] | None,
+    *,
+    now: datetime,
+    minute: datetime | None = None,
+    patience: float = PATIENCE,
+) -> Published:
     """Build ``pricetracker.duckdb`` from what is stored and swap it in.
 
     Args:
@@ -80,16 +90,17 @@ def publish(store: Store, metrics: Sequence[str] | None, *, now: datetime, minut
             hours.
         now: the current time, UTC, for ``snapshot.published_at``.
         minute: a closed minute that the file must cover even if nothing of it could be stored.
+        patience: seconds to wait for another process that publishes.
 
     Of processes that publish at once, one builds and the others take its file. A small table that is damaged is left
     out, and that is told.
 
     Raises:
-        StoreError: the prices cannot be read, or the folder cannot be written.
+        StoreError: the prices cannot be read, the folder cannot be written, or another process publishes all the time.
     """
     left_out: dict[str, str] = {}
     store.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(store.state / "publish.lock"):
+    with _alone(store.state / "publish.lock", patience):
         _sweep(store.published)
         while True:
             try:
@@ -318,16 +329,22 @@ def _one_commit(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _alone(lock: Path, patience: float) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(lock, Deadline.after(patience)))
+        except OutOfTime:
+            raise StoreError(
+                f"not published: another process has held {lock} for more than {patience:.0f} seconds; where it is "
+                f"stopped, end it (`fuser {lock}` names it)",
+                "",
+            ) from None
         yield
 
 
 def sweep(store: Store) -> None:
     """Remove what a publisher that was killed left half-written; the next publication would do it too."""
-    with _alone(store.state / "publish.lock"):
+    with _alone(store.state / "publish.lock", PATIENCE):
         _sweep(store.published)
 
 

@@ -7,7 +7,7 @@ line streams the answers to the same questions without it.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -169,6 +169,19 @@ def _made_of(connection: "duckdb.DuckDBPyConnection") -> str | None:
 def _files_of_views(connection: "duckdb.DuckDBPyConnection") -> set[Path]:
     views = connection.execute(sql.load(_SQL / "views.sql")).fetchall()
     return {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
+
+
+def covered(published: Path) -> datetime | None:
+    """Return ``as_of``, the newest minute that a published file covers, UTC; None where nothing is published.
+
+    Raises:
+        duckdb.Error: it cannot be read.
+    """
+    if not published.exists():
+        return None
+    with sql.connect_to(published) as connection:
+        row = connection.execute(sql.load(_SQL / "as_of.sql")).fetchone()
+    return None if row is None or row[0] is None else datetime.fromtimestamp(row[0], UTC)
 
 
 def said_of_move(published: Path, old: str) -> str:

@@ -14,12 +14,14 @@ from pricetracker_dagster.alerts.standstill import Sign
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.cli import main
+from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.local.watching import Watch, wrong
 from pricetracker_dagster.settings import config_file, load_settings
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
@@ -354,6 +356,34 @@ def tear(folder: Path, table: str) -> None:
 
 def mend(stage: Stage) -> None:
     assert not repair.repair(stage.bench.settings.folder, stage.now, [], lambda: None).left
+
+
+def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_as_soon_as_it_can_be(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_standstill, "PUBLISH_PATIENCE", 0.1)
+    store = stage.bench.store
+    publish(store, ["SIMULATED:BTCUSD"], now=stage.now)
+    with locked(store.state / "publish.lock", Deadline.after(5)):  # as a process does that was stopped at it
+        for minutes in (3, 2):
+            stage.bench.now += timedelta(minutes=minutes)
+            store_minutes(stage.bench)
+            still = stage.passes().still
+        assert list(still) == ["publication"]
+    [row] = stage.rows()
+    assert (row["state"], row["cause"]) == ("open", "standstill")
+    assert "what is published ends at 2026-03-03 11:59:00 UTC" in row["reason"]
+    assert f"another process has held {store.state / 'publish.lock'}" in row["reason"]
+    assert stage.titles() == ["✗ stale publication"]
+    assert stage.passes(seconds=10).well
+    assert stage.titles() == ["✗ stale publication", "✓ stale publication over"]
+    assert reading.covered(store.published) == stage.bench.minute
+
+
+def test_a_published_file_that_cannot_be_read_is_published_anew(stage: Stage) -> None:
+    stage.bench.store.published.write_bytes(b"no database")
+    assert stage.passes(seconds=1).well
+    assert reading.covered(stage.bench.store.published) == stage.bench.minute
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "alerts", "causes"])

@@ -13,6 +13,7 @@ from pricetracker_dagster.alerts.standstill import (
     DISK,
     EVALUATION,
     PRICES,
+    PUBLICATION,
     STANDSTILL,
     STILL,
     STORAGE,
@@ -39,6 +40,7 @@ def seen(**instead: Any) -> Seen:
         NOW,
         signs=[Sign("the daemon", ago(seconds=20)), Sign("the schedule every_minute", ago(seconds=19))],
         newest=datetime(2026, 3, 3, 12, 9, tzinfo=UTC),
+        published=datetime(2026, 3, 3, 12, 9, tzinfo=UTC),
         damaged=(),
         free=10**12,
         clocks={"KRAKEN": 0.4},
@@ -150,6 +152,28 @@ def test_what_fails_over_damaged_tables_is_told_as_damage_alone_and_gets_time_on
     assert verdict.state == STILL
     assert "the daemon" in verdict.reason
     assert "spike_alerts" not in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [("12:09", ALIVE), ("12:06", ALIVE), ("12:05", STILL), ("11:00", STILL), (None, STILL), ("14:00", ALIVE)],
+)
+def test_minutes_that_are_stored_have_to_be_published(published: str | None, expected: str) -> None:
+    as_of = None if published is None else datetime.fromisoformat(f"2026-03-03T{published}Z")
+    assert state(PUBLICATION, published=as_of) == expected
+
+
+def test_a_publication_that_fails_is_said_with_why_and_is_none_of_its_own_where_tables_are_damaged() -> None:
+    as_of = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
+    verdict = judge(seen(published=as_of, unpublished="Operation not permitted"), LIMITS)[PUBLICATION]
+    assert verdict.reason == (
+        "what is published ends at 2026-03-03 12:04:00 UTC, and what is stored since could not be published for more "
+        "than 3 minutes: Operation not permitted"
+    )
+    assert verdict.first == as_of + timedelta(minutes=2)
+    assert state(PUBLICATION, published=as_of, damaged=["the table minute_prices is damaged"]) == UNKNOWN
+    assert state(PUBLICATION, published=as_of, since=ago(minutes=1)) == UNKNOWN
+    assert state(PUBLICATION, published=as_of, newest=None) == UNKNOWN  # nothing can be said
 
 
 def test_after_the_daemon_came_back_minutes_get_time_to_come() -> None:
