@@ -147,10 +147,6 @@ def ranges(minutes: Iterable[datetime]) -> list[MinuteRange]:
     return joined
 
 
-_SHOWN = 300
-"""Characters of a refused row that are kept; a sane one has half as many."""
-
-
 class Refused(NamedTuple):
     """A row that is not stored, and why. ``minute`` is None where not even its time could be read."""
 
@@ -187,7 +183,7 @@ def sift(connection: duckdb.DuckDBPyConnection) -> Sifted:
 
     Refused are: a time that is no number, no whole minute or out of range; prices, volume or trades that
     are no finite number or are negative; high below low; open or close outside them. Of two sane rows for
-    one minute the later one is kept. The text of a refused row is cut after 200 characters.
+    one minute the later one is kept. The text of a refused row is one line, cut after 200 characters.
     """
     connection.execute(sql.load(_HERE / "candles.sql"))
     connection.execute(sql.load(_HERE / "candles_sift.sql"))
@@ -197,7 +193,7 @@ def sift(connection: duckdb.DuckDBPyConnection) -> Sifted:
     return Sifted(
         kept=kept.cast(SCHEMA),
         refused=[
-            Refused(metric, None if unix is None else datetime.fromtimestamp(unix, UTC), problem, plain(row, _SHOWN))
+            Refused(metric, None if unix is None else datetime.fromtimestamp(unix, UTC), problem, plain(row, len(row)))
             for metric, unix, problem, row in refused
         ],
     )

@@ -344,9 +344,6 @@ class _Tick:
         else:
             newest = newest_closed_minute(now)
         pairs = exchange.pairs({metric.pair for metric in metrics}, deadline)
-        known = [metric for metric in metrics if metric.pair in pairs]
-        for metric in set(metrics) - set(known):
-            findings.put(_Finding((str(metric),), _unknown(metric, pairs, self._settings)))
         failed: Counter[Metric] = Counter()
 
         def ask(metric: Metric, times: int) -> float | None:
@@ -354,7 +351,8 @@ class _Tick:
                 sifted = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
             except Exception as error:
                 if not (times and isinstance(error, NotAsked)):  # what it said when it was asked tells more
-                    findings.put(_Finding((str(metric),), not_over or error))
+                    told = _with_its_place(error, metric, pairs, self._settings)
+                    findings.put(_Finding((str(metric),), not_over or told))
                 failed[metric] += 1
                 return again_after(error, failed[metric])
             late = not _speaks_of(sifted, newest)
@@ -366,7 +364,7 @@ class _Tick:
                 return _LATE_MINUTE[again]
             return None
 
-        in_turns(self._turns.to_ask(known), ask, deadline=deadline, at_once=_AT_ONCE, name=exchange.name)
+        in_turns(self._turns.to_ask(metrics), ask, deadline=deadline, at_once=_AT_ONCE, name=exchange.name)
 
     def _wait_until_closed(self, exchange: Exchange, deadline: Deadline) -> tuple[datetime, ExchangeError | None]:
         """Wait until the minute is over by the exchange's clock, and keep how far ours is from it.
@@ -630,11 +628,15 @@ def backfill(
             patience = Deadline.after(_PATIENCE_A_METRIC)
             before, now = datetime.now(UTC), exchange.time(patience)
             collected.clocks[name] = _note_clock(settings, name, before, now, datetime.now(UTC))
-            for metric in _known(exchange, metrics, settings, collected, patience):
+            pairs = exchange.pairs({metric.pair for metric in metrics}, patience)
+            for metric in metrics:
                 gaps = wanted.get(str(metric), [])
                 with _trouble_noted(collected, [metric]):
-                    for count in _fetch(exchange, store, collected, metric, gaps, now):
-                        say(min(done + count, total), metric)
+                    try:
+                        for count in _fetch(exchange, store, collected, metric, gaps, now):
+                            say(min(done + count, total), metric)
+                    except PairUnknown as error:
+                        raise _with_its_place(error, metric, pairs, settings) from error
                 done += minutes_in(gaps)
                 say(done, metric)
     collected.missing = store.missed(collected.metrics, first, last, since_first_row=True)
@@ -733,8 +735,13 @@ def _speaks_of(sifted: Sifted, minute: datetime) -> bool:
     return (newest is not None and newest >= minute) or any(row.minute == minute for row in sifted.refused)
 
 
-def _unknown(metric: Metric, pairs: Collection[str], settings: Settings) -> PairUnknown:
-    """Return the error of a pair that its exchange does not know: where it stands and the way out."""
+def _with_its_place(error: Exception, metric: Metric, pairs: Collection[str], settings: Settings) -> Exception:
+    """Return an error; of a pair that its exchange neither knows nor lists, where it stands and the way out.
+
+    The list alone decides nothing: one that is incomplete for once would cost minutes that can be had.
+    """
+    if not isinstance(error, PairUnknown) or metric.pair in pairs:
+        return error
     hint = did_you_mean(str(metric), [str(Metric(metric.exchange, pair)) for pair in sorted(pairs)])
     return PairUnknown(f"{settings.place_of(metric)}: no such pair on {metric.exchange}{hint}")
 
@@ -748,17 +755,6 @@ def _not_over(name: str, minute: datetime, theirs: datetime, ours: datetime) -> 
         f"{name}'s clock says {theirs:{shown}}, this machine's {ours:{shown}}: the minute is not over there; "
         "check this machine's clock"
     )
-
-
-def _known(
-    exchange: Exchange, metrics: Sequence[Metric], settings: Settings, collected: Collected, deadline: Deadline
-) -> list[Metric]:
-    """Return the metrics whose pair the exchange knows, and note of the others where they stand and the way out."""
-    pairs = exchange.pairs({metric.pair for metric in metrics}, deadline)
-    for metric in metrics:
-        if metric.pair not in pairs:
-            _note_error(collected, [str(metric)], _unknown(metric, pairs, settings))
-    return [metric for metric in metrics if metric.pair in pairs]
 
 
 def _note_clock(settings: Settings, exchange: str, before: datetime, theirs: datetime, ours: datetime) -> float:

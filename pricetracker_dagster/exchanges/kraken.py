@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import pyarrow as pa
 
@@ -63,7 +63,15 @@ _LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), time
 _EARLIEST, _LATEST = 1_230_768_000, 4_102_444_800
 """2009 and 2100 in Unix seconds: nothing was traded before, and a time after that is in another unit."""
 
-_UNITS = {"milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_UNITS = {
+    "milliseconds": 1e3,
+    "microseconds": 1e6,
+    "nanoseconds": 1e9,
+    "minutes": 1 / 60,
+    "hours": 1 / 3600,
+    "days": 1 / 86_400,
+}
+"""By name, so many in a second."""
 
 
 class Kraken:
@@ -85,7 +93,7 @@ class Kraken:
         self._url = url
         self._pace = pace
         self._pairs_file = cache / f"{name.lower()}_pairs.json"
-        self._pairs: dict[str, str] = {}
+        self._pairs = _NO_PAIRS
         self._clock: tuple[int, float] | None = None
         self._http = Http(url, timeout)
 
@@ -103,18 +111,18 @@ class Kraken:
 
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
         """Return every pair, ``BASEQUOTE`` by our names. The list is kept for a day."""
-        pairs, asked_at = self._kept_pairs()
-        age = datetime.now(UTC) - asked_at
+        kept = self._kept_pairs()
+        age = datetime.now(UTC) - kept.asked_at
         if age < timedelta():  # kept under a clock that was ahead: nobody knows how old it is
             age = _PAIRS_LAST + MINUTE
-        if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= pairs.keys()):
+        if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= kept.names.keys()):
             try:
-                pairs = self._ask_pairs(deadline)
+                kept = self._ask_pairs(deadline)
             except (ExchangeError, OutOfTime):
-                if not pairs:  # an old list is better than none
+                if not kept.names:  # an old list is better than none
                     raise
-        self._pairs = pairs
-        return pairs.keys()
+        self._pairs = kept
+        return kept.names.keys()
 
     def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Sifted:
         """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
@@ -123,8 +131,8 @@ class Kraken:
         rows, _ = self._rows_and_last("OHLC", pair, asked, deadline, patient=patient)
         now = self._now(deadline)
         metric = str(Metric(self.name, pair))
-        if other := _other_unit(rows):
-            raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: its times are {other}, not seconds")
+        if other := _not_in_seconds(rows):
+            raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: {other}")
         return sift_rows(
             [
                 (metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row)
@@ -223,6 +231,11 @@ class Kraken:
         if len(keys) != 1 or not isinstance(result[keys[0]], list):
             shape = plain({key: type(value).__name__ for key, value in list(result.items())[:5]})
             raise ExchangeUnreachable(f"{self.name}: {endpoint} of {pair}: an answer of unknown shape: {shape}")
+        owner = self._listed().owner(keys[0]) or pair
+        if owner != pair:
+            raise ExchangeUnreachable(
+                f"{self.name}: {endpoint} of {pair}: the answer is {owner}'s, {plain(keys[0], 40)}"
+            )
         rows = result[keys[0]]
         if len(rows) > _MOST_ROWS:
             raise ExchangeUnreachable(
@@ -239,28 +252,34 @@ class Kraken:
         return datetime.fromtimestamp(told + time.monotonic() - at, UTC)
 
     def _their_name(self, pair: str) -> str:
-        if not self._pairs:
-            self._pairs, _ = self._kept_pairs()
-        return self._pairs.get(pair, pair)
+        return self._listed().names.get(pair, pair)
 
-    def _kept_pairs(self) -> tuple[dict[str, str], datetime]:
+    def _listed(self) -> "_Pairs":
+        if not self._pairs.names:
+            self._pairs = self._kept_pairs()
+        return self._pairs
+
+    def _kept_pairs(self) -> "_Pairs":
         kept = kept_in(self._pairs_file)
         with suppress(ValueError, KeyError, TypeError, AttributeError):
-            pairs, asked_at = kept["pairs"], datetime.fromisoformat(kept["asked_at"])
-            if kept["url"] == self._url and all(map(_is_name, [*pairs, *pairs.values()])) and asked_at.tzinfo:
-                return pairs, asked_at
-        return {}, datetime.fromtimestamp(0, UTC)
+            pairs = _Pairs(dict(kept["pairs"]), dict(kept.get("keys", {})), datetime.fromisoformat(kept["asked_at"]))
+            texts = [text for each in (pairs.names, pairs.keys) for text in (*each, *each.values())]
+            if kept["url"] == self._url and pairs.names and all(map(_is_name, texts)) and pairs.asked_at.tzinfo:
+                return pairs
+        return _NO_PAIRS
 
-    def _ask_pairs(self, deadline: Deadline) -> dict[str, str]:
+    def _ask_pairs(self, deadline: Deadline) -> "_Pairs":
         listed = self._get("AssetPairs", {}, deadline)
         if len(listed) > _MOST_PAIRS:
             raise ExchangeUnreachable(
                 f"{self.name}: AssetPairs lists {len(listed):,} pairs; more than {_MOST_PAIRS:,} are not looked at"
             )
-        pairs = our_pairs(listed)
-        if not pairs:
+        names = our_pairs(listed)
+        if not names:
             raise ExchangeUnreachable(f"{self.name}: AssetPairs lists no pair that has a name")
-        kept = {"url": self._url, "asked_at": datetime.now(UTC).isoformat(), "pairs": pairs}
+        asked_at = datetime.now(UTC)
+        pairs = _Pairs(names, _keys_of(listed, names), asked_at)
+        kept = {"url": self._url, "asked_at": asked_at.isoformat(), "pairs": pairs.names, "keys": pairs.keys}
         with suppress(OSError):  # it is asked for again; where nothing can be written, storing says so
             write_text(self._pairs_file, json.dumps(kept))
         return pairs
@@ -312,21 +331,52 @@ class Kraken:
         return result
 
 
-def our_pairs(asset_pairs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+class _Pairs(NamedTuple):
+    """What AssetPairs has told.
+
+    Attributes:
+        names: by our name of a pair the one that a request takes.
+        keys: by the key of its answers our name of the pair.
+        asked_at: when, UTC.
+    """
+
+    names: dict[str, str]
+    keys: dict[str, str]
+    asked_at: datetime
+
+    def owner(self, key: str) -> str | None:
+        """Return the pair of which an answer with this key is; None where nobody knows."""
+        return self.keys.get(key) or next((pair for pair, name in self.names.items() if name == key), None)
+
+
+_NO_PAIRS = _Pairs({}, {}, datetime.fromtimestamp(0, UTC))
+
+
+def our_pairs(asset_pairs: Mapping[str, Any]) -> dict[str, str]:
     """Map ``BASEQUOTE`` by our names to the name that a request takes, from an answer of AssetPairs.
 
     Names are read from ``wsname`` (``XBT/USD``), never made by stripping X and Z, which would spoil XTZ and ZEC. Pairs
-    without one are dark pools and quote no candles.
+    without one are dark pools and quote no candles. Of several entries for one pair the one stands whose two names are
+    the same (``XBTUSD``), else the first.
     """
-    pairs = {}
+    pairs: dict[str, str] = {}
     for facts in asset_pairs.values():
         altname, wsname = (facts.get("altname"), facts.get("wsname")) if isinstance(facts, Mapping) else (None, None)
         if not (_is_name(altname) and _is_name(wsname)):
             continue  # an entry of another kind, now or one day: none of ours
         base, slash, quote = wsname.partition("/")
         if base and slash and quote:
-            pairs[OUR_ASSETS.get(base, base) + OUR_ASSETS.get(quote, quote)] = altname
+            pair = OUR_ASSETS.get(base, base) + OUR_ASSETS.get(quote, quote)
+            if pair not in pairs or altname == base + quote:
+                pairs[pair] = altname
     return pairs
+
+
+def _keys_of(asset_pairs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+    """Map the key of each entry of AssetPairs, under which answers come, to our name of its pair."""
+    ours = {name: pair for pair, name in names.items()}
+    altnames = {key: facts.get("altname") for key, facts in asset_pairs.items() if isinstance(facts, Mapping)}
+    return {key: ours[name] for key, name in altnames.items() if _is_name(key) and _is_name(name) and name in ours}
 
 
 def _is_name(text: object) -> TypeGuard[str]:
@@ -353,17 +403,27 @@ def _number(value: object) -> float | None:
 
 def _not_seconds(unix: float) -> str:
     """Say of a number that is no time in Unix seconds what it is."""
-    unit = next((unit for unit, of_a_second in _UNITS.items() if _EARLIEST <= unix / of_a_second < _LATEST), None)
+    unit = _unit(unix)
     return f"which is in {unit}, not in seconds" if unit else "which is no time between 2009 and 2100"
 
 
-def _other_unit(rows: Sequence[object]) -> str | None:
-    """Return the unit in which all rows tell their time, where that is not the second."""
-    times = [_number(row[0]) for row in rows if isinstance(row, list) and row]
-    for unit, of_a_second in _UNITS.items():
-        if times and all(unix is not None and _EARLIEST <= unix / of_a_second < _LATEST for unix in times):
-            return unit
-    return None
+def _unit(unix: float) -> str | None:
+    return next((unit for unit, of_a_second in _UNITS.items() if _is_time(unix / of_a_second)), None)
+
+
+def _is_time(unix: float) -> bool:
+    return _EARLIEST <= unix < _LATEST
+
+
+def _not_in_seconds(rows: Sequence[object]) -> str | None:
+    """Say what the times of rows are where none of them is in seconds; None where one is."""
+    told = [_number(row[0]) for row in rows if isinstance(row, list) and row]
+    times = [unix for unix in told if unix is not None]
+    if not times or any(map(_is_time, times)):
+        return None
+    units = {_unit(unix) for unix in times}
+    unit = units.pop() if len(units) == 1 else None
+    return f"its times are {unit}, not seconds" if unit else "none of its times lies between 2009 and 2100"
 
 
 def _nanoseconds(told: object) -> int | None:
@@ -389,14 +449,14 @@ def _named(what: str, error: str) -> ExchangeError:
 def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
     """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is refused."""
     open_time = _number(row[0]) if isinstance(row, list) and row else None
-    if open_time is None or not 0 <= open_time < _LATEST:
+    if open_time is None or not _is_time(open_time):
         return True
     return not (open_time < since.timestamp() or open_time + MINUTE.total_seconds() > now.timestamp())
 
 
 def _moment(trade: Any) -> datetime:
     unix = _number(trade[2])
-    if unix is None or not 0 <= unix < _LATEST:
+    if unix is None or not _is_time(unix):
         raise ValueError("no time in seconds")
     return datetime.fromtimestamp(unix, UTC)
 

@@ -1,5 +1,6 @@
 """One bad thing fails alone: a metric, a pair, a day, a note. The others are stored, and what happened is told."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -303,3 +304,25 @@ def test_odd_pairs_a_row_beyond_any_integer_and_a_surrogate_cost_nobody_the_minu
     odd.now += 60
     odd.change.clear()
     assert collect_minute(settings, NEWEST + MINUTE).missing == {}
+
+
+def without_eth(envelope: Any) -> Any:
+    del envelope["result"]["XETHZUSD"]
+    return envelope
+
+
+@pytest.mark.parametrize("listed_before", [False, True])
+def test_a_list_of_pairs_that_is_incomplete_for_once_costs_no_minute(
+    odd: OddKraken, track: Track, listed_before: bool
+) -> None:
+    settings = track()
+    if listed_before:
+        collect_minute(settings, NEWEST - MINUTE)
+        file = settings.state / "kraken_pairs.json"
+        kept = json.loads(file.read_text(encoding="utf-8")) | {"asked_at": "2026-03-01T00:00:00+00:00"}
+        file.write_text(json.dumps(kept), encoding="utf-8")
+    odd.change["AssetPairs"] = without_eth
+    tick = collect_minute(settings, NEWEST)
+    assert (tick.missing, newest(settings)) == ({}, {BTC: NEWEST, ETH: NEWEST})
+    past = backfill(settings, NEWEST - timedelta(hours=13), NEWEST - timedelta(hours=13))
+    assert (past.missing, past.inserted) == ({}, 2)

@@ -58,6 +58,8 @@ def said(error: pytest.ExceptionInfo[BaseException]) -> str:
         (str(NOW * 1000), "in milliseconds, not in seconds"),
         (NOW * 10**6, "in microseconds, not in seconds"),
         (NOW * 10**9 + 123, "in nanoseconds, not in seconds"),
+        (NOW // 60, "in minutes, not in seconds"),
+        (NOW // 3600, "in hours, not in seconds"),
         (1e40, "no time between 2009 and 2100"),
         (-NOW, "no time between 2009 and 2100"),
         (0, "no time between 2009 and 2100"),
@@ -119,6 +121,14 @@ def test_an_entry_of_another_shape_among_the_pairs_is_skipped(entry: Any) -> Non
     assert our_pairs({"A": entry, "XXBTZUSD": GOOD, "Z": entry}) == {"BTCUSD": "XBTUSD"}
 
 
+@pytest.mark.parametrize("altname", ["ODDX", "ETH/USD", "XETHZUSD"])
+def test_of_two_entries_for_one_pair_the_one_that_is_named_like_it_stands(altname: str) -> None:
+    regular, odd_one = ("XETHZUSD", {"altname": "ETHUSD", "wsname": "ETH/USD"}), ("ZZ", {"altname": altname})
+    odd_one[1]["wsname"] = "ETH/USD"
+    for entries in ([regular, odd_one], [odd_one, regular]):
+        assert our_pairs(dict(entries)) == {"ETHUSD": "ETHUSD"}
+
+
 @pytest.mark.usefixtures("asked_once")
 def test_a_list_without_any_name_is_an_error_and_not_kept_for_a_day(odd: OddKraken, kraken: Kraken) -> None:
     odd.change["AssetPairs"] = lambda _: {"error": [], "result": {"A": None, "B": {"altname": "BUSD"}}}
@@ -153,6 +163,27 @@ def test_a_list_of_pairs_kept_under_a_clock_that_was_ahead_is_asked_for_again(
     kept = {"url": odd.url, "asked_at": ahead, "pairs": {"OLDUSD": "OLDUSD"}}
     (tmp_path / "kraken_pairs.json").write_text(json.dumps(kept), encoding="utf-8")
     assert kraken.pairs({"OLDUSD"}, soon()) == {"BTCUSD", "ETHUSD"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked"),
+    [
+        ({"pairs": {}}, 1),
+        ({"pairs": {}, "keys": {}}, 1),
+        ({"pairs": {"BTCUSD": "XBTUSD"}, "keys": {"XXBTZUSD": 5}}, 1),
+        ({"pairs": {"BTCUSD": "XBTUSD"}, "keys": [1]}, 1),
+        ({"pairs": {"BTCUSD": "XBTUSD"}}, 0),  # as earlier versions kept it
+        ({"pairs": {"BTCUSD": "XBTUSD"}, "keys": {"XXBTZUSD": "BTCUSD"}}, 0),
+    ],
+)
+def test_a_kept_list_that_lists_nothing_or_is_damaged_is_asked_for_again_however_fresh(
+    odd: OddKraken, kraken: Kraken, tmp_path: Path, kept: dict[str, Any], asked: int
+) -> None:
+    fresh = {"url": odd.url, "asked_at": datetime.now(UTC).isoformat(), **kept}
+    (tmp_path / "kraken_pairs.json").write_text(json.dumps(fresh), encoding="utf-8")
+    assert "BTCUSD" in kraken.pairs({"BTCUSD"}, soon())
+    assert odd.count("AssetPairs").total() == asked
+    assert kraken.candles("BTCUSD", NEWEST, soon()).kept.num_rows == 1
 
 
 # The envelope
@@ -247,7 +278,9 @@ def spoiled(make: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
     [
         (lambda _: None, "time is not a number"),
         (lambda _: {"t": 1}, "time is not a number"),
-        (lambda _: "12", "time is not a whole minute"),
+        (lambda _: "12", "time is not between 2009 and 2100"),
+        (lambda row: [row[0] // 60, *row[1:]], "time is not between 2009 and 2100"),
+        (lambda row: [row[0] + 0.5, *row[1:]], "time is not a whole minute"),
         (lambda _: [], "time is not a number"),
         (lambda row: [10**40, *row[1:]], "time is not between 2009 and 2100"),
         (lambda row: [10**400, *row[1:]], "time is not"),
@@ -289,19 +322,56 @@ def test_a_row_that_is_only_written_otherwise_is_kept(
     assert (sifted.kept.num_rows, sifted.refused) == (1, [])
 
 
-@pytest.mark.parametrize(("factor", "unit"), [(1000, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")])
+@pytest.mark.parametrize(
+    ("factor", "unit"),
+    [
+        *((1000, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")),
+        *((1 / 60, "minutes"), (1 / 3600, "hours"), (1 / 86_400, "days")),
+    ],
+)
 @pytest.mark.usefixtures("asked_once")
 def test_candles_whose_times_are_all_in_another_unit_are_an_error_that_says_so(
     odd: OddKraken, known: Kraken, factor: int, unit: str
 ) -> None:
     def change(envelope: Any) -> Any:
         for row in envelope["result"]["XXBTZUSD"]:
-            row[0] *= factor
+            row[0] = int(row[0] * factor)
+        envelope["result"]["XXBTZUSD"].insert(0, ["a header"])
         return envelope
 
     odd.change["OHLC"] = change
     with pytest.raises(ExchangeError, match=f"OHLC of BTCUSD: its times are {unit}, not seconds"):
         known.candles("BTCUSD", NEWEST, soon())
+
+
+@pytest.mark.parametrize("time", [0, 86_400, 1e40, -NOW])
+@pytest.mark.usefixtures("asked_once")
+def test_candles_of_which_no_time_can_be_one_are_an_error_too(odd: OddKraken, known: Kraken, time: float) -> None:
+    odd.change["OHLC"] = lambda envelope: {
+        "error": [],
+        "result": {"XXBTZUSD": [[time, *row[1:]] for row in envelope["result"]["XXBTZUSD"]], "last": "1"},
+    }
+    with pytest.raises(ExchangeError, match="OHLC of BTCUSD: none of its times lies between 2009 and 2100"):
+        known.candles("BTCUSD", NEWEST, soon())
+
+
+@pytest.mark.parametrize("key", ["XXBTZUSD", "XBTUSD"])
+@pytest.mark.parametrize("endpoint", ["OHLC", "Trades"])
+@pytest.mark.usefixtures("asked_once")
+def test_rows_of_another_pair_are_not_taken_for_this_ones(
+    odd: OddKraken, known: Kraken, endpoint: str, key: str
+) -> None:
+    odd.change[endpoint] = lambda envelope: {
+        "error": [],
+        "result": {key: envelope["result"]["XETHZUSD"], "last": envelope["result"]["last"]},
+    }
+
+    def ask() -> None:
+        known.candles("ETHUSD", NEWEST, soon())
+        list(known.rebuild("ETHUSD", NEWEST, NEWEST, soon()))
+
+    with pytest.raises(ExchangeError, match=f"KRAKEN: {endpoint} of ETHUSD: the answer is BTCUSD's, {key}"):
+        ask()
 
 
 @pytest.mark.parametrize(
@@ -362,8 +432,8 @@ def test_of_a_refused_row_no_more_is_kept_than_a_person_reads(odd: OddKraken, kn
 
     odd.change |= {"OHLC": spoiled(lambda row: [*row[:4], text, *row[5:]]), "Trades": spoil_trades}
     of_candles, of_trades = refused_rows(known)
-    assert len(of_candles) <= 302
-    assert len(of_trades) <= 302
+    assert len(of_candles) <= 202
+    assert len(of_trades) <= 202
     assert "\n" not in of_candles + of_trades
 
 
@@ -374,7 +444,7 @@ def test_of_a_refused_row_no_more_is_kept_than_a_person_reads(odd: OddKraken, kn
     "odd_trade",
     [
         *(None, {}, "x", [], ["1", "1"], ["1", "1", None], ["1", "1", "nan"], ["1", "1", NOW * 1000.0]),
-        *(["1", "1", time] for time in (1e40, True, -5, [NOW], NOW + 86400.0, 2**70)),
+        *(["1", "1", time] for time in (1e40, True, -5, [NOW], NOW + 86400.0, 2**70, NOW // 60)),
     ],
 )
 @pytest.mark.usefixtures("asked_once")
