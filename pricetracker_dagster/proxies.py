@@ -44,9 +44,16 @@ def is_loopback(url: str) -> bool:
 
 
 def open_session(url: str) -> "requests.Session":
-    """Return a session for a URL: a proxy named in the environment is for what is elsewhere, never for loopback."""
+    """Return a session for a URL: a proxy named in the environment is for what is elsewhere, never for loopback.
+
+    It follows no redirect, and makes nothing of where one points: that may be no text or no URL at all.
+    """
     import requests
 
-    session = requests.Session()
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            del resp
+
+    session = Session()
     session.trust_env = not is_loopback(url)
     return session

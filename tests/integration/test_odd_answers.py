@@ -626,6 +626,29 @@ def test_a_redirect_is_not_followed_and_says_where_it_points(
 
 
 @pytest.mark.parametrize(
+    ("there", "shown"),
+    [
+        (b"http://127.0.0.1:1/\xff\xe9", "http://127.0.0.1:1/ÿé"),
+        (b"http://[::1", "http://[::1"),
+        (b"\x1b[1m", "[1m"),
+        (b"//", "//"),
+        (b"http://a:b/", "http://a:b/"),
+        (b"x" * 10_000, "x" * 120 + " …"),
+        (b"", ""),
+    ],
+)
+def test_a_redirect_to_what_is_no_address_is_told_as_one(page: Callable[..., Http], there: bytes, shown: str) -> None:
+    http = page(
+        lambda handler: handler.wfile.write(
+            b"HTTP/1.1 302 Found\r\nLocation: " + there + b"\r\nContent-Length: 0\r\n\r\n"
+        )
+    )
+    with pytest.raises(ExchangeUnreachable) as error:
+        http.get("page", "/page", {}, Deadline.after(5))
+    assert f"points to {shown}, which is not followed" in said(error)
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("a\nb\tc", "a b c"),
