@@ -19,8 +19,9 @@ BURST = 5
 """Requests that may go out at once after a pause: a tick of a few metrics need not wait for its own pace."""
 
 
-_LONGEST = 3600.0
-"""Seconds that nobody waits for a turn, whatever a file says."""
+_LONGEST = 60.0
+"""Seconds that a turn lies ahead at most, beside a burst, whatever a file says: a tick takes none beyond its own
+budget, and an exchange that asks for it is left alone for some seconds."""
 
 
 @cache
@@ -61,7 +62,7 @@ class Pace:
         with self._allowance() as allowance:
             now = time.monotonic()
             turn = max(allowance.due, now - BURST * self._interval) + self._interval
-            if turn - now > _LONGEST:  # no exchange asks for that
+            if turn - now > _LONGEST + BURST * self._interval:
                 turn = now
             if turn - now >= deadline.remaining:
                 raise OutOfTime
