@@ -20,14 +20,19 @@ CONFIRMED_AFTER = timedelta(seconds=60)
 """How much later a second answer has to come: one node may answer twice in a row."""
 
 _KEPT = 10_000
-"""Doubts kept, the newest: the file stays small whatever is imported."""
-
-_KEPT_DAYS = 50_000
-_DAY = 86_400
+"""So many doubts at most are kept one by one, whatever is imported: each tick reads them."""
 
 _SINGLY = 5_000
-"""So many doubts of one call are kept one by one; more of them, as an import of years may bring, a metric and day at
-a time: by a digest of what was answered, in a file of its own that no tick reads."""
+"""So many of one call at most. Where there are more, as an import of years may bring, the call's doubts are kept a
+metric and day at a time, by a digest of what was answered, in a file of its own."""
+
+_KEPT_DAYS = 50_000
+"""Metrics and days kept, the oldest: once they are confirmed there is room for the next, so that all are in the end."""
+
+_FORGOTTEN_AFTER = timedelta(days=30)
+"""A doubt that nothing has confirmed for so long begins anew, and leaves its room to others."""
+
+_DAY = 86_400
 
 _PATIENCE = 5.0
 
@@ -91,17 +96,24 @@ class _Day(NamedTuple):
 
     Attributes:
         metric: of which metric.
-        day: the day, counted from 1970.
+        first: the oldest minute that is doubted, Unix seconds.
+        last: the newest.
         rows: how many there are.
         digest: of what was answered.
         first_seen: when it was answered first, UTC.
     """
 
     metric: str
-    day: int
+    first: int
+    last: int
     rows: int
     digest: str
     first_seen: datetime
+
+    @property
+    def ends(self) -> set[Key]:
+        """The oldest and the newest of them: an answer that has both speaks of them all."""
+        return {(self.metric, self.first), (self.metric, self.last)}
 
 
 class Doubts:
@@ -114,11 +126,11 @@ class Doubts:
 
     def kept(self, now: datetime) -> dict[Key, Doubt]:
         """Return those that stand at ``now``. What cannot be read, or was seen after ``now``, is ignored."""
-        doubts = {}
+        doubts: dict[Key, Doubt] = {}
         for entry in _entries(self._file):
             with suppress(ValueError, TypeError, OverflowError, OSError):
                 doubt = _read(entry)
-                if doubt.first_seen <= now:
+                if timedelta() <= now - doubt.first_seen < _FORGOTTEN_AFTER:
                     doubts[doubt.key] = doubt
         return doubts
 
@@ -134,77 +146,103 @@ class Doubts:
             seen.append(day.first_seen)
         return Waiting(by_metric.total(), dict(sorted(by_metric.items())), min(seen, default=None))
 
+    def keys(self, now: datetime) -> set[Key]:
+        """Return the keys of which an answer may settle a doubt: of the days their ends."""
+        return set(self.kept(now)).union(*(day.ends for day in self._days(now).values()))
+
     def judge(self, takes_away: Sequence[Doubt], now: datetime) -> list[Doubt]:
         """Note the rows that take away; return those that no answer has confirmed: they are not to be stored.
 
-        Where they cannot be noted, none is confirmed.
+        Of what is kept a metric and day at a time all of a day is confirmed, or none of it. Where they cannot be noted,
+        none is confirmed.
         """
         held = []
         try:
             with locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
-                if len(takes_away) > _SINGLY:
-                    return self._judge_days(takes_away, now)
-                kept = self.kept(now)
-                for doubt in takes_away:
-                    before = kept.get(doubt.key)
-                    if before is None or before.answered != doubt.answered:
-                        kept[doubt.key] = doubt
-                        held.append(doubt)
-                    elif now - before.first_seen < CONFIRMED_AFTER:
-                        held.append(before)
-                self._write(kept)
+                kept, days = self.kept(now), self._days(now)
+                together = len(kept.keys() | {doubt.key for doubt in takes_away})
+                too_many = len(takes_away) > _SINGLY or together > _KEPT
+                for key, doubts in _by_day(takes_away).items():
+                    day = _Day(key[0], doubts[0].unix, doubts[-1].unix, len(doubts), _digest(doubts), now)
+                    before = days.get(key)
+                    if before is not None and before.digest == day.digest:
+                        day = before
+                    elif not too_many:
+                        if before is not None and before.ends <= {doubt.key for doubt in doubts}:
+                            del days[key]
+                        held += _judge_singly(kept, doubts, now)
+                        continue
+                    for doubt in doubts:
+                        kept.pop(doubt.key, None)
+                    if now - day.first_seen >= CONFIRMED_AFTER:
+                        del days[key]  # its room is for others
+                    else:
+                        days[key] = day
+                        held += [doubt._replace(first_seen=day.first_seen) for doubt in doubts]
+                self._write(kept, days)
         except (OSError, OutOfTime):
             return list(takes_away)
         return held
 
     def forget(self, keys: Collection[Key], now: datetime) -> None:
-        """Forget doubts that are settled. Where that cannot be written, the next answer settles them."""
+        """Forget doubts that are settled. Where that cannot be written, the next answer settles them.
+
+        Args:
+            keys: those of keys() that an answer has named and that are not held.
+            now: the time, UTC.
+        """
         if not keys:
             return
         with suppress(OSError, OutOfTime), locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
-            kept = self.kept(now)
-            self._write({key: doubt for key, doubt in kept.items() if key not in keys})
-
-    def _judge_days(self, takes_away: Sequence[Doubt], now: datetime) -> list[Doubt]:
-        """Do the same a metric and day at a time: all of a day is confirmed, or none of it."""
-        kept = self._days(now)
-        held: list[Doubt] = []
-        by_day: dict[Key, list[Doubt]] = {}
-        for doubt in takes_away:
-            by_day.setdefault((doubt.metric, doubt.unix // _DAY), []).append(doubt)
-        for key, doubts in by_day.items():
-            answered = repr(sorted((doubt.unix, doubt.answered) for doubt in doubts))
-            digest = hashlib.sha256(answered.encode()).hexdigest()
-            before = kept.get(key)
-            first_seen = now if before is None or before.digest != digest else before.first_seen
-            if now - first_seen >= CONFIRMED_AFTER:
-                del kept[key]
-                continue
-            kept[key] = _Day(*key, len(doubts), digest, first_seen)
-            held += [doubt._replace(first_seen=first_seen) for doubt in doubts]
-        self._write_days(kept.values())
-        return held
+            self._write(
+                {key: doubt for key, doubt in self.kept(now).items() if key not in keys},
+                {key: day for key, day in self._days(now).items() if not day.ends <= set(keys)},
+            )
 
     def _days(self, now: datetime) -> dict[Key, _Day]:
-        """Return what is kept a day at a time."""
+        """Return what is kept a day at a time, by metric and day (counted from 1970)."""
         days = {}
         for entry in _entries(self._days_file):
             with suppress(ValueError, TypeError, OverflowError):
                 if isinstance(entry, list):
-                    metric, day, rows, digest, first_seen = entry
+                    metric, first, last, rows, digest, first_seen = entry
                     seen = datetime.fromisoformat(first_seen)
-                    if seen <= now:
-                        days[str(metric), int(day)] = _Day(str(metric), int(day), int(rows), str(digest), seen)
+                    if timedelta() <= now - seen < _FORGOTTEN_AFTER:
+                        day = _Day(str(metric), int(first), int(last), int(rows), str(digest), seen)
+                        days[day.metric, day.first // _DAY] = day
         return days
 
-    def _write_days(self, days: Iterable[_Day]) -> None:
-        newest = sorted(days, key=lambda day: (day.first_seen, day.day))[-_KEPT_DAYS:]
-        write_text(self._days_file, json.dumps([[*day[:4], day.first_seen.isoformat()] for day in newest]))
+    def _write(self, kept: Mapping[Key, Doubt], days: Mapping[Key, _Day]) -> None:
+        oldest = sorted(days.values(), key=lambda day: (day.first_seen, day.first))[:_KEPT_DAYS]
+        for file, doubts in ((self._file, kept.values()), (self._days_file, oldest)):
+            entries = [[*doubt[:5], doubt.first_seen.isoformat()] for doubt in doubts]
+            if entries or file.exists():
+                write_text(file, json.dumps(entries))
 
-    def _write(self, kept: Mapping[Key, Doubt]) -> None:
-        newest = sorted(kept.values(), key=lambda doubt: (doubt.first_seen, doubt.unix))[-_KEPT:]
-        entries = [[*doubt[:5], doubt.first_seen.isoformat()] for doubt in newest]
-        write_text(self._file, json.dumps(entries))
+
+def _by_day(takes_away: Iterable[Doubt]) -> dict[Key, list[Doubt]]:
+    """Part doubts by metric and day (counted from 1970), oldest first."""
+    by_day: dict[Key, list[Doubt]] = {}
+    for doubt in sorted(takes_away, key=lambda doubt: doubt.unix):
+        by_day.setdefault((doubt.metric, doubt.unix // _DAY), []).append(doubt)
+    return by_day
+
+
+def _digest(doubts: Iterable[Doubt]) -> str:
+    return hashlib.sha256(repr([(doubt.unix, doubt.answered) for doubt in doubts]).encode()).hexdigest()
+
+
+def _judge_singly(kept: dict[Key, Doubt], doubts: Iterable[Doubt], now: datetime) -> list[Doubt]:
+    """Note doubts among those that are kept one by one; return those that are not confirmed."""
+    held = []
+    for doubt in doubts:
+        before = kept.get(doubt.key)
+        if before is None or before.answered != doubt.answered:
+            kept[doubt.key] = doubt
+            held.append(doubt)
+        elif now - before.first_seen < CONFIRMED_AFTER:
+            held.append(before)
+    return held
 
 
 def _entries(file: Path) -> list[object]:

@@ -165,12 +165,12 @@ class Store:
         with self.delta.read():
             found = connection.execute(sql.load(_SQL / "takes_away.sql"), values).fetchall()
         doubts = Doubts(self.state)
-        kept = doubts.kept(now)
         takes_away = [
             Doubt(metric, unix, trades, volume, tuple(map(float, answered)), now)
             for metric, unix, trades, volume, *answered in found
         ]
         held = doubts.judge(takes_away, now) if takes_away else []
+        kept = doubts.keys(now)
         if not (held or kept):
             return chunk, [], set()
         waiting = {doubt.key for doubt in held}

@@ -12,6 +12,7 @@ from pricetracker_dagster.candles import DAY, MINUTE, Sifted, sift_rows
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.status import lines, status
+from pricetracker_dagster.store import doubts
 from pricetracker_dagster.store.doubts import Doubts
 from pricetracker_dagster.store.prices import Store
 from tests.integration.conftest import Bench
@@ -80,6 +81,80 @@ def test_another_answer_than_the_first_one_confirms_no_day_of_which_it_says_othe
     )  # fewer of them: kept one by one from here on
     assert store.upsert(mixed, now=NOON + 4 * MINUTE).doubted == 0
     assert trades_of(store, BTC) == {3, 4}
+
+
+def test_doubts_of_many_calls_are_confirmed_in_the_end_however_few_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "_SINGLY", 5)
+    monkeypatch.setattr(doubts, "_KEPT", 8)
+    store = Store(tmp_path)
+    metrics = [f"KRAKEN:A{number}USD" for number in range(5)]
+    for metric in metrics:
+        store.upsert(many(4, 5, metric).kept, now=NOON)
+    rounds = []
+    for number in (1, 2):
+        for metric in metrics:
+            now = NOON + number * MINUTE
+            rounds.append(store.upsert(many(4, 3, metric).kept, now=now).doubted)
+        rounds.append(store.waiting(now).total)
+    assert rounds == [4, 4, 4, 4, 4, 20, 0, 0, 0, 0, 0, 0]
+    assert trades_of(store, *metrics) == {3}
+
+
+def test_days_that_find_no_room_are_confirmed_in_later_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doubts, "_SINGLY", 0)
+    monkeypatch.setattr(doubts, "_KEPT_DAYS", 2)
+    store = Store(tmp_path)
+    metrics = ["KRAKEN:A0USD", "KRAKEN:A1USD", "KRAKEN:A2USD"]
+    store.upsert(many(2, 5, *metrics).kept, now=NOON)
+    rounds = []
+    now = NOON
+    for _ in range(3):
+        for metric in metrics:
+            now += MINUTE
+            rounds.append(store.upsert(many(2, 3, metric).kept, now=now).doubted)
+    assert rounds == [2, 2, 2, 0, 0, 2, 0, 0, 0]
+    assert store.waiting(now).total == 0
+
+
+def test_a_full_answer_settles_what_is_kept_a_day_at_a_time_and_one_about_a_part_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doubts, "_SINGLY", 5)
+    store = Store(tmp_path)
+    store.upsert(many(10, 5, BTC).kept, now=NOON)
+    store.upsert(many(10, 3, BTC).kept, now=NOON)
+    store.upsert(many(6, 5, BTC).kept, now=NOON)
+    assert store.waiting(NOON).total == 10
+    store.upsert(many(10, 5, BTC).kept, now=NOON)
+    assert store.waiting(NOON).total == 0
+    assert store.upsert(many(10, 3, BTC).kept, now=NOON + MINUTE).doubted == 10
+
+
+def test_an_answer_about_the_same_minutes_that_says_otherwise_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.upsert(many(10, 5, BTC).kept, now=NOON)
+    for number, singly in enumerate((5, 10, 5)):
+        monkeypatch.setattr(doubts, "_SINGLY", singly)
+        store.upsert(many(10, 4 - number, BTC).kept, now=NOON)
+        assert store.waiting(NOON).total == 10
+
+
+def test_a_doubt_that_nothing_confirms_for_thirty_days_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.upsert(many(10, 5, BTC).kept, now=NOON)
+    for number, singly in enumerate((5, 10)):
+        monkeypatch.setattr(doubts, "_SINGLY", singly)
+        begun = NOON + number * 90 * DAY
+        store.upsert(many(10, 3, BTC).kept, now=begun)
+        assert store.waiting(begun + 29 * DAY).total == 10
+        assert store.waiting(begun + 30 * DAY).total == 0
+        assert store.upsert(many(10, 3, BTC).kept, now=begun + 30 * DAY).doubted == 10
 
 
 @pytest.mark.parametrize("damage", ["", "[", "{}", "[1, null]", '[["a", 1, 2, "x", "2999-01-01T00:00:00+00:00"]]'])
