@@ -26,6 +26,7 @@ from urllib.parse import unquote
 import duckdb
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.store.versions import published_version
 
 LOG = "_delta_log"
 LAST_CHECKPOINT = "_last_checkpoint"
@@ -92,6 +93,7 @@ class Log:
         checkpoints: the checkpoints that are there, by version.
         live: by path, what was said of each file that belongs to the table.
         removed: paths of files that were replaced.
+        published: the newest version that was ever published, -1 where none is known.
         damages: what is wrong with the log itself.
     """
 
@@ -100,6 +102,7 @@ class Log:
     checkpoints: dict[int, list[Path]] = field(default_factory=dict)
     live: dict[str, Action] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
+    published: int = -1
     damages: list[Damage] = field(default_factory=list)
 
     @property
@@ -128,14 +131,14 @@ def read_log(folder: Path) -> Log:
     Raises:
         OSError: a file of it that is there cannot be read.
     """
-    log = Log(folder)
+    log = Log(folder, published=published_version(folder))  # before the log, which only grows
     for file in _files_in(folder / LOG):
         if commit := _COMMIT.fullmatch(file.name):
             log.commits[int(commit[1])] = file
         elif checkpoint := _CHECKPOINT.fullmatch(file.name):
             log.checkpoints.setdefault(int(checkpoint[1] or checkpoint[2]), []).append(file)
     if log.newest < 0:
-        if any(data_files(folder)):
+        if log.published >= 0 or any(data_files(folder)):
             log.damages.append(_damage(log, Kind.LOG, LOG, "is gone or empty, and with it which rows count"))
         return log
     base = _apply_checkpoint(log)
@@ -149,6 +152,9 @@ def read_log(folder: Path) -> Log:
         _apply(log, actions)
         if problem:
             log.damages.append(_damage(log, Kind.LOG, f"{LOG}/{version:020}.json", problem))
+    if log.newest < log.published:
+        what = f"is gone, and with it what was stored then: version {log.published} was published"
+        log.damages.append(_damage(log, Kind.LOG, f"{LOG}/{log.newest + 1:020}.json", what))
     return log
 
 

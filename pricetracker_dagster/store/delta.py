@@ -27,6 +27,7 @@ from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
 from pricetracker_dagster.store import damage
 from pricetracker_dagster.store.damage import LOG, Damage, Log
+from pricetracker_dagster.store.versions import published_version
 
 CONFIGURATION = {
     # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
@@ -110,9 +111,10 @@ class Delta:
                 table = DeltaTable(self.path)
                 newest = self.path / LOG / f"{table.version():020}.json"
                 # delta-rs takes a commit that was cut between two lines for a whole one
-                if not newest.exists() or damage.read_commit(newest)[1] is None:
+                whole = not newest.exists() or damage.read_commit(newest)[1] is None
+                if whole and table.version() >= published_version(self.path):
                     return table
-                if not self.log().damages:  # a checkpoint says the same
+                if not self.log().damages:  # a checkpoint says the same, or others have written since
                     return table
                 why: BaseException | None = None
             except TableNotFoundError as error:

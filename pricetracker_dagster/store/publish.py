@@ -26,6 +26,7 @@ from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import NOT_RUN, Records, RecordTable, sql_types
+from pricetracker_dagster.store.versions import note_published
 
 SCHEMA_VERSION = 1
 """Version of the tables that users read. A change that could break a query raises it."""
@@ -150,6 +151,7 @@ def _publish(
                 )
             [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
         _swap(beside, store.published, _readable_by(beside, named))
+        note_published(store.folder, dict(zip((store.prices.name, *recorded), versions, strict=True)))
     finally:
         beside.unlink(missing_ok=True)
     seconds = time.monotonic() - began

@@ -176,7 +176,7 @@ def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, 
             mended.returned += _of_files(delta, rows, log.removed | astray)
             scratch.write(rows)
     scratch.take_over()
-    new = scratch.log_with(stay, log.newest + 1)
+    new = scratch.log_with(stay, max(log.newest, log.published) + 1)
     if (delta.path / LOG).exists():
         move(delta.path / LOG, aside / LOG)
     new.rename(delta.path / LOG)

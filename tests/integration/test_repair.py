@@ -115,6 +115,44 @@ def test_commits_that_are_gone_in_the_middle_lose_no_row(folder: Path, table: st
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "causes"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_newest_commits_that_are_gone_are_known_by_what_was_published(folder: Path, table: str, count: int) -> None:
+    expected = rows_of(folder, table)
+    newest = int(newest_commit(folder, table).stem)
+    for _ in range(count):
+        newest_commit(folder, table).unlink()
+    named = f"_delta_log/{newest + 1 - count:020}.json is gone, and with it what was stored then: version {newest} was"
+    with pytest.raises(StoreError, match=named):  # before that number is given to another commit
+        table_of(folder, table).open_or_create()
+    assert [found.file for found in repair.look(folder, NOW)] == [f"{table}/_delta_log/{newest + 1 - count:020}.json"]
+    assert not mend(folder).left
+    assert rows_of(folder, table) == expected
+    assert int(newest_commit(folder, table).stem) == newest + 1
+
+
+def test_minutes_of_a_newest_commit_that_is_gone_with_its_file_are_listed(folder: Path) -> None:
+    before = rows_of(folder, "minute_prices")
+    store = Store(folder)
+    store.upsert(candles(FIRST + 22 * MINUTE, 1, 900.0), now=NOW)
+    store.upsert(candles(FIRST + 23 * MINUTE, 4, 900.0), now=NOW)
+    publish(store, METRICS, now=NOW)
+    [only] = store.files(FIRST + 25 * MINUTE, FIRST + 26 * MINUTE)
+    Path(only).unlink()
+    newest_commit(folder, "minute_prices").unlink()
+    done = mend(folder)
+    assert not done.left
+    assert [row for row in rows_of(folder, "minute_prices") if row[1] < FIRST + 22 * MINUTE] == before
+    expected = [(metric, FIRST + 23 * MINUTE, NOW - MINUTE) for metric in METRICS]
+    assert [(a.metric, a.first, a.last) for a in done.again if a.first > FIRST + 21 * MINUTE] == expected
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "null", "{", '{"minute_prices": "x"}', '{"minute_prices": 1e300}'])
+def test_where_nothing_tells_which_version_was_published_nothing_is_wrong(folder: Path, kept: str) -> None:
+    (folder / "state" / "published_versions.json").write_text(kept, encoding="utf-8")
+    assert repair.look(folder, NOW) == []
+
+
+@pytest.mark.parametrize("table", ["minute_prices", "causes"])
 @pytest.mark.parametrize("what", ["log", "first commit and checkpoint", "newest commits"])
 def test_a_log_that_tells_little_or_nothing_is_written_anew_over_what_can_be_read(
     folder: Path, table: str, what: str
