@@ -28,6 +28,20 @@ def plain(text: object, most: int = 120) -> str:
     return line if len(line) <= most else f"{line[:most]} …"
 
 
+def in_one_line(text: object) -> str:
+    """Return a text as a message may show it, in one line: what cannot be printed is written as an escape."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+
+
+def is_utf8(text: object) -> bool:
+    """Say whether a text, e.g. a path, can be written in UTF-8: names of files need not be in it."""
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return how a message goes on after naming an unknown word: with the nearest known one, or with them all."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

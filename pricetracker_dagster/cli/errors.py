@@ -38,6 +38,8 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             status = _status_of(error)
             if status is None:
                 raise
+            if isinstance(error, OSError) and _is_of_the_output(error):
+                sys.exit(_not_written(error))
             if _debug():
                 click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
             click.echo(f"Error: {_said(error)}", err=True)
@@ -86,6 +88,12 @@ def _not_written(error: OSError) -> int:
         return 0
     click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
     return 1
+
+
+def _is_of_the_output(error: OSError) -> bool:
+    """Say whether an error comes of printing: it names no file."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(frame.f_code is click.echo.__code__ or frame.f_globals["__name__"] == "rich.console" for frame in frames)
 
 
 def _print_no_more() -> None:

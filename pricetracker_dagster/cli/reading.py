@@ -9,6 +9,7 @@ import click
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show_answer
 from pricetracker_dagster.cli.parameters import FORMAT, StatementCommand
+from pricetracker_dagster.errors import is_utf8
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def sql_(statement: str, shape: str) -> None:
 
     from pricetracker_dagster.store import reading
 
+    if not is_utf8(statement):
+        raise click.UsageError("the statement is not in UTF-8: write it so")
     if not duckdb.extract_statements(statement):
         raise click.UsageError('the statement is empty: write e.g. "FROM metric_rank"')
     show_published(lambda _: reading.Question(statement), shape)

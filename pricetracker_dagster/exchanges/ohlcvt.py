@@ -16,7 +16,6 @@ import pyarrow as pa
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import (
     DAY,
-    OUR_ASSETS,
     Metric,
     MinuteRange,
     Refused,
@@ -25,9 +24,11 @@ from pricetracker_dagster.candles import (
     newest_minute,
     not_in,
     oldest_minute,
+    own_name,
+    parse_metric,
     sift,
 )
-from pricetracker_dagster.errors import PricetrackerError, first_line
+from pricetracker_dagster.errors import PricetrackerError, first_line, is_utf8
 
 _HERE = Path(__file__).parent
 
@@ -72,12 +73,7 @@ def metric_of(path: Path) -> Metric:
     pair, interval = named.groups()
     if interval != "1":
         raise OhlcvtError(f"{path}: candles of {interval} minutes; take the file {pair}_1.csv")
-    for theirs, ours in OUR_ASSETS.items():
-        if pair.startswith(theirs):
-            pair = ours + pair.removeprefix(theirs)
-        if pair.endswith(theirs):
-            pair = pair.removesuffix(theirs) + ours
-    return Metric("KRAKEN", pair)
+    return parse_metric(own_name(f"KRAKEN:{pair}"))
 
 
 def read(
@@ -104,6 +100,8 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
         raise OhlcvtError(
             f"{path}: a backslash and one of * ? [ are in its path, which DuckDB cannot open: move the file"
         )
+    if not is_utf8(path.absolute()):
+        raise OhlcvtError(f"{path}: its path is not in UTF-8, which DuckDB cannot open: move the file")
     connection = sql.connect()
     try:
         connection.execute(

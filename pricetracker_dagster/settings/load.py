@@ -6,14 +6,16 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import SettingsError as SettingsSourceError
 
+from pricetracker_dagster.errors import in_one_line
 from pricetracker_dagster.settings.messages import (
     said,
     said_of_rule,
     unknown_variables,
     variables_that_are_no_json,
+    variables_that_are_no_text,
 )
 from pricetracker_dagster.settings.model import AlertRule, Settings
-from pricetracker_dagster.settings.source import CONFIG_VARIABLE, SettingsError, config_file
+from pricetracker_dagster.settings.source import CONFIG_VARIABLE, SettingsError, config_file, is_there
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -26,17 +28,17 @@ def load_settings(**overrides: Any) -> Settings:
         SettingsError: the file is absent or no TOML, or a key or value in file or environment is wrong.
     """
     path = config_file()
-    if not path.is_file():
+    if not is_there(path):
         raise SettingsError(f"{path}: no such settings file; write one or name another with {CONFIG_VARIABLE}")
-    unknown = list(unknown_variables())
-    if unknown:
-        raise SettingsError("\n".join(unknown))
+    wrong = [*unknown_variables(), *variables_that_are_no_text()]
+    if wrong:
+        raise SettingsError("\n".join(map(in_one_line, wrong)))
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(said(details, path) for details in error.errors())) from None
-    except SettingsSourceError as error:  # which does not name the variable
-        raise SettingsError("\n".join(variables_that_are_no_json()) or str(error)) from error
+        raise SettingsError("\n".join(in_one_line(said(details, path)) for details in error.errors())) from None
+    except (SettingsSourceError, RecursionError) as error:  # which do not name the variable
+        raise SettingsError("\n".join(map(in_one_line, variables_that_are_no_json())) or str(error)) from error
 
 
 def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tuple[AlertRule, ...]:

@@ -10,7 +10,7 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.errors import did_you_mean, is_utf8
 from pricetracker_dagster.settings.model import Settings
 from pricetracker_dagster.settings.source import CONFIG_VARIABLE, PREFIX, source_of, variables
 
@@ -23,6 +23,13 @@ def unknown_variables() -> Iterator[str]:
             meant = _variable_meant_by(variable)
             hint = f"; did you mean {meant}?" if meant else f"; there is {', '.join(sorted(known))}"
             yield f"environment: {variable}: no such setting{hint}"
+
+
+def variables_that_are_no_text() -> Iterator[str]:
+    """Tell each variable whose bytes are no text."""
+    for variable, value in variables().items():
+        if not is_utf8(value):
+            yield f"environment {variable}: its value is not in UTF-8: write it so"
 
 
 def _variable_meant_by(variable: str) -> str | None:
@@ -54,7 +61,7 @@ def variables_that_are_no_json() -> Iterator[str]:
             continue
         try:
             json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield f"environment {variable} {_quoted(value, location)}: not JSON: write e.g. {example}"
 
 
@@ -89,7 +96,12 @@ def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
         return "(not shown, it may hold secrets)"
     if isinstance(value, bool):
         return str(value).lower()  # as TOML and JSON write it
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    try:
+        shown = value if isinstance(value, str) else repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return "(thousands of digits)"
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} …"
+    return f'"{shown}"' if isinstance(value, str) else shown
 
 
 def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
@@ -114,6 +126,9 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("alerts", "rules", "measures"): '["price", "volume"]',
 }
 """Lists, and how one is written."""
+
+_SHOWN = 400
+"""Characters of a value that a message shows."""
 
 _SECRET = {("alerts",), ("alerts", "channels"), ("alerts", "heartbeat_url")}
 """Keys whose values no message shows."""

@@ -29,7 +29,7 @@ from pydantic_settings import (
 )
 
 from pricetracker_dagster.candles import Metric, own_name, parse_metric
-from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.errors import did_you_mean, in_one_line, is_utf8
 from pricetracker_dagster.settings.source import PREFIX, config_file, read_file, source_of
 
 SIMULATED = "SIMULATED"
@@ -106,6 +106,12 @@ class Exchanges(Section):
 
     kraken: ExchangeSettings = ExchangeSettings(url="https://api.kraken.com", requests_per_second=1.0)
     simulated: ExchangeSettings = ExchangeSettings(url="http://127.0.0.1:8650", requests_per_second=100.0)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _beside_its_defaults(cls, value: Any, info: ValidationInfo) -> Any:
+        default = cls.model_fields[str(info.field_name)].default
+        return {**default.model_dump(), **value} if isinstance(value, dict) else value
 
 
 class CollectSettings(Section):
@@ -332,6 +338,8 @@ def _check_names(folder: Path) -> None:
     for odd, what in ((r"\\", "a backslash"), (r"\?", "a question mark"), (r"%[0-9A-Fa-f]{2}", "a % with two digits")):
         if found := re.search(odd, path):
             raise ValueError(f'{what} ("{found[0]}") is in {path}: name a folder without one, or move it')
+    if not is_utf8(path):
+        raise ValueError(f"{in_one_line(path)} is not in UTF-8: name a folder whose path is, or move it")
     if re.search(r"[\x00-\x1f\x7f]", path):
         raise ValueError(f"a control character is in {path!r}: name a folder without one, or move it")
     if "_delta_log" in folder.parts:
@@ -351,7 +359,6 @@ class Settings(BaseSettings):
         env_ignore_empty=True,  # an empty variable means: not set
         extra="forbid",
         frozen=True,
-        nested_model_default_partial_update=True,
         hide_input_in_errors=True,  # it may hold secrets; load_settings() shows what may be shown
     )
 

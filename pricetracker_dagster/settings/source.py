@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import PricetrackerError, in_one_line, is_utf8
 
 CONFIG_VARIABLE = "PRICETRACKER_CONFIG"
 PREFIX = "PRICETRACKER_"
@@ -41,17 +41,18 @@ def config_file() -> Path:
     """Return the settings file: ``PRICETRACKER_CONFIG``, else ``pricetracker.toml`` here, above, or in the checkout.
 
     Raises:
-        SettingsError: there is none, or the nearest one belongs to another checkout than this code.
+        SettingsError: there is none, it cannot be looked for or named, or the nearest one belongs to another checkout
+            than this code.
     """
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
-        return Path(named).expanduser().absolute()
-    here = _working_directory()
+        return _refuse_other_than_utf8(_named_file(named))
+    here = working_directory()
     above = [here, *here.parents] if here else []
     for folder in above:
-        if (folder / NAME).is_file():
+        if is_there(folder / NAME):
             _refuse_another_checkout(folder)
-            return folder / NAME
+            return _refuse_other_than_utf8(folder / NAME)
     _refuse_another_checkout(Path(sys.prefix).parent)  # an environment that was copied with its checkout
     if _is_checkout(PROJECT) and (PROJECT / NAME).is_file():
         return PROJECT / NAME
@@ -63,10 +64,45 @@ def config_file() -> Path:
     )
 
 
-def _working_directory() -> Path | None:
+def _named_file(named: str) -> Path:
+    try:
+        return Path(named).expanduser().absolute()
+    except RuntimeError:
+        why = "no such user"
+    except FileNotFoundError:
+        why = "it is looked for in the working folder, which is gone"
+    raise SettingsError(f"environment {CONFIG_VARIABLE} {in_one_line(named)}: {why}: name the file by its whole path")
+
+
+def _refuse_other_than_utf8(file: Path) -> Path:
+    if not is_utf8(file):
+        raise SettingsError(f"{in_one_line(file)}: its path is not in UTF-8: move it to a folder whose name is")
+    return file
+
+
+def is_there(file: Path) -> bool:
+    """Say whether a settings file is there.
+
+    Raises:
+        SettingsError: this user may not look there, or nobody can.
+    """
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise cannot_be_read(file, error) from error
+
+
+def cannot_be_read(file: Path, error: OSError) -> SettingsError:
+    """Return what is to be said where a settings file cannot be looked for or read."""
+    way = f"check who owns the file and its folders, or name another one with {CONFIG_VARIABLE}"
+    return SettingsError(f"{in_one_line(file)}: {error.strerror}: {way}")
+
+
+def working_directory() -> Path | None:
+    """Return the working folder; None where it was deleted."""
     try:
         return Path.cwd()
-    except FileNotFoundError:  # it was deleted
+    except FileNotFoundError:
         return None
 
 
@@ -100,7 +136,7 @@ def _program() -> str:
     """Return what is called: the checkout's own script, else the one that was installed beside this Python."""
     own = Path(".venv/bin/pricetracker")
     if (PROJECT / own).exists():
-        return str(own) if Path.cwd() == PROJECT else shlex.quote(str(PROJECT / own))
+        return str(own) if working_directory() == PROJECT else shlex.quote(str(PROJECT / own))
     script = Path(sys.executable).with_name("pricetracker")
     if not script.exists():
         return f"{shlex.quote(sys.executable)} -m {PROJECT_PACKAGE}.cli"
@@ -112,9 +148,12 @@ def read_file(path: Path) -> dict[str, Any]:
     """Return what a settings file says; a byte order mark before it is no fault.
 
     Raises:
-        SettingsError: it is not in UTF-8, or no TOML.
+        SettingsError: it cannot be read, is not in UTF-8, or no TOML.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
     encoding = _other_encoding(content)
     if encoding:
         raise SettingsError(f"{path.name}: not in UTF-8, it looks like {encoding}: save it as UTF-8; see {path}")
@@ -122,6 +161,10 @@ def read_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path.name}: not valid TOML: {error}; see {path}") from error
+    except ValueError as error:  # Python's limit, 4,300 digits
+        raise SettingsError(f"{path.name}: a number in it has thousands of digits: shorten it; see {path}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path.name}: brackets in it are nested too deeply; see {path}") from error
 
 
 def _other_encoding(content: bytes) -> str | None:

@@ -277,6 +277,7 @@ def test_ctrl_c_ends_a_running_statement_with_one_line(
         ["sql", "SELECT 1"],
         ["sql", "FROM range(1000000)", "--format", "csv"],
         ["metrics", "--format", "json"],
+        ["repair"],
         ["--help"],
         ["alerts", "backtest", "--help"],
         ["--version"],

@@ -1,5 +1,6 @@
 """A path is a path: whatever a folder is called, its own files are read and written and no others, or it is refused."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,6 +127,12 @@ def test_a_file_that_cannot_be_named_to_the_engine_is_refused(tmp_path: Path, na
     file = tmp_path / name / "XBTUSD_1.csv"
     file.write_text("1772495400,1,1,1,1,1,1\n", encoding="ascii")
     with pytest.raises(OhlcvtError, match="move the file"):
+        list(read([file], fetched_at=NOW))
+
+
+def test_a_file_whose_path_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"d\xff") / "XBTUSD_1.csv"
+    with pytest.raises(OhlcvtError, match="its path is not in UTF-8, which DuckDB cannot open: move the file"):
         list(read([file], fetched_at=NOW))
 
 

@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import PROJECT, Settings, SettingsError, config_file, load_settings, source
 from pricetracker_dagster.settings.template import template
 
@@ -136,3 +138,44 @@ def test_a_command_to_copy_is_one_that_can_be_called(
     assert source.command(simulated=True) == f"{named} {script} --simulated"
     monkeypatch.setenv("PATH", str(script.parent))
     assert source.command(simulated=False) == f"{named} pricetracker"
+
+
+def test_init_says_where_another_file_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRICETRACKER_CONFIG", "/etc/other.toml")
+    ended = CliRunner().invoke(main, ["init"])
+    mine = tmp_path / "pricetracker.toml"
+    assert (ended.exit_code, ended.stdout) == (
+        0,
+        (
+            f"{mine} is written, but commands use /etc/other.toml, which PRICETRACKER_CONFIG names: unset it, or set it to "
+            f"{mine}; then change what you like, and: pricetracker up\n"
+        ),
+    )
+    monkeypatch.setenv("PRICETRACKER_CONFIG", str(mine))
+    ended = CliRunner().invoke(main, ["init", "--force"])
+    assert ended.stdout == f"{mine} is written; change what you like, then: pricetracker up\n"
+
+
+def test_in_a_working_folder_that_is_gone_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    ended = CliRunner().invoke(main, ["init"])
+    assert (ended.exit_code, ended.stderr) == (
+        1,
+        "Error: the working folder is gone: change into another one (cd), then: pricetracker init\n",
+    )
+    monkeypatch.setenv("PRICETRACKER_CONFIG", "pt.toml")
+    ended = CliRunner().invoke(main, ["status"])
+    assert (ended.exit_code, ended.stderr) == (
+        1,
+        (
+            "Error: environment PRICETRACKER_CONFIG pt.toml: it is looked for in the working folder, which is gone: "
+            "name the file by its whole path\n"
+        ),
+    )
+    (tmp_path / "pt.toml").write_text(BTC)
+    monkeypatch.setenv("PRICETRACKER_CONFIG", str(tmp_path / "pt.toml"))
+    assert source.command(simulated=False).startswith(f"PRICETRACKER_CONFIG={tmp_path}/pt.toml ")

@@ -78,7 +78,11 @@ REFUSED = [
     ('[ui]\nurl = "prices.example.org"', 'ui.url "prices.example.org"', "not a URL"),
     ('data = "$HOME/pt"', 'data "$HOME/pt"', "variables are not put in"),
     ('data = "${DATA}"', 'data "${DATA}"', "variables are not put in"),
-    ('data = "a\\u0000b"', 'data "a\0b"', "a control character"),
+    ('data = "a\\u0000b"', r'data "a\x00b"', "a control character"),
+    ('data = "a\\nb"', r'data "a\nb"', "a control character"),
+    ('ui.host = "a\\n\\u001b[2Jb"', r'ui.host "a\n\x1b[2Jb"', "not a host"),
+    ("[exchanges.kraken]\nrequests_per_second = true", "exchanges.kraken.requests_per_second true", "not a number"),
+    (f"ui.port = 0x{'f' * 5000}", "ui.port (thousands of digits)", ""),
     ('data = "pricetracker.toml"', 'data "pricetracker.toml"', "is a file: name a folder"),
     ('data = "pricetracker.toml/below"', 'data "pricetracker.toml/below"', "is a file: name a folder"),
     (f'data = "{"x" * 300}"', f'data "{"x" * 300}"', "too long"),
@@ -98,7 +102,10 @@ def test_what_cannot_work_is_refused_with_key_value_and_reason(
 
 @pytest.mark.parametrize(
     ("pair", "ours"),
-    [("XBTUSD", "BTCUSD"), ("XDGUSD", "DOGEUSD"), ("ETHXBT", "ETHBTC"), ("XDGXBT", "DOGEBTC"), ("XBTUSDT", "BTCUSDT")],
+    [("XBTUSD", "BTCUSD"), ("XDGUSD", "DOGEUSD"), ("ETHXBT", "ETHBTC"), ("XDGXBT", "DOGEBTC"), ("XBTUSDT", "BTCUSDT")]
+    # keys of Kraken's AssetPairs
+    + [("XXBTZUSD", "BTCUSD"), ("XETHZUSD", "ETHUSD"), ("XETHXXBT", "ETHBTC"), ("XXDGXXBT", "DOGEBTC")]
+    + [("USDTZUSD", "USDTUSD"), ("ZEURZUSD", "EURUSD"), ("ZUSDZJPY", "USDJPY"), ("XZECZEUR", "ZECEUR")],
 )
 def test_a_pair_under_the_exchange_s_own_name_is_refused_and_named_as_it_is_here(
     write_settings: Write, pair: str, ours: str
@@ -111,7 +118,24 @@ def test_a_pair_under_the_exchange_s_own_name_is_refused_and_named_as_it_is_here
     assert f'alerts.rules[0].metrics[0] "KRAKEN:{pair}" is called KRAKEN:{ours} here' in refusal()
 
 
-@pytest.mark.parametrize("pair", ["BTCUSD", "XTZUSD", "DOGEBTC", "AXBTCUSD", "XRPUSD"])
+@pytest.mark.parametrize("metric", ["KRAKEN:BTC\\nUSD", "KRAKEN:BTCUSD\\n", "a\\r\\nb"])
+def test_a_metric_of_two_lines_is_refused_in_one(write_settings: Write, metric: str) -> None:
+    write_settings(f'metrics = ["{metric}"]')
+    assert refusal().startswith(f'pricetracker.toml: metrics[0] "{metric}" is not a metric: ')
+    assert len(refusal().splitlines()) == 1
+
+
+def test_of_a_table_of_an_exchange_one_key_may_be_set_in_the_file_and_one_by_a_variable(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(f"{BTC}\n[exchanges.kraken]\nrequests_per_second = 2")
+    monkeypatch.setenv("PRICETRACKER_EXCHANGES__KRAKEN__TIMEOUT_SECONDS", "7")
+    kraken = load_settings().exchanges.kraken
+    assert (kraken.url, kraken.requests_per_second, kraken.timeout_seconds) == ("https://api.kraken.com", 2.0, 7.0)
+    assert load_settings().exchanges.simulated.requests_per_second == 100.0
+
+
+@pytest.mark.parametrize("pair", ["BTCUSD", "XTZUSD", "DOGEBTC", "AXBTCUSD", "XRPUSD", "XTZXRP", "ZECUSD", "ZRXEUR"])
 def test_a_pair_that_only_resembles_one_is_taken(write_settings: Write, pair: str) -> None:
     write_settings(f'metrics = ["KRAKEN:{pair}"]')
     assert [metric.pair for metric in load_settings().tracked] == [pair]

@@ -1,5 +1,7 @@
 """Where settings come from: the environment's odd variables, a file's odd bytes."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +100,92 @@ def test_a_variable_that_resembles_none_names_what_there_is(
     monkeypatch.setenv("PRICETRACKER_ZZZ", "1")
     with pytest.raises(SettingsError, match=r"^environment: PRICETRACKER_ZZZ: no such setting; there is .*_METRICS"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"x = {'9' * 5000}", "a number in it has thousands of digits: shorten it"),
+        (f"x = {'[' * 3000}{']' * 3000}", "brackets in it are nested too deeply"),
+    ],
+)
+def test_what_no_parser_takes_is_told_in_a_line(write_settings: Write, text: str, why: str) -> None:
+    path = write_settings(text)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == f"pricetracker.toml: {why}; see {path}"
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, f"[{'9' * 5000}]"])
+def test_a_variable_that_no_parser_takes_is_told_in_a_line(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    write_settings(BTC)
+    monkeypatch.setenv("PRICETRACKER_METRICS", value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == (
+        f'environment PRICETRACKER_METRICS "{value[:400]} …": not JSON: write e.g. ["KRAKEN:BTCUSD"]'
+    )
+
+
+@pytest.mark.parametrize("variable", ["DATA", "METRICS", "UI__HOST", "ALERTS__HEARTBEAT_URL"])
+def test_a_variable_whose_bytes_are_no_text_is_refused(
+    write_settings: Write, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    write_settings(BTC)
+    monkeypatch.setenv(f"PRICETRACKER_{variable}", os.fsdecode(b'["KRAKEN:\xff"]'))
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == f"environment PRICETRACKER_{variable}: its value is not in UTF-8: write it so"
+
+
+@pytest.mark.parametrize("data", ["data", "~/data"])
+def test_a_folder_whose_path_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xff")
+    folder.mkdir()
+    (folder / "pricetracker.toml").write_text(BTC)
+    (tmp_path / "pricetracker.toml").write_text(f'{BTC}\ndata = "{data}"')
+    monkeypatch.setenv("HOME", str(folder))
+    of_home = data.startswith("~")
+    monkeypatch.setenv("PRICETRACKER_CONFIG", str((tmp_path if of_home else folder) / "pricetracker.toml"))
+    with pytest.raises(SettingsError, match=r"d\\udcff.* is not in UTF-8: "):
+        load_settings()
+
+
+def test_a_settings_file_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRICETRACKER_CONFIG", "~nobody-of-this-name/pt.toml")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == (
+        "environment PRICETRACKER_CONFIG ~nobody-of-this-name/pt.toml: no such user: name the file by its whole path"
+    )
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("method", ["is_file", "read_bytes"])
+def test_a_file_that_this_user_may_not_look_at_is_told_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, is_named: bool
+) -> None:
+    file = tmp_path / "pricetracker.toml"
+    file.write_text(BTC)
+    monkeypatch.chdir(tmp_path)
+    if is_named:
+        monkeypatch.setenv("PRICETRACKER_CONFIG", str(file))
+    usual = getattr(Path, method)
+
+    def denied(path: Path) -> object:
+        if path == file:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, method, denied)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value) == (
+        f"{file}: Permission denied: check who owns the file and its folders, or name another one with "
+        "PRICETRACKER_CONFIG"
+    )
 
 
 def test_a_byte_order_mark_before_the_file_is_no_fault(write_settings: Write) -> None:
