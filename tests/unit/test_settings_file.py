@@ -148,8 +148,8 @@ def test_init_says_where_another_file_is_used(tmp_path: Path, monkeypatch: pytes
     assert (ended.exit_code, ended.stdout) == (
         0,
         (
-            f"{mine} is written, but commands use /etc/other.toml, which PRICETRACKER_CONFIG names: unset it, or set it to "
-            f"{mine}; then change what you like, and: pricetracker up\n"
+            f"{mine} is written, but commands use /etc/other.toml, which PRICETRACKER_CONFIG names: unset it, or "
+            f"set it to {mine}; then change what you like, and: pricetracker up\n"
         ),
     )
     monkeypatch.setenv("PRICETRACKER_CONFIG", str(mine))

@@ -1,10 +1,12 @@
 """What cannot work is refused when settings load, with key, value and way out."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pricetracker_dagster.candles import own_name
 from pricetracker_dagster.settings import SettingsError, load_settings
 
 Write = Callable[[str], Path]
@@ -102,10 +104,22 @@ def test_what_cannot_work_is_refused_with_key_value_and_reason(
 
 @pytest.mark.parametrize(
     ("pair", "ours"),
-    [("XBTUSD", "BTCUSD"), ("XDGUSD", "DOGEUSD"), ("ETHXBT", "ETHBTC"), ("XDGXBT", "DOGEBTC"), ("XBTUSDT", "BTCUSDT")]
-    # keys of Kraken's AssetPairs
-    + [("XXBTZUSD", "BTCUSD"), ("XETHZUSD", "ETHUSD"), ("XETHXXBT", "ETHBTC"), ("XXDGXXBT", "DOGEBTC")]
-    + [("USDTZUSD", "USDTUSD"), ("ZEURZUSD", "EURUSD"), ("ZUSDZJPY", "USDJPY"), ("XZECZEUR", "ZECEUR")],
+    [
+        ("XBTUSD", "BTCUSD"),
+        ("XDGUSD", "DOGEUSD"),
+        ("ETHXBT", "ETHBTC"),
+        ("XDGXBT", "DOGEBTC"),
+        ("XBTUSDT", "BTCUSDT"),
+        # keys of Kraken's AssetPairs
+        ("XXBTZUSD", "BTCUSD"),
+        ("XETHZUSD", "ETHUSD"),
+        ("XETHXXBT", "ETHBTC"),
+        ("XXDGXXBT", "DOGEBTC"),
+        ("USDTZUSD", "USDTUSD"),
+        ("ZEURZUSD", "EURUSD"),
+        ("ZUSDZJPY", "USDJPY"),
+        ("XZECZEUR", "ZECEUR"),
+    ],
 )
 def test_a_pair_under_the_exchange_s_own_name_is_refused_and_named_as_it_is_here(
     write_settings: Write, pair: str, ours: str
@@ -116,6 +130,16 @@ def test_a_pair_under_the_exchange_s_own_name_is_refused_and_named_as_it_is_here
     )
     write_settings(f'{BTC}\n[[alerts.rules]]\nmetrics = ["KRAKEN:{pair}"]')
     assert f'alerts.rules[0].metrics[0] "KRAKEN:{pair}" is called KRAKEN:{ours} here' in refusal()
+
+
+def test_every_name_that_kraken_lists_for_a_pair_is_known_as_one(recorded: Path) -> None:
+    pairs = json.loads((recorded / "rest" / "AssetPairs_397.json").read_text())["result"]
+    ours = {"XBT": "BTC", "XDG": "DOGE"}
+    for key, facts in pairs.items():
+        if "wsname" in facts:
+            base, quote = (ours.get(asset, asset) for asset in facts["wsname"].split("/"))
+            names = {own_name(f"KRAKEN:{name}") for name in (key, facts["altname"], base + quote)}
+            assert names == {f"KRAKEN:{base}{quote}"}
 
 
 @pytest.mark.parametrize("metric", ["KRAKEN:BTC\\nUSD", "KRAKEN:BTCUSD\\n", "a\\r\\nb"])
