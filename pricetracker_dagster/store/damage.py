@@ -137,6 +137,10 @@ def read_log(folder: Path) -> Log:
             log.commits[int(commit[1])] = file
         elif checkpoint := _CHECKPOINT.fullmatch(file.name):
             log.checkpoints.setdefault(int(checkpoint[1] or checkpoint[2]), []).append(file)
+    if is_no_folder(folder):
+        what = "is gone: where the table's folder was is a file, or a link that leads nowhere"
+        log.damages.append(_damage(log, Kind.LOG, LOG, what))
+        return log
     if log.newest < 0:
         if log.published >= 0 or any(data_files(folder)):
             log.damages.append(_damage(log, Kind.LOG, LOG, "is gone or empty, and with it which rows count"))
@@ -390,6 +394,11 @@ def data_files(folder: Path) -> Iterator[Path]:
             yield from data_files(file)
         elif file.suffix == ".parquet" and file.is_file():
             yield file
+
+
+def is_no_folder(place: Path) -> bool:
+    """Say whether something else stands where a folder belongs."""
+    return os.path.lexists(place) and not place.is_dir()
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -32,6 +32,7 @@ from pricetracker_dagster.store.damage import (
     Log,
     bounds,
     data_files,
+    is_no_folder,
     read_log,
     rows_in,
     unreadable,
@@ -157,6 +158,8 @@ def _replace(
 
 def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, mended: Mended) -> None:
     """Write a new log over what can be read, beside the damaged one, and put it in its place."""
+    if is_no_folder(delta.path):
+        move(delta.path, aside / delta.path.name)
     files = {file.relative_to(delta.path).as_posix(): file for file in data_files(delta.path)}
     bad = {name for name, file in files.items() if unreadable(file, log.live.get(name))}
     astray = _astray(delta, bad)

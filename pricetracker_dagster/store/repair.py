@@ -23,7 +23,7 @@ from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked, said_b
 from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.clock import clock_differences
-from pricetracker_dagster.store.damage import REBUILD, Kind
+from pricetracker_dagster.store.damage import REBUILD, Kind, is_no_folder
 from pricetracker_dagster.store.delta import Delta, StoreError, access, literal, patterns, writing
 from pricetracker_dagster.store.prices import PARTITION, Store, files_of
 from pricetracker_dagster.store.reading import moved_from
@@ -173,7 +173,9 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
             done.done += [f"{delta.path.name}: {said}" for said in mended.said]
             if delta.path == store.prices:
                 spans += [(lost, False) for lost in mended.lost]
-                spans += [(MinuteRange(latest - _LOOK_BACK, latest), True)] if mended.unknown else []
+                # where no row is left, no first one says since when minutes are expected
+                look_back = MinuteRange(latest - _LOOK_BACK, latest), store.rows() > 0
+                spans += [look_back] if mended.unknown else []
                 returned += [Again(metric, *span, RETURNED) for metric, span in mended.returned if metric in metrics]
         done.done += _remove_future(store, latest, aside)
         for file in stray_files(folder):
@@ -302,7 +304,11 @@ def _databases(folder: Path) -> Iterator[Finding]:
 
 def damaged_databases(folder: Path) -> Iterator[tuple[Path, str]]:
     """Return Dagster's SQLite files that are damaged, and what is wrong with each, as it goes on after its name."""
-    for file in sorted((folder / "dagster").rglob("*.db")):
+    home = folder / "dagster"
+    for place in (home, *(home / name for name in ("history", "history/runs", "schedules"))):
+        if is_no_folder(place):
+            yield place, "is no folder, and with it what Dagster remembers there"
+    for file in sorted(home.rglob("*.db")):
         if problem := _damage_of_database(file):
             yield file, problem
 
@@ -310,6 +316,8 @@ def damaged_databases(folder: Path) -> Iterator[tuple[Path, str]]:
 def _damage_of_database(file: Path) -> str | None:
     """Say what is wrong with an SQLite file; None where nothing is, or others are at it."""
     lost = "and with it what Dagster remembers there"
+    if not file.is_file():
+        return f"is no file, {lost}"
     if not file.stat().st_size:
         return f"is empty, {lost}"
     wal = file.with_name(f"{file.name}-wal").exists()

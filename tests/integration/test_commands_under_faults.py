@@ -95,6 +95,11 @@ def damaged_database(name: str) -> Callable[[Path], None]:
     return damage
 
 
+def runs_db_a_folder(folder: Path) -> None:
+    (folder / "dagster" / "history" / "runs.db").unlink()
+    (folder / "dagster" / "history" / "runs.db").mkdir()
+
+
 def a_file(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.write_bytes(b"")
@@ -137,6 +142,7 @@ FAULTS = {
     "a damaged runs.db": Fault(damaged_database("history/runs.db"), {"tick", "repair"}, "runs.db"),
     "a damaged index.db": Fault(damaged_database("history/runs/index.db"), {"tick", "repair"}, "index.db"),
     "a damaged schedules.db": Fault(damaged_database("schedules/schedules.db"), {"tick", "repair"}, "schedules.db"),
+    "a folder for runs.db": Fault(runs_db_a_folder, {"tick", "repair"}, "is no file"),
     "a file for a folder": Fault(a_file, set(COMMANDS) - ALWAYS_1, "is a file"),
     "nothing there": Fault(not_there, {*READ, "repair", "repair --yes"}, "yet"),
     "a moved folder": Fault(moved, {"repair"}, "moved or copied"),

@@ -448,6 +448,52 @@ def test_a_damaged_database_of_dagster_is_set_aside_and_prices_stay(folder: Path
     assert rows_of(folder, "minute_prices") == expected
 
 
+@pytest.mark.parametrize("table", ["minute_prices", "causes"])
+@pytest.mark.parametrize("what", ["file", "link"])
+def test_what_stands_where_the_folder_of_a_table_belongs_is_set_aside(folder: Path, table: str, what: str) -> None:
+    shutil.rmtree(folder / table)
+    shutil.rmtree(folder / "state")  # nothing tells that it was ever published
+    place = folder / table
+    if what == "file":
+        place.write_bytes(b"x")
+    else:
+        place.symlink_to("nowhere")
+    with pytest.raises(StoreError, match=f"the table {table} is damaged: _delta_log is gone: where the table's folder"):
+        table_of(folder, table).open_or_create()
+    assert [found.file for found in repair.look(folder, NOW)] == [f"{table}/_delta_log"]
+    done = mend(folder)
+    assert not done.left
+    assert done.set_aside is not None
+    assert os.path.lexists(done.set_aside / table / table)
+    assert rows_of(folder, table) == []
+    since = NOW - MINUTE - timedelta(days=7)
+    expected = [(metric, since, NOW - MINUTE) for metric in METRICS] if table == "minute_prices" else []
+    assert [(a.metric, a.first, a.last) for a in done.again] == expected
+    Store(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
+    Records(folder).causes.put([{"metric": "X:Y", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_file"),
+    [("history/runs.db", False), ("schedules/schedules.db", False), ("history", True), ("history/runs", True)],
+)
+def test_what_stands_where_dagster_keeps_something_is_set_aside(folder: Path, name: str, is_file: bool) -> None:
+    place = folder / "dagster" / name
+    place.parent.mkdir(parents=True)
+    if is_file:
+        place.write_bytes(b"x")
+    else:
+        place.mkdir()
+    [found] = repair.look(folder, NOW)
+    assert (found.part, found.file) == ("Dagster", f"dagster/{name}")
+    assert found.what == f"is no {'folder' if is_file else 'file'}, and with it what Dagster remembers there"
+    done = mend(folder)
+    assert not done.left
+    assert not place.exists()
+    assert done.set_aside is not None
+    assert (done.set_aside / "dagster" / name).exists()
+
+
 _KILLED = """
 import os, signal, sys
 from datetime import datetime
