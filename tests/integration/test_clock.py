@@ -53,7 +53,7 @@ def test_a_tick_measures_the_difference_and_keeps_it(start: Callable[..., Bench]
 def test_a_minute_that_is_over_here_and_not_there_is_told_as_a_matter_of_the_clock(
     start: Callable[..., Bench], ahead: timedelta, said: str
 ) -> None:
-    bench = start("BTCUSD", "ETHUSD", extra="[collect]\nbudget_seconds = 2\n")
+    bench = start("BTCUSD", "ETHUSD")
     collected = tick(bench, ahead=ahead)
     assert set(collected.missing) == {"SIMULATED:BTCUSD", "SIMULATED:ETHUSD"}
     assert collected.summary().count(said) == 2
