@@ -13,7 +13,17 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange, Refused, Sifted, closed, newest_closed_minute
+from pricetracker_dagster.candles import (
+    DAY,
+    MINUTE,
+    SCHEMA,
+    MinuteRange,
+    Refused,
+    Sifted,
+    closed,
+    newest_closed_minute,
+    newest_minute,
+)
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
@@ -27,6 +37,9 @@ _CHUNK = 400_000
 """Rows merged at once, more or less: memory stays bounded whatever is imported."""
 
 _FIRST_ROW_WITHIN = timedelta(days=7)
+
+_QUIET = timedelta(days=31)
+"""So long after a row that changes are the minutes without trades that follow it looked at."""
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -78,7 +91,8 @@ class Store:
         Every row passes here, whatever brings it. A minute that is not closed is not stored: it is returned as
         refused; so is one that is not closed by its exchange's clock, where this machine's is known to be ahead of it.
         A derived row (a minute without trades that nobody stated) is inserted where nothing is, and never replaces a
-        stored one. A row that takes trades away from a stored one is stored once a second answer, at least a minute
+        stored one. Where a stated row is new or changes, the stored minutes without trades that follow it without a gap
+        take its close. A row that takes trades away from a stored one is stored once a second answer, at least a minute
         later, says the same; until then it is returned as a doubt.
 
         Atomic for each some 400,000 rows, idempotent, safe beside other processes. A row that differs in ``fetched_at``
@@ -136,16 +150,16 @@ class Store:
             chunk = connection.sql(
                 sql.load(_SQL / "chunk.sql"), params={"first_day": first_day, "last_day": last_day}
             ).to_arrow_table()
-            [bounds] = connection.execute(
+            [(first, last)] = connection.execute(
                 sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
             ).fetchall()
             settled: set[Key] = set()
             table = self.open()  # once for both: it reads the log since the last checkpoint
             if replaces and table is not None:
-                chunk, held, settled = self._undoubted(table, chunk, *bounds, now=now)
+                chunk, held, settled = self._undoubted(table, chunk, first, last, now=now)
                 doubts += held
-            rows = chunk.cast(_COLUMNS_OF_DELTA)
-            changed = self._merge(table, rows, first_day, last_day, *bounds, replaces=replaces)
+                chunk, last = self._with_carried(table, chunk, first, last)
+            changed = self._merge(table, chunk.cast(_COLUMNS_OF_DELTA), first, last, replaces=replaces)
             Doubts(self.state).forget(settled, now)
             inserted += changed.inserted
             updated += changed.updated
@@ -179,21 +193,35 @@ class Store:
             chunk = connection.sql(sql.load(_SQL / "not_named.sql"), params=_keys(waiting)).to_arrow_table()
         return chunk, held, settled
 
-    def _merge(
-        self,
-        table: DeltaTable | None,
-        chunk: pa.Table,
-        first_day: date,
-        last_day: date,
-        first: int,
-        last: int,
-        *,
-        replaces: bool,
-    ) -> Upserted:
+    def _with_carried(self, table: DeltaTable, chunk: pa.Table, first: int, last: int) -> tuple[pa.Table, int]:
+        """Add the stored minutes without trades that follow rows of the chunk but have another close, with theirs.
+
+        Returns:
+            The rows, and the newest minute (Unix seconds) among them.
+        """
+        connection = sql.connect()
+        connection.register("candles", chunk)
+
+        def ask(statement: str, until: datetime) -> pa.Table | None:
+            files = files_of(table, utc(first), until)
+            if not files:
+                return None
+            values = {"files": delta.patterns(files), "first": first, "last": until.timestamp()}
+            with self.delta.read():
+                return connection.sql(sql.load(_SQL / statement), params=values).to_arrow_table()
+
+        # as nearly always nothing is followed; and what is may be among the rows itself
+        carried = ask("carried.sql", utc(last) + _QUIET) if ask("followed.sql", utc(last) + MINUTE) else None
+        newest = None if carried is None else newest_minute(carried)
+        if carried is None or newest is None:
+            return chunk, last
+        return pa.concat_tables([chunk, carried.cast(chunk.schema)]), max(last, int(newest.timestamp()))
+
+    def _merge(self, table: DeltaTable | None, chunk: pa.Table, first: int, last: int, *, replaces: bool) -> Upserted:
         # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
         # They are dates and numbers of our own making, never a user's text.
         bounds = (
-            f"t.{PARTITION} >= DATE '{first_day:%Y-%m-%d}' AND t.{PARTITION} <= DATE '{last_day:%Y-%m-%d}' "
+            f"t.{PARTITION} >= DATE '{utc(first):%Y-%m-%d}' AND t.{PARTITION} <= DATE '{utc(last):%Y-%m-%d}' "
             f"AND t.minute >= {literal(first)} AND t.minute <= {literal(last)}"
         )
         same_key = f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric"
