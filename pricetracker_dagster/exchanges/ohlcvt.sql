@@ -1,16 +1,19 @@
 -- One OHLCVT file as it is written: text, nothing judged yet. One line is one row, whatever quotes are in it: a line of
 -- another width is refused later, and so is one that DuckDB cannot take (no UTF-8, megabytes long), named by its beginning.
+CREATE OR REPLACE TEMP MACRO unquoted(cell) AS
+    CASE WHEN starts_with(cell, '"') AND ends_with(cell, '"') THEN trim(cell, '"') ELSE cell END;
+
 CREATE OR REPLACE TEMP TABLE raw AS
 SELECT
     $metric::VARCHAR AS metric,
-    unix,
-    open,
-    high,
-    low,
-    close,
-    volume,
+    unquoted(unix) AS unix,
+    unquoted(open) AS open,
+    unquoted(high) AS high,
+    unquoted(low) AS low,
+    unquoted(close) AS close,
+    unquoted(volume) AS volume,
     -- with an eighth column it is no number, so that the line is refused
-    CASE WHEN more IS NULL THEN trades ELSE concat_ws(',', trades, more) END AS trades,
+    CASE WHEN more IS NULL THEN unquoted(trades) ELSE concat_ws(',', trades, more) END AS trades,
     $fetched_at::TIMESTAMPTZ AS fetched_at
 FROM read_csv(
     $path,

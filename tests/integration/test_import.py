@@ -287,6 +287,12 @@ def test_a_line_that_is_no_csv_is_named_and_hides_no_other(
     assert refused.minute == (None if names is None else datetime.fromtimestamp(START + 60 * names, UTC))
 
 
+def test_cells_may_stand_in_quotes(tmp_path: Path) -> None:
+    quoted = (",".join(f'"{cell}"' for cell in line(minute).split(",")) for minute in (0, 1, 3))
+    sheet = read_one(write(tmp_path, *quoted))
+    assert (minutes_of(sheet), sheet.filled, sheet.refused) == ([0, 1, 2, 3], 1, [])
+
+
 def test_lines_of_one_file_may_end_differently(tmp_path: Path) -> None:
     path = tmp_path / "XBTUSD_1.csv"
     path.write_bytes(f"{line(0)}\n{line(1)}\r\n{line(2)}\r{line(3)}\n\n{line(4)}\r\n\r\n{line(5)}".encode())
