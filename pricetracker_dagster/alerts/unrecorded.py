@@ -15,6 +15,7 @@ from pathlib import Path
 from pricetracker_dagster.alerts.notify import Message, channel_name, send
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings import Settings
 
 _PAUSE = MINUTE
@@ -97,18 +98,23 @@ def _send(
 
 
 def _account(settings: Settings) -> _Account:
-    """Return what is kept; what cannot be read is nothing."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        kept = json.loads(_file(settings).read_text(encoding="utf-8"))
-        if isinstance(kept["told_at"], str):  # an earlier version knew no channels apart
-            at = datetime.fromisoformat(kept["told_at"])
-            return _Account({channel_name(each.get_secret_value()): at for each in settings.alerts.channels})
-        told_at, tried_at = (
-            {str(name): datetime.fromisoformat(at) for name, at in kept[which].items()}
-            for which in ("told_at", "tried_at")
-        )
-        return _Account(told_at, tried_at, kept["ended_at"] and datetime.fromisoformat(kept["ended_at"]))
-    return _Account()
+    """Return what is kept; what cannot be read is nothing, each entry on its own."""
+    kept = kept_in(_file(settings))
+    told_at = kept.get("told_at")
+    if isinstance(told_at, str):  # an earlier version knew no channels apart
+        told_at = {channel_name(each.get_secret_value()): told_at for each in settings.alerts.channels}
+    return _Account(_moments(told_at), _moments(kept.get("tried_at")), _moments(kept).get("ended_at"))
+
+
+def _moments(kept: object) -> dict[str, datetime]:
+    """Return those of the entries that are moments, UTC."""
+    found = {}
+    for name, text in kept.items() if isinstance(kept, dict) else ():
+        with suppress(ValueError, TypeError):
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is not None:
+                found[name] = moment
+    return found
 
 
 def _keep(settings: Settings, account: _Account) -> None:

@@ -480,6 +480,17 @@ def test_a_channel_that_takes_nothing_neither_repeats_nor_silences_what_others_a
     assert 2 <= len(stage.webhook.to("/broken")) <= 8  # after pauses
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"told_at": {"x": 5}, "tried_at": []}', '{"told_at": "2026-03-03T10:00"}']
+)
+def test_what_was_told_and_cannot_be_read_any_more_counts_as_not_told(stage: Stage, text: str) -> None:
+    stage.bench.store.state.mkdir(exist_ok=True)
+    (stage.bench.store.state / "told_unrecorded.json").write_text(text)
+    tear(stage.bench.settings.folder, "incidents")
+    stage.passes(seconds=10)
+    assert stage.titles() == ["✗ damaged data: no alarms"]
+
+
 def test_what_an_earlier_version_has_told_ends_too(stage: Stage) -> None:
     stage.bench.store.state.mkdir(exist_ok=True)
     kept = stage.bench.store.state / "told_unrecorded.json"
