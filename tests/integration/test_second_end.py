@@ -57,6 +57,7 @@ def test_the_second_end_is_told_and_says_how_long_it_lasted_in_all(it: Watch, we
     assert events(it) == ["firing", "resolved", "resolved 2"]
 
 
+@pytest.mark.long
 def test_every_further_end_is_told_once(it: Watch, webhook: Webhook) -> None:
     ended_once(it)
     for corrected in (4, 9):

@@ -191,6 +191,7 @@ def published(store: Store) -> tuple[int, int]:
     return row[0], row[1]
 
 
+@pytest.mark.long
 def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_along(
     store: Store, start: Callable[..., Process]
 ) -> None:
