@@ -102,10 +102,12 @@ class Verdict(NamedTuple):
 def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
     """Say of each kind whether it stands still."""
     limit = limits.standstill_minutes * MINUTE
-    evaluation, prices = _evaluation(seen, limit), _prices(seen, limit)
+    still = _still(seen, limit)
+    evaluation, prices = _evaluation(seen, limit, still), _prices(seen, limit)
     # one stillness, one incident; but a sensor that stands still is not why no minute comes
-    if evaluation.state == STILL and not all(sign.name.startswith("the sensor") for sign in _still(seen, limit)):
-        prices = Verdict(UNKNOWN) if prices.state == STILL else prices
+    sensors_alone = seen.ahead is None and all(sign.name.startswith("the sensor") for sign in still)
+    if evaluation.state == STILL and prices.state == STILL and not sensors_alone:
+        prices = Verdict(UNKNOWN)
     return {
         EVALUATION: evaluation,
         PRICES: prices,
@@ -173,7 +175,7 @@ def _grown(row: Row, verdict: Verdict, now: datetime) -> Row:
     return {**row, "reason": verdict.reason, "last": last, "count": (last - row["first"]) // MINUTE + 1}
 
 
-def _evaluation(seen: Seen, limit: timedelta) -> Verdict:
+def _evaluation(seen: Seen, limit: timedelta, still: Sequence[Sign]) -> Verdict:
     if seen.ahead is not None:
         return Verdict(
             STILL,
@@ -182,7 +184,6 @@ def _evaluation(seen: Seen, limit: timedelta) -> Verdict:
             "start it anew",
             seen.now,
         )
-    still = _still(seen, limit)
     if still:
         dated = [moment for sign in still if (moment := _last(sign.at, seen)) is not None]
         return Verdict(

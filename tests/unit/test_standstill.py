@@ -118,6 +118,8 @@ def test_a_time_of_the_future_is_no_sign_of_life() -> None:
     assert "last evaluated at 2026-03-03 14:10:20 UTC" in verdict.reason
     assert "it went back" in verdict.reason
     assert state(PRICES, newest=NOW + timedelta(hours=2)) != ALIVE
+    # it is why no minute comes, which is told already
+    assert state(PRICES, ahead=NOW + timedelta(hours=2), newest=ago(hours=1).replace(second=0)) == UNKNOWN
 
 
 @pytest.mark.parametrize(
