@@ -25,10 +25,12 @@ from pricetracker_dagster.alerts import episodes, incidents, standstill
 from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.figures import shown
+from pricetracker_dagster.files.locks import OutOfTime
 from pricetracker_dagster.proxies import keep_loopback_off_proxies, open_session
 from pricetracker_dagster.settings import Settings, log_of_apprise
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.time_limit import within
 
 _log = logging.getLogger(__name__)
 
@@ -186,33 +188,27 @@ def beat(settings: Settings) -> bool:
     url = settings.alerts.heartbeat_url.get_secret_value()
     if not url:
         return False
-    answers: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
 
-    def ask() -> None:
-        try:
-            with (
-                open_session(url) as session,
-                # what it says does not matter, and is not read
-                session.get(url, timeout=_BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
-            ):
-                answers.put(answer.status_code)
-        except Exception as error:
-            answers.put(error)
+    def ask() -> int:
+        with (
+            open_session(url) as session,
+            # what it says does not matter, and is not read
+            session.get(url, timeout=_BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
+        ):
+            return answer.status_code
 
-    # daemon: time-outs of sockets begin anew with each byte, and nobody waits for one that drips
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=_BEAT_WITHIN)
-    except queue.Empty:
+        status = within(_BEAT_WITHIN, ask, "asks for the heartbeat")
+    except OutOfTime:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:.0f} s") from None
-    if isinstance(answer, Exception):
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(answer).__name__})") from None
-    if 300 <= answer < 400:
+    except Exception as error:
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
+    if 300 <= status < 400:
         raise HeartbeatError(
-            f"alerts.heartbeat_url: HTTP {answer}: it points elsewhere, which is not followed; set the address itself"
+            f"alerts.heartbeat_url: HTTP {status}: it points elsewhere, which is not followed; set the address itself"
         )
-    if not 200 <= answer < 300:
-        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {answer}")
+    if not 200 <= status < 300:
+        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {status}")
     return True
 
 

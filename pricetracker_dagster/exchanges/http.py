@@ -5,8 +5,6 @@ is trusted: a body may drip, never end, be of any size or point elsewhere, and t
 """
 
 import json
-import queue
-import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,6 +17,7 @@ from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
 from pricetracker_dagster.files.locks import Deadline, OutOfTime
 from pricetracker_dagster.proxies import open_session
+from pricetracker_dagster.time_limit import within
 
 MOST_BYTES = 10_000_000
 """Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. JSON as odd as can be takes a second and
@@ -67,25 +66,11 @@ class Http:
         patience = min(self._timeout, deadline.remaining)
         if patience <= 0:
             raise OutOfTime
-        # A thread of its own: time-outs of sockets begin anew with each byte, and looking up a name has none at all.
-        # Daemon, so that one which hangs holds up neither the caller nor the end of the process.
-        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         ends = Deadline.after(patience)
-
-        def ask() -> None:
-            try:
-                answers.put(self._answer(what, path, asked, ends, most))
-            except BaseException as error:
-                answers.put(error)
-
-        threading.Thread(target=ask, daemon=True, name=f"asks {what}").start()
         try:
-            answer = answers.get(timeout=patience)
-        except queue.Empty:
+            return within(patience, lambda: self._answer(what, path, asked, ends, most), f"asks {what}")
+        except OutOfTime:
             raise _late(what, patience, self.url) from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
 
     def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, most: int) -> Any:
         patience = max(0.001, ends.remaining)

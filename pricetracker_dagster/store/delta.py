@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -166,10 +166,8 @@ class Delta:
         with self._access():
             return damage.examine(self.path, thorough=thorough)
 
-    @contextmanager
-    def _access(self) -> Iterator[None]:
-        with access(self.path.parent, self.path.name):
-            yield
+    def _access(self) -> AbstractContextManager[None]:
+        return access(self.path.parent, self.path.name)
 
     def open_or_create(self) -> DeltaTable:
         """Open it; create it where it is not there yet.
