@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pricetracker_dagster.alerts.notify import channel_name
+from pricetracker_dagster.alerts.channels import channel_name
 from pricetracker_dagster.alerts.standstill import (
     EVALUATION,
     PUBLICATION,

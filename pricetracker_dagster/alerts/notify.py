@@ -5,37 +5,26 @@ waits for it. A message is sent before that is noted, so a crash between the two
 never for another fact.
 """
 
-import hashlib
 import logging
-import os
-import queue
-import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple
 
 import duckdb
 
 from pricetracker_dagster.alerts import episodes, incidents, standstill
+from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_or_most, send
 from pricetracker_dagster.alerts.fitting import Limit, parted
+from pricetracker_dagster.alerts.heartbeat import beat
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.figures import shown
-from pricetracker_dagster.files.locks import OutOfTime
-from pricetracker_dagster.proxies import keep_loopback_off_proxies, open_session
-from pricetracker_dagster.settings import Settings, log_of_apprise
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, Row
-from pricetracker_dagster.time_limit import within
+
+__all__ = ["beat", "channel_name", "deliver"]
 
 _log = logging.getLogger(__name__)
-
-ANSWER_WITHIN = 20.0
-"""Seconds after which an attempt counts as failed."""
 
 _PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=10), timedelta(minutes=5)
 _LINES = 20
@@ -68,25 +57,6 @@ class Notice(NamedTuple):
     text: str
 
 
-class Outcome(NamedTuple):
-    """How one channel took a message: delivered, or why not, without secrets."""
-
-    channel: str
-    delivered: bool
-    error: str | None
-    part: int = 0
-    """Which of its messages, from 0 on; of one that was not taken no later one was sent."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """What a channel is given."""
-
-    title: str
-    body: str
-    good: bool
-
-
 def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     """Send each channel what is due for it, and note each attempt.
 
@@ -112,7 +82,7 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
         return []
     sent = records.deliveries.rows(now - give_up - DAY)
     due = {name: _due(notices, [row for row in sent if row["channel"] == name], now) for name in urls}
-    parts = {name: fitted(own, settings, _limit_or_most(urls[name])) for name, own in due.items() if own}
+    parts = {name: fitted(own, settings, limit_or_most(urls[name])) for name, own in due.items() if own}
     attempts: list[Row] = []
     failed: Exception | None = not_read
     for outcome in send({urls[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
@@ -131,92 +101,6 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     return attempts
 
 
-def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
-    """Send each channel (an apprise URL) its messages in turn, all channels at the same time.
-
-    Yield how each message went once it is known. After one that is not taken the channel is sent no more.
-    """
-    keep_loopback_off_proxies(os.environ)  # apprise asks a proxy that is named there for whatever it sends
-    outcomes: queue.Queue[Outcome] = queue.Queue()
-    deadline = time.monotonic() + ANSWER_WITHIN
-
-    def each(url: str, parts: Sequence[Message]) -> None:
-        for part, message in enumerate(parts):
-            if time.monotonic() > deadline:
-                return  # it is noted as not taken already
-            try:
-                outcome = _send(url, message)
-            except Exception as error:  # a mistake of ours is one channel's too
-                said = _without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
-                outcome = Outcome(channel_name(url), False, said)
-            outcomes.put(outcome._replace(part=part))
-            if not outcome.delivered:
-                return
-
-    waiting = {channel_name(url): (0, len(parts)) for url, parts in messages.items() if parts}
-    for url, parts in messages.items():
-        # daemon: one that hangs keeps nothing from ending
-        threading.Thread(target=each, args=(url, parts), daemon=True).start()
-    while waiting:
-        try:
-            outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            for name, (part, _) in sorted(waiting.items()):
-                yield Outcome(name, False, f"no answer within {ANSWER_WITHIN:.0f} s", part)
-            return
-        _, count = waiting[outcome.channel]
-        if outcome.delivered and outcome.part + 1 < count:
-            waiting[outcome.channel] = outcome.part + 1, count
-        else:
-            del waiting[outcome.channel]
-        yield outcome
-
-
-_BEAT_WITHIN = 10.0
-
-
-class HeartbeatError(Exception):
-    """The heartbeat was not taken. The message does not name the URL, which may hold secrets."""
-
-
-def beat(settings: Settings) -> bool:
-    """Request ``alerts.heartbeat_url``; False where none is set.
-
-    Raises:
-        HeartbeatError: no good answer within ten seconds. One that points elsewhere is none.
-    """
-    url = settings.alerts.heartbeat_url.get_secret_value()
-    if not url:
-        return False
-
-    def ask() -> int:
-        with (
-            open_session(url) as session,
-            # what it says does not matter, and is not read
-            session.get(url, timeout=_BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
-        ):
-            return answer.status_code
-
-    try:
-        status = within(_BEAT_WITHIN, ask, "asks for the heartbeat")
-    except OutOfTime:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:.0f} s") from None
-    except Exception as error:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
-    if 300 <= status < 400:
-        raise HeartbeatError(
-            f"alerts.heartbeat_url: HTTP {status}: it points elsewhere, which is not followed; set the address itself"
-        )
-    if not 200 <= status < 300:
-        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {status}")
-    return True
-
-
-def channel_name(url: str) -> str:
-    """Return what a channel is called: its kind, and a digest that tells it from others but gives no secret away."""
-    return f"{urlsplit(url).scheme or 'channel'}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
-
-
 def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
     """Make as few messages of what is due as fit a channel; with each, what has been said whole when it is taken."""
     lines: list[tuple[str, Sequence[Notice]]] = [(notice.text, [notice]) for notice in notices[:_LINES]]
@@ -229,38 +113,6 @@ def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[
     if len(notices) > _HEADLINES:
         title += f" and {len(notices) - _HEADLINES} more"
     return [(Message(part.title, part.body, good), part.completes) for part in parted(title, lines, limit)]
-
-
-def _limit_or_most(url: str) -> Limit:
-    try:
-        return limit_of(url)
-    except Exception:  # 173 services, each with settings of its own
-        return Limit()
-
-
-def limit_of(url: str) -> Limit:
-    """Return how much a channel takes, as apprise knows it."""
-    import apprise
-    from apprise.conversion import convert_between
-
-    log_of_apprise()
-    channel = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-    if not isinstance(channel, apprise.NotifyBase):
-        return Limit()
-    taken: Any = channel.notify_format  # one format, or several of which the first is preferred
-    formats = [apprise.NotifyFormat(each) for each in (taken if isinstance(taken, tuple | list) else [taken])]
-
-    def length(text: str) -> int:
-        """Count characters as they are sent: where a channel takes no plain text, apprise writes HTML or the like."""
-        return max(len(text), len(convert_between(apprise.NotifyFormat.TEXT, formats[0], text)))
-
-    plain = not formats or apprise.NotifyFormat.TEXT in formats
-    return Limit(
-        title=max(0, channel.title_maxlen),
-        body=channel.body_maxlen,
-        lines=max(0, channel.body_max_line_count),
-        length=len if plain else length,
-    )
 
 
 def _urls(settings: Settings) -> list[str]:
@@ -468,47 +320,3 @@ def _attempt(notice: Notice, outcome: Outcome, sent: Sequence[Row], now: datetim
         "delivered": outcome.delivered,
         "error": outcome.error,
     }
-
-
-def _send(url: str, message: Message) -> Outcome:
-    """Send one channel a message; whatever goes wrong is its outcome."""
-    import apprise
-
-    kind = apprise.NotifyType.SUCCESS if message.good else apprise.NotifyType.WARNING
-    with _what_apprise_says() as said:
-        try:
-            sender = apprise.Apprise()
-            sender.add(url)
-            taken = bool(sender.notify(title=message.title, body=message.body, notify_type=kind, body_format="text"))
-        except Exception as error:  # 173 services, each with errors of its own
-            taken = False
-            said.append(f"{type(error).__name__}: {error}")
-    return Outcome(channel_name(url), taken, None if taken else _without_secrets(" ".join(said), url) or "not taken")
-
-
-@contextmanager
-def _what_apprise_says() -> Iterator[list[str]]:
-    """Collect the warnings that apprise logs in this thread."""
-    said: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == threading.get_ident() and record.levelno >= logging.WARNING:
-                said.append(" ".join(record.getMessage().split()))
-
-    log, collector = log_of_apprise(), Collector()
-    log.addHandler(collector)
-    try:
-        yield said
-    finally:
-        log.removeHandler(collector)
-
-
-def _without_secrets(text: str, url: str) -> str:
-    """Return a text without any part of a URL but its kind."""
-    parts = urlsplit(url)
-    text = text.replace(url, "***").replace(unquote(url), "***")
-    for part in sorted(set(re.split(r"[/?&=@:,]", unquote(url)) + re.split(r"[/?&=@:,]", url)), key=len, reverse=True):
-        if part != parts.scheme and len(part) > 3:
-            text = text.replace(part, "***")
-    return text[:300]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pricetracker_dagster.alerts.notify import Message, channel_name, send
+from pricetracker_dagster.alerts.channels import Message, channel_name, send
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, WriterProperties
+from deltalake import DeltaTable, Schema, WriterProperties
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from pricetracker_dagster import sql
@@ -177,6 +177,7 @@ class Delta:
         """
         table = self.open()
         if table is not None:
+            self._add_columns(table)
             return table
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -191,6 +192,13 @@ class Delta:
             )
         except (DeltaError, OSError) as error:
             self._tell(error)
+
+    def _add_columns(self, table: DeltaTable) -> None:
+        """Add the columns that an earlier version did not know; what it stored has NULL there."""
+        known = {field.name for field in table.schema().fields}
+        if new := [field for field in Schema.from_arrow(self.schema).fields if field.name not in known]:
+            with self.write():
+                table.alter.add_columns(new)
 
     def merge(
         self, rows: pa.Table, *, same_key: str, differs: str | None, opened: DeltaTable | None = None

@@ -214,7 +214,7 @@ def _build(
     for each in records:
         of_it = recorded[each.path.name]
         own = [] if of_it is None else delta.files_of(of_it)
-        sources[f"${each.path.name}"] = _source(own, sql_types(each.schema))
+        sources[f"${each.path.name}"] = _source_by_name(own, sql_types(each.schema))
         named += own
     connection.execute(_with(sources, "published_views.sql"))
     connection.execute(
@@ -311,6 +311,16 @@ def _source(files: list[str], columns: Mapping[str, str]) -> str:
         empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         return f"(SELECT {empty} WHERE false)"
     return f"read_parquet([{', '.join(map(_text, delta.patterns(files)))}], hive_partitioning = false)"
+
+
+def _source_by_name(files: list[str], columns: Mapping[str, str]) -> str:
+    """Return the same where some files are of an earlier version, which did not know every column: NULL there."""
+    none = _source([], columns)
+    if not files:
+        return none
+    named = ", ".join(map(_text, delta.patterns(files)))
+    read = f"read_parquet([{named}], hive_partitioning = false, union_by_name = true)"
+    return f"(FROM {none} UNION ALL BY NAME FROM {read})"
 
 
 def _text(value: str) -> str:

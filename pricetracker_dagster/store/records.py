@@ -178,12 +178,22 @@ class RecordTable(Delta):
         """Return the same rows as a relation of a connection, in no order."""
         table = self.open()
         files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
-        relation = (
-            connection.read_parquet(patterns(files), hive_partitioning=False) if files else self.made(connection, [])
-        )
+        relation = self._read(connection, files) if files else self.made(connection, [])
         if since is None:
             return relation
         return relation.filter(duckdb.ColumnExpression(self.time) >= duckdb.ConstantExpression(since))
+
+    def _read(self, connection: duckdb.DuckDBPyConnection, files: list[str]) -> duckdb.DuckDBPyRelation:
+        """Return what files hold; a column that they do not know, of an earlier version, is NULL."""
+        relation = connection.read_parquet(patterns(files), hive_partitioning=False, union_by_name=True)
+        return relation.select(
+            *(
+                duckdb.ColumnExpression(name)
+                if name in relation.columns
+                else duckdb.ConstantExpression(None).cast(kind).alias(name)
+                for name, kind in sql_types(self.schema).items()
+            )
+        )
 
     def made(self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> duckdb.DuckDBPyRelation:
         """Return rows of plain Python as a relation of a connection."""

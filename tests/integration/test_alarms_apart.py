@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts import episodes, notify, watch
-from pricetracker_dagster.alerts.notify import Message, Outcome, channel_name
+from pricetracker_dagster.alerts import channels, episodes, notify, watch
+from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.settings import AlertRule, Settings, load_settings
@@ -55,7 +55,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Message]]:
         taken.append((url, message))
         return Outcome(channel_name(url), True, None)
 
-    monkeypatch.setattr(notify, "_send", send)
+    monkeypatch.setattr(channels, "_send", send)
     return taken
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts import notify
-from pricetracker_dagster.alerts.notify import HeartbeatError, beat
+from pricetracker_dagster.alerts import heartbeat
+from pricetracker_dagster.alerts.heartbeat import HeartbeatError, beat
 from pricetracker_dagster.settings import Settings, load_settings
 from tests.odd_kraken import OddKraken, send
 
@@ -32,7 +32,7 @@ def dripping(odd: OddKraken, head: bytes) -> Callable[[BaseHTTPRequestHandler], 
 def test_a_head_that_drips_is_waited_for_no_longer(
     odd: OddKraken, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "_BEAT_WITHIN", 0.5)
+    monkeypatch.setattr(heartbeat, "_BEAT_WITHIN", 0.5)
     odd.write["secret"] = dripping(odd, b"HTTP/1.1 200 OK\r\nX: ")
     with pytest.raises(HeartbeatError, match=r"^alerts.heartbeat_url: no answer within 0 s$"):
         beat(settings)

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pricetracker_dagster.alerts.notify import HeartbeatError
+from pricetracker_dagster.alerts.heartbeat import HeartbeatError
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import default_sensors, heartbeat, missed_minutes, run_failure, spike_alerts

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts import notify
+from pricetracker_dagster.alerts import channels, notify
 from pricetracker_dagster.alerts.watch import Watched, note_failed_run, watch_minutes, watch_prices
 from pricetracker_dagster.candles import MINUTE, sift_rows
 from pricetracker_dagster.collect import collect_minute
@@ -337,7 +337,7 @@ def test_a_message_that_no_channel_takes_in_time_is_given_up(watch: Callable[...
 def test_a_channel_that_does_not_answer_has_failed_within_the_sensors_time(
     watch: Callable[..., Watch], webhook: Webhook, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "ANSWER_WITHIN", 2.0)
+    monkeypatch.setattr(channels, "ANSWER_WITHIN", 2.0)
     webhook.behaviour["/bad"] = how
     it = watch(webhook.channel("/bad"), webhook.channel("/good"))
     calm(it)

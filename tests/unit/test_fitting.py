@@ -12,9 +12,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts import notify
+from pricetracker_dagster.alerts import channels, notify
+from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_of
 from pricetracker_dagster.alerts.fitting import Limit, parted, shortened
-from pricetracker_dagster.alerts.notify import Message, Notice, Outcome, channel_name, limit_of
+from pricetracker_dagster.alerts.notify import Notice
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Records, Row
 
@@ -219,9 +220,9 @@ def test_after_a_part_that_is_not_taken_the_channel_is_sent_no_more(monkeypatch:
         sent.append(message.title)
         return Outcome(channel_name(url), message.title != "2", None)
 
-    monkeypatch.setattr(notify, "_send", send)
+    monkeypatch.setattr(channels, "_send", send)
     messages = [Message(str(i), "body", good=True) for i in range(1, 5)]
-    outcomes = list(notify.send({"json://a": messages}))
+    outcomes = list(channels.send({"json://a": messages}))
     assert sent == ["1", "2"]
     assert [(outcome.delivered, outcome.part) for outcome in outcomes] == [(True, 0), (False, 1)]
 
@@ -235,9 +236,9 @@ def test_a_mistake_of_ours_with_one_channel_is_not_the_others(
             raise mistake
         return Outcome(channel_name(url), True, None)
 
-    monkeypatch.setattr(notify, "_send", send)
+    monkeypatch.setattr(channels, "_send", send)
     message = Message("title", "body", good=True)
-    outcomes = {each.channel: each for each in notify.send({"json://bad": [message], "json://good": [message]})}
+    outcomes = {each.channel: each for each in channels.send({"json://bad": [message], "json://good": [message]})}
     assert outcomes[channel_name("json://good")].delivered
     assert (outcomes[channel_name("json://bad")].error or "").startswith("a mistake of pricetracker: ")
 
