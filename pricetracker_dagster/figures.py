@@ -13,7 +13,7 @@ COMPUTED = 6
 """Digits of a computed number, a mean or a deviation: as many as a person compares at a glance."""
 
 _RESIDUE = re.compile(r"0{6,}|9{6,}")
-"""Where the digits of a computed number turn into a rest of arithmetic: six zeros or nines in a row."""
+"""Where the digits of a computed number turn into a rest of arithmetic: six zeros or nines in a row, the last such."""
 
 
 def shown(value: float, computed: int = COMPUTED) -> str:
@@ -29,8 +29,9 @@ def shown(value: float, computed: int = COMPUTED) -> str:
         return f"{abs(value) if value == 0 else value:g}"
     if len(digits) <= _STATED:
         return f"{value:.{len(digits)}g}"
-    residue = _RESIDUE.search(digits)
-    return f"{value:.{max(residue.start(), 1) if residue else computed}g}"
+    # the last one: 9999.99 has six nines of its own
+    starts = [residue.start() for residue in _RESIDUE.finditer(digits)]
+    return f"{value:.{max(starts[-1], 1) if starts else computed}g}"
 
 
 def rounded(value: float) -> float:
