@@ -9,6 +9,9 @@ import re
 _STATED = 15
 """A number with at most so many digits was written by somebody; a computed one has more."""
 
+_DECIMALS = 14
+"""So many decimals nobody states: where a rest of arithmetic is among them, the number was computed."""
+
 COMPUTED = 6
 """Digits of a computed number, a mean or a deviation: as many as a person compares at a glance."""
 
@@ -27,10 +30,11 @@ def shown(value: float, computed: int = COMPUTED) -> str:
     digits = mantissa.lstrip("-").replace(".", "").lstrip("0")
     if not digits.isdigit():  # zero, nan, inf
         return f"{abs(value) if value == 0 else value:g}"
-    if len(digits) <= _STATED:
-        return f"{value:.{len(digits)}g}"
     # the last one: 9999.99 has six nines of its own
     starts = [residue.start() for residue in _RESIDUE.finditer(digits)]
+    fine = starts and abs(value) < 10 ** (len(digits) - _DECIMALS)
+    if len(digits) <= _STATED and not fine:
+        return f"{value:.{len(digits)}g}"
     return f"{value:.{max(starts[-1], 1) if starts else computed}g}"
 
 

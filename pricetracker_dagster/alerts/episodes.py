@@ -138,6 +138,8 @@ def _new(verdict: Verdict, rule: AlertRule) -> Row:
         "resolved_at": None,
         "ended_because": None,
         "sent": False,
+        "held_by": None,
+        "transitions": 0,
     }
 
 

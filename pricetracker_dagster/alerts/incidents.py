@@ -93,6 +93,13 @@ def _new(found: Missed, now: datetime, taken: Collection[str]) -> Row:
         "missing": found.absent,
         "opened_at": now,
         "resolved_at": None,
+        "causes": None,
+        "out": sorted(found.metrics),
+        "grown_at": found.last,
+        "flaps": False,
+        "exchange": None,
+        "held_by": None,
+        "transitions": 0,
     }
 
 

@@ -167,6 +167,13 @@ def _new(kind: str, verdict: Verdict, ids: set[str], now: datetime) -> Row:
         "missing": 0,
         "opened_at": now,
         "resolved_at": None,
+        "causes": None,
+        "out": [],
+        "grown_at": first,
+        "flaps": False,
+        "exchange": None,
+        "held_by": None,
+        "transitions": 0,
     }
 
 

@@ -66,8 +66,27 @@ ALERTS = _schema(
     ("peak_minute", TIMESTAMP, "that minute, UTC"),
     ("fired_at", TIMESTAMP, "when it was recorded as firing, UTC; NULL: it never was"),
     ("resolved_at", TIMESTAMP, "when it was recorded as resolved, UTC"),
-    ("ended_because", pa.string(), "how it was resolved: below again, no data, no longer tracked"),
+    ("ended_because", pa.string(), "how it was resolved: below again, no data since …, no longer judged, corrected"),
     ("sent", pa.bool_(), "whether messages are sent: not for a minute that was already old when it was judged"),
+    ("held_by", pa.string(), "what keeps its messages back: a silence, an outage of its exchange; NULL: nothing"),
+    ("transitions", pa.int64(), "how many of its transitions are recorded in messages; NULL: of an earlier version"),
+)
+
+MESSAGES = _schema(
+    ("id", pa.string(), "of the transition: id of the alert or the incident, and the transition's number"),
+    ("fact", pa.string(), "id of the alert or the incident"),
+    ("subject", pa.string(), "alert, incident or summary"),
+    (
+        "event",
+        pa.string(),
+        "what happened, as in deliveries, e.g. firing; a second time firing 2",
+    ),
+    ("number", pa.int64(), "1 for the first transition of the fact"),
+    ("at", TIMESTAMP, "when it was recorded, UTC"),
+    ("channels", pa.list_(pa.string()), "to whom it is owed, as in deliveries"),
+    ("headline", pa.string(), "what happened in a few words"),
+    ("text", pa.string(), "the line that a person reads"),
+    ("held_by", pa.string(), "what kept it back from everybody: a silence, an outage; NULL: nothing"),
 )
 
 DELIVERIES = _schema(
@@ -90,9 +109,16 @@ INCIDENTS = _schema(
     ("last", TIMESTAMP, "newest missed minute, UTC"),
     ("count", pa.int64(), "how many minutes are or were missed, of whichever metric"),
     ("metrics", pa.list_(pa.string()), "whose minutes"),
-    ("missing", pa.int64(), "how many minutes, added over the metrics, are still missing; of a resolved one: for good"),
+    ("missing", pa.int64(), "how many minutes, added over the metrics, are still missing"),
     ("opened_at", TIMESTAMP, "when it was recorded, UTC"),
     ("resolved_at", TIMESTAMP, "when it was recorded as over, UTC"),
+    ("causes", pa.string(), "its causes with how many minutes each was noted of, as JSON"),
+    ("out", pa.list_(pa.string()), "whose minutes are missed now"),
+    ("grown_at", TIMESTAMP, "newest minute in which a metric joined, UTC"),
+    ("flaps", pa.bool_(), "whether its minutes are missed, come and are missed again"),
+    ("exchange", pa.string(), "the exchange that is out as a whole; NULL: none is"),
+    ("held_by", pa.string(), "what keeps its messages back: a silence; NULL: nothing"),
+    ("transitions", pa.int64(), "how many of its transitions are recorded in messages; NULL: of an earlier version"),
 )
 
 CAUSES = _schema(
@@ -198,7 +224,7 @@ class RecordTable(Delta):
     def made(self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> duckdb.DuckDBPyRelation:
         """Return rows of plain Python as a relation of a connection."""
         struct = ", ".join(f'"{name}" {kind}' for name, kind in sql_types(self.schema).items())
-        plain = [{name: row[name] for name in self.schema.names} for row in rows]
+        plain = [{name: row.get(name) for name in self.schema.names} for row in rows]
         # not pyarrow.Table.from_pylist() or connection.from_arrow(), which import pandas
         return connection.sql(f"SELECT unnest($rows::STRUCT({struct})[], recursive := true)", params={"rows": plain})
 
@@ -208,7 +234,8 @@ class Records:
 
     Attributes:
         alerts: one row a fact, whose state changes.
-        deliveries: one row an attempt to send a message about one of them.
+        messages: one row a transition of an alert or an incident, as it is told.
+        deliveries: one row an attempt to send one of these.
         incidents: one row a time without data.
         causes: one row a metric and missed minute, as the tick that failed to store it said.
     """
@@ -216,6 +243,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         """Name a data folder; it need not exist."""
         self.alerts = RecordTable(folder / "alerts", ALERTS, "Values that exceeded a rule")
+        self.messages = RecordTable(folder / "messages", MESSAGES, "What is told", time="at")
         self.deliveries = RecordTable(
             folder / "deliveries",
             DELIVERIES,
@@ -242,7 +270,7 @@ class Records:
 
     def __iter__(self) -> Iterator[RecordTable]:
         """Return them in their order."""
-        return iter((self.alerts, self.deliveries, self.incidents, self.causes))
+        return iter((self.alerts, self.messages, self.deliveries, self.incidents, self.causes))
 
 
 def sql_types(schema: pa.Schema) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
-from pricetracker_dagster.store.records import ALERTS, CAUSES, DELIVERIES, INCIDENTS, NOT_RUN, Records, Row
+from pricetracker_dagster.store.records import ALERTS, CAUSES, DELIVERIES, INCIDENTS, MESSAGES, NOT_RUN, Records, Row
 from pricetracker_dagster.store.tracked import tracked_since
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -108,8 +108,8 @@ def test_tables_that_were_never_written_answer_and_make_nothing(records: Records
 
 
 def test_the_tables_are_named_and_each_column_is_described(records: Records) -> None:
-    assert [table.path.name for table in records] == ["alerts", "deliveries", "incidents", "causes"]
-    assert [table.schema for table in records] == [ALERTS, DELIVERIES, INCIDENTS, CAUSES]
+    assert [table.path.name for table in records] == ["alerts", "messages", "deliveries", "incidents", "causes"]
+    assert [table.schema for table in records] == [ALERTS, MESSAGES, DELIVERIES, INCIDENTS, CAUSES]
     for table in records:
         assert all(field.metadata[b"comment"] for field in table.schema)
 

@@ -73,6 +73,13 @@ def test_missed_minutes_open_an_incident_with_all_that_is_known() -> None:
         "missing": 10,
         "opened_at": NOW,
         "resolved_at": None,
+        "causes": None,
+        "out": [BTC, ETH],
+        "grown_at": at(4),
+        "flaps": False,
+        "exchange": None,
+        "held_by": None,
+        "transitions": 0,
     }
 
 

@@ -35,6 +35,7 @@ COMMENT ON COLUMN missed_minutes.minute IS 'open time, UTC';
 COMMENT ON TABLE missed_minutes IS 'Closed minutes of the last 24 hours, since a metric''s first row, that have no row';
 COMMENT ON COLUMN missed_minutes.cause IS 'not run, exchange error, exchange maintenance, pair unknown or refused rows';
 COMMENT ON VIEW alerts IS 'Values that exceeded a rule: one row a fact, whose state changes';
+COMMENT ON VIEW messages IS 'What was told: a row a transition of an alert or an incident';
 COMMENT ON VIEW deliveries IS 'Attempts to send a message about an alert or an incident';
 COMMENT ON VIEW incidents IS 'Times without data: consecutive missed minutes of one cause';
 COMMENT ON TABLE snapshot IS 'What this file is: as_of is the newest closed minute it covers';

@@ -22,6 +22,10 @@ CREATE VIEW alerts AS
 SELECT *
 FROM $alerts;
 
+CREATE VIEW messages AS
+SELECT *
+FROM $messages;
+
 CREATE VIEW deliveries AS
 SELECT *
 FROM $deliveries;
