@@ -4,7 +4,6 @@ Each channel is on its own: nobody waits for another, and what is said of one is
 whom is the business of notify.py.
 """
 
-import hashlib
 import logging
 import os
 import queue
@@ -19,7 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from pricetracker_dagster.alerts.fitting import Limit
 from pricetracker_dagster.proxies import keep_loopback_off_proxies
-from pricetracker_dagster.settings import log_of_apprise
+from pricetracker_dagster.settings import channel_name, log_of_apprise
+
+__all__ = ["ANSWER_WITHIN", "Message", "Outcome", "channel_name", "limit_of", "limit_or_most", "send"]
 
 ANSWER_WITHIN = 20.0
 """Seconds after which an attempt counts as failed."""
@@ -83,11 +84,6 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
         else:
             del waiting[outcome.channel]
         yield outcome
-
-
-def channel_name(url: str) -> str:
-    """Return what a channel is called: its kind, and a digest that tells it from others but gives no secret away."""
-    return f"{urlsplit(url).scheme or 'channel'}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
 def limit_or_most(url: str) -> Limit:

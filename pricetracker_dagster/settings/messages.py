@@ -72,7 +72,7 @@ def said(details: ErrorDetails, path: Path) -> str:
     source = source_of(*location)
     if details["type"] == "extra_forbidden":
         table = _model_at(location[:-1])
-        known = list(table.model_fields) if table else []
+        known = [field.alias or name for name, field in table.model_fields.items()] if table else []
         return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), known)}"
     if details["type"] == "missing":
         return f"{source}: {key} is missing: see {path}"
@@ -92,7 +92,8 @@ def said(details: ErrorDetails, path: Path) -> str:
 
 def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
     """Show a value that was found; not where it may hold a secret."""
-    if tuple(location[:2]) in _SECRET:
+    keys = tuple(part for part in location if isinstance(part, str))
+    if any(keys[: len(secret)] == secret[: len(keys)] for secret in _SECRET if keys):  # it holds one, or is in one
         return "(not shown, it may hold secrets)"
     if isinstance(value, bool):
         return str(value).lower()  # as TOML and JSON write it
@@ -124,14 +125,25 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("alerts", "rules"): "[[alerts.rules]] and its keys below",
     ("alerts", "rules", "metrics"): '["KRAKEN:*"]',
     ("alerts", "rules", "measures"): '["price", "volume"]',
+    ("alerts", "routes"): "[[alerts.routes]] and its keys below",
+    ("alerts", "routes", "channels"): '["json://host/path"]',
+    ("alerts", "routes", "escalate_to"): '["json://host/path"]',
+    ("alerts", "routes", "match", "metrics"): '["KRAKEN:*"]',
+    ("alerts", "routes", "match", "rules"): '["spike"]',
+    ("alerts", "routes", "match", "measures"): '["price", "volume"]',
 }
 """Lists, and how one is written."""
 
 _SHOWN = 400
 """Characters of a value that a message shows."""
 
-_SECRET = {("alerts",), ("alerts", "channels"), ("alerts", "heartbeat_url")}
-"""Keys whose values no message shows."""
+_SECRET = {
+    ("alerts", "channels"),
+    ("alerts", "heartbeat_url"),
+    ("alerts", "routes", "channels"),
+    ("alerts", "routes", "escalate_to"),
+}
+"""Keys whose values no message shows, nor those of the tables that they are in."""
 
 
 def said_of_rule(details: ErrorDetails) -> str:

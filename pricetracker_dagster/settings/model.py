@@ -6,15 +6,14 @@ Here belongs what can be judged from the settings alone; whether an exchange kno
 import ipaddress
 import logging
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationInfo,
@@ -28,36 +27,24 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from pricetracker_dagster.candles import Metric, own_name, parse_metric
+from pricetracker_dagster.candles import Metric, parse_metric
 from pricetracker_dagster.errors import did_you_mean, in_one_line, is_utf8
+from pricetracker_dagster.settings.routes import AlertRoute, channel_name, is_channel_name, no_such_rule
+from pricetracker_dagster.settings.section import (
+    Measure,
+    Section,
+    at_least_one,
+    its_own_name,
+    metric_pattern,
+    no_truth_as_number,
+)
 from pricetracker_dagster.settings.source import PREFIX, config_file, read_file, source_of
 
 SIMULATED = "SIMULATED"
 """The exchange name of every invented price."""
 
-Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
-
-
 LEAST_RATE = 0.05
 """Requests a second with which one metric gets its minute: the time, the list of pairs and the minute in 60 s."""
-
-
-class Section(BaseModel):
-    """A table of the settings file: keys it does not know are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        return no_truth_as_number(value, cls.model_fields[str(info.field_name)].annotation)
-
-
-def no_truth_as_number(value: Any, kind: Any) -> Any:
-    """Return a value; refuse ``true`` where a number belongs, which would pass for 1."""
-    if isinstance(value, bool) and kind in (int, float):
-        raise ValueError("not a number: write one")
-    return value
 
 
 def http_url(text: str, example: str) -> str:
@@ -183,27 +170,11 @@ class UiSettings(Section):
         return self.url.rstrip("/") or http_address(self.host, self.port)
 
 
-def _metric_pattern(text: str) -> str:
-    if not re.fullmatch(r"[A-Z0-9_.:*?]+", text):
-        hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
-        raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}')
-    if not re.search("[*?]", text):
-        _its_own_name(text)
-    return text
-
-
-def _its_own_name(text: str) -> None:
-    """Refuse a pair that is called by its exchange's own words, since it would be followed beside itself."""
-    name = own_name(text)
-    if name != text:
-        raise ValueError(f'"{text}" is called {name} here: write {name}')
-
-
 class AlertRule(Section):
     """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged."""
 
     name: str = Field(default="spike", pattern=r"^[A-Za-z0-9_-]+$")
-    metrics: tuple[Annotated[str, AfterValidator(_metric_pattern)], ...] = ("*",)
+    metrics: tuple[Annotated[str, AfterValidator(metric_pattern)], ...] = ("*",)
     """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
     measures: tuple[Measure, ...] = ("price", "volume")
     factor: float = Field(default=3.0, gt=0, le=1_000_000)
@@ -220,9 +191,7 @@ class AlertRule(Section):
     @field_validator("metrics", "measures")
     @classmethod
     def _at_least_one(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        if not values:
-            raise ValueError("an empty list: leave the key away, or name one")
-        return values
+        return at_least_one(values)
 
     @model_validator(mode="after")
     def _points_fit_into_the_window(self) -> Self:
@@ -248,6 +217,8 @@ class AlertSettings(Section):
     """How long after its end a minute may still come before it is missed."""
     heartbeat_url: SecretStr = SecretStr("")
     """Requested after each good tick; a service that hears nothing for a while says so."""
+    routes: tuple[AlertRoute, ...] = ()
+    """Who gets which messages; without one every channel gets all. docs/alerts.md says more."""
 
     @field_validator("rules")
     @classmethod
@@ -268,6 +239,27 @@ class AlertSettings(Section):
                 )
         return channels
 
+    @field_validator("routes")
+    @classmethod
+    def _routes_lead_to_what_there_is(
+        cls, routes: tuple[AlertRoute, ...], info: ValidationInfo
+    ) -> tuple[AlertRoute, ...]:
+        if not {"rules", "channels"} <= info.data.keys():  # a mistake in these is told, and would make another here
+            return routes
+        rules = [rule.name for rule in info.data["rules"]]
+        told = [*info.data["channels"], *(each for route in routes for each in (*route.channels, *route.escalate_to))]
+        urls = [each.get_secret_value() for each in told if not is_channel_name(each.get_secret_value())]
+        names = list(dict.fromkeys(map(channel_name, urls)))
+        for i, route in enumerate(routes):
+            for j, name in enumerate(route.match.rules):
+                if name not in rules:
+                    raise ValueError(f"alerts.routes[{i}].match.rules[{j}] {no_such_rule(name, rules)}")
+            for key, channels in (("channels", route.channels), ("escalate_to", route.escalate_to)):
+                for j, channel in enumerate(channels):
+                    if wrong := _wrong_with(channel.get_secret_value(), names):
+                        raise ValueError(f"alerts.routes[{i}].{key}[{j}] {wrong}")
+        return routes
+
     @field_validator("heartbeat_url")
     @classmethod
     def _a_url(cls, url: SecretStr) -> SecretStr:
@@ -277,6 +269,18 @@ class AlertSettings(Section):
             except ValueError as error:
                 raise ValueError(f"alerts.heartbeat_url (not shown, it may hold secrets): {error}") from None
         return url
+
+
+def _wrong_with(channel: str, names: Sequence[str]) -> str | None:
+    """Return what is wrong with a channel of a route, an apprise URL or the name of one; None where nothing is."""
+    if is_channel_name(channel):
+        return None if channel in names else f'"{channel}": no channel of that name{did_you_mean(channel, names)}'
+    if is_channel(channel):
+        return None
+    return (
+        "(not shown, it may hold secrets): neither a URL that apprise can use nor the name of a channel: "
+        "write e.g. json://host/path, or a name as `pricetracker alerts test` shows it"
+    )
 
 
 def is_channel(url: str) -> bool:
@@ -298,6 +302,11 @@ def log_of_apprise() -> logging.Logger:
     return log
 
 
+def _simulated(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns of the same metrics on the simulator."""
+    return tuple(re.sub(r"^[^:]+:", f"{SIMULATED}:", each) for each in patterns)
+
+
 def _known_exchange(text: str) -> str:
     metric = parse_metric(text)
     if metric.exchange == SIMULATED:
@@ -305,7 +314,7 @@ def _known_exchange(text: str) -> str:
     known = [name.upper() for name in Exchanges.model_fields if name.upper() != SIMULATED]
     if metric.exchange not in known:
         raise ValueError(f"no exchange {metric.exchange}{did_you_mean(metric.exchange, known)}")
-    _its_own_name(text)
+    its_own_name(text)
     return text
 
 
@@ -436,11 +445,18 @@ class Settings(BaseSettings):
         """The alert rules in force: as listed, or for the simulated counterparts of their metrics."""
         if not self.simulated:
             return self.alerts.rules
+        return tuple(rule.model_copy(update={"metrics": _simulated(rule.metrics)}) for rule in self.alerts.rules)
+
+    @property
+    def routes(self) -> tuple[AlertRoute, ...]:
+        """The routes of alerts in force: as listed, or for the simulated counterparts of their metrics."""
+        if not self.simulated:
+            return self.alerts.routes
         return tuple(
-            rule.model_copy(
-                update={"metrics": tuple(re.sub(r"^[^:]+:", f"{SIMULATED}:", each) for each in rule.metrics)}
+            route.model_copy(
+                update={"match": route.match.model_copy(update={"metrics": _simulated(route.match.metrics)})}
             )
-            for rule in self.alerts.rules
+            for route in self.alerts.routes
         )
 
     def place_of(self, metric: Metric) -> str:

@@ -44,7 +44,7 @@ _DAMAGED = -2
 """Stands for the version of a small table that is damaged: the file is published without it."""
 
 _SQL = Path(__file__).parent / "sql"
-_SHOWN = ("alerts", "messages", "deliveries", "incidents")
+_SHOWN = ("alerts", "messages", "deliveries", "incidents", "silences", "acknowledgements")
 """Small tables of which readers get a view."""
 
 _CANDLE = sql_types(SCHEMA)

@@ -1,4 +1,4 @@
-"""The small Delta tables beside the prices: alerts, what was sent of them, incidents, why minutes are missing.
+"""The small Delta tables beside the prices: alerts, what was sent, incidents, why minutes are missing, the desk.
 
 Here belongs what their rows look like and how they are written and read as plain dictionaries. What they mean, and
 when a row is written, is the business of alerts/ and collect.py.
@@ -129,6 +129,26 @@ CAUSES = _schema(
     ("noted_at", TIMESTAMP, "when it was noted, UTC"),
 )
 
+SILENCES = _schema(
+    ("id", pa.string(), "s1 for the first silence of this folder"),
+    ("metrics", pa.string(), "whose messages are kept back: a metric, or a pattern of metrics"),
+    ("rule", pa.string(), "of which rule's alerts; NULL: of every alert and of incidents"),
+    ("reason", pa.string(), "why, as it was given"),
+    ("who", pa.string(), "the name that was given, else of the user of the machine"),
+    ("made_at", TIMESTAMP, "since when, UTC"),
+    ("until", TIMESTAMP, "until when unless it is ended before, UTC"),
+    ("ended_at", TIMESTAMP, "when somebody ended it, UTC; NULL: nobody did"),
+    ("ended_by", pa.string(), "the name of who ended it"),
+)
+
+ACKNOWLEDGEMENTS = _schema(
+    ("fact", pa.string(), "id of the alert or the incident"),
+    ("subject", pa.string(), "alert or incident"),
+    ("who", pa.string(), "the name that was given, else of the user of the machine"),
+    ("made_at", TIMESTAMP, "when, UTC"),
+    ("note", pa.string(), "what was said with it"),
+)
+
 
 @dataclass(frozen=True)
 class RecordTable(Delta):
@@ -175,7 +195,7 @@ class RecordTable(Delta):
             relation = self.relation(sql.connect(), since)
             if where is not None:
                 relation = relation.filter(where)
-            answer = relation.order(self.time)
+            answer = relation.order(f'"{self.time}"')
             return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
     def may_have_after(self, limits: Mapping[str, datetime]) -> bool:
@@ -238,6 +258,8 @@ class Records:
         deliveries: one row an attempt to send one of these.
         incidents: one row a time without data.
         causes: one row a metric and missed minute, as the tick that failed to store it said.
+        silences: one row a silence, in force or over.
+        acknowledgements: one row an acknowledgement of an alert or an incident.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -253,6 +275,14 @@ class Records:
         )
         self.incidents = RecordTable(folder / "incidents", INCIDENTS, "Times without data", time="opened_at")
         self.causes = RecordTable(folder / "causes", CAUSES, "Why minutes are missing", key=("metric", "minute"))
+        self.silences = RecordTable(folder / "silences", SILENCES, "What is not sent for a while", time="made_at")
+        self.acknowledgements = RecordTable(
+            folder / "acknowledgements",
+            ACKNOWLEDGEMENTS,
+            "Alerts and incidents that somebody looks after",
+            key=("fact", "made_at"),
+            time="made_at",
+        )
 
     def note_not_run(
         self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime, reason: str = "no tick was run for them"
@@ -270,7 +300,17 @@ class Records:
 
     def __iter__(self) -> Iterator[RecordTable]:
         """Return them in their order."""
-        return iter((self.alerts, self.messages, self.deliveries, self.incidents, self.causes))
+        return iter(
+            (
+                self.alerts,
+                self.messages,
+                self.deliveries,
+                self.incidents,
+                self.causes,
+                self.silences,
+                self.acknowledgements,
+            )
+        )
 
 
 def sql_types(schema: pa.Schema) -> dict[str, str]:

@@ -14,7 +14,18 @@ import pytest
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
-from pricetracker_dagster.store.records import ALERTS, CAUSES, DELIVERIES, INCIDENTS, MESSAGES, NOT_RUN, Records, Row
+from pricetracker_dagster.store.records import (
+    ACKNOWLEDGEMENTS,
+    ALERTS,
+    CAUSES,
+    DELIVERIES,
+    INCIDENTS,
+    MESSAGES,
+    NOT_RUN,
+    SILENCES,
+    Records,
+    Row,
+)
 from pricetracker_dagster.store.tracked import tracked_since
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -51,6 +62,8 @@ def alert(minute: int, metric: str = BTC, **other: Any) -> Row:
         "resolved_at": None,
         "ended_because": None,
         "sent": True,
+        "held_by": None,
+        "transitions": 2**40,
     }
     return {**found, **other}
 
@@ -68,6 +81,13 @@ def incident(**other: Any) -> Row:
         "missing": 10,
         "opened_at": at(7),
         "resolved_at": None,
+        "causes": '{"not run": 5}',
+        "out": [ETH],
+        "grown_at": at(4),
+        "flaps": False,
+        "exchange": None,
+        "held_by": None,
+        "transitions": 1,
     }
     return {**found, **other}
 
@@ -108,8 +128,24 @@ def test_tables_that_were_never_written_answer_and_make_nothing(records: Records
 
 
 def test_the_tables_are_named_and_each_column_is_described(records: Records) -> None:
-    assert [table.path.name for table in records] == ["alerts", "messages", "deliveries", "incidents", "causes"]
-    assert [table.schema for table in records] == [ALERTS, MESSAGES, DELIVERIES, INCIDENTS, CAUSES]
+    assert [table.path.name for table in records] == [
+        "alerts",
+        "messages",
+        "deliveries",
+        "incidents",
+        "causes",
+        "silences",
+        "acknowledgements",
+    ]
+    assert [table.schema for table in records] == [
+        ALERTS,
+        MESSAGES,
+        DELIVERIES,
+        INCIDENTS,
+        CAUSES,
+        SILENCES,
+        ACKNOWLEDGEMENTS,
+    ]
     for table in records:
         assert all(field.metadata[b"comment"] for field in table.schema)
 

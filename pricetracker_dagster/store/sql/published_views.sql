@@ -33,3 +33,11 @@ FROM $deliveries;
 CREATE VIEW incidents AS
 SELECT *
 FROM $incidents;
+
+CREATE VIEW silences AS
+SELECT *
+FROM $silences;
+
+CREATE VIEW acknowledgements AS
+SELECT *
+FROM $acknowledgements;

@@ -1,0 +1,139 @@
+"""Who is told of an alert or an incident, how often, and when not: by the routes of the settings.
+
+Pure: settings and a row come in, recipients go out. What a route may say is in settings/routes.py; what is sent when,
+in transitions.py and notify.py.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.settings import AlertRoute, QuietHours, RouteMatch, Settings, channel_name, is_channel_name
+from pricetracker_dagster.store.records import Row
+
+Subject = Literal["alert", "incident"]
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A channel that is told.
+
+    Attributes:
+        channel: what it is called.
+        repeat_minutes: how often it is reminded while it lasts; 0: never.
+        quiet_until: until when it is sent nothing, UTC; None: it is not quiet there now.
+        escalate_after_minutes: after how long without acknowledgement others are told; None: never.
+        escalate_to: what these are called.
+    """
+
+    channel: str
+    repeat_minutes: int
+    quiet_until: datetime | None = None
+    escalate_after_minutes: int | None = None
+    escalate_to: tuple[str, ...] = ()
+
+
+def urls(settings: Settings) -> dict[str, str]:
+    """Return every URL that can be told, by the channel's name: those of all, of routes, and to whom these escalate."""
+    routes = settings.alerts.routes
+    told = [
+        *settings.alerts.channels,
+        *(channel for route in routes for channel in route.channels),
+        *(channel for route in routes for channel in route.escalate_to),
+    ]
+    written = [channel.get_secret_value() for channel in told]
+    return {channel_name(url): url for url in written if not is_channel_name(url)}
+
+
+def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) -> list[Recipient]:
+    """Return who is told of an alert or an incident.
+
+    These are the channels of every route that matches, each once: with the least pause between reminders, quiet only
+    where it is quiet in all of them, escalated as soon as in any. What no route matches goes to every channel of
+    ``alerts.channels``; where that is empty, to those of all routes, so that nothing is lost.
+
+    Args:
+        settings: the channels and routes.
+        row: a row of the table alerts or incidents.
+        subject: which of the two.
+        now: the current time, UTC.
+    """
+    repeat = settings.alerts.repeat_minutes
+    matching = [route for route in settings.routes if _matches(route.match, row, subject)]
+    if not matching:
+        names = _names(channel.get_secret_value() for channel in settings.alerts.channels) or _names(
+            channel.get_secret_value() for route in settings.routes for channel in route.channels
+        )
+        return [Recipient(name, repeat) for name in names]
+    own: dict[str, list[AlertRoute]] = {}
+    for route in matching:
+        for name in _names(channel.get_secret_value() for channel in route.channels):
+            own.setdefault(name, []).append(route)
+    return [_recipient(name, routes, repeat, now) for name, routes in own.items()]
+
+
+def quiet_until(hours: QuietHours, now: datetime) -> datetime | None:
+    """Return when quiet hours end in which a moment lies, UTC; None where it lies in none.
+
+    They begin and end when the clock on the wall first shows these times. One that a change of the clock leaves out
+    is reached with the change.
+    """
+    zone = ZoneInfo(hours.time_zone)
+    today = now.astimezone(zone).date()
+    for day in (today - timedelta(days=1), today):
+        last = day + timedelta(days=hours.to <= hours.begin)
+        begin, end = _moment(day, hours.begin, zone), _moment(last, hours.to, zone)
+        if begin <= now < end:
+            return end
+    return None
+
+
+def _moment(day: date, of_day: time, zone: ZoneInfo) -> datetime:
+    """Return when a clock on the wall first shows a time, or one after it, UTC."""
+    shown = datetime.combine(day, of_day)
+    moments = [shown.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+    moment = min(moments)
+    while moment.astimezone(zone).replace(tzinfo=None) < shown:  # it is left out: an hour at most as a rule
+        moment += MINUTE
+    return moment
+
+
+def _names(channels: Iterable[str]) -> list[str]:
+    """Return what channels are called, each once."""
+    return list(dict.fromkeys(each if is_channel_name(each) else channel_name(each) for each in channels))
+
+
+def _matches(match: RouteMatch, row: Row, subject: Subject) -> bool:
+    if match.kind not in (None, subject):
+        return False
+    if subject == "incident":
+        metrics = row["out"] or row["metrics"] or ()
+        return not (match.rules or match.measures) and _is_of(match.metrics, metrics)
+    return (
+        _is_of(match.metrics, [row["metric"]])
+        and (not match.rules or row["rule"] in match.rules)
+        and (not match.measures or row["measure"] in match.measures)
+    )
+
+
+def _is_of(patterns: Sequence[str], metrics: Iterable[str]) -> bool:
+    return not patterns or any(fnmatchcase(metric, pattern) for metric in metrics for pattern in patterns)
+
+
+def _recipient(name: str, routes: Sequence[AlertRoute], repeat: int, now: datetime) -> Recipient:
+    """Return what several routes together say of one channel."""
+    pauses = [repeat if route.repeat_minutes is None else route.repeat_minutes for route in routes]
+    ends = [None if route.quiet_hours is None else quiet_until(route.quiet_hours, now) for route in routes]
+    quiet = [end for end in ends if end is not None]
+    escalating = [route for route in routes if route.escalate_after_minutes is not None]
+    return Recipient(
+        name,
+        repeat_minutes=min((pause for pause in pauses if pause), default=0),
+        quiet_until=min(quiet) if len(quiet) == len(routes) else None,
+        escalate_after_minutes=min((route.escalate_after_minutes or 0 for route in escalating), default=None),
+        escalate_to=tuple(_names(each.get_secret_value() for route in escalating for each in route.escalate_to)),
+    )

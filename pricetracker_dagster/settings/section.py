@@ -1,0 +1,67 @@
+"""What the tables of the settings file have in common: a base that knows no other keys, and the names of metrics.
+
+Here belongs what several of them take; what a table holds is in model.py and routes.py.
+"""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from pricetracker_dagster.candles import own_name
+
+Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
+
+
+class Section(BaseModel):
+    """A table of the settings file: keys it does not know are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        return no_truth_as_number(value, cls.model_fields[str(info.field_name)].annotation)
+
+
+def no_truth_as_number(value: Any, kind: Any) -> Any:
+    """Return a value; refuse ``true`` where a number belongs, which would pass for 1."""
+    if isinstance(value, bool) and kind in (int, float, int | None):
+        raise ValueError("not a number: write one")
+    return value
+
+
+def metric_pattern(text: str) -> str:
+    """Return a name of a metric, or a pattern of names.
+
+    Raises:
+        ValueError: it matches no metric, or the pair is called otherwise here.
+    """
+    if not re.fullmatch(r"[A-Z0-9_.:*?]+", text):
+        hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
+        raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}')
+    if not re.search("[*?]", text):
+        its_own_name(text)
+    return text
+
+
+def its_own_name(text: str) -> None:
+    """Refuse a pair that is called by its exchange's own words, since it would be followed beside itself.
+
+    Raises:
+        ValueError: it is.
+    """
+    name = own_name(text)
+    if name != text:
+        raise ValueError(f'"{text}" is called {name} here: write {name}')
+
+
+def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list that was set.
+
+    Raises:
+        ValueError: it is empty.
+    """
+    if not values:
+        raise ValueError("an empty list: leave the key away, or name one")
+    return values
