@@ -34,6 +34,8 @@ class Outcome(NamedTuple):
     error: str | None
     part: int = 0
     """Which of its messages, from 0 on; of one that was not taken no later one was sent."""
+    retry_after: float | None = None
+    """So many seconds it asked to be left alone; None: it did not say."""
 
 
 @dataclass(frozen=True)

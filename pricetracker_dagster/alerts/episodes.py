@@ -4,9 +4,11 @@ Pure, and idempotent: judging the same minutes again, or more of them, changes t
 making others of the same fact.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from itertools import groupby
 
 from pricetracker_dagster.alerts.rules import Verdict
@@ -33,6 +35,10 @@ class Known:
         tracked: the metrics that are tracked now.
         stored: the newest minute of late of those of them that have one, UTC.
         max_age: alerts of minutes that ended longer ago are not sent.
+        below: the minutes that were judged and are not above, oldest first.
+        judged_from: the oldest minute that was judged, UTC; None: none was. Of open alerts of the metrics that were
+            judged, all minutes after the newest one above were.
+        whole: the ids of recorded alerts of which every minute was judged anew.
     """
 
     now: datetime
@@ -40,6 +46,22 @@ class Known:
     tracked: Collection[str]
     stored: Mapping[str, datetime]
     max_age: timedelta
+    below: Mapping[Series, Sequence[datetime]] = field(default_factory=dict)
+    judged_from: datetime | None = None
+    whole: Collection[str] = ()
+
+    def between(self, series: Series, after: datetime, before: datetime) -> int:
+        """Count the minutes between two that were seen below; what was not judged just now counts as such."""
+        first = after + MINUTE
+        known_from = before if self.judged_from is None else min(max(first, self.judged_from), before)
+        below = self.below.get(series, ())
+        seen = bisect_left(below, before) - bisect_left(below, known_from)
+        return max(0, (known_from - first) // MINUTE) + max(0, seen)
+
+    def below_after(self, series: Series, minute: datetime) -> int:
+        """Count the minutes after one that were seen below."""
+        below = self.below.get(series, ())
+        return len(below) - bisect_right(below, minute)
 
 
 def alert_id(series: Series, minute: datetime) -> str:
@@ -53,8 +75,10 @@ def review(
     """Bring alerts up to date with the minutes that were found above.
 
     A run of consecutive minutes above is an alert once it is ``for_minutes`` long; before that it is pending. What is
-    above within ``resolve_after_minutes`` of a recorded alert, on either side, belongs to that one. It is resolved by
-    so many minutes without one above, by a whole window without data, or when nobody tracks its metric any more.
+    above belongs to a recorded alert, on either side, unless ``resolve_after_minutes`` were seen below between them: of
+    minutes without data nobody knows. It is resolved by so many minutes seen below, by a whole window without data,
+    where it is no longer judged, or where all of it was corrected. What is above again after that, and so near that it
+    belongs to it, makes it fire once more.
 
     Args:
         above: the minutes above among those that were judged. Where ``for_minutes`` is more than one, as many minutes
@@ -68,12 +92,20 @@ def review(
     """
     alerts: dict[Series, list[Row]] = {}
     for row in recorded:
-        alerts.setdefault((row["rule"], row["metric"], row["measure"]), []).append(dict(row))
-    for series, verdicts in groupby(sorted(above, key=_series_and_minute), key=_series):
+        alerts.setdefault(series_of(row), []).append(dict(row))
+    found = {
+        series: {verdict.minute: verdict for verdict in verdicts}
+        for series, verdicts in groupby(sorted(above, key=_series_and_minute), key=_series)
+    }
+    for series, of_series in alerts.items():
+        for row in of_series:
+            if row["id"] in known.whole:
+                _correct(row, found.get(series, {}), known)
+    for series, by_minute in found.items():
         of_series = alerts.setdefault(series, [])
-        by_minute = {verdict.minute: verdict for verdict in verdicts}
         for run in ranges(by_minute):
-            _take_in([by_minute[run.first + i * MINUTE] for i in range(run.length)], of_series, rules[series[0]], known)
+            verdicts = [by_minute[run.first + i * MINUTE] for i in range(run.length)]
+            _take_in(verdicts, series, of_series, rules[series[0]], known)
     before = {row["id"]: row for row in recorded}
     changed = []
     for of_series in alerts.values():
@@ -84,36 +116,69 @@ def review(
     return changed
 
 
-def _take_in(run: Sequence[Verdict], alerts: list[Row], rule: AlertRule, known: Known) -> None:
+def series_of(row: Row) -> Series:
+    """Return the series of an alert."""
+    return row["rule"], row["metric"], row["measure"]
+
+
+def _correct(row: Row, above: Mapping[datetime, Verdict], known: Known) -> None:
+    """Make an alert agree with its minutes as they are now; one of which none is above any more is over."""
+    own = [verdict for minute, verdict in above.items() if row["minute"] <= minute <= row["last_minute"]]
+    if not own:
+        if row["state"] != RESOLVED:
+            because = "corrected" if row["fired_at"] else "below again"
+            row.update(state=RESOLVED, resolved_at=known.now, ended_because=because)
+        return
+    highest = max(own, key=_ratio)
+    row.update(
+        minutes=len(own),
+        last_minute=max(verdict.minute for verdict in own),
+        peak=highest.value,
+        peak_ratio=highest.ratio,
+        peak_minute=highest.minute,
+    )
+
+
+def _take_in(run: Sequence[Verdict], series: Series, alerts: list[Row], rule: AlertRule, known: Known) -> None:
     """Add a run of minutes above to the alert it belongs to, or make one of it."""
-    row = _host(run[0].minute, run[-1].minute, alerts, rule)
+    row = _host(run[0].minute, run[-1].minute, series, alerts, rule, known)
     if row is None:
         row = _new(run[0], rule)
         alerts.append(row)
     goes_on = run[-1].minute > row["last_minute"]
-    later = [verdict for verdict in run if verdict.minute > row["last_minute"]]
-    row["minutes"] = max(row["minutes"] + len(later), len(run))
+    # what lies within is counted already
+    beyond = sum(not row["minute"] <= verdict.minute <= row["last_minute"] for verdict in run)
+    row["minutes"] = max(row["minutes"] + beyond, len(run))
     row["last_minute"] = max(row["last_minute"], run[-1].minute)
+    row["minute"] = min(row["minute"], run[0].minute)  # late data: it began before; its id stays
     highest = max(run, key=_ratio)
     if _ratio(highest) > row["peak_ratio"]:
         row.update(peak=highest.value, peak_ratio=highest.ratio, peak_minute=highest.minute)
     fires = row["fired_at"] is None and row["minutes"] >= rule.for_minutes
+    again = goes_on and row["fired_at"] is not None and row["state"] == RESOLVED
     if fires:
         row["fired_at"] = known.now
     if fires or (goes_on and row["fired_at"]):
         row.update(state=FIRING, resolved_at=None, ended_because=None)  # _end() resolves it if it is over
+    if again:
+        row["sent"] = False  # that was said of the time before
     if row["fired_at"] and not row["sent"] and known.now - (row["last_minute"] + MINUTE) <= known.max_age:
         row.update(sent=True, fired_at=known.now)
 
 
-def _host(first: datetime, last: datetime, alerts: Sequence[Row], rule: AlertRule) -> Row | None:
+def _host(
+    first: datetime, last: datetime, series: Series, alerts: Sequence[Row], rule: AlertRule, known: Known
+) -> Row | None:
     """Return the alert to which what is above from ``first`` to ``last`` belongs: of several the one that goes on."""
-    touched = [
-        row
-        for row in alerts
-        for reach in [(rule.resolve_after_minutes if row["fired_at"] else 1) * MINUTE]
-        if first <= row["last_minute"] + reach and last >= row["minute"] - reach
-    ]
+
+    def is_near(earlier: datetime, later: datetime, row: Row) -> bool:
+        if later <= earlier + MINUTE:
+            return True
+        if not row["fired_at"] or later > earlier + _patience(rule):
+            return False
+        return known.between(series, earlier, later) < rule.resolve_after_minutes
+
+    touched = [row for row in alerts if is_near(row["last_minute"], first, row) and is_near(last, row["minute"], row)]
     return max(touched, key=lambda row: (row["state"] != RESOLVED, row["last_minute"]), default=None)
 
 
@@ -147,16 +212,35 @@ def _end(row: Row, rule: AlertRule | None, known: Known) -> None:
     """Resolve an alert that is over."""
     if row["state"] == RESOLVED:
         return
-    stored = known.stored.get(row["metric"])
-    if rule is None or row["metric"] not in known.tracked:
-        because = "no longer tracked"
-    elif stored is not None and stored >= row["last_minute"] + _quiet(row, rule) * MINUTE:
-        because = "below again"
-    elif known.newest_closed >= row["last_minute"] + max(rule.window_minutes, rule.resolve_after_minutes) * MINUTE:
-        because = "no data"
+    last = row["last_minute"]
+    stored = max(last, known.stored.get(row["metric"], last))
+    if rule is None or not _is_judged(row, rule, known):
+        because = "no longer judged"
+    elif known.below_after(series_of(row), last) >= _quiet(row, rule):
+        changed = rule.factor != row["factor"]
+        because = f"not above the factor {rule.factor:g} of now" if changed else "below again"
+    elif stored >= last + _patience(rule):
+        because = "no longer judged"  # there is data, of which too few for an average
+    elif known.newest_closed >= stored + _patience(rule):
+        because = f"no data since {stored + MINUTE:%Y-%m-%d %H:%M} UTC"
     else:
         return
     row.update(state=RESOLVED, resolved_at=known.now, ended_because=because)
+
+
+def _is_judged(row: Row, rule: AlertRule, known: Known) -> bool:
+    """Say whether a rule is still for the measure and metric of an alert."""
+    metric = row["metric"]
+    return (
+        metric in known.tracked
+        and row["measure"] in rule.measures
+        and any(fnmatchcase(metric, pattern) for pattern in rule.metrics)
+    )
+
+
+def _patience(rule: AlertRule) -> timedelta:
+    """Return after how long without a judged minute an alert is over."""
+    return max(rule.window_minutes, rule.resolve_after_minutes) * MINUTE
 
 
 def _quiet(row: Row, rule: AlertRule) -> int:

@@ -95,6 +95,7 @@ def _new(found: Missed, now: datetime, taken: Collection[str]) -> Row:
         "resolved_at": None,
         "causes": None,
         "out": sorted(found.metrics),
+        "told_out": None,
         "grown_at": found.last,
         "flaps": False,
         "exchange": None,

@@ -24,6 +24,10 @@ ABOVE = "above"
 NOT_ABOVE = "not above"
 
 
+TOLERANCE = 1e-9
+"""A value must exceed the limit by more than this part of it: less is what binary arithmetic makes of decimals."""
+
+
 class Verdict(NamedTuple):
     """One rule's judgement of one minute of one measure.
 
@@ -107,6 +111,7 @@ def judge(
                     "patterns": list(rule.metrics),
                     "measure": measure,
                     "factor": rule.factor,
+                    "tolerance": TOLERANCE,
                     "window": rule.window_minutes,
                     "min_points": rule.min_points,
                     "min_average": rule.min_average,

@@ -169,6 +169,7 @@ def _new(kind: str, verdict: Verdict, ids: set[str], now: datetime) -> Row:
         "resolved_at": None,
         "causes": None,
         "out": [],
+        "told_out": None,
         "grown_at": first,
         "flaps": False,
         "exchange": None,

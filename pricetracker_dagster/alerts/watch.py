@@ -18,7 +18,9 @@ from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts import episodes, incidents, notify, standstill
+from pricetracker_dagster.alerts.recording import record, record_ends_of_silences
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
+from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.files.locks import Deadline, locked
@@ -36,6 +38,9 @@ PUBLISH_PATIENCE = 5.0
 """Seconds to wait for another process that publishes: that one does it as well, and others wait for this look."""
 
 _BACKTESTED_AT_ONCE = 30 * DAY
+
+_JUDGED_ANEW_MOST = 2 * DAY
+"""An alert that began longer before what changed is not judged anew as a whole."""
 
 _NOT_PUT_RIGHT = "what was recorded under a clock that was ahead is not put right yet"
 
@@ -94,8 +99,11 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
             if table is not None and since is not None and since != version:
                 with store.delta.read():
                     changed = _changed(table, since, settings, now)
-            above = _judge(store, settings, now, changed, watched) if changed else []
-            watched.alerts = _record(store, records, settings, now, above, changed, watched)
+            with _told(watched, "what is told at the end of a silence is not recorded yet"):
+                record_ends_of_silences(settings, records, now)
+            recorded = _recorded(records, now, changed)
+            judged = _judge(store, settings, now, changed, recorded, watched) if changed else Judged()
+            watched.alerts = _record(store, records, settings, now, judged, recorded, watched)
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -137,8 +145,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             for row in rows:
                 if row["state"] == incidents.RESOLVED:
                     row["missing"] = _lost(store, row, since, newest)
-            records.incidents.put(rows)
-            watched.incidents = rows
+            watched.incidents = record(settings, records, INCIDENT, recent, rows, now)
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -249,33 +256,86 @@ def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -
     return {metric: MinuteRange(first, last) for metric, first, last in extent.fetchall()}
 
 
+@dataclass
+class Judged:
+    """What one look has judged.
+
+    Attributes:
+        above: the minutes above.
+        below: of series of which an alert is recorded or a minute is above, the minutes that are not, oldest first.
+        since: the oldest minute that was judged, UTC; None: none was.
+        whole: the ids of recorded alerts of which every minute was judged anew.
+    """
+
+    above: list[Verdict] = field(default_factory=list)
+    below: dict[episodes.Series, list[datetime]] = field(default_factory=dict)
+    since: datetime | None = None
+    whole: frozenset[str] = frozenset()
+
+
+def _recorded(records: Records, now: datetime, changed: Mapping[str, MinuteRange]) -> list[Row]:
+    """Return the alerts that are open, and those near the minutes that changed."""
+    state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("last_minute")
+    near = min((span.first for span in changed.values()), default=now) - DAY
+    return records.alerts.rows(
+        min(near, now) - episodes.LONGEST,
+        (state != duckdb.ConstantExpression(episodes.RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
+    )
+
+
 def _judge(
-    store: Store, settings: Settings, now: datetime, changed: Mapping[str, MinuteRange], watched: Watched
-) -> list[Verdict]:
-    """Judge the minutes that changed, and those in whose window they are. Return those that are above."""
+    store: Store,
+    settings: Settings,
+    now: datetime,
+    changed: Mapping[str, MinuteRange],
+    recorded: Sequence[Row],
+    watched: Watched,
+) -> Judged:
+    """Judge the minutes that changed, those in whose window they are, and what of recorded alerts depends on them."""
     rules = settings.rules
     first = min(span.first for span in changed.values()) - _run_up(rules)
     # an earlier version stored minutes that are yet to come
-    last = min(max(span.last for span in changed.values()) + _lookback(rules), newest_closed_minute(now))
+    newest = newest_closed_minute(now)
+    last = min(max(span.last for span in changed.values()) + _lookback(rules), newest)
+    own = [row for row in recorded if row["metric"] in changed]
+    # whether it is over depends on all that came since it was last above
+    since_above = [row["last_minute"] for row in own if row["state"] != episodes.RESOLVED]
+    touched = [row for row in own if _is_touched(row, changed[row["metric"]], _lookback(rules))]
+    anew = [row for row in touched if row["minute"] >= first - _JUDGED_ANEW_MOST]
+    first = min([first, *since_above, *(row["minute"] for row in anew)])
+    last = min(max([last, *(row["last_minute"] for row in anew)]), newest)
     # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
-    tracked = tracked_since(settings.state, map(str, settings.tracked), newest_closed_minute(now) + MINUTE)
+    tracked = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
     begins = added_later(tracked)
-    above: list[Verdict] = []
+    judged = Judged(since=first, whole=frozenset(row["id"] for row in anew))
+    of_interest = {episodes.series_of(row) for row in own}
     for span in _spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
         verdicts = [
             verdict
             for verdict in _judged_apart(store, rules, list(changed), span, watched)
             if verdict.minute >= begins.get(verdict.metric, verdict.minute)
         ]
-        above += [verdict for verdict in verdicts if verdict.verdict == ABOVE]
+        above = [verdict for verdict in verdicts if verdict.verdict == ABOVE]
+        judged.above += above
+        of_interest |= {verdict[:3] for verdict in above}
+        for verdict in verdicts:
+            if verdict.verdict == NOT_ABOVE and verdict[:3] in of_interest:
+                judged.below.setdefault(verdict[:3], []).append(verdict.minute)
         watched.judged += sum(verdict.verdict in (ABOVE, NOT_ABOVE) for verdict in verdicts)
-        newest = max((verdict.minute for verdict in verdicts), default=span.first)
+        newest_judged = max((verdict.minute for verdict in verdicts), default=span.first)
         watched.not_judged = Counter(
             verdict.verdict
             for verdict in verdicts
-            if verdict.minute == newest and verdict.verdict not in (ABOVE, NOT_ABOVE)
+            if verdict.minute == newest_judged and verdict.verdict not in (ABOVE, NOT_ABOVE)
         )
-    return above
+    for minutes in judged.below.values():
+        minutes.sort()
+    return judged
+
+
+def _is_touched(row: Row, span: MinuteRange, lookback: timedelta) -> bool:
+    """Say whether minutes that changed are among those of an alert, or in the windows of these."""
+    return bool(span.first <= row["last_minute"] and span.last + lookback >= row["minute"])
 
 
 def _spans(first: datetime, last: datetime, length: timedelta) -> Iterator[MinuteRange]:
@@ -340,19 +400,21 @@ def _record(
     records: Records,
     settings: Settings,
     now: datetime,
-    above: Sequence[Verdict],
-    changed: Mapping[str, MinuteRange],
+    judged: Judged,
+    recorded: Sequence[Row],
     watched: Watched,
 ) -> list[Row]:
-    """Bring the table alerts up to date."""
-    state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("minute")
-    near = min((span.first for span in changed.values()), default=now) - DAY
-    recorded = records.alerts.rows(
-        min(near, now - episodes.LONGEST),
-        (state != duckdb.ConstantExpression(episodes.RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
-    )
-    if not above and all(row["state"] == episodes.RESOLVED for row in recorded):
-        return []
+    """Bring the table alerts up to date, and what is told of it."""
+    rows: list[Row] = []
+    if judged.above or judged.whole or any(row["state"] != episodes.RESOLVED for row in recorded):
+        rows = _reviewed(store, settings, now, judged, recorded, watched)
+    return record(settings, records, ALERT, recorded, rows, now)
+
+
+def _reviewed(
+    store: Store, settings: Settings, now: datetime, judged: Judged, recorded: Sequence[Row], watched: Watched
+) -> list[Row]:
+    """Return the alerts that are new or changed; where that fails, of each metric on its own."""
     tracked = [str(metric) for metric in settings.tracked]
     known = episodes.Known(
         now=now,
@@ -360,19 +422,21 @@ def _record(
         tracked=tracked,
         stored=store.newest(tracked, now - DAY, newest_closed_minute(now)),
         max_age=settings.alerts.max_age_minutes * MINUTE,
+        below=judged.below,
+        judged_from=judged.since,
+        whole=judged.whole,
     )
     rules = {rule.name: rule for rule in settings.rules}
     rows: list[Row] = []
     try:
-        rows = episodes.review(above, recorded, rules, known)
+        return episodes.review(judged.above, recorded, rules, known)
     except MemoryError:
         raise
     except Exception:
-        for metric in sorted({verdict.metric for verdict in above} | {row["metric"] for row in recorded}):
+        for metric in sorted({verdict.metric for verdict in judged.above} | {row["metric"] for row in recorded}):
             with _told(watched, f"what is above of {metric} could not be made an alert"):
-                own = [verdict for verdict in above if verdict.metric == metric]
+                own = [verdict for verdict in judged.above if verdict.metric == metric]
                 rows += episodes.review(own, [row for row in recorded if row["metric"] == metric], rules, known)
-    records.alerts.put(rows)
     return rows
 
 

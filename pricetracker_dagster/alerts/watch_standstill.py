@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pricetracker_dagster.alerts import notify, unrecorded
+from pricetracker_dagster.alerts.recording import record
 from pricetracker_dagster.alerts.standstill import (
     CAUSES,
     EVALUATION,
@@ -24,6 +25,7 @@ from pricetracker_dagster.alerts.standstill import (
     judge,
     review,
 )
+from pricetracker_dagster.alerts.transitions import INCIDENT
 from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, one_at_a_time
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
@@ -36,7 +38,7 @@ from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish, publish_if_moved
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
 
-_TELLING = ("incidents", "deliveries")
+_TELLING = ("incidents", "messages", "deliveries")
 """The tables without which nothing can be told as usual."""
 
 
@@ -126,9 +128,7 @@ def _record_and_send(
         put_right(records, now)
     rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
     news = review(verdicts, rows, now)
-    if news:
-        records.incidents.put(news)
-        changed += news
+    changed += record(settings, records, INCIDENT, rows, news, now)
     told_lately = now - settings.alerts.max_age_minutes * MINUTE
     if news or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
         return notify.deliver(settings, records, now)

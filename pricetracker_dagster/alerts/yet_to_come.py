@@ -37,15 +37,19 @@ def put_right(records: Records, now: datetime) -> int:
     moments = [row[name] for row in alerts for name in _MOMENTS["alerts"]]
     moments += [row[name] for row in opened for name in _MOMENTS["incidents"]]
     moments += [row["attempted_at"] for row in sent]
+    told = _after(records.messages, {"recorded_at": limit})
+    moments += [row["recorded_at"] for row in told]
     back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
     if sent:  # first: were this cut short, what was told would be told again
         records.deliveries.put([{**row, "attempted_at": back[row["attempted_at"]]} for row in sent])
+    if told:
+        records.messages.put([{**row, "recorded_at": back[row["recorded_at"]]} for row in told])
     if alerts:
         records.alerts.put([_alert(_dated(row, _MOMENTS["alerts"], back), newest, now) for row in alerts])
     if opened:
         dated = [_dated(row, _MOMENTS["incidents"], back) for row in opened]
         records.incidents.put([_incident(row, newest, now) for row in dated])
-    return len(alerts) + len(opened) + len(sent) + records.causes.remove_after(newest)
+    return len(alerts) + len(opened) + len(sent) + len(told) + records.causes.remove_after(newest)
 
 
 def _after(table: RecordTable, limits: Mapping[str, datetime]) -> list[Row]:

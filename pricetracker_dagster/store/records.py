@@ -82,7 +82,7 @@ MESSAGES = _schema(
         "what happened, as in deliveries, e.g. firing; a second time firing 2",
     ),
     ("number", pa.int64(), "1 for the first transition of the fact"),
-    ("at", TIMESTAMP, "when it was recorded, UTC"),
+    ("recorded_at", TIMESTAMP, "when it was recorded, UTC"),
     ("channels", pa.list_(pa.string()), "to whom it is owed, as in deliveries"),
     ("headline", pa.string(), "what happened in a few words"),
     ("text", pa.string(), "the line that a person reads"),
@@ -98,6 +98,7 @@ DELIVERIES = _schema(
     ("attempted_at", TIMESTAMP, "when the attempt ended, UTC"),
     ("delivered", pa.bool_(), "whether the channel took it"),
     ("error", pa.string(), "why it did not"),
+    ("retry_at", TIMESTAMP, "before this moment the channel is not tried again, UTC"),
 )
 
 INCIDENTS = _schema(
@@ -114,6 +115,7 @@ INCIDENTS = _schema(
     ("resolved_at", TIMESTAMP, "when it was recorded as over, UTC"),
     ("causes", pa.string(), "its causes with how many minutes each was noted of, as JSON"),
     ("out", pa.list_(pa.string()), "whose minutes are missed now"),
+    ("told_out", pa.list_(pa.string()), "of whom that was told and not yet that they are back"),
     ("grown_at", TIMESTAMP, "newest minute in which a metric joined, UTC"),
     ("flaps", pa.bool_(), "whether its minutes are missed, come and are missed again"),
     ("exchange", pa.string(), "the exchange that is out as a whole; NULL: none is"),
@@ -162,18 +164,25 @@ class RecordTable(Delta):
     key: tuple[str, ...] = ("id",)
     time: str = "minute"
 
-    def put(self, rows: Sequence[Mapping[str, Any]], *, replace: bool = True) -> Upserted:
+    def put(
+        self, rows: Sequence[Mapping[str, Any]], *, replace: bool = True, oldest: datetime | None = None
+    ) -> Upserted:
         """Insert rows by their key; those that are there already are replaced, or with ``replace=False`` left alone.
 
         Of rows of one key the last is taken: an earlier version stored incidents twice after the clock went back, and
         what is read as two rows must be writable as such.
+
+        Args:
+            rows: what to insert.
+            replace: whether those that are there are replaced.
+            oldest: the oldest ``time``, UTC, of a row that is to be replaced by one whose own is newer.
 
         Raises:
             CommitFailedError: others were faster for a whole minute.
         """
         if not rows:
             return Upserted(0, 0, -1)
-        oldest = min(row[self.time] for row in rows)
+        oldest = min([row[self.time] for row in rows] + ([] if oldest is None else [oldest]))
         single = list({tuple(row[name] for name in self.key): row for row in rows}.values())
         return self.put_table(self.made(sql.connect(), single).to_arrow_table(), oldest, replace=replace)
 
@@ -265,7 +274,7 @@ class Records:
     def __init__(self, folder: Path) -> None:
         """Name a data folder; it need not exist."""
         self.alerts = RecordTable(folder / "alerts", ALERTS, "Values that exceeded a rule")
-        self.messages = RecordTable(folder / "messages", MESSAGES, "What is told", time="at")
+        self.messages = RecordTable(folder / "messages", MESSAGES, "What is told", time="recorded_at")
         self.deliveries = RecordTable(
             folder / "deliveries",
             DELIVERIES,

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts import channels, episodes, notify, watch
+from pricetracker_dagster.alerts import channels, episodes, notify, watch, words
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
+from pricetracker_dagster.alerts.words import Happening
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.settings import AlertRule, Settings, load_settings
 from pricetracker_dagster.store.prices import Store
@@ -160,14 +161,14 @@ def test_what_is_recorded_is_sent_although_nothing_new_can_be_recorded(
 def test_a_row_that_cannot_be_put_into_words_is_named_and_the_others_are_told(
     burst: tuple[Settings, str | None], sent: list[tuple[str, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = notify._alert_line
+    whole = words.of_alert
 
-    def spoiled(row: Row, event: str) -> tuple[str, str]:
+    def spoiled(row: Row, what: Happening) -> tuple[str, str]:
         if row["metric"] == ETH:
             raise TypeError("no number")
-        return whole(row, event)
+        return whole(row, what)
 
-    monkeypatch.setattr(notify, "_ALERT", notify._ALERT._replace(line=spoiled))
+    monkeypatch.setattr(words, "of_alert", spoiled)
     watched = watch_prices(burst[0], LATER, burst[1])
     assert all(row["delivered"] for row in watched.attempts)
     assert len(watched.attempts) == 4 * len(CHANNELS)

@@ -89,7 +89,7 @@ PROMISED = {  # table or view, its columns and their types, as users were promis
         "subject": "VARCHAR",
         "event": "VARCHAR",
         "number": "BIGINT",
-        "at": TIME,
+        "recorded_at": TIME,
         "channels": "VARCHAR[]",
         "headline": "VARCHAR",
         "text": "VARCHAR",

@@ -83,6 +83,7 @@ def incident(**other: Any) -> Row:
         "resolved_at": None,
         "causes": '{"not run": 5}',
         "out": [ETH],
+        "told_out": [BTC, ETH],
         "grown_at": at(4),
         "flaps": False,
         "exchange": None,
@@ -113,6 +114,7 @@ def delivery(attempt: int, **other: Any) -> Row:
         "attempted_at": at(attempt),
         "delivered": False,
         "error": "not taken",
+        "retry_at": at(2),
     }
     return {**found, **other}
 

@@ -133,7 +133,7 @@ def test_an_outage_that_was_recorded_then_is_told_once_and_its_end_when_it_is_ov
     it.put([0, 1, 2, 3], 100.0, BTC, ETH)
     it.look_at_minutes(4)
     assert told(webhook, "✗ missed") == 1
-    assert told(webhook, "✓ healed 2 minutes after it was noticed") == 1
+    assert told(webhook, "✓ over, all minutes are stored: ") == 1
 
 
 @pytest.mark.parametrize("clock", [timedelta(minutes=20), timedelta(hours=1), timedelta(hours=5)], ids=str)
@@ -204,9 +204,10 @@ def test_what_lies_in_the_past_is_left_as_it_is(it: Watch) -> None:
     goes_on(it, range(1, 7))
     it.fail(2, [ETH])
     it.look_at_minutes(7)
-    versions = [table.open().version() for table in it.records]  # type: ignore[union-attr]
+    written = [table for table in it.records if table.open() is not None]
+    versions = [table.open().version() for table in written]  # type: ignore[union-attr]
     assert put_right(it.records, NOON + 9 * MINUTE) == 0
-    assert [table.open().version() for table in it.records] == versions  # type: ignore[union-attr]
+    assert [table.open().version() for table in written] == versions  # type: ignore[union-attr]
 
 
 def test_moments_of_the_future_keep_their_order(it: Watch, ahead: timedelta) -> None:

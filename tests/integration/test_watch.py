@@ -292,7 +292,7 @@ def test_a_metric_that_is_no_longer_tracked_is_resolved(watch: Callable[..., Wat
     it.look(0)
     it = watch(metrics=[ETH])
     it.look(1)
-    assert [(row["state"], row["ended_because"]) for row in it.alerts()] == [("resolved", "no longer tracked")]
+    assert [(row["state"], row["ended_because"]) for row in it.alerts()] == [("resolved", "no longer judged")]
 
 
 # Channels that fail
@@ -322,15 +322,42 @@ def test_a_channel_that_fails_is_tried_again_with_longer_pauses_and_holds_up_no_
     assert len(webhook.to("/good")) == 1
 
 
-def test_a_message_that_no_channel_takes_in_time_is_given_up(watch: Callable[..., Watch], webhook: Webhook) -> None:
+def test_a_message_that_no_channel_takes_is_kept_for_a_day(watch: Callable[..., Watch], webhook: Webhook) -> None:
     webhook.behaviour["/"] = "500"
     it = watch(webhook.channel(), extra="repeat_minutes = 0")
     calm(it)
     it.put([0], 400.0)
     it.look(0)
+    assert [row["delivered"] for row in it.look(23 * 60).attempts] == [False]
     tried = len(webhook.posted)
-    assert it.look(16).attempts == []
+    webhook.behaviour.clear()
+    assert it.look(24 * 60 + 2).attempts == []
     assert len(webhook.posted) == tried
+
+
+def test_after_an_hour_without_a_channel_it_is_told_what_happened_and_what_is_over_in_one_line(
+    watch: Callable[..., Watch], webhook: Webhook
+) -> None:
+    webhook.behaviour["/"] = "500"
+    it = watch(webhook.channel(), extra="repeat_minutes = 15")
+    it.put(range(-60, 60), 100.0, ETH)
+    calm(it)
+    it.put([0], 400.0)
+    it.put([20], 700.0, ETH)
+    for minute in range(60):
+        it.put([minute] if minute else [], 100.0)
+        it.look(minute)
+    webhook.posted.clear()
+    webhook.behaviour.clear()
+    it.put([60], 400.0)
+    it.look(66)
+    [posted] = webhook.posted
+    assert [line.split(" = ")[0] for line in posted.lines] == [
+        "✓ KRAKEN:BTCUSD volume below again: it lasted 1 minute from 2026-03-03 12:00 UTC, peak 400",
+        "▲ KRAKEN:BTCUSD volume 400",
+        "http://127.0.0.1:3000/assets/alerts",
+    ]
+    assert it.look(67).attempts == []
 
 
 @pytest.mark.parametrize("how", ["hang", "close"])

@@ -39,6 +39,7 @@ class Log:
         self.rule = AlertRule(**rule)
         self.rules = {self.rule.name: self.rule}
         self.rows: dict[str, Row] = {}
+        self.above: dict[tuple[str, str, str], dict[datetime, Verdict]] = {}
 
     def look(
         self,
@@ -47,8 +48,24 @@ class Log:
         now: int | None = None,
         tracked: Collection[str] = (BTC, ETH),
         max_age: timedelta = 15 * MINUTE,
+        missing: Collection[int] = (),
+        corrected: Collection[int] = (),
     ) -> list[Row]:
-        """Review what is above; ``stored`` is the newest minute stored, ``now`` the newest closed one where later."""
+        """Review what is above; ``stored`` is the newest minute stored, ``now`` the newest closed one where later.
+
+        All that is stored and was not found above was judged below; ``corrected`` are minutes above that are no more.
+        """
+        verdicts = [minute if isinstance(minute, Verdict) else above(minute) for minute in minutes]
+        for verdict in verdicts:
+            self.above.setdefault((verdict.rule, verdict.metric, verdict.measure), {})[verdict.minute] = verdict
+        given = [verdict.minute for verdict in verdicts] + [at(minute) for minute in corrected]
+        whole = {row["id"] for row in self.rows.values() if given and min(given) <= row["last_minute"]}
+        below = {}
+        for series, known_above in self.above.items():
+            for minute in corrected:
+                known_above.pop(at(minute), None)
+            gone = {*known_above, *(at(minute) for minute in missing)}
+            below[series] = [at(i) for i in range((stored or -1) + 1) if at(i) not in gone]
         newest = max(stored or 0, now or 0)
         known = Known(
             now=at(newest) + MINUTE + timedelta(seconds=5),
@@ -56,8 +73,12 @@ class Log:
             tracked=tracked,
             stored={} if stored is None else {BTC: at(stored), ETH: at(stored)},
             max_age=max_age,
+            below=below,
+            judged_from=at(-1000),
+            whole=whole,
         )
-        verdicts = [minute if isinstance(minute, Verdict) else above(minute) for minute in minutes]
+        if whole:
+            verdicts = [verdict for found in self.above.values() for verdict in found.values()]
         changed = review(verdicts, list(self.rows.values()), self.rules, known)
         assert all(list(row) == ALERTS.names for row in changed)
         assert len({row["id"] for row in changed}) == len(changed)
@@ -99,6 +120,8 @@ def test_a_minute_above_fires_at_once_and_is_recorded_with_all_that_is_known() -
         "resolved_at": None,
         "ended_because": None,
         "sent": True,
+        "held_by": None,
+        "transitions": 0,
     }
 
 
@@ -199,7 +222,7 @@ def test_without_data_for_a_whole_window_it_is_over_for_want_of_data() -> None:
     log.look(0, stored=0)
     assert log.look(stored=0, now=59) == []
     [row] = log.look(stored=0, now=60)
-    assert (row["state"], row["ended_because"]) == (RESOLVED, "no data")
+    assert (row["state"], row["ended_because"]) == (RESOLVED, "no data since 2026-03-03 12:01 UTC")
 
 
 def test_one_of_a_metric_without_a_stored_minute_of_late_waits_for_a_window_too() -> None:
@@ -207,7 +230,7 @@ def test_one_of_a_metric_without_a_stored_minute_of_late_waits_for_a_window_too(
     log.look(0, stored=0)
     assert log.look(stored=None, now=59) == []
     [row] = log.look(stored=None, now=60)
-    assert row["ended_because"] == "no data"
+    assert row["ended_because"] == "no data since 2026-03-03 12:01 UTC"
 
 
 def test_the_wait_for_data_is_never_shorter_than_that_for_quiet() -> None:
@@ -215,14 +238,14 @@ def test_the_wait_for_data_is_never_shorter_than_that_for_quiet() -> None:
     log.look(0, stored=0)
     assert log.look(stored=0, now=29) == []
     [row] = log.look(stored=0, now=30)
-    assert row["ended_because"] == "no data"
+    assert row["ended_because"] == "no data since 2026-03-03 12:01 UTC"
 
 
 def test_an_alert_of_a_metric_nobody_tracks_any_more_is_over() -> None:
     log = Log()
     log.look(0, above(0, metric=ETH), stored=0)
     [row] = log.look(stored=1, tracked=[ETH])
-    assert (row["metric"], row["state"], row["ended_because"]) == (BTC, RESOLVED, "no longer tracked")
+    assert (row["metric"], row["state"], row["ended_because"]) == (BTC, RESOLVED, "no longer judged")
 
 
 def test_an_alert_of_a_rule_that_was_removed_is_over() -> None:
@@ -230,7 +253,7 @@ def test_an_alert_of_a_rule_that_was_removed_is_over() -> None:
     log.look(0, stored=0)
     log.rules = {"another": AlertRule(name="another")}
     [row] = log.look(stored=1)
-    assert (row["state"], row["ended_because"]) == (RESOLVED, "no longer tracked")
+    assert (row["state"], row["ended_because"]) == (RESOLVED, "no longer judged")
 
 
 def test_rules_metrics_and_measures_have_alerts_of_their_own() -> None:
@@ -268,7 +291,8 @@ def test_a_healed_minute_before_an_alert_joins_it_and_its_id_stays() -> None:
     [row] = log.look(10, stored=10)
     log.look(7, stored=10)
     assert list(log.rows) == [row["id"]]
-    log.look(4, stored=10)  # more than five before the first: another
+    assert log.short == [(7, 10, 2, FIRING)]  # it began before
+    log.look(1, stored=10)  # more than five before the first: another
     assert len(log.rows) == 2
 
 
@@ -304,6 +328,80 @@ def test_a_gap_within_an_alert_that_is_healed_counts() -> None:
     log.look(0, 3, stored=3)
     log.look(0, 1, 2, 3, stored=3)
     assert log.short == [(0, 3, 4, FIRING)]
+
+
+def test_what_is_above_again_after_it_was_resolved_and_near_enough_fires_once_more() -> None:
+    log = Log(resolve_after_minutes=5)
+    log.look(0, stored=0)
+    [over] = log.look(stored=5)
+    assert over["state"] == RESOLVED
+    [again] = log.look(above(5, 6.0), stored=6)  # minute 5 was corrected
+    assert (again["id"], again["state"], again["peak_ratio"], again["sent"]) == (over["id"], FIRING, 6.0, True)
+    assert (again["fired_at"], again["resolved_at"]) == (at(7) + timedelta(seconds=5), None)
+    [over] = log.look(stored=10)
+    assert (over["state"], over["ended_because"], over["minutes"]) == (RESOLVED, "below again", 2)
+
+
+def test_what_fires_once_more_of_old_minutes_is_not_sent() -> None:
+    log = Log(resolve_after_minutes=5)
+    log.look(0, stored=0)
+    log.look(stored=5)
+    [again] = log.look(5, stored=60)  # late by an hour
+    assert (again["state"], again["sent"], again["last_minute"]) == (RESOLVED, False, at(5))
+
+
+def test_minutes_without_data_are_not_minutes_below() -> None:
+    log = Log(resolve_after_minutes=5)
+    log.look(0, stored=0)
+    gap = range(1, 12)
+    assert log.look(stored=0, now=11) == []
+    log.look(12, stored=12, missing=gap)
+    assert log.short == [(0, 12, 2, FIRING)]
+    log.look(*gap, stored=12)  # it comes after all, and all of it was above
+    assert [(state, minutes) for *_, minutes, state in log.short] == [(FIRING, 13)]
+
+
+def test_after_a_gap_so_many_minutes_below_end_it() -> None:
+    log = Log(resolve_after_minutes=5)
+    log.look(0, stored=0)
+    gap = range(3, 12)
+    assert log.look(stored=13, missing=gap) == []
+    [row] = log.look(stored=14, missing=gap)  # 1, 2, 12, 13 and 14 are below
+    assert row["ended_because"] == "below again"
+
+
+def test_one_of_which_every_minute_was_corrected_is_over_as_such_and_keeps_what_it_said() -> None:
+    log = Log()
+    log.look(above(0, 4.0), stored=0)
+    [row] = log.look(stored=1, corrected=[0])
+    assert (row["state"], row["ended_because"]) == (RESOLVED, "corrected")
+    assert (row["ratio"], row["minutes"], row["peak_ratio"]) == (4.0, 1, 4.0)
+
+
+def test_minutes_last_one_and_peak_agree_after_a_correction() -> None:
+    log = Log()
+    log.look(above(0, 4.0), above(1, 9.0), above(3, 5.0), stored=3)
+    [row] = log.look(stored=3, corrected=[1])
+    assert (row["minutes"], row["last_minute"], row["peak_minute"]) == (2, at(3), at(3))
+    [row] = log.look(stored=3, corrected=[3])
+    assert (row["minutes"], row["last_minute"], row["state"]) == (1, at(0), FIRING)
+
+
+def test_one_whose_rule_is_no_longer_for_its_measure_or_metric_is_no_longer_judged() -> None:
+    for narrowed in (AlertRule(measures=("price",)), AlertRule(metrics=("KRAKEN:E*",))):
+        log = Log()
+        log.look(0, stored=0)
+        log.rules = {"spike": narrowed}
+        [row] = log.look(stored=1)
+        assert (row["state"], row["ended_because"]) == (RESOLVED, "no longer judged")
+
+
+def test_one_that_a_larger_factor_ends_was_not_seen_below_its_own() -> None:
+    log = Log(factor=3.0)
+    log.look(0, stored=0)
+    log.rules = {"spike": AlertRule(factor=50)}
+    [row] = log.look(stored=5)
+    assert row["ended_because"] == "not above the factor 50 of now"
 
 
 def test_while_the_newest_minutes_are_above_some_alert_is_not_resolved() -> None:

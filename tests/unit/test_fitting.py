@@ -16,6 +16,7 @@ from pricetracker_dagster.alerts import channels, notify
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_of
 from pricetracker_dagster.alerts.fitting import Limit, parted, shortened
 from pricetracker_dagster.alerts.notify import Notice
+from pricetracker_dagster.alerts.recording import record
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Records, Row
 
@@ -182,13 +183,18 @@ def alerts(count: int) -> list[Row]:
     ]
 
 
+def owed(settings: Settings, records: Records, count: int) -> None:
+    """Record alerts that have just fired, and what is told of them."""
+    record(settings, records, "alert", [], alerts(count), NOW)
+
+
 @pytest.mark.parametrize("count", [1, 20, 25])
 def test_what_is_longer_than_the_channel_takes_is_delivered_in_parts(
     discord: tuple[Settings, list[str], set[int]], count: int
 ) -> None:
     settings, taken, _ = discord
     records = Records(settings.folder)
-    records.alerts.put(alerts(count))
+    owed(settings, records, count)
     attempts = notify.deliver(settings, records, NOW)
     assert [row["delivered"] for row in attempts] == [True] * count
     assert len(taken) == (1 if count == 1 else 2)
@@ -202,7 +208,7 @@ def test_what_a_taken_part_holds_is_delivered_and_only_the_rest_is_sent_again(
 ) -> None:
     settings, taken, refused = discord
     records = Records(settings.folder)
-    records.alerts.put(alerts(20))
+    owed(settings, records, 20)
     refused.add(1)  # the second part
     first = {row["id"]: row["delivered"] for row in notify.deliver(settings, records, NOW)}
     told = {i for i, row in enumerate(alerts(20)) if row["metric"] in taken[0].split("\n", 1)[1]}

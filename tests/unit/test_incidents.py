@@ -1,21 +1,15 @@
 """From missed minutes to incidents; and what is said of incidents and alerts, to whom, when, and without secrets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts import notify
-from pricetracker_dagster.alerts.channels import Message, Outcome
-from pricetracker_dagster.alerts.fitting import Limit
 from pricetracker_dagster.alerts.incidents import OPEN, RESOLVED, Missed, incident_id, review
-from pricetracker_dagster.alerts.notify import Notice, fitted
 from pricetracker_dagster.candles import MINUTE
-from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import INCIDENTS, NOT_RUN, Row
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -75,6 +69,7 @@ def test_missed_minutes_open_an_incident_with_all_that_is_known() -> None:
         "resolved_at": None,
         "causes": None,
         "out": [BTC, ETH],
+        "told_out": None,
         "grown_at": at(4),
         "flaps": False,
         "exchange": None,
@@ -213,233 +208,3 @@ def test_minutes_noticed_one_after_the_other_make_the_incidents_that_they_make_a
     assert [minute for first, last in found for minute in range(first, last + 1)] == sorted(minutes)
     assert all(last + 1 not in minutes for _, last in found)
     assert [each["count"] for each in rows.values()] == [last - first + 1 for first, last in found]
-
-
-# --- what is said ---
-
-
-@pytest.fixture
-def plain(write_settings: Write) -> Settings:
-    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[ui]\nurl = "https://tracker.example/"')
-    return load_settings()
-
-
-def alert(**other: Any) -> Row:
-    """An alert that fired two minutes ago."""
-    found: Row = {
-        "id": "spike|KRAKEN:BTCUSD|volume|2026-03-03T12:00Z",
-        "rule": "spike",
-        "metric": BTC,
-        "measure": "volume",
-        "minute": at(0),
-        "state": "firing",
-        "value": 301.0,
-        "average": 100.0,
-        "ratio": 3.01,
-        "factor": 3.0,
-        "last_minute": at(0),
-        "minutes": 1,
-        "peak": 301.0,
-        "peak_ratio": 3.01,
-        "peak_minute": at(0),
-        "fired_at": at(1),
-        "resolved_at": None,
-        "ended_because": None,
-        "sent": True,
-    }
-    return {**found, **other}
-
-
-def said_of_alert(found: Row, settings: Settings, now: datetime) -> list[Notice]:
-    return list(notify._said_of(found, notify._ALERT, found["fired_at"], settings, now))
-
-
-def said_of_incident(found: Row, settings: Settings, now: datetime) -> list[Notice]:
-    return list(notify._said_of(found, notify._INCIDENT, found["opened_at"], settings, now))
-
-
-def notice(number: int = 0, subject: str = "alert", event: str = "firing") -> Notice:
-    return Notice(f"id{number}", subject, event, at(number), f"headline {number}", f"line {number}")
-
-
-def test_a_firing_alert_is_a_line_with_metric_measure_value_average_ratio_and_minute(plain: Settings) -> None:
-    [firing] = said_of_alert(alert(), plain, at(2))
-    assert firing == Notice(
-        id="spike|KRAKEN:BTCUSD|volume|2026-03-03T12:00Z",
-        subject="alert",
-        event="firing",
-        due=at(1),
-        headline="▲ KRAKEN:BTCUSD volume 3.01×",
-        text="▲ KRAKEN:BTCUSD volume 301 = 3.01× its average 100 at 2026-03-03 12:00 UTC (spike: above 3×)",
-    )
-
-
-def test_a_resolved_alert_says_how_long_it_lasted_and_its_peak(plain: Settings) -> None:
-    over = alert(
-        state="resolved",
-        last_minute=at(6),
-        minutes=4,
-        peak=712.3456789,
-        peak_ratio=7.1249,
-        peak_minute=at(4),
-        resolved_at=at(12),
-        ended_because="below again",
-    )
-    firing, resolved = said_of_alert(over, plain, at(12))
-    assert (firing.event, resolved.event, resolved.due) == ("firing", "resolved", at(12))
-    assert resolved.headline == "✓ KRAKEN:BTCUSD volume resolved"
-    assert resolved.text == (
-        "✓ KRAKEN:BTCUSD volume below again: it lasted 7 minutes from 2026-03-03 12:00 UTC, "
-        "peak 712.3456789 = 7.12× at 12:04 (spike)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("after", "event"),
-    [(59, None), (60, "reminder 1"), (119, "reminder 1"), (120, "reminder 2"), (600, "reminder 10")],
-)
-def test_while_it_lasts_the_newest_reminder_is_due(plain: Settings, after: int, event: str | None) -> None:
-    for said in (
-        said_of_alert(alert(), plain, at(1 + after)),
-        said_of_incident(row(0, 4, opened_at=at(1)), plain, at(1 + after)),
-    ):
-        reminders = [each for each in said if each.event.startswith("reminder")]
-        assert [each.event for each in reminders] == ([event] if event else [])
-        assert all(each.due == at(1 + after - after % 60) and "still" in each.text for each in reminders)
-
-
-def test_without_a_pause_to_repeat_after_nobody_is_reminded(write_settings: Write) -> None:
-    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[alerts]\nrepeat_minutes = 0')
-    assert [each.event for each in said_of_alert(alert(), load_settings(), at(600))] == ["firing"]
-
-
-def test_what_is_over_needs_no_reminder(plain: Settings) -> None:
-    over = row(0, 4, state=RESOLVED, missing=0, opened_at=at(6), resolved_at=at(300))
-    assert [each.event for each in said_of_incident(over, plain, at(300))] == ["opened", "resolved"]
-
-
-def test_an_incident_is_a_line_with_minutes_metrics_cause_and_reason(plain: Settings) -> None:
-    metrics = [f"KRAKEN:X{i}USD" for i in range(7)]
-    [opened] = said_of_incident(row(0, 4, *metrics, cause="exchange error"), plain, NOW - MINUTE)
-    assert opened.subject == "incident"
-    assert opened.headline == "✗ minutes missed: exchange error"
-    assert opened.text == (
-        "✗ missed: 2026-03-03 12:00 to 12:04 (5 minutes) UTC of KRAKEN:X0USD, KRAKEN:X1USD, KRAKEN:X2USD, "
-        "KRAKEN:X3USD, KRAKEN:X4USD and 2 more: exchange error: nobody was there"
-    )
-
-
-def test_a_healed_incident_says_what_it_was_and_how_long_it_took(plain: Settings) -> None:
-    healed = row(0, 4, state=RESOLVED, missing=0, resolved_at=NOW - timedelta(minutes=53))
-    assert said_of_incident(healed, plain, NOW)[-1].text == (
-        "✓ healed 7 minutes after it was noticed: 2026-03-03 12:00 to 12:04 (5 minutes) UTC of KRAKEN:BTCUSD: not run"
-    )
-
-
-def test_an_incident_that_ends_with_minutes_lost_says_so(plain: Settings) -> None:
-    lost = row(0, 4, state=RESOLVED, missing=3, resolved_at=NOW)
-    last = said_of_incident(lost, plain, NOW)[-1]
-    assert last.headline == "✗ 3 minutes missed for good"
-    assert "3 minutes stay missing" in last.text
-
-
-def compose(notices: Sequence[Notice], settings: Settings) -> Message:
-    """The message for a channel that takes any length."""
-    [(message, _)] = fitted(notices, settings, Limit(title=1_000_000, body=100_000_000))
-    return message
-
-
-def test_a_message_is_a_line_for_each_and_a_link_below(plain: Settings) -> None:
-    message = compose([notice(0), notice(1)], plain)
-    assert message == Message("headline 0, headline 1", "line 0\nline 1\nhttps://tracker.example/assets/alerts", False)
-
-
-def test_a_message_about_both_links_to_both(plain: Settings) -> None:
-    message = compose([notice(0), notice(1, "incident"), notice(2)], plain)
-    assert message.body.splitlines()[3:] == [
-        "https://tracker.example/assets/alerts",
-        "https://tracker.example/assets/incidents",
-    ]
-
-
-def test_a_message_names_three_things_in_its_title(plain: Settings) -> None:
-    assert compose([notice(i) for i in range(3)], plain).title == "headline 0, headline 1, headline 2"
-    assert compose([notice(i) for i in range(4)], plain).title == "headline 0, headline 1, headline 2 and 1 more"
-
-
-@pytest.mark.parametrize(("count", "more"), [(20, []), (21, ["… and 1 more"]), (500, ["… and 480 more"])])
-def test_a_message_has_at_most_twenty_lines_of_facts(plain: Settings, count: int, more: list[str]) -> None:
-    message = compose([notice(i) for i in range(count)], plain)
-    assert message.body.splitlines() == [
-        *(f"line {i}" for i in range(20)),
-        *more,
-        "https://tracker.example/assets/alerts",
-    ]
-
-
-def test_a_message_is_good_news_where_everything_in_it_is_over(plain: Settings) -> None:
-    assert compose([notice(0, event="resolved"), notice(1, event="resolved")], plain).good
-    assert not compose([notice(0, event="resolved"), notice(1)], plain).good
-
-
-# --- to whom and when ---
-
-
-def attempts(count: int, *, last: datetime, delivered: bool = False, event: str = "firing") -> list[Row]:
-    """So many attempts for notice 0, the last of them at a moment."""
-    return [
-        {
-            "id": "id0",
-            "subject": "alert",
-            "event": event,
-            "channel": "json-12345678",
-            "attempt": i + 1,
-            "attempted_at": last - (count - 1 - i) * MINUTE,
-            "delivered": delivered and i == count - 1,
-            "error": None,
-        }
-        for i in range(count)
-    ]
-
-
-def test_what_was_never_tried_is_due() -> None:
-    assert notify._due([notice(0), notice(1)], [], NOW) == [notice(0), notice(1)]
-
-
-def test_what_a_channel_took_is_not_due_any_more() -> None:
-    assert notify._due([notice(0)], attempts(3, last=NOW - timedelta(hours=2), delivered=True), NOW) == []
-
-
-def test_of_one_alert_each_event_is_due_on_its_own() -> None:
-    taken = attempts(1, last=NOW, delivered=True)
-    assert notify._due([notice(0), notice(0, event="resolved")], taken, NOW) == [notice(0, event="resolved")]
-    assert notify._due([notice(0)], attempts(1, last=NOW, delivered=True, event="reminder 1"), NOW) == [notice(0)]
-
-
-@pytest.mark.parametrize(
-    ("failed", "pause"), [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 300), (7, 300), (20, 300), (500, 300)]
-)
-def test_what_failed_is_tried_again_after_pauses_that_grow_up_to_five_minutes(failed: int, pause: int) -> None:
-    tried = attempts(failed, last=NOW)
-    assert notify._due([notice(0)], tried, NOW + timedelta(seconds=pause) - timedelta(microseconds=1)) == []
-    assert notify._due([notice(0)], tried, NOW + timedelta(seconds=pause)) == [notice(0)]
-
-
-def test_what_failed_does_not_hold_up_the_rest() -> None:
-    assert notify._due([notice(0), notice(1)], attempts(6, last=NOW), NOW) == [notice(1)]
-
-
-def test_attempts_are_counted_on(plain: Settings) -> None:
-    outcome = Outcome("json-12345678", False, "not taken")
-    assert notify._attempt(notice(0), outcome, [], NOW)["attempt"] == 1
-    assert notify._attempt(notice(0), outcome, attempts(3, last=NOW), NOW) == {
-        "id": "id0",
-        "subject": "alert",
-        "event": "firing",
-        "channel": "json-12345678",
-        "attempt": 4,
-        "attempted_at": NOW,
-        "delivered": False,
-        "error": "not taken",
-    }
-    assert notify._attempt(notice(1), outcome, attempts(3, last=NOW), NOW)["attempt"] == 1

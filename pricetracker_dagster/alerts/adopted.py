@@ -1,0 +1,70 @@
+"""Alerts and incidents of the version before this one, which kept no messages: what was told of them is in deliveries.
+
+Pure. From a fact and the attempts to tell of it come the messages that this version would have: nothing that a channel
+took is told it again, and what is owed to one still is.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from pricetracker_dagster.alerts import words
+from pricetracker_dagster.alerts.routing import Subject
+from pricetracker_dagster.alerts.words import Happening
+from pricetracker_dagster.store.records import Row
+
+
+def messages_of(
+    row: Row, subject: Subject, sent: Sequence[Row], channels: Collection[str], now: datetime, max_age: timedelta
+) -> list[Row]:
+    """Return the messages of a fact of the version before, oldest first.
+
+    Args:
+        row: of the table alerts or incidents.
+        subject: ``alert`` or ``incident``.
+        sent: the rows of the table deliveries about it.
+        channels: those that are set now. The version before told each of them what was not older than ``max_age``.
+        now: the current time, UTC.
+        max_age: after so long the version before gave a message up.
+    """
+    began = row["fired_at"] if subject == "alert" else row["opened_at"]
+    if began is None or (subject == "alert" and not row["sent"]):
+        return []
+    tried = sorted(sent, key=lambda attempt: attempt["attempted_at"])
+    moments: dict[str, datetime] = {}
+    for attempt in tried:
+        moments.setdefault(attempt["event"], attempt["attempted_at"])
+    moments["firing" if subject == "alert" else "opened"] = began
+    if row["resolved_at"] is not None:
+        moments[_end_of(row, tried)] = row["resolved_at"]
+    found: list[Row] = []
+    for event, at in sorted(moments.items(), key=lambda item: item[1]):
+        taken = {attempt["channel"] for attempt in tried if attempt["event"] == event and attempt["delivered"]}
+        owed = sorted({*taken, *channels} if now - at <= max_age else taken)
+        happening = Happening(event.partition(" ")[0])
+        headline, text = (words.of_alert if subject == "alert" else words.of_incident)(row, happening)
+        found.append(
+            {
+                "id": f"{row['id']}#{len(found) + 1}",
+                "fact": row["id"],
+                "subject": subject,
+                "event": event,
+                "number": len(found) + 1,
+                "recorded_at": at,
+                "channels": owed,
+                "headline": headline,
+                "text": text,
+                "held_by": None,
+            }
+        )
+    return found
+
+
+def _end_of(row: Row, tried: Sequence[Row]) -> str:
+    """Return what the version before called this end: the second one of what late data had reopened had a number."""
+    ends = [attempt for attempt in tried if attempt["event"].partition(" ")[0] == "resolved"]
+    if not ends:
+        return "resolved"
+    latest = max(ends, key=lambda attempt: (attempt["attempted_at"], attempt["event"]))
+    if latest["attempted_at"] >= row["resolved_at"]:
+        return str(latest["event"])
+    return f"resolved {len({attempt['event'] for attempt in ends}) + 1}"

@@ -1,0 +1,160 @@
+"""Alerts and incidents recorded: first what is told of them, then they themselves.
+
+Here belongs the order of writing, so that a crash between any two steps loses nothing and tells nothing twice. What is
+told is in transitions.py. Called by whoever holds the lock of those who record and send.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+import duckdb
+
+from pricetracker_dagster.alerts import adopted, episodes, incidents
+from pricetracker_dagster.alerts.desk import Desk
+from pricetracker_dagster.alerts.routing import Subject, urls
+from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, owed, summaries
+from pricetracker_dagster.candles import DAY, MINUTE
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.records import Records, Row
+
+
+def record(
+    settings: Settings,
+    records: Records,
+    subject: Subject,
+    recorded: Iterable[Row],
+    changed: Iterable[Row],
+    now: datetime,
+) -> list[Row]:
+    """Record what has changed of alerts or incidents, and what is told of it; also what is due although nothing has.
+
+    Args:
+        settings: whom to tell.
+        records: the tables.
+        subject: ``alert`` or ``incident``.
+        recorded: rows as they were recorded: of all that changed, and of all that are open.
+        changed: rows that are new or changed.
+        now: the current time, UTC.
+
+    Returns:
+        The rows that were recorded, new or changed.
+
+    Raises:
+        StoreError: a table is damaged; nothing was recorded, or what is told alone, which counts as not written.
+    """
+    before = {row["id"]: row for row in recorded}
+    after = {row["id"]: row for row in changed}
+    facts = [(before.get(own), row) for own, row in after.items()]
+    limit = now - settings.alerts.max_age_minutes * MINUTE
+    facts += [
+        (row, dict(row))
+        for own, row in before.items()
+        if own not in after and (_is_on(row) or _is_to_be_adopted(row, limit))
+    ]
+    if not facts:
+        return []
+    table = records.alerts if subject == ALERT else records.incidents
+    written = _written(records, [row for _, row in facts])
+    desk = Desk.of(records, now)
+    told, new = _told(settings, records, subject, facts, written, now)
+    context = Context(settings, now, told, desk, _outages(records) if subject == ALERT else {})
+    messages, rows = owed(subject, facts, context)
+    if new or messages:
+        stale = [message["recorded_at"] for own in written.values() for message in own]
+        records.messages.put([*new, *messages], oldest=min(stale, default=None))
+    table.put(rows)
+    return rows
+
+
+def record_ends_of_silences(settings: Settings, records: Records, now: datetime) -> None:
+    """Record what is told at the end of a silence: what still fires."""
+    desk = Desk.of(records, now)
+    ended = desk.ended_since(now - DAY, now)
+    if not ended:
+        return
+    kept = duckdb.ColumnExpression("held_by").isnotnull() | (
+        duckdb.ColumnExpression("subject") == duckdb.ConstantExpression("summary")
+    )
+    messages = records.messages.rows(min(silence["made_at"] for silence in ended), kept)
+    if messages:
+        still_on: dict[str, tuple[Subject, Row]] = {
+            row["id"]: (ALERT, row) for row in records.alerts.rows(now - episodes.LONGEST, _on(episodes.FIRING))
+        }
+        still_on |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows(None, _on(incidents.OPEN))}
+        records.messages.put(summaries(ended, messages, still_on, Context(settings, now, desk=desk)))
+
+
+def _is_on(row: Row) -> bool:
+    return row["state"] in (episodes.FIRING, incidents.OPEN)
+
+
+def _is_to_be_adopted(row: Row, limit: datetime) -> bool:
+    """Say whether the version before may still owe the end of a fact to somebody."""
+    ended = row["resolved_at"]
+    return row.get("transitions") is None and ended is not None and ended >= limit
+
+
+def _on(state: str) -> duckdb.Expression:
+    return duckdb.ColumnExpression("state") == duckdb.ConstantExpression(state)
+
+
+def _written(records: Records, rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the messages that stand in the table, by fact, oldest first: also what a crash has left."""
+    ids = sorted(row["id"] for row in rows)
+    since = min(row.get("minute") or min(row["opened_at"], row["first"]) for row in rows)
+    is_one = duckdb.ColumnExpression("fact").isin(*map(duckdb.ConstantExpression, ids))
+    found: dict[str, list[Row]] = {}
+    for message in records.messages.rows(since, is_one):
+        found.setdefault(message["fact"], []).append(message)
+    return found
+
+
+def _told(
+    settings: Settings,
+    records: Records,
+    subject: Subject,
+    facts: Sequence[tuple[Row | None, Row]],
+    written: Mapping[str, Sequence[Row]],
+    now: datetime,
+) -> tuple[dict[str, list[Row]], list[Row]]:
+    """Return the messages that count, by fact; and those that are new, of facts of the version before."""
+    told: dict[str, list[Row]] = {}
+    new: list[Row] = []
+    old = [(before, row) for before, row in facts if before is not None and before.get("transitions") is None]
+    sent = _sent(records, [row for _, row in old])
+    for before, row in old:
+        own = adopted.messages_of(
+            before,
+            subject,
+            [attempt for attempt in sent if attempt["id"] == row["id"]],
+            list(urls(settings)),
+            now,
+            settings.alerts.max_age_minutes * MINUTE,
+        )
+        told[row["id"]] = own
+        row["transitions"] = len(own)
+        new += own
+    for _, row in facts:
+        count = row.get("transitions") or 0
+        told.setdefault(
+            row["id"],
+            sorted(
+                (message for message in written.get(row["id"], ()) if message["number"] <= count),
+                key=lambda message: message["number"],
+            ),
+        )
+    return told, new
+
+
+def _sent(records: Records, rows: Sequence[Row]) -> list[Row]:
+    if not rows:
+        return []
+    ids = sorted(row["id"] for row in rows)
+    is_one = duckdb.ColumnExpression("id").isin(*map(duckdb.ConstantExpression, ids))
+    return records.deliveries.rows(None, is_one)
+
+
+def _outages(records: Records) -> dict[str, str]:
+    """Return the open incident of each exchange that is out as a whole."""
+    is_whole = _on(incidents.OPEN) & duckdb.ColumnExpression("exchange").isnotnull()
+    return {row["exchange"]: row["id"] for row in records.incidents.rows(None, is_whole)}

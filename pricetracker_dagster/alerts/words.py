@@ -1,0 +1,164 @@
+"""What a person reads of an alert or an incident: a headline of a few words and a line, for each thing that happens.
+
+Pure. What happens is in transitions.py; how lines become messages in notify.py.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pricetracker_dagster.alerts import standstill
+from pricetracker_dagster.candles import MINUTE, MinuteRange
+from pricetracker_dagster.figures import shown
+from pricetracker_dagster.store.records import Row
+
+_METRICS = 5
+"""Most metrics named in one line."""
+
+_CAUSES = 3
+"""Most causes named in one line."""
+
+
+_NAMES = {
+    standstill.PUBLICATION: "stale publication",
+    standstill.STORAGE: "damaged data",
+    standstill.DISK: "low disk",
+    standstill.DIFFERENCE: "wrong clock",
+}
+"""What an incident of a kind of standing still is called; the others are a standstill."""
+
+
+class Happening(NamedTuple):
+    """What happens to a fact, beside what its row says.
+
+    Attributes:
+        event: ``firing``, ``again``, ``resolved``, ``still``, ``reminder``, ``escalated``; of an incident also
+            ``opened``, ``joined``, ``back`` and ``flapping``.
+        metrics: whom it is about: who has joined, or is back.
+        acknowledged: by whom and when, in words; empty: by nobody.
+        held: what kept it back until now, in words.
+    """
+
+    event: str
+    metrics: Sequence[str] = ()
+    acknowledged: str = ""
+    held: str = ""
+
+
+def of_alert(row: Row, what: Happening) -> tuple[str, str]:
+    """Return headline and line of an alert."""
+    name = f"{row['metric']} {row['measure']}"
+    peak = f"peak {shown(row['peak'])} = {row['peak_ratio']:.2f}× at {row['peak_minute']:%H:%M}"
+    if what.event == "firing":
+        compared = f"{shown(row['value'])} = {row['ratio']:.2f}× its average {shown(row['average'])}"
+        when = f"at {_utc(row['minute'])} ({row['rule']}: above {row['factor']:g}×)"
+        return f"▲ {name} {row['ratio']:.2f}×", f"▲ {name} {compared} {when}"
+    if what.event == "resolved":
+        lasted = _minutes((row["last_minute"] - row["minute"]) // MINUTE + 1)
+        over = f"{row['ended_because']}: it lasted {lasted} from {_utc(row['minute'])}"
+        return f"✓ {name} resolved", f"✓ {name} {over}, {peak} ({row['rule']}){_noted(what)}"
+    how = "above again" if what.event == "again" else "still above"
+    since = f"since {_utc(row['minute'])}, last at {row['last_minute']:%H:%M}"
+    return f"▲ {name} {how}", f"▲ {name} {how} {since}, {peak} ({row['rule']}){_noted(what)}"
+
+
+def of_incident(row: Row, what: Happening) -> tuple[str, str]:
+    """Return headline and line of an incident."""
+    if row["cause"] in standstill.CAUSES:
+        return _of_standstill(row, what)
+    out = row.get("out") or ()
+    minutes = f"{MinuteRange(row['first'], row['last'])} UTC"
+    if what.event == "resolved":
+        return _end_of_outage(row, minutes, what)
+    whole = f"{row['exchange']} as a whole, " if row.get("exchange") else ""
+    who = f"{whole}{_named(out or row['metrics'])}"
+    why = f"{_causes(row)}: {row['reason']}"
+    if what.event == "opened":
+        head = f"✗ {row['exchange']} is out" if row.get("exchange") else "✗ minutes missed"
+        return f"{head}: {row['cause']}", f"✗ missed: {minutes} of {who}: {why}"
+    if what.event == "joined":
+        more = _named(what.metrics)
+        return f"✗ {_count(what.metrics)} more out", f"✗ more missed: {more}; out now: {who}, since {minutes}: {why}"
+    if what.event == "back":
+        back, all_ = len(what.metrics), len(what.metrics) + len(out)
+        return f"✓ {back} of {all_} are back", f"✓ {back} of {all_} are back; still missed: {who}: {why}"
+    if what.event == "flapping":
+        share = f"{row['count']} of {_minutes(_span(row))} from {_utc(row['first'])} were missed"
+        return "✗ minutes come and go", f"✗ minutes come and go: {share}, of {who}: {why}{_noted(what)}"
+    return f"✗ minutes still missed: {row['cause']}", f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}"
+
+
+def of_silence(name: str, still: int, gone: Sequence[str], kept: int) -> tuple[str, str]:
+    """Return headline and line of the end of a silence: what still fires, and what came and went in it."""
+    lasting = f"{still} still on, see their lines" if still else "nothing that it kept back is still on"
+    over = f"; over meanwhile: {_named(gone)}" if gone else ""
+    return f"silence {name} has ended", f"silence {name} has ended: {lasting}{over}; it kept back {_messages(kept)}"
+
+
+def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
+    if not row["count"]:
+        return "✓ no minutes missed", (
+            f"✓ no minutes missed: {minutes} is yet to come: it was recorded by a clock that was ahead"
+        )
+    who = _named(row["metrics"])
+    whole = f"{row['exchange']} as a whole, " if row.get("exchange") else ""
+    span = f"{minutes} of {whole}{who}: {_causes(row)}"
+    if row["missing"]:
+        lost = _minutes(row["missing"])
+        stay = "stay" if row["missing"] > 1 else "stays"
+        return f"✗ {lost} missed for good", f"✗ over, but {lost} {stay} missing: {span}{_noted(what)}"
+    return "✓ missed minutes healed", f"✓ over, all minutes are stored: {span}{_noted(what)}"
+
+
+def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
+    """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
+    name = _NAMES.get(standstill.kind_of(row), "standstill")
+    if what.event == "resolved":
+        took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
+        over = f"it lasted {took} from {_utc(row['first'])}: {row['reason']}"
+        return f"✓ {name} over", f"✓ {name} over: {over}{_noted(what)}"
+    still = "" if what.event == "opened" else "still "
+    return f"✗ {still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {row['reason']}{_noted(what)}"
+
+
+def _causes(row: Row) -> str:
+    """Name the causes, with how many minutes of metrics each was noted of where they are several."""
+    try:
+        counts = json.loads(row.get("causes") or "{}")
+    except ValueError:
+        counts = {}
+    if not isinstance(counts, dict) or len(counts) < 2:
+        return str(row["cause"])
+    named = [f"{cause} ({count})" for cause, count in list(counts.items())[:_CAUSES]]
+    return ", ".join(named) + (f" and {len(counts) - _CAUSES} more causes" if len(counts) > _CAUSES else "")
+
+
+def _noted(what: Happening) -> str:
+    notes = [note for note in (what.held, what.acknowledged) if note]
+    return f"; {'; '.join(notes)}" if notes else ""
+
+
+def _named(metrics: Sequence[str]) -> str:
+    more = f" and {len(metrics) - _METRICS} more" if len(metrics) > _METRICS else ""
+    return f"{', '.join(metrics[:_METRICS])}{more}"
+
+
+def _count(metrics: Sequence[str]) -> str:
+    return metrics[0] if len(metrics) == 1 else f"{len(metrics)} metrics"
+
+
+def _span(row: Row) -> int:
+    return int((row["last"] - row["first"]) // MINUTE) + 1
+
+
+def _messages(count: int) -> str:
+    return f"{count} message{'s' if count != 1 else ''}"
+
+
+def _minutes(count: int) -> str:
+    return f"{count} minute{'s' if count != 1 else ''}"
+
+
+def _utc(minute: datetime) -> str:
+    return f"{minute:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,193 @@
+"""What a person reads of an alert or an incident."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pricetracker_dagster.alerts import words
+from pricetracker_dagster.alerts.words import Happening
+from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.store.records import Row
+
+NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+BTC, ETH, XRP = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"
+
+
+def at(minute: int) -> datetime:
+    return NOON + minute * MINUTE
+
+
+def alert(**other: Any) -> Row:
+    """An alert that fired at 12:01."""
+    found: Row = {
+        "id": "spike|KRAKEN:BTCUSD|volume|2026-03-03T12:00Z",
+        "rule": "spike",
+        "metric": BTC,
+        "measure": "volume",
+        "minute": at(0),
+        "state": "firing",
+        "value": 301.0,
+        "average": 100.0,
+        "ratio": 3.01,
+        "factor": 3.0,
+        "last_minute": at(0),
+        "minutes": 1,
+        "peak": 301.0,
+        "peak_ratio": 3.01,
+        "peak_minute": at(0),
+        "fired_at": at(1),
+        "resolved_at": None,
+        "ended_because": None,
+        "sent": True,
+    }
+    return {**found, **other}
+
+
+def incident(first: int, last: int, *metrics: str, **other: Any) -> Row:
+    """An outage that was recorded at 12:06, open."""
+    found: Row = {
+        "id": "exchange error|2026-03-03T12:00Z",
+        "state": "open",
+        "cause": "exchange error",
+        "reason": "KRAKEN: HTTP 502",
+        "first": at(first),
+        "last": at(last),
+        "count": last - first + 1,
+        "metrics": list(metrics or (BTC,)),
+        "missing": last - first + 1,
+        "opened_at": at(6),
+        "resolved_at": None,
+        "causes": None,
+        "out": list(metrics or (BTC,)),
+        "exchange": None,
+    }
+    return {**found, **other}
+
+
+def test_a_firing_alert_is_a_line_with_metric_measure_value_average_ratio_and_minute() -> None:
+    assert words.of_alert(alert(), Happening("firing")) == (
+        "▲ KRAKEN:BTCUSD volume 3.01×",
+        "▲ KRAKEN:BTCUSD volume 301 = 3.01× its average 100 at 2026-03-03 12:00 UTC (spike: above 3×)",
+    )
+
+
+def test_a_resolved_alert_says_how_it_ended_how_long_it_lasted_and_its_peak() -> None:
+    over = alert(
+        state="resolved",
+        last_minute=at(6),
+        minutes=4,
+        peak=712.3456789,
+        peak_ratio=7.1249,
+        peak_minute=at(4),
+        resolved_at=at(12),
+        ended_because="below again",
+    )
+    assert words.of_alert(over, Happening("resolved")) == (
+        "✓ KRAKEN:BTCUSD volume resolved",
+        (
+            "✓ KRAKEN:BTCUSD volume below again: it lasted 7 minutes from 2026-03-03 12:00 UTC, "
+            "peak 712.3456789 = 7.12× at 12:04 (spike)"
+        ),
+    )
+
+
+@pytest.mark.parametrize("event", ["again", "still", "reminder", "escalated"])
+def test_what_goes_on_says_since_when_and_its_peak(event: str) -> None:
+    goes_on = alert(last_minute=at(6), peak=900.0, peak_ratio=9.0, peak_minute=at(5))
+    headline, line = words.of_alert(goes_on, Happening(event))
+    how = "above again" if event == "again" else "still above"
+    assert headline == f"▲ KRAKEN:BTCUSD volume {how}"
+    assert (
+        line
+        == f"▲ KRAKEN:BTCUSD volume {how} since 2026-03-03 12:00 UTC, last at 12:06, peak 900 = 9.00× at 12:05 (spike)"
+    )
+
+
+def test_who_has_acknowledged_it_and_what_kept_it_back_stand_in_the_line() -> None:
+    said = Happening(
+        "reminder", acknowledged="acknowledged by ann at 2026-03-03 12:07 UTC", held="kept back by silence s1"
+    )
+    for line in (words.of_alert(alert(), said)[1], words.of_incident(incident(0, 4), said)[1]):
+        assert line.endswith("; kept back by silence s1; acknowledged by ann at 2026-03-03 12:07 UTC")
+
+
+def test_an_outage_is_a_line_with_minutes_metrics_cause_and_reason() -> None:
+    metrics = [f"KRAKEN:X{i}USD" for i in range(7)]
+    assert words.of_incident(incident(0, 4, *metrics), Happening("opened")) == (
+        "✗ minutes missed: exchange error",
+        (
+            "✗ missed: 2026-03-03 12:00 to 12:04 (5 minutes) UTC of KRAKEN:X0USD, KRAKEN:X1USD, KRAKEN:X2USD, "
+            "KRAKEN:X3USD, KRAKEN:X4USD and 2 more: exchange error: KRAKEN: HTTP 502"
+        ),
+    )
+
+
+def test_an_outage_of_a_whole_exchange_is_called_so() -> None:
+    headline, line = words.of_incident(incident(0, 0, BTC, ETH, exchange="KRAKEN"), Happening("opened"))
+    assert headline == "✗ KRAKEN is out: exchange error"
+    assert "UTC of KRAKEN as a whole, KRAKEN:BTCUSD, KRAKEN:ETHUSD: " in line
+
+
+def test_several_causes_are_counted() -> None:
+    causes = '{"exchange error": 12, "exchange maintenance": 8}'
+    _, line = words.of_incident(incident(0, 4, causes=causes), Happening("opened"))
+    assert ": exchange error (12), exchange maintenance (8): KRAKEN: HTTP 502" in line
+
+
+def test_who_joins_and_who_is_back_is_counted_and_who_is_out_named() -> None:
+    grown = incident(0, 4, BTC, ETH, XRP)
+    headline, line = words.of_incident(grown, Happening("joined", [XRP]))
+    assert headline == "✗ KRAKEN:XRPUSD more out"
+    assert line.startswith("✗ more missed: KRAKEN:XRPUSD; out now: KRAKEN:BTCUSD, KRAKEN:ETHUSD, KRAKEN:XRPUSD, since ")
+    headline, line = words.of_incident({**grown, "out": [BTC]}, Happening("back", [ETH, XRP]))
+    assert headline == "✓ 2 of 3 are back"
+    assert line.startswith("✓ 2 of 3 are back; still missed: KRAKEN:BTCUSD: exchange error")
+
+
+def test_a_reminder_names_who_is_out_now() -> None:
+    headline, line = words.of_incident({**incident(0, 9, BTC, ETH, XRP), "out": [ETH]}, Happening("reminder"))
+    assert headline == "✗ minutes still missed: exchange error"
+    assert "UTC of KRAKEN:ETHUSD: exchange error" in line
+
+
+def test_minutes_that_come_and_go_are_counted() -> None:
+    headline, line = words.of_incident(incident(0, 5, count=3), Happening("flapping"))
+    assert headline == "✗ minutes come and go"
+    assert "3 of 6 minutes from 2026-03-03 12:00 UTC were missed, of KRAKEN:BTCUSD" in line
+
+
+def test_an_outage_that_is_over_names_all_who_were_out() -> None:
+    over = incident(0, 4, BTC, ETH, state="resolved", missing=0, out=[], resolved_at=at(10))
+    assert words.of_incident(over, Happening("resolved")) == (
+        "✓ missed minutes healed",
+        (
+            "✓ over, all minutes are stored: 2026-03-03 12:00 to 12:04 (5 minutes) UTC of KRAKEN:BTCUSD, "
+            "KRAKEN:ETHUSD: exchange error"
+        ),
+    )
+
+
+@pytest.mark.parametrize(("lost", "said"), [(1, "1 minute stays missing"), (3, "3 minutes stay missing")])
+def test_an_outage_that_ends_with_minutes_lost_says_so(lost: int, said: str) -> None:
+    over = incident(0, 4, state="resolved", missing=lost, out=[], resolved_at=at(10))
+    headline, line = words.of_incident(over, Happening("resolved"))
+    assert headline == f"✗ {lost} minute{'s' if lost > 1 else ''} missed for good"
+    assert said in line
+
+
+def test_what_a_clock_that_was_ahead_has_recorded_was_none() -> None:
+    none = incident(0, 4, state="resolved", count=0, metrics=[], out=[], resolved_at=at(10))
+    assert words.of_incident(none, Happening("resolved"))[0] == "✓ no minutes missed"
+
+
+def test_the_end_of_a_silence_says_what_is_still_on_and_what_is_over() -> None:
+    assert words.of_silence("s1", 0, [], 1) == (
+        "silence s1 has ended",
+        "silence s1 has ended: nothing that it kept back is still on; it kept back 1 message",
+    )
+    _, line = words.of_silence("s1", 2, ["KRAKEN:XRPUSD volume resolved"], 7)
+    assert line == (
+        "silence s1 has ended: 2 still on, see their lines; over meanwhile: KRAKEN:XRPUSD volume resolved; "
+        "it kept back 7 messages"
+    )
