@@ -17,12 +17,13 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts import episodes, incidents, notify, standstill
+from pricetracker_dagster.alerts import episodes, notify
+from pricetracker_dagster.alerts.missed import look_for_missed
 from pricetracker_dagster.alerts.recording import record, record_ends_of_silences
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT
 from pricetracker_dagster.alerts.yet_to_come import put_right
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of, patterns
@@ -127,24 +128,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
             with _told(watched, _NOT_PUT_RIGHT):
                 put_right(records, now)
-            newest = newest_closed_minute(now)
-            since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
-            missing = _missing(store, since, newest - DAY + MINUTE, newest)
-            recorded = records.incidents.rows()
-            recent = [
-                row
-                for row in recorded
-                # those of standing still are about no missed minute: watch_standstill() opens and resolves them
-                if row["cause"] not in standstill.CAUSES
-                and (row["state"] == incidents.OPEN or row["last"] > now - 2 * DAY)
-            ]
-            opened = [row for row in recent if row["state"] == incidents.OPEN]
-            grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
-            missed, absent = _missed(watched, records, missing, recent, newest - DAY + MINUTE, grace_ends)
-            rows = incidents.review(missed, opened, absent, now, {row["id"] for row in recorded})
-            for row in rows:
-                if row["state"] == incidents.RESOLVED:
-                    row["missing"] = _lost(store, row, since, newest)
+            recent, rows = look_for_missed(settings, store, records, now, lambda what: _told(watched, what))
             watched.incidents = record(settings, records, INCIDENT, recent, rows, now)
         _publish_if(store, settings, now, watched)
         return watched
@@ -438,51 +422,6 @@ def _reviewed(
                 own = [verdict for verdict in judged.above if verdict.metric == metric]
                 rows += episodes.review(own, [row for row in recorded if row["metric"] == metric], rules, known)
     return rows
-
-
-def _missing(
-    store: Store, since: Mapping[str, datetime], first: datetime, last: datetime
-) -> dict[str, list[MinuteRange]]:
-    """Return the minutes from ``first`` to ``last`` that have no row though their metric was tracked then."""
-    missing = {}
-    for metric, gaps in store.missed(list(since), first, last, since_first_row=False).items():
-        expected = [MinuteRange(max(gap.first, since[metric]), gap.last) for gap in gaps if gap.last >= since[metric]]
-        if expected:
-            missing[metric] = expected
-    return missing
-
-
-def _missed(
-    watched: Watched,
-    records: Records,
-    missing: Mapping[str, Sequence[MinuteRange]],
-    recent: Sequence[Row],
-    first: datetime,
-    grace_ends: datetime,
-) -> tuple[list[incidents.Missed], dict[str, int]]:
-    """Return what is missed and covered by no incident yet; and of each open incident, how much is missing still."""
-    connection = sql.connect()
-    # registered and not create_view(), whose views all connections of this process would share
-    causes = records.causes.made(connection, [])
-    with _told(watched, "why minutes are missing could not be read"), records.causes.read():
-        causes = records.causes.relation(connection, first).to_arrow_table()
-    connection.register("causes", causes)
-    connection.register("incidents", records.incidents.made(connection, recent).to_arrow_table())
-    flat = [
-        {"metric": metric, "first": gap.first, "last": gap.last} for metric, gaps in missing.items() for gap in gaps
-    ]
-    islands = connection.execute(
-        sql.load(_SQL / "missed.sql"), {"missing": flat, "grace_ends": grace_ends, "not_run": NOT_RUN}
-    ).fetchall()
-    absent = connection.execute(sql.load(_SQL / "absent.sql"), {"missing": flat}).fetchall()
-    return [incidents.Missed(*island) for island in islands], dict(absent)
-
-
-def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
-    """Return how many minutes of an incident that is over are missing for good: they grew too old, or nobody asks."""
-    tracked = {metric: max(since.get(metric, row["first"]), row["first"]) for metric in row["metrics"]}
-    missing = _missing(store, tracked, row["first"], min(row["last"], newest))
-    return minutes_in(gap for gaps in missing.values() for gap in gaps)
 
 
 def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watched) -> None:

@@ -99,7 +99,10 @@ def _incident(row: Row, newest: datetime, now: datetime) -> Row:
         return {**row, "first": first, "last": last, "count": (last - first) // MINUTE + 1}
     if row["first"] > newest:
         over = row["resolved_at"] if row["state"] == incidents.RESOLVED else now
-        return {**row, "state": incidents.RESOLVED, "resolved_at": over, "count": 0, "missing": 0, "metrics": []}
+        none = {"count": 0, "missing": 0, "metrics": [], "out": [], "causes": None}
+        return {**row, "state": incidents.RESOLVED, "resolved_at": over, **none}
     last = min(row["last"], newest)
+    if last < row["last"]:  # what its causes were counted of was partly nothing: the next look counts them anew
+        row = {**row, "grown_at": row["grown_at"] and min(row["grown_at"], newest), "causes": None}
     count = min(row["count"], (last - row["first"]) // MINUTE + 1)
     return {**row, "last": last, "count": count, "missing": min(row["missing"], count * len(row["metrics"]))}

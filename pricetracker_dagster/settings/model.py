@@ -215,6 +215,8 @@ class AlertSettings(Section):
     """A reminder as often while it lasts; 0 = none."""
     missed_grace_minutes: int = Field(default=2, ge=0, le=1440)
     """How long after its end a minute may still come before it is missed."""
+    incident_resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
+    """So many minutes in a row must be stored before a metric is back; an incident ends when all its metrics are."""
     heartbeat_url: SecretStr = SecretStr("")
     """Requested after each good tick; a service that hears nothing for a while says so."""
     routes: tuple[AlertRoute, ...] = ()

@@ -45,8 +45,8 @@ def test_an_outage_whose_text_differs_each_minute_is_one_incident_and_one_messag
     [incident] = it.incidents()
     assert (incident["state"], incident["count"]) == ("open", 5)
     assert len(webhook.posted) == 1
-    it.put(range(6), 100.0, BTC, ETH)
-    it.look_at_minutes(6)
+    it.put(range(10), 100.0, BTC, ETH)
+    it.look_at_minutes(10)
     assert [row["state"] for row in it.incidents()] == ["resolved"]
     assert len(webhook.posted) == 2
 

@@ -130,8 +130,8 @@ def test_an_outage_that_was_recorded_then_is_told_once_and_its_end_when_it_is_ov
     it.look_at_minutes(1)
     under_a_clock_ahead(it, ahead)
     it.look_at_minutes(2)
-    it.put([0, 1, 2, 3], 100.0, BTC, ETH)
-    it.look_at_minutes(4)
+    it.put(range(6), 100.0, BTC, ETH)
+    it.look_at_minutes(6)
     assert told(webhook, "✗ missed") == 1
     assert told(webhook, "✓ over, all minutes are stored: ") == 1
 

@@ -1,48 +1,62 @@
--- What is missed, as islands of consecutive minutes of one cause, of minutes that no incident covers yet.
--- $missing: (metric, first, last) of the minutes that are missing now. `causes`: what ticks noted, also of minutes that
--- were healed meanwhile. `incidents`: those of late. A minute that nobody has noted anything of counts only up to
--- $grace_ends: it may still come.
+-- What is missed: runs of consecutive minutes, those of the same minutes and causes with the metrics they are of.
+--
+-- $missing: (metric, first, last, expected) of the minutes that are missing now; where nobody has noted anything of a
+-- minute it counts only where it is expected, and up to $grace_ends: it may still come. `causes`: what ticks noted, also
+-- of minutes that were healed meanwhile. A run ends at each of $cuts, so that it is of one recorded incident or of none.
 WITH missing AS (
-    SELECT metric, unnest(generate_series(first, last, INTERVAL 1 MINUTE)) AS minute
-    FROM (SELECT unnest($missing::STRUCT(metric VARCHAR, first TIMESTAMPTZ, last TIMESTAMPTZ)[], recursive := true))
+    SELECT metric, expected, unnest(generate_series(first, last, INTERVAL 1 MINUTE)) AS minute
+    FROM (
+        SELECT unnest(
+            $missing::STRUCT(metric VARCHAR, first TIMESTAMPTZ, last TIMESTAMPTZ, expected BOOLEAN)[],
+            recursive := true
+        )
+    )
 ),
-known AS (
-    SELECT metric, minute, true AS absent
+missed AS (
+    SELECT metric, minute, true AS absent, coalesce(causes.cause, $not_run) AS cause, reason
     FROM missing
+    LEFT JOIN causes USING (metric, minute)
+    WHERE causes.cause IS NOT NULL OR (expected AND minute <= $grace_ends)
     UNION ALL
-    SELECT metric, minute, false AS absent
+    SELECT metric, minute, false AS absent, cause, reason
     FROM causes
     ANTI JOIN missing USING (metric, minute)
 ),
-covered AS (
-    SELECT unnest(metrics) AS metric, first, last, state = 'open' AS is_open
-    FROM incidents
-),
-missed AS (
-    SELECT known.metric, known.minute, known.absent, coalesce(causes.cause, $not_run) AS cause, reason
-    FROM known
-    LEFT JOIN causes USING (metric, minute)
-    WHERE
-        (causes.cause IS NOT NULL OR known.minute <= $grace_ends)
-        AND NOT EXISTS (
-            FROM covered
-            WHERE
-                covered.metric = known.metric
-                AND known.minute BETWEEN covered.first AND covered.last
-                AND (covered.is_open OR NOT known.absent)
-        )
+parts AS (
+    SELECT minute, (SELECT count(*) FROM unnest($cuts::TIMESTAMPTZ[]) AS cuts (cut) WHERE cut <= minute) AS part
+    FROM (SELECT DISTINCT minute FROM missed)
 ),
 numbered AS (
-    SELECT *, epoch(minute)::BIGINT // 60 - dense_rank() OVER (PARTITION BY cause ORDER BY minute) AS island
+    SELECT
+        missed.*,
+        epoch(minute)::BIGINT // 60
+        - row_number() OVER (PARTITION BY metric, absent, part ORDER BY minute) AS run,
+        part
     FROM missed
+    JOIN parts USING (minute)
+),
+counted AS (
+    SELECT
+        metric, absent, part, run, cause,
+        count(*) AS minutes,
+        min(minute) AS first,
+        max(minute) AS last,
+        arg_max(reason, minute) AS reason
+    FROM numbered
+    GROUP BY ALL
+),
+runs AS (
+    SELECT
+        metric,
+        absent,
+        min(first) AS first,
+        max(last) AS last,
+        list({cause: cause, minutes: minutes, first: first, last: last} ORDER BY first) AS causes,
+        list(reason ORDER BY first) AS reasons
+    FROM counted
+    GROUP BY metric, absent, part, run
 )
-SELECT
-    cause,
-    arg_min(reason, metric),
-    min(minute),
-    max(minute),
-    list(DISTINCT metric),
-    count(*) FILTER (absent)
-FROM numbered
-GROUP BY cause, island
-ORDER BY min(minute), cause
+SELECT first, last, list(metric ORDER BY metric), causes, arg_min(reasons, metric), absent
+FROM runs
+GROUP BY first, last, causes, absent
+ORDER BY first, last, causes, absent

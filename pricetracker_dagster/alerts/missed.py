@@ -1,0 +1,168 @@
+"""Which minutes are missed, and the rows of the table incidents that this makes.
+
+Here belongs what is read for that, of the stored minutes and of the table causes. What an incident is, incidents.py
+says; the order of recording and telling is watch.py's.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.alerts import incidents, standstill
+from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+from pricetracker_dagster.store.tracked import tracked_since
+
+_SQL = Path(__file__).parent / "sql"
+
+
+def look_for_missed(
+    settings: Settings,
+    store: Store,
+    records: Records,
+    now: datetime,
+    told: Callable[[str], AbstractContextManager[None]],
+) -> tuple[list[Row], list[Row]]:
+    """Find the minutes that should be stored and are not, over the last 24 hours, and the incidents that they make.
+
+    Nothing is recorded.
+
+    Args:
+        settings: what is tracked.
+        store: the prices.
+        records: the tables of records.
+        now: the current time, UTC.
+        told: keeps an error from going further, and tells it after the words that it is given.
+
+    Returns:
+        The recorded rows that were considered, and the rows that are new or changed.
+    """
+    newest = newest_closed_minute(now)
+    oldest = newest - DAY + MINUTE
+    since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
+    recorded = records.incidents.rows()
+    # an earlier version stored some twice after the clock went back: by the older row both are written
+    single = {row["id"]: row for row in reversed(recorded)}
+    # those of standing still are about no missed minute: watch_standstill() opens and resolves them
+    recent = [
+        row
+        for row in reversed(single.values())
+        if row["cause"] not in standstill.CAUSES and (row["state"] == incidents.OPEN or row["last"] >= oldest)
+    ]
+    missing = _missing(store, since, recent, oldest, newest)
+    grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
+    known = incidents.Known(
+        now=now,
+        newest=newest,
+        oldest=oldest,
+        since=since,
+        waiting=_waiting(missing, since, grace_ends),
+        resolve_after=settings.alerts.incident_resolve_after_minutes * MINUTE,
+        taken=single,
+    )
+    missed = _missed(records, missing, since, recent, oldest, grace_ends, told)
+    rows = incidents.review(missed, recent, known)
+    was_open = {row["id"] for row in recent if row["state"] == incidents.OPEN}
+    for row in rows:
+        if row["first"] < oldest and row["state"] == incidents.RESOLVED and row["id"] in was_open:
+            row["missing"] = _lost(store, row, since, newest)
+    return recent, rows
+
+
+def _missing(
+    store: Store, since: Mapping[str, datetime], recent: Iterable[Row], first: datetime, last: datetime
+) -> dict[str, list[MinuteRange]]:
+    """Return the minutes that have no row, of what is tracked and, since then, of what incidents name."""
+    begins = {metric: max(moment, first) for metric, moment in since.items()}
+    for row in recent:
+        for metric in row["metrics"]:
+            begins[metric] = max(min(begins.get(metric, row["first"]), row["first"]), first)
+    missing = {}
+    for metric, gaps in store.missed(list(begins), first, last, since_first_row=False).items():
+        later = _since(gaps, begins[metric])
+        if later:
+            missing[metric] = later
+    return missing
+
+
+def _since(spans: Iterable[MinuteRange], first: datetime) -> list[MinuteRange]:
+    return [MinuteRange(max(span.first, first), span.last) for span in spans if span.last >= first]
+
+
+def _waiting(
+    missing: Mapping[str, Sequence[MinuteRange]], since: Mapping[str, datetime], grace_ends: datetime
+) -> dict[str, list[MinuteRange]]:
+    """Return the minutes that may still come."""
+    return {
+        metric: later
+        for metric, gaps in missing.items()
+        if metric in since and (later := _since(gaps, max(since[metric], grace_ends + MINUTE)))
+    }
+
+
+def _missed(
+    records: Records,
+    missing: Mapping[str, Sequence[MinuteRange]],
+    since: Mapping[str, datetime],
+    recent: Sequence[Row],
+    oldest: datetime,
+    grace_ends: datetime,
+    told: Callable[[str], AbstractContextManager[None]],
+) -> list[incidents.Missed]:
+    """Return what is missed and what was healed meanwhile."""
+    connection = sql.connect()
+    # registered and not create_view(), whose views all connections of this process would share
+    causes = records.causes.made(connection, [])
+    with told("why minutes are missing could not be read"), records.causes.read():
+        causes = records.causes.relation(connection, oldest).to_arrow_table()
+    connection.register("causes", causes)
+    flat = [
+        {"metric": metric, "first": span.first, "last": span.last, "expected": expected}
+        for metric, gaps in missing.items()
+        for span, expected in _parted(gaps, since.get(metric))
+    ]
+    values = {
+        "missing": flat,
+        "grace_ends": grace_ends,
+        "not_run": NOT_RUN,
+        "cuts": _cuts(recent, since.values(), oldest),
+    }
+    found = connection.execute(sql.load(_SQL / "missed.sql"), values).fetchall()
+    return [
+        incidents.Missed(
+            first,
+            last,
+            metrics,
+            [incidents.Noted(**cause, reason=reason) for cause, reason in zip(causes, reasons, strict=True)],
+            absent,
+        )
+        for first, last, metrics, causes, reasons, absent in found
+    ]
+
+
+def _parted(gaps: Iterable[MinuteRange], since: datetime | None) -> Iterable[tuple[MinuteRange, bool]]:
+    """Yield what is missing, parted where the metric was listed: only from then on is it expected."""
+    for gap in gaps:
+        if since is None or gap.last < since:
+            yield gap, False
+        elif gap.first >= since:
+            yield gap, True
+        else:
+            yield MinuteRange(gap.first, since - MINUTE), False
+            yield MinuteRange(since, gap.last), True
+
+
+def _cuts(recent: Iterable[Row], listed: Collection[datetime], oldest: datetime) -> list[datetime]:
+    """Return the minutes at which something else begins: an incident, the time after it, a metric's time."""
+    cuts = {moment for row in recent for moment in (row["first"], row["last"] + MINUTE)} | {*listed}
+    return sorted(moment for moment in cuts if moment > oldest)
+
+
+def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
+    """Return how many minutes of an incident that began long ago and is over are missing for good."""
+    gaps = store.missed(row["metrics"], row["first"], min(row["last"], newest), since_first_row=False)
+    return sum(minutes_in(_since(spans, since.get(metric, row["first"]))) for metric, spans in gaps.items())
