@@ -4,26 +4,36 @@ Each channel is on its own: nobody waits for another, and what is said of one is
 whom is the business of notify.py.
 """
 
-import logging
 import os
 import queue
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from pricetracker_dagster.alerts import markup
 from pricetracker_dagster.alerts.fitting import Limit
+from pricetracker_dagster.alerts.quoting import without_mentions
 from pricetracker_dagster.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import channel_name, log_of_apprise
+
+if TYPE_CHECKING:
+    from pricetracker_dagster.alerts.attempt import Attempt
 
 __all__ = ["ANSWER_WITHIN", "Message", "Outcome", "channel_name", "limit_of", "limit_or_most", "send"]
 
 ANSWER_WITHIN = 20.0
-"""Seconds after which an attempt counts as failed."""
+"""Seconds after which an attempt counts as failed and is ended, however many messages it has."""
+
+_PARTS = re.compile(r"[/?&=@:,;#\s]")
+
+_LET_GO = 0.5
+"""Seconds that a thread is given to end after its connections were."""
+
+_hung: dict[str, threading.Thread] = {}
+"""By channel, the thread of an attempt that did not end with its connections."""
 
 
 class Outcome(NamedTuple):
@@ -35,7 +45,7 @@ class Outcome(NamedTuple):
     part: int = 0
     """Which of its messages, from 0 on; of one that was not taken no later one was sent."""
     retry_after: float | None = None
-    """So many seconds it asked to be left alone; None: it did not say."""
+    """Seconds after which the channel wants to be asked again, where it said so; an hour at most."""
 
 
 @dataclass(frozen=True)
@@ -50,42 +60,78 @@ class Message:
 def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
     """Send each channel (an apprise URL) its messages in turn, all channels at the same time.
 
-    Yield how each message went once it is known. After one that is not taken the channel is sent no more.
+    Yield how each message went once it is known. After one that is not taken the channel is sent no more. All of it
+    ends within ``ANSWER_WITHIN``: where several messages to a slow channel do not fit, those that were not begun have
+    no outcome.
     """
+    from pricetracker_dagster.alerts.attempt import Attempt
+
     keep_loopback_off_proxies(os.environ)  # apprise asks a proxy that is named there for whatever it sends
-    outcomes: queue.Queue[Outcome] = queue.Queue()
-    deadline = time.monotonic() + ANSWER_WITHIN
-
-    def each(url: str, parts: Sequence[Message]) -> None:
-        for part, message in enumerate(parts):
-            if time.monotonic() > deadline:
-                return  # it is noted as not taken already
-            try:
-                outcome = _send(url, message)
-            except Exception as error:  # a mistake of ours is one channel's too
-                said = _without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
-                outcome = Outcome(channel_name(url), False, said)
-            outcomes.put(outcome._replace(part=part))
-            if not outcome.delivered:
-                return
-
-    waiting = {channel_name(url): (0, len(parts)) for url, parts in messages.items() if parts}
+    said: queue.Queue[Outcome | str] = queue.Queue()
+    attempts = {channel_name(url): Attempt(ANSWER_WITHIN) for url, parts in messages.items() if parts}
+    threads: dict[str, threading.Thread] = {}
     for url, parts in messages.items():
+        name = channel_name(url)
+        if not parts:
+            continue
+        if name in _hung and _hung[name].is_alive():
+            yield Outcome(name, False, "an earlier attempt has not ended yet")
+            continue
         # daemon: one that hangs keeps nothing from ending
-        threading.Thread(target=each, args=(url, parts), daemon=True).start()
-    while waiting:
+        threads[name] = threading.Thread(target=_send_each, args=(url, parts, attempts[name], said), daemon=True)
+    if not threads:
+        return
+
+    def end() -> None:
+        for attempt in attempts.values():
+            attempt.end()
+
+    # by a clock of its own: who asks for the outcomes may be slow, or ask for no more of them
+    clock = threading.Timer(ANSWER_WITHIN, end)
+    clock.daemon = True
+    for thread in (clock, *threads.values()):
+        thread.start()
+    next_part = dict.fromkeys(threads, 0)
+    while next_part:
         try:
-            outcome = outcomes.get(timeout=max(0.0, deadline - time.monotonic()))
+            each = said.get(timeout=max(attempts[name].remaining for name in next_part) + _LET_GO)
         except queue.Empty:
-            for name, (part, _) in sorted(waiting.items()):
-                yield Outcome(name, False, f"no answer within {ANSWER_WITHIN:.0f} s", part)
+            for name, part in sorted(next_part.items()):
+                _hung[name] = threads[name]
+                yield Outcome(name, False, attempts[name].late, part)
             return
-        _, count = waiting[outcome.channel]
-        if outcome.delivered and outcome.part + 1 < count:
-            waiting[outcome.channel] = outcome.part + 1, count
+        if isinstance(each, Outcome):
+            next_part[each.channel] = each.part + 1
+            yield each
         else:
-            del waiting[outcome.channel]
-        yield outcome
+            threads[each].join(_LET_GO)  # it has nothing more to do
+            del next_part[each]
+    clock.cancel()
+    clock.join()
+
+
+def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", said: "queue.Queue[Outcome | str]") -> None:
+    """Send one channel its messages in turn; say how each went, and in the end the channel's name."""
+    name = channel_name(url)
+    slowest = 0.0
+    try:
+        with attempt.of_this_thread():
+            for part, message in enumerate(parts):
+                began = attempt.remaining
+                if part and began <= slowest:  # it would be cut off, and sent again although it was taken
+                    return
+                attempt.begin()
+                try:
+                    outcome = _send(url, message)
+                except Exception as error:  # a mistake of ours is one channel's too
+                    trouble = _without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
+                    outcome = Outcome(name, False, trouble)
+                said.put(outcome._replace(part=part))
+                if not outcome.delivered:
+                    return
+                slowest = max(slowest, began - attempt.remaining)
+    finally:
+        said.put(name)
 
 
 def limit_or_most(url: str) -> Limit:
@@ -97,27 +143,18 @@ def limit_or_most(url: str) -> Limit:
 
 
 def limit_of(url: str) -> Limit:
-    """Return how much a channel takes, as apprise knows it."""
+    """Return how much a channel takes, as apprise knows it. Characters count as they are sent, escapes and all."""
     import apprise
-    from apprise.conversion import convert_between
 
     log_of_apprise()
     channel = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if not isinstance(channel, apprise.NotifyBase):
         return Limit()
-    taken: Any = channel.notify_format  # one format, or several of which the first is preferred
-    formats = [apprise.NotifyFormat(each) for each in (taken if isinstance(taken, tuple | list) else [taken])]
-
-    def length(text: str) -> int:
-        """Count characters as they are sent: where a channel takes no plain text, apprise writes HTML or the like."""
-        return max(len(text), len(convert_between(apprise.NotifyFormat.TEXT, formats[0], text)))
-
-    plain = not formats or apprise.NotifyFormat.TEXT in formats
     return Limit(
         title=max(0, channel.title_maxlen),
         body=channel.body_maxlen,
         lines=max(0, channel.body_max_line_count),
-        length=len if plain else length,
+        length=markup.length_in(channel),
     )
 
 
@@ -125,41 +162,49 @@ def _send(url: str, message: Message) -> Outcome:
     """Send one channel a message; whatever goes wrong is its outcome."""
     import apprise
 
+    from pricetracker_dagster.alerts.attempt import attempt_of_this_thread, take_over_pauses
+
+    attempt, name = attempt_of_this_thread(), channel_name(url)
+    if attempt is None:
+        raise RuntimeError("no thread that sends")
     kind = apprise.NotifyType.SUCCESS if message.good else apprise.NotifyType.WARNING
-    with _what_apprise_says() as said:
-        try:
-            sender = apprise.Apprise()
-            sender.add(url)
-            taken = bool(sender.notify(title=message.title, body=message.body, notify_type=kind, body_format="text"))
-        except Exception as error:  # 173 services, each with errors of its own
-            taken = False
-            said.append(f"{type(error).__name__}: {error}")
-    return Outcome(channel_name(url), taken, None if taken else _without_secrets(" ".join(said), url) or "not taken")
-
-
-@contextmanager
-def _what_apprise_says() -> Iterator[list[str]]:
-    """Collect the warnings that apprise logs in this thread."""
-    said: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == threading.get_ident() and record.levelno >= logging.WARNING:
-                said.append(" ".join(record.getMessage().split()))
-
-    log, collector = log_of_apprise(), Collector()
-    log.addHandler(collector)
     try:
-        yield said
-    finally:
-        log.removeHandler(collector)
+        # no limit of apprise's own: then it sends in this thread, which has ours
+        asset = apprise.AppriseAsset(async_mode=False, service_timeout=0)
+        service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=False)
+        if not isinstance(service, apprise.NotifyBase):
+            return Outcome(name, False, "no URL that apprise can use")
+        # a URL may say that a failure does not matter, or that it is tried again at once: that is for us to decide
+        service.optional, service.retry = False, 0
+        take_over_pauses(service, attempt)
+        markup.mentions_nobody(service)
+        title, body = without_mentions(" ".join(message.title.split())), without_mentions(message.body)
+        title, body = markup.escaped(service, title, body or title or "…")  # what is empty is not sent
+        sender = apprise.Apprise()
+        sender.add(service)
+        taken = bool(sender.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT))
+    except Exception as error:  # 173 services, each with errors of its own
+        taken = False
+        attempt.said.append(f"{type(error).__name__}: {error}")
+    if taken:
+        return Outcome(name, True, None)
+    if attempt.ended:
+        return Outcome(name, False, attempt.late)
+    trouble = attempt.trouble or _without_secrets(" ".join(attempt.said), url) or "not taken"
+    if attempt.code and _is_no_part_of(attempt.code, url):
+        trouble = f"{trouble} ({attempt.code})"
+    return Outcome(name, False, trouble, retry_after=attempt.retry_after)
+
+
+def _is_no_part_of(word: str, url: str) -> bool:
+    return word not in unquote(url) and _without_secrets(word, url) == word
 
 
 def _without_secrets(text: str, url: str) -> str:
     """Return a text without any part of a URL but its kind."""
     parts = urlsplit(url)
     text = text.replace(url, "***").replace(unquote(url), "***")
-    for part in sorted(set(re.split(r"[/?&=@:,]", unquote(url)) + re.split(r"[/?&=@:,]", url)), key=len, reverse=True):
+    for part in sorted({*_PARTS.split(unquote(url)), *_PARTS.split(url)}, key=len, reverse=True):
         if part != parts.scheme and len(part) > 3:
             text = text.replace(part, "***")
     return text[:300]

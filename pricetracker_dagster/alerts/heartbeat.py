@@ -33,7 +33,7 @@ def beat(settings: Settings) -> bool:
     try:
         status = within(_BEAT_WITHIN, ask, "asks for the heartbeat")
     except OutOfTime:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:.0f} s") from None
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:g} s") from None
     except Exception as error:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
     if 300 <= status < 400:

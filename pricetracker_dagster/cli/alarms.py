@@ -53,7 +53,7 @@ def alerts_test(shape: str) -> None:
         )
     message = Message("Test of pricetracker", f"If you read this, alerts reach you. {settings.ui.link}", good=True)
     outcomes = list(send({url: [message] for url in urls}))
-    columns = [name for name in Outcome._fields if name != "part"]
+    columns = [name for name in Outcome._fields if name not in ("part", "retry_after")]
     show(columns, ([getattr(outcome, name) for name in columns] for outcome in outcomes), shape)
     sys.exit(0 if all(outcome.delivered for outcome in outcomes) else 1)
 

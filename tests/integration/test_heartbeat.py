@@ -1,5 +1,6 @@
 """The heartbeat is taken by a good answer of the address itself, in time; nothing else counts."""
 
+import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -11,6 +12,7 @@ from pricetracker_dagster.alerts import heartbeat
 from pricetracker_dagster.alerts.heartbeat import HeartbeatError, beat
 from pricetracker_dagster.settings import Settings, load_settings
 from tests.odd_kraken import OddKraken, send
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -29,13 +31,19 @@ def dripping(odd: OddKraken, head: bytes) -> Callable[[BaseHTTPRequestHandler], 
     return write
 
 
-def test_a_head_that_drips_is_waited_for_no_longer(
-    odd: OddKraken, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1/"]
+)
+def test_a_head_that_drips_is_waited_for_no_longer_and_leaves_no_thread_behind(
+    odd: OddKraken, settings: Settings, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    monkeypatch.setattr(heartbeat, "_BEAT_WITHIN", 0.5)
-    odd.write["secret"] = dripping(odd, b"HTTP/1.1 200 OK\r\nX: ")
-    with pytest.raises(HeartbeatError, match=r"^alerts.heartbeat_url: no answer within 0 s$"):
+    monkeypatch.setattr(heartbeat, "_BEAT_WITHIN", 0.4)
+    odd.write["secret"] = dripping(odd, head)
+    with pytest.raises(HeartbeatError, match=r"^alerts.heartbeat_url: no answer within 0.4 s$"):
         beat(settings)
+    until(
+        lambda: not any(each.name == "asks for the heartbeat" for each in threading.enumerate()), 5, "the thread ends"
+    )
 
 
 def test_what_a_good_answer_goes_on_to_say_is_not_waited_for(odd: OddKraken, settings: Settings) -> None:
