@@ -235,6 +235,8 @@ def _watch() -> None:
     if hasattr(smtplib.SMTP, "sendmail"):
         smtplib.SMTP.sendmail = _watched_mail(smtplib.SMTP.sendmail)  # type: ignore[method-assign]
     log_of_apprise().addHandler(_Listener(logging.WARNING))
+    # who asks that a certificate be not looked at knows; the warning names the host
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
 def _watched_requests(send: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
