@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pricetracker_dagster.alerts.channels import channel_name
+from pricetracker_dagster.alerts.desk import Desk, is_in_force
+from pricetracker_dagster.alerts.routing import Subject, urls
 from pricetracker_dagster.alerts.standstill import (
     EVALUATION,
     PUBLICATION,
@@ -84,10 +85,24 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     alerts = read("the table alerts", records.alerts.rows, nothing)
     incidents = read("the table incidents", records.incidents.rows, nothing)
     deliveries = read("the table deliveries", records.deliveries.rows, nothing)
+    desk = read("the desk", lambda: Desk.of(records, now), Desk())
+    troubles += desk.troubles
     opened = [row for row in incidents if row["state"] == "open"]
     found |= {
-        "alerts_open": [_shown(row, "id", "state", "minute") for row in alerts if row["state"] != "resolved"],
-        "incidents_open": [_shown(row, "id", "cause", "reason", "first", "last") for row in opened],
+        "alerts_open": [
+            {**_shown(row, "id", "state", "minute"), **_at_the_desk(desk, row, "alert", now)}
+            for row in alerts
+            if row["state"] != "resolved"
+        ],
+        "incidents_open": [
+            {**_shown(row, "id", "cause", "reason", "first", "last"), **_at_the_desk(desk, row, "incident", now)}
+            for row in opened
+        ],
+        "silences": [
+            _shown(row, "id", "metrics", "rule", "until", "who", "reason")
+            for row in desk.silences
+            if is_in_force(row, now)
+        ],
         "channels": _channels(settings, deliveries),
     }
     waiting = read("state/doubts.json", lambda: store.waiting(now), None)
@@ -165,6 +180,15 @@ def lines(found: dict[str, Any]) -> list[str]:
         for each in found["evaluations"]
     ]
     said.append(f"open        {len(found['alerts_open'])} alerts, {len(found['incidents_open'])} incidents")
+    for each in (*found["alerts_open"], *found["incidents_open"]):
+        if each["acknowledged_by"] is not None:
+            by = f"by {each['acknowledged_by']} {_time(each['acknowledged_at'])}"
+            said.append(f"acknowledged {each['id']} {by}")
+    for each in found["silences"]:
+        rule = "" if each["rule"] is None else f", the rule {each['rule']}"
+        reason = "" if each["reason"] is None else f": {each['reason']}"
+        until = f"until {_time(each['until'])} by {each['who']}"
+        said.append(f"silent      {each['id']} {each['metrics']}{rule} {until}{reason}")
     doubts = found["doubts"]
     if doubts["count"]:
         of = ", ".join(f"{metric} {count:,}" for metric, count in doubts["metrics"].items())
@@ -199,8 +223,7 @@ def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
 def _channels(settings: Settings, deliveries: Sequence[Row]) -> list[dict[str, Any]]:
     """Return each channel by its name, never its URL, with its last attempt."""
     shown = []
-    for channel in settings.alerts.channels:
-        name = channel_name(channel.get_secret_value())
+    for name in urls(settings):
         attempts = [row for row in deliveries if row["channel"] == name]
         last = max(attempts, key=lambda row: row["attempted_at"], default=None)
         shown.append(
@@ -212,6 +235,16 @@ def _channels(settings: Settings, deliveries: Sequence[Row]) -> list[dict[str, A
             }
         )
     return shown
+
+
+def _at_the_desk(desk: Desk, row: Row, subject: Subject, now: datetime) -> dict[str, Any]:
+    """Return whether anything keeps the messages about an alert or incident back, and who looks after it."""
+    acknowledged = desk.acknowledgement_of(row)
+    return {
+        "silence": desk.silence_of(row, subject, now),
+        "acknowledged_by": None if acknowledged is None else acknowledged["who"],
+        "acknowledged_at": None if acknowledged is None else acknowledged["made_at"],
+    }
 
 
 def _shown(row: Row, *names: str) -> dict[str, Any]:

@@ -27,18 +27,20 @@ def put_right(records: Records, now: datetime) -> int:
     Returns:
         How many rows were put right or removed.
     """
-    limit = now + standstill.AHEAD
+    limit = (now + standstill.AHEAD).replace(microsecond=0)
     newest = newest_closed_minute(limit)
     alerts = _after(records.alerts, {"fired_at": limit, "resolved_at": limit, "last_minute": newest})
     opened = _after(records.incidents, {"opened_at": limit, "resolved_at": limit, "last": newest})
     # an incident of standing still is of the present minute, which is not closed
     opened = [row for row in opened if row["cause"] not in standstill.CAUSES or _is_ahead(row, limit)]
     sent = _after(records.deliveries, {"attempted_at": limit})
+    silences = _after(records.silences, {"made_at": limit, "ended_at": limit})
+    acknowledged = _after(records.acknowledgements, {"made_at": limit})
     moments = [row[name] for row in alerts for name in _MOMENTS["alerts"]]
     moments += [row[name] for row in opened for name in _MOMENTS["incidents"]]
     moments += [row["attempted_at"] for row in sent]
     told = _after(records.messages, {"recorded_at": limit})
-    moments += [row["recorded_at"] for row in told]
+    moments += [row["recorded_at"] for row in told] + [row["made_at"] for row in acknowledged]
     back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
     if sent:  # first: were this cut short, what was told would be told again
         records.deliveries.put([{**row, "attempted_at": back[row["attempted_at"]]} for row in sent])
@@ -49,7 +51,25 @@ def put_right(records: Records, now: datetime) -> int:
     if opened:
         dated = [_dated(row, _MOMENTS["incidents"], back) for row in opened]
         records.incidents.put([_incident(row, newest, now) for row in dated])
-    return len(alerts) + len(opened) + len(sent) + len(told) + records.causes.remove_after(newest)
+    if silences:
+        records.silences.put([_silence(row, limit, now) for row in silences])
+    if acknowledged:  # the moment is in their key: the rows of the future are taken out once these are there
+        records.acknowledgements.put([_dated(row, ["made_at"], back) for row in acknowledged])
+        records.acknowledgements.remove_after(limit)
+    count = sum(map(len, (alerts, opened, sent, told, silences, acknowledged)))
+    return count + records.causes.remove_after(newest)
+
+
+def _silence(row: Row, limit: datetime, now: datetime) -> Row:
+    """Return a silence that lasts as long as it was to last, from now on."""
+    made = row["made_at"] if row["made_at"] <= limit else now
+    ended = row["ended_at"]
+    return {
+        **row,
+        "made_at": made,
+        "until": row["until"] - (row["made_at"] - made),
+        "ended_at": ended if ended is None or ended <= limit else now,
+    }
 
 
 def _after(table: RecordTable, limits: Mapping[str, datetime]) -> list[Row]:

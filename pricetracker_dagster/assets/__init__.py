@@ -5,7 +5,7 @@ Nothing here computes, holds SQL or asks an exchange.
 
 import dagster as dg
 
-from pricetracker_dagster.assets.alerts import alerts, incidents
+from pricetracker_dagster.assets.alerts import acknowledgements, alerts, incidents, silences
 from pricetracker_dagster.assets.charts import charts_24h
 from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.assets.history_24h import history_24h
@@ -19,5 +19,7 @@ default_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     charts_24h,
     alerts,
     incidents,
+    silences,
+    acknowledgements,
 ]
 default_asset_checks = [price_checks]

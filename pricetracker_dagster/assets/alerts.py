@@ -1,4 +1,4 @@
-"""The assets ``alerts`` and ``incidents``: what the sensors recorded, shown each time that it changes."""
+"""The assets of the alarms: what the sensors recorded and people wrote down, shown each time that it changes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,12 +7,24 @@ import dagster as dg
 from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.assets.minute_prices import minute_prices
 from pricetracker_dagster.assets.shown import OWNER, rounded, schema_of, sql_command
-from pricetracker_dagster.store.records import ALERTS, INCIDENTS, Row, sql_types
+from pricetracker_dagster.store.records import ACKNOWLEDGEMENTS, ALERTS, INCIDENTS, SILENCES, Row, sql_types
 
 _SHOWN = 100
 
-_ALERT_COLUMNS = ("metric", "measure", "minute", "state", "value", "average", "ratio", "peak_ratio", "minutes", "rule")
-_INCIDENT_COLUMNS = ("cause", "state", "first", "last", "count", "metrics", "missing", "reason")
+_ALERT_COLUMNS = (
+    "metric",
+    "measure",
+    "minute",
+    "state",
+    "value",
+    "average",
+    "ratio",
+    "peak_ratio",
+    "minutes",
+    "rule",
+    "held_by",
+)
+_INCIDENT_COLUMNS = ("cause", "state", "first", "last", "count", "metrics", "missing", "reason", "held_by")
 
 alerts = dg.AssetSpec(
     "alerts",
@@ -35,6 +47,39 @@ incidents = dg.AssetSpec(
     kinds={"deltalake", "duckdb"},
     metadata={"dagster/table_name": "incidents", **schema_of(INCIDENTS)},
 )
+
+
+silences = dg.AssetSpec(
+    "silences",
+    description="Whose messages are kept back for a while, since when, until when, why and by whom. Made and ended by "
+    "`pricetracker silence`, and shown here each time.",
+    group_name="alarms",
+    owners=[OWNER],
+    kinds={"deltalake", "duckdb"},
+    metadata={"dagster/table_name": "silences", **schema_of(SILENCES)},
+)
+
+acknowledgements = dg.AssetSpec(
+    "acknowledgements",
+    deps=[alerts, incidents],
+    description="Who looks after an alert or an incident: there are no more reminders of it until it is over. Made by "
+    "`pricetracker acknowledge`, and shown here each time.",
+    group_name="alarms",
+    owners=[OWNER],
+    kinds={"deltalake", "duckdb"},
+    metadata={"dagster/table_name": "acknowledgements", **schema_of(ACKNOWLEDGEMENTS)},
+)
+
+
+def written_down(table: str, rows: Sequence[Row], *, simulated: bool) -> dg.AssetMaterialization:
+    """Return what is reported of rows that a person has written into ``silences`` or ``acknowledgements``."""
+    spec, kept = {"silences": (silences, SILENCES), "acknowledgements": (acknowledgements, ACKNOWLEDGEMENTS)}[table]
+    types = sql_types(kept)
+    metadata = {
+        "what": _table(rows, kept.names, types),
+        "sql": sql_command(f"FROM {table} ORDER BY made_at DESC", simulated=simulated),
+    }
+    return dg.AssetMaterialization(spec.key, metadata=metadata)
 
 
 def what_changed(watched: Watched, *, simulated: bool) -> list[dg.AssetMaterialization]:
@@ -62,7 +107,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str], types: Mapping[str, str]
         return rounded(value) if isinstance(value, float | int) or value is None else _text(value)
 
     return dg.MetadataValue.table(
-        records=[dg.TableRecord({name: shown(row[name]) for name in columns}) for row in rows[:_SHOWN]],
+        records=[dg.TableRecord({name: shown(row.get(name)) for name in columns}) for row in rows[:_SHOWN]],
         schema=dg.TableSchema([dg.TableColumn(name, types[name]) for name in columns]),
     )
 

@@ -14,6 +14,7 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.cli.alarms import alerts, incidents
     from pricetracker_dagster.cli.beginning import init
     from pricetracker_dagster.cli.collecting import backfill, import_, tick
+    from pricetracker_dagster.cli.desk import acknowledge, silence, silences
     from pricetracker_dagster.cli.errors import PlainGroup
     from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
     from pricetracker_dagster.cli.repairing import repair
@@ -47,6 +48,9 @@ for _command in (
     sql_,
     alerts,
     incidents,
+    silence,
+    silences,
+    acknowledge,
     status,
     watch,
     repair,

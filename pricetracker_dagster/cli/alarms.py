@@ -43,10 +43,11 @@ def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
 @plain_errors
 def alerts_test(shape: str) -> None:
     """Send a test message through every channel and say how each took it; exit status 1 where one did not."""
+    from pricetracker_dagster.alerts import routing
     from pricetracker_dagster.alerts.channels import Message, Outcome, send
 
     settings = load_settings()
-    urls = [channel.get_secret_value() for channel in settings.alerts.channels]
+    urls = list(routing.urls(settings).values())
     if not urls:
         raise click.ClickException(
             "no channel is set: name apprise URLs in alerts.channels or PRICETRACKER_ALERTS__CHANNELS"

@@ -22,7 +22,7 @@ from pricetracker_dagster.settings.model import (
     log_of_apprise,
 )
 from pricetracker_dagster.settings.routes import AlertRoute, QuietHours, RouteMatch, channel_name, is_channel_name
-from pricetracker_dagster.settings.section import Measure
+from pricetracker_dagster.settings.section import Measure, metric_pattern
 from pricetracker_dagster.settings.source import (
     CONFIG_VARIABLE,
     PREFIX,
@@ -61,4 +61,5 @@ __all__ = [
     "is_channel_name",
     "load_settings",
     "log_of_apprise",
+    "metric_pattern",
 ]

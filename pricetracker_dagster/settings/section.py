@@ -41,6 +41,8 @@ def metric_pattern(text: str) -> str:
         hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
         raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}')
     if not re.search("[*?]", text):
+        if ":" not in text:
+            raise ValueError(f'"{text}" names no exchange: write e.g. KRAKEN:{text}')
         its_own_name(text)
     return text
 

@@ -1,11 +1,14 @@
-"""The settings file that ``pricetracker init`` writes: every key of the model with its docstring and its default."""
+"""The settings file that ``pricetracker init`` writes: every key of the model with its docstring and its default.
+
+Of a list of tables that is empty by default one table is shown as it might be.
+"""
 
 import ast
 import inspect
 import json
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
 
@@ -29,9 +32,12 @@ def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
     model = type(values)
     meanings = _meanings(model)
     tables: list[tuple[str, str, BaseModel]] = []
+    examples: list[tuple[str, type[BaseModel]]] = []
     for name, field in model.model_fields.items():
         value = getattr(values, name)
-        if isinstance(value, BaseModel):
+        if value == () and (kind := _table_in(field.annotation)):
+            examples.append((name, kind))
+        elif isinstance(value, BaseModel):
             tables.append((name, "[{}]", value))
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             tables.append((name, "[[{}]]", value[0]))
@@ -43,6 +49,25 @@ def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
         yield from _comment(inspect.cleandoc(type(table).__doc__ or "").partition("\n")[0])
         yield header.format(".".join((*path, name)))
         yield from _table(table, (*path, name))
+    for name, kind in examples:
+        yield ""
+        yield from _comment(meanings.get(name, ""))
+        yield f"#   [[{'.'.join((*path, name))}]]"
+        yield from _example(kind)
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the table of which a key takes a list, None where it takes something else."""
+    [kind, *_] = get_args(annotation) or [None]
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _example(model: type[BaseModel]) -> Iterator[str]:
+    """Yield the keys of a table that is not there by default, set as one might."""
+    meanings = _meanings(model)
+    for name, field in model.model_fields.items():
+        yield from _comment(meanings.get(name, ""))
+        yield from (f"#   {name} = {_toml(value)}" for value in field.examples or ())
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
@@ -65,6 +90,8 @@ def _comment(text: str) -> Iterator[str]:
 def _toml(value: Any) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
     return json.dumps(value)  # texts, numbers and truths are written alike in TOML

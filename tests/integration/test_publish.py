@@ -82,6 +82,8 @@ PROMISED = {  # table or view, its columns and their types, as users were promis
         "sent": "BOOLEAN",
         "held_by": "VARCHAR",
         "transitions": "BIGINT",
+        "acknowledged_by": "VARCHAR",
+        "acknowledged_at": TIME,
     },
     "messages": {
         "id": "VARCHAR",
@@ -124,6 +126,8 @@ PROMISED = {  # table or view, its columns and their types, as users were promis
         "exchange": "VARCHAR",
         "held_by": "VARCHAR",
         "transitions": "BIGINT",
+        "acknowledged_by": "VARCHAR",
+        "acknowledged_at": TIME,
     },
     "silences": {
         "id": "VARCHAR",

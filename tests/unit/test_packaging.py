@@ -87,4 +87,12 @@ def test_definitions_have_what_the_ui_shows() -> None:
     described = {
         key.to_user_string() for key in graph.get_all_asset_keys() if "dagster/column_schema" in graph.get(key).metadata
     }
-    assert described == {"minute_prices", "history_24h", "metric_rank", "alerts", "incidents"}
+    assert described == {
+        "minute_prices",
+        "history_24h",
+        "metric_rank",
+        "alerts",
+        "incidents",
+        "silences",
+        "acknowledgements",
+    }

@@ -103,7 +103,19 @@ def test_what_init_writes_is_every_key_with_its_default(tmp_path: Path, monkeypa
     written = tomllib.loads("\n".join(lines))
     assert written.keys() == Settings.model_fields.keys()
     assert written["ui"].keys() == type(load_settings().ui).model_fields.keys()
-    assert written["alerts"].keys() == type(load_settings().alerts).model_fields.keys()
+    assert {*written["alerts"], "routes"} == type(load_settings().alerts).model_fields.keys()
+
+
+def test_what_init_writes_shows_a_route_as_it_might_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uncommented it loads, once its channels are some that are there, and every key is in it."""
+    path = tmp_path / "pricetracker.toml"
+    monkeypatch.setenv("PRICETRACKER_CONFIG", str(path))
+    lines = [re.sub(r"^#   ", "", line) for line in template().splitlines()]
+    text = re.sub(r'"(slack|pagerduty)-[0-9a-f]{8}"', r'"json://\1.example"', "\n".join(lines))
+    path.write_text(text)
+    [route] = load_settings().alerts.routes
+    [written] = tomllib.loads(text)["alerts"]["routes"]
+    assert written.keys() == type(route).model_fields.keys()
 
 
 def test_init_writes_into_the_working_folder_and_replaces_nothing_unasked(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ COMMENT ON VIEW alerts IS 'Values that exceeded a rule: one row a fact, whose st
 COMMENT ON VIEW messages IS 'What was told: a row a transition of an alert or an incident';
 COMMENT ON VIEW deliveries IS 'Attempts to send a message about an alert or an incident';
 COMMENT ON VIEW incidents IS 'Times without data: consecutive missed minutes of one cause';
+COMMENT ON COLUMN alerts.acknowledged_by IS 'who looks after it: the newest row in acknowledgements since it began';
+COMMENT ON COLUMN alerts.acknowledged_at IS 'when that was said, UTC';
+COMMENT ON COLUMN incidents.acknowledged_by IS 'who looks after it: the newest row in acknowledgements since it began';
+COMMENT ON COLUMN incidents.acknowledged_at IS 'when that was said, UTC';
 COMMENT ON VIEW silences IS 'Whose messages are or were kept back for a while: a row a silence';
 COMMENT ON VIEW acknowledgements IS 'Who looks after an alert or an incident, of which there are no more reminders then';
 COMMENT ON TABLE snapshot IS 'What this file is: as_of is the newest closed minute it covers';

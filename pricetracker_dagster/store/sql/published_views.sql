@@ -19,8 +19,20 @@ UNION ALL
 SELECT metric, 'change_percentage' AS measure, minute, (close - open) / open * 100 AS value FROM recent WHERE open <> 0;
 
 CREATE VIEW alerts AS
-SELECT *
-FROM $alerts;
+SELECT
+    facts.*,
+    newest.who AS acknowledged_by,
+    newest.made_at AS acknowledged_at
+FROM $alerts AS facts
+LEFT JOIN (
+    SELECT
+        fact,
+        arg_max(who, made_at) AS who,
+        max(made_at) AS made_at
+    FROM $acknowledgements
+    GROUP BY fact
+) AS newest
+    ON facts.id = newest.fact AND facts.fired_at <= newest.made_at;
 
 CREATE VIEW messages AS
 SELECT *
@@ -31,8 +43,20 @@ SELECT *
 FROM $deliveries;
 
 CREATE VIEW incidents AS
-SELECT *
-FROM $incidents;
+SELECT
+    facts.*,
+    newest.who AS acknowledged_by,
+    newest.made_at AS acknowledged_at
+FROM $incidents AS facts
+LEFT JOIN (
+    SELECT
+        fact,
+        arg_max(who, made_at) AS who,
+        max(made_at) AS made_at
+    FROM $acknowledgements
+    GROUP BY fact
+) AS newest
+    ON facts.id = newest.fact AND facts.opened_at <= newest.made_at;
 
 CREATE VIEW silences AS
 SELECT *

@@ -1,0 +1,186 @@
+"""Writing at the desk: a silence is made or ended, an alert or an incident acknowledged. Nothing is ever taken out.
+
+Here belongs what is checked before something is written down. What it means afterwards is in desk.py.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from pricetracker_dagster.alerts import episodes, incidents
+from pricetracker_dagster.alerts.desk import Desk, end_of
+from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.records import Records, Row
+
+PATIENCE = 10.0
+"""Seconds to wait for another process that writes something down, which takes a moment."""
+
+_NAMED = 10
+"""Most ids that an error names."""
+
+
+class DeskError(PricetrackerError):
+    """What was asked for at the desk cannot be done."""
+
+
+class UnknownName(DeskError):
+    """There is nothing of that name at the desk, or several."""
+
+    exit_status = 2
+
+
+def silence(
+    settings: Settings, metrics: str, until: datetime, now: datetime, *, rule: str | None, reason: str | None, who: str
+) -> Row:
+    """Write down that messages are kept back.
+
+    Args:
+        settings: where the data lie, and which rules there are.
+        metrics: whose messages: a metric, or a pattern.
+        until: until when, UTC.
+        now: the current time, UTC.
+        rule: of which rule's alerts alone; None: of every alert, and of incidents.
+        reason: why.
+        who: who says so.
+
+    Returns:
+        The row of the table silences.
+
+    Raises:
+        UnknownName: there is no such rule.
+        DeskError: another process writes all the time.
+    """
+    rules = [each.name for each in settings.rules]
+    if rule is not None and rule not in rules:
+        raise UnknownName(f'no rule "{rule}"{did_you_mean(rule, rules)}')
+    records = Records(settings.folder)
+    with _alone(settings):
+        numbers = [int(row["id"][1:]) for row in records.silences.rows() if row["id"][1:].isdecimal()]
+        row: Row = {
+            "id": f"s{max(numbers, default=0) + 1}",
+            "metrics": metrics,
+            "rule": rule,
+            "reason": reason,
+            "who": who,
+            "made_at": now,
+            "until": until,
+            "ended_at": None,
+            "ended_by": None,
+        }
+        records.silences.put([row])
+    return row
+
+
+def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row:
+    """Write down that a silence is over.
+
+    Returns:
+        Its row, as it is now.
+
+    Raises:
+        UnknownName: there is no such silence.
+        DeskError: it has ended already, or another process writes all the time.
+    """
+    records = Records(settings.folder)
+    with _alone(settings):
+        rows = records.silences.rows()
+        found = next((row for row in rows if row["id"] == own), None)
+        in_force = sorted((row for row in rows if end_of(row) > now), key=lambda row: (len(row["id"]), row["id"]))
+        open_ = [f"{row['id']} ({row['metrics']})" for row in in_force]
+        if found is None:
+            raise UnknownName(f'no silence "{own}"{_there_is(open_, "no silence is in force")}')
+        if end_of(found) <= now:
+            by = "" if found["ended_by"] is None else f", by {found['ended_by']}"
+            raise DeskError(f"silence {own} ended at {end_of(found):%Y-%m-%d %H:%M:%S} UTC{by}")
+        row = {**found, "ended_at": now, "ended_by": who}
+        records.silences.put([row])
+    return row
+
+
+def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: str | None) -> tuple[Row, Row]:
+    """Write down that somebody looks after an alert that fires or an incident that is open.
+
+    Args:
+        settings: where the data lie.
+        own: its id, or a beginning that no other open one has.
+        now: the current time, UTC.
+        who: who does.
+        note: what there is to say about it.
+
+    Returns:
+        The row of the table acknowledgements, and that of the alert or incident.
+
+    Raises:
+        UnknownName: nothing open is called so, or several begin so.
+        DeskError: it is over, has not fired, or is acknowledged already; another process writes all the time.
+    """
+    records = Records(settings.folder)
+    with _alone(settings):
+        subject, fact = _open_one(records, own)
+        desk = Desk.of(records, now)
+        if already := desk.acknowledgement_of(fact):
+            raise DeskError(
+                f"{fact['id']} is acknowledged already: by {already['who']} at {already['made_at']:%Y-%m-%d %H:%M} UTC"
+            )
+        row: Row = {"fact": fact["id"], "subject": subject, "who": who, "made_at": now, "note": note}
+        records.acknowledgements.put([row])
+    return row, fact
+
+
+def _open_one(records: Records, own: str) -> tuple[str, Row]:
+    """Return what an id or its beginning stands for: ``alert`` or ``incident``, and the row."""
+    every = [("alert", row) for row in records.alerts.rows()] + [("incident", row) for row in records.incidents.rows()]
+    is_open = [each for each in every if each[1]["state"] in (episodes.FIRING, incidents.OPEN)]
+    ids = [row["id"] for _, row in is_open]
+    there_is = _there_is(ids, "nothing is open")
+    exact = next((each for each in every if each[1]["id"] == own), None)
+    if exact is not None and exact not in is_open:
+        if exact[1]["state"] == episodes.PENDING:
+            raise DeskError(f"{own} is pending: it has not fired, and nobody was told of it{there_is}")
+        raise DeskError(f"{own} is over since {exact[1]['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
+    found = [exact] if exact is not None else [each for each in is_open if own and each[1]["id"].startswith(own)]
+    if not found:
+        raise UnknownName(f'no alert that fires and no open incident is called "{own}"{there_is}')
+    if len(found) > 1:
+        raise UnknownName(
+            f'several begin with "{own}": write more of it{_there_is([row["id"] for _, row in found], "")}'
+        )
+    return found[0]
+
+
+def _there_is(ids: Sequence[str], otherwise: str) -> str:
+    """Return how a message goes on with what is open."""
+    if not ids:
+        return f"; {otherwise}"
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"; open: {', '.join(ids[:_NAMED])}{more}"
+
+
+def not_tracked(pattern: str, metrics: Collection[str]) -> str | None:
+    """Say that a pattern matches no metric that is tracked, and which was meant; None where it does match."""
+    if any(fnmatchcase(metric, pattern) for metric in metrics):
+        return None
+    exchanges = sorted({metric.partition(":")[0] for metric in metrics})
+    elsewhere = [f"{exchange}:{pattern.partition(':')[2] or pattern}" for exchange in exchanges]
+    meant = [each for each in elsewhere if any(fnmatchcase(metric, each) for metric in metrics)]
+    hint = f"; did you mean {meant[0]}?" if meant else did_you_mean(pattern, sorted(metrics))
+    return f"{pattern} matches no metric that is tracked{hint}"
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Be the only one who writes at the desk. The sensors' lock is another: a channel that hangs holds up nobody here.
+
+    Raises:
+        DeskError: another process writes all the time.
+    """
+    settings.state.mkdir(parents=True, exist_ok=True)
+    lock = settings.state / "desk.lock"
+    try:
+        with locked(lock, Deadline.after(PATIENCE)):
+            yield
+    except OutOfTime:
+        raise DeskError(f"another process holds {lock} all the time: nothing was written down; try again") from None
