@@ -41,6 +41,7 @@ from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, Ou
 from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.pace import at_work
+from pricetracker_dagster.secrets import masked
 from pricetracker_dagster.settings import Settings, did_you_mean
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
@@ -912,6 +913,8 @@ def _told(collected: Collected, error: Exception) -> tuple[str, str]:
 def in_plain_words(error: Exception) -> tuple[str, str]:
     """Return an error in one line and its kind: the cause of a missed minute, MISTAKE where it is one of ours.
 
+    What libraries say is shown without secrets; our own errors know none.
+
     Raises:
         MemoryError: the error is one: there is nothing to go on with.
         KeyboardInterrupt: the error comes of one.
@@ -929,8 +932,8 @@ def in_plain_words(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, NOT_STORED
     if isinstance(error, DeltaError | duckdb.IOException):
-        return " ".join(str(error).split())[:300], NOT_STORED
-    what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return " ".join(masked(str(error)).split())[:300], NOT_STORED
+    what = " ".join(masked(f"{type(error).__name__}: {error}").split())[:300]
     return f"a mistake of pricetracker: {what}", MISTAKE
 
 

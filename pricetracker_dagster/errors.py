@@ -6,6 +6,8 @@ Whatever else is raised is a mistake of ours, and is told as one.
 import difflib
 from collections.abc import Sequence
 
+from pricetracker_dagster.secrets import masked
+
 
 class PricetrackerError(Exception):
     """Something a user can mend. The message names the thing, the value and the way out."""
@@ -13,18 +15,22 @@ class PricetrackerError(Exception):
     exit_status = 1
     """Of a command that ends with it: 2 for a wrong name, else 1."""
 
+    def __init__(self, *said: object) -> None:
+        """Say it without secrets: whoever stores, sends or prints it need not think of that."""
+        super().__init__(*(masked(each) if isinstance(each, str) else each for each in said))
+
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first; libraries add lines for programmers. Where it says nothing, its kind."""
-    lines = str(error).strip().splitlines()
+    """Return what an error says first, without secrets; libraries add lines for programmers. Else its kind."""
+    lines = masked(str(error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def plain(text: object, most: int = 120) -> str:
-    """Return foreign text as a message may show it: one line, printable, not long."""
+    """Return foreign text as a message may show it: one line, printable, not long, without secrets."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)[: 4 * most]).split())
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in masked(str(text)[: 4 * most])).split())
     return line if len(line) <= most else f"{line[:most]} …"
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as of_hypothesis
 
+from pricetracker_dagster import secrets
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
 from tests.webhook import Webhook
 
@@ -39,6 +40,11 @@ def _settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in list(os.environ):
         if variable.startswith(PREFIX):
             monkeypatch.delenv(variable)
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_the_test_alone() -> None:
+    secrets.forget()
 
 
 @pytest.fixture(scope="session")

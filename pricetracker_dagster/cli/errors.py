@@ -12,6 +12,7 @@ import click
 from pricetracker_dagster import sql
 from pricetracker_dagster.cli import interrupts
 from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.secrets import masked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +43,7 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
                 sys.exit(_not_written(error))
             if _debug():
                 click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-            click.echo(f"Error: {_said(error)}", err=True)
+            click.echo(f"Error: {masked(_said(error))}", err=True)
             sys.exit(status)
 
     return wrapped

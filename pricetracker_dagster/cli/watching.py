@@ -8,6 +8,7 @@ import click
 
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import as_iso, without_dagsters_warnings
+from pricetracker_dagster.secrets import masked
 from pricetracker_dagster.settings import load_settings
 
 
@@ -30,7 +31,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
         raise click.ClickException(f"{settings.folder} is not there: nothing has run yet; start `pricetracker up`")
 
     def say(line: str) -> None:
-        click.echo(line)
+        click.echo(masked(line))
         sys.stdout.flush()
 
     looker = Watch(say, (lambda part: say(f"{RESTART}{part}")) if asks_up else None)
@@ -66,7 +67,7 @@ def status(shape: str) -> None:
     now = datetime.now(UTC)
     found = look(settings, now, lambda: read_work(settings, now))
     if shape == "json":
-        click.echo(json.dumps(found, default=as_iso))
+        click.echo(masked(json.dumps(found, default=as_iso)))
     else:
-        click.echo("\n".join(lines(found)))
+        click.echo(masked("\n".join(lines(found))))
     sys.exit(0 if found["well"] else 1)

@@ -42,7 +42,8 @@ def open_exchange(name: str, settings: Settings, *, gives_way: bool = False) -> 
     """
     how = settings.exchange(name)
     pace = Pace(settings.state, name, how.requests_per_second, gives_way=gives_way)
-    return Kraken(name, how.url, pace, timeout=how.timeout_seconds, cache=settings.state)
+    login = how.login.get_secret_value()
+    return Kraken(name, how.url, pace, timeout=how.timeout_seconds, cache=settings.state, login=login)
 
 
 def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:

@@ -8,10 +8,12 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
@@ -35,15 +37,20 @@ class Http:
     Args:
         url: root of its REST interface, without a trailing slash.
         timeout: seconds to wait for one whole answer.
+        login: ``user:password`` as a URL holds them; empty: none. It stands in no URL, so that no error names it.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, timeout: float, login: str = "") -> None:
         """Connect to nothing yet."""
         self.url = url
         self._timeout = timeout
         self._session = open_session(url)
         self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
         self._session.headers["Accept-Encoding"] = "gzip, deflate"  # what _decoded() bounds
+        if login:
+            user, _, password = login.partition(":")
+            # bytes: requests would write text in Latin-1
+            self._session.auth = HTTPBasicAuth(unquote(user).encode(), unquote(password).encode())
         # Retries are the caller's: an envelope's error and a broken body need them as much as a lost connection.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS))
@@ -90,7 +97,7 @@ class Http:
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(body[:60])!r}") from error
+            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(body, 60)!r}") from error
 
 
 def _check_status(what: str, response: requests.Response, url: str) -> None:

@@ -83,9 +83,10 @@ class Kraken:
         pace: the allowance of requests.
         timeout: seconds to wait for one answer.
         cache: folder for the list of pairs, which is asked for once a day.
+        login: ``user:password`` that each request bears, as a URL holds them; empty: none.
     """
 
-    def __init__(self, name: str, url: str, pace: Pace, *, timeout: float, cache: Path) -> None:
+    def __init__(self, name: str, url: str, pace: Pace, *, timeout: float, cache: Path, login: str = "") -> None:
         """Ask nothing yet."""
         self.name = name
         self.reach = REACH
@@ -95,7 +96,7 @@ class Kraken:
         self._pairs_file = cache / f"{name.lower()}_pairs.json"
         self._pairs = _NO_PAIRS
         self._clock: tuple[int, float] | None = None
-        self._http = Http(url, timeout)
+        self._http = Http(url, timeout, login)
 
     def time(self, deadline: Deadline) -> datetime:
         """Ask the exchange for its time, UTC, a whole second."""

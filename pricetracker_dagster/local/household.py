@@ -20,6 +20,8 @@ from pathlib import Path
 
 import click
 
+from pricetracker_dagster.secrets import masked
+
 _LAST_TICK_PATIENCE = 5.0
 _STOP_PATIENCE = 3.0
 _RESTART_FIRST, _RESTART_MOST = 1.0, 30.0
@@ -204,7 +206,8 @@ class Household:
         handler.terminator = ""
         assert process.stdout is not None  # noqa: S101 - it was opened as a pipe
         with process.stdout as lines:
-            for line in lines:
+            for each in lines:
+                line = masked(each)  # what Dagster's own processes say passes here alone
                 handler.emit(logging.makeLogRecord({"msg": line}))
                 if line.strip():
                     child.lines.append(line.rstrip()[:500])
@@ -216,7 +219,7 @@ class Household:
 def say(label: str, text: str = "", *, error: bool = False) -> None:
     """Say something on the terminal."""
     line = f"{label:<10}{text}" if label and text else label or text
-    click.echo(line, err=error)
+    click.echo(masked(line), err=error)
 
 
 def python(module: str, *arguments: str) -> list[str]:

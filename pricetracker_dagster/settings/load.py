@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError as SettingsSourceError
 
 from pricetracker_dagster.errors import in_one_line
+from pricetracker_dagster.guard import guard
 from pricetracker_dagster.settings.messages import (
     said,
     said_of_rule,
@@ -27,6 +28,7 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         SettingsError: the file is absent or no TOML, or a key or value in file or environment is wrong.
     """
+    guard()
     path = config_file()
     if not is_there(path):
         raise SettingsError(f"{path}: no such settings file; write one or name another with {CONFIG_VARIABLE}")

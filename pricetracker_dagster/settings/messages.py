@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from pricetracker_dagster.errors import did_you_mean, is_utf8
+from pricetracker_dagster.secrets import shown_url
 from pricetracker_dagster.settings.model import Settings
+from pricetracker_dagster.settings.secret import holds_secrets
 from pricetracker_dagster.settings.source import CONFIG_VARIABLE, PREFIX, source_of, variables
 
 
@@ -68,7 +70,7 @@ def variables_that_are_no_json() -> Iterator[str]:
 def said(details: ErrorDetails, path: Path) -> str:
     """Put one of pydantic's findings as file, key, value and remedy."""
     location = details["loc"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{_as_key(part)}" for part in location).lstrip(".")
     source = source_of(*location)
     if details["type"] == "extra_forbidden":
         table = _model_at(location[:-1])
@@ -90,10 +92,14 @@ def said(details: ErrorDetails, path: Path) -> str:
     return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
 
 
+def _as_key(part: str) -> str:
+    """Show a key that was found; not one that is no key, but a value in the place of one."""
+    return part if re.fullmatch(r"[\w-]{1,40}", part) else f'"{shown_url(part[:_SHOWN])}"'
+
+
 def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
     """Show a value that was found; not where it may hold a secret."""
-    keys = tuple(part for part in location if isinstance(part, str))
-    if any(keys[: len(secret)] == secret[: len(keys)] for secret in _SECRET if keys):  # it holds one, or is in one
+    if _is_secret(location):
         return "(not shown, it may hold secrets)"
     if isinstance(value, bool):
         return str(value).lower()  # as TOML and JSON write it
@@ -101,8 +107,23 @@ def _quoted(value: object, location: Sequence[int | str] = ()) -> str:
         shown = value if isinstance(value, str) else repr(value)
     except ValueError:  # a number of more digits than Python writes
         return "(thousands of digits)"
+    shown = shown_url(shown)
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} …"
     return f'"{shown}"' if isinstance(value, str) else shown
+
+
+def _is_secret(location: Sequence[int | str]) -> bool:
+    """Say whether no message shows the value at a place: it is a secret, or a table or list that may hold one."""
+    kind: object = Settings
+    for part in location:
+        if isinstance(part, int):  # in a list
+            continue
+        tables = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel)]
+        field = tables[0].model_fields.get(part) if tables else None
+        if field is None:
+            break
+        kind = field.annotation
+    return kind is not Settings and holds_secrets(kind)
 
 
 def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
@@ -136,14 +157,6 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
 
 _SHOWN = 400
 """Characters of a value that a message shows."""
-
-_SECRET = {
-    ("alerts", "channels"),
-    ("alerts", "heartbeat_url"),
-    ("alerts", "routes", "channels"),
-    ("alerts", "routes", "escalate_to"),
-}
-"""Keys whose values no message shows, nor those of the tables that they are in."""
 
 
 def said_of_rule(details: ErrorDetails) -> str:

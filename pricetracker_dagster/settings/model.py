@@ -29,7 +29,9 @@ from pydantic_settings import (
 
 from pricetracker_dagster.candles import Metric, parse_metric
 from pricetracker_dagster.errors import did_you_mean, in_one_line, is_utf8
+from pricetracker_dagster.secrets import without_login
 from pricetracker_dagster.settings.routes import AlertRoute, channel_name, is_channel_name, no_such_rule
+from pricetracker_dagster.settings.secret import keep_given, keep_secrets
 from pricetracker_dagster.settings.section import (
     Measure,
     Section,
@@ -67,11 +69,22 @@ class ExchangeSettings(Section):
     """How one exchange is asked."""
 
     url: str
-    """Root of its REST interface, without a path."""
+    """Root of its REST interface, without a path. User and password that stand in it become the login."""
+    login: SecretStr = SecretStr("")
+    """``user:password`` that every request bears, as a URL holds them: a colon or an @ in one of them as %3A, %40."""
     requests_per_second: float = Field(gt=0, le=1000)
     """Most requests a second, over all processes of this machine that share the data folder."""
     timeout_seconds: float = Field(default=10.0, ge=0.1, le=60)
     """Longest wait for one answer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _login_out_of_url(cls, given: Any) -> Any:
+        """Take user and password out of the URL, so that whoever names the URL names no secret."""
+        if not isinstance(given, dict) or not isinstance(given.get("url"), str):
+            return given
+        url, login = without_login(given["url"])
+        return {**given, "url": url, "login": login} if login else given
 
     @field_validator("url")
     @classmethod
@@ -157,12 +170,14 @@ class UiSettings(Section):
     host: Annotated[str, AfterValidator(host_name)] = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
     url: str = ""
-    """How people reach it, for links in messages, e.g. behind a reverse proxy; empty: host and port."""
+    """How people reach it, for links in messages, e.g. behind a reverse proxy; empty: host and port. A login is
+    left out."""
 
     @field_validator("url")
     @classmethod
     def _empty_or_a_url(cls, url: str) -> str:
-        return http_url(url, "https://prices.example.org") if url else url
+        # a password is for nobody who reads a message
+        return http_url(without_login(url)[0], "https://prices.example.org") if url else url
 
     @property
     def link(self) -> str:
@@ -388,6 +403,18 @@ class Settings(BaseSettings):
     watch: WatchSettings = WatchSettings()
     ui: UiSettings = UiSettings()
     alerts: AlertSettings = AlertSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secret_before_it_is_judged(cls, given: Any) -> Any:
+        if isinstance(given, dict):
+            keep_given(given)
+        return given
+
+    def model_post_init(self, context: Any) -> None:
+        """Let no text of this process hold what is secret in these settings, wherever they come from."""
+        del context
+        keep_secrets(self)
 
     @field_validator("keep_runs_hours", mode="before")
     @classmethod

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import TIMESTAMP, MinuteRange
+from pricetracker_dagster.secrets import masked
 from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal, patterns
 
 NOT_RUN = "not run"
@@ -152,6 +153,10 @@ ACKNOWLEDGEMENTS = _schema(
 )
 
 
+SAID = frozenset({"reason", "error", "headline", "text", "held_by", "ended_because", "note", "who", "ended_by"})
+"""Columns of text that a person reads. The others hold names of ours, which are never masked."""
+
+
 @dataclass(frozen=True)
 class RecordTable(Delta):
     """A small Delta table of plain rows.
@@ -170,7 +175,7 @@ class RecordTable(Delta):
         """Insert rows by their key; those that are there already are replaced, or with ``replace=False`` left alone.
 
         Of rows of one key the last is taken: an earlier version stored incidents twice after the clock went back, and
-        what is read as two rows must be writable as such.
+        what is read as two rows must be writable as such. What was said is stored without secrets.
 
         Args:
             rows: what to insert.
@@ -183,7 +188,7 @@ class RecordTable(Delta):
         if not rows:
             return Upserted(0, 0, -1)
         oldest = min([row[self.time] for row in rows] + ([] if oldest is None else [oldest]))
-        single = list({tuple(row[name] for name in self.key): row for row in rows}.values())
+        single = [_masked(row) for row in {tuple(row[name] for name in self.key): row for row in rows}.values()]
         return self.put_table(self.made(sql.connect(), single).to_arrow_table(), oldest, replace=replace)
 
     def put_table(self, rows: pa.Table, oldest: datetime, *, replace: bool) -> Upserted:
@@ -303,7 +308,7 @@ class Records:
         oldest = min(gap.first for own in gaps.values() for gap in own)
         noted = sql.connect().sql(
             sql.load(_SQL / "noted.sql"),
-            params={"gaps": flat, "cause": NOT_RUN, "reason": reason, "noted_at": noted_at},
+            params={"gaps": flat, "cause": NOT_RUN, "reason": masked(reason), "noted_at": noted_at},
         )
         return self.causes.put_table(noted.to_arrow_table(), oldest, replace=False)
 
@@ -320,6 +325,11 @@ class Records:
                 self.acknowledgements,
             )
         )
+
+
+def _masked(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row whose texts hold no secret: what others have said may name one, and the table is published."""
+    return {name: masked(value) if name in SAID and isinstance(value, str) else value for name, value in row.items()}
 
 
 def sql_types(schema: pa.Schema) -> dict[str, str]:

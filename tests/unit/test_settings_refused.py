@@ -76,7 +76,7 @@ REFUSED = [
     ("[[alerts.rules]]\nmin_average = nan", "alerts.rules[0].min_average nan", "finite number"),
     ('[exchanges.kraken]\nurl = "https://host:99999"', 'exchanges.kraken.url "https://host:99999"', "not a URL"),
     ('[exchanges.kraken]\nurl = "https://:80"', 'exchanges.kraken.url "https://:80"', "not a URL"),
-    ('[exchanges.kraken]\nurl = "https://host?a=1"', 'exchanges.kraken.url "https://host?a=1"', "no query"),
+    ('[exchanges.kraken]\nurl = "https://host?a=1"', 'exchanges.kraken.url "https://host?***"', "no query"),
     ('[ui]\nurl = "prices.example.org"', 'ui.url "prices.example.org"', "not a URL"),
     ('data = "$HOME/pt"', 'data "$HOME/pt"', "variables are not put in"),
     ('data = "${DATA}"', 'data "${DATA}"', "variables are not put in"),

@@ -1,0 +1,105 @@
+"""The ways out of this process that other people's code takes: logs, tracebacks, warnings. No secret leaves by them.
+
+Here belongs what holds for the process as a whole. Each way is guarded where a text comes to be, so that it does not
+matter who prints, stores or sends it: a record of the log where records are made, an error where a traceback is put
+into words, which is what Dagster keeps of a step or a sensor that fails, too.
+"""
+
+import logging
+import os
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+from pricetracker_dagster.secrets import keep_proxies, masked
+
+_lock = threading.Lock()
+_stands = False
+
+
+def guard() -> None:
+    """Guard the ways out of this process, once, and know the proxies that its environment names now."""
+    global _stands  # noqa: PLW0603 - a process has one way out of each kind
+    keep_proxies(os.environ)
+    with _lock:
+        if _stands:
+            return
+        _stands = True
+        logging.setLogRecordFactory(_masking(logging.getLogRecordFactory()))
+        for kind, name in (
+            (traceback.TracebackException, "format"),
+            (traceback.TracebackException, "format_exception_only"),
+            (traceback.StackSummary, "format"),
+        ):
+            setattr(kind, name, _masked_lines(getattr(kind, name)))
+        warnings.formatwarning = _masked_text(warnings.formatwarning)
+        # Python's own, which are written in C and ask nobody for the words; others' stay
+        if sys.excepthook is sys.__excepthook__:
+            sys.excepthook = _tell
+        if threading.excepthook is threading.__excepthook__:
+            threading.excepthook = _tell_of_thread
+        if sys.unraisablehook is sys.__unraisablehook__:
+            sys.unraisablehook = _tell_unraisable
+
+
+def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    """Return what makes records as before, without secrets in what they say."""
+
+    @wraps(make)
+    def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        try:
+            said = record.getMessage()
+        except Exception:  # a mistake of whoever logs; logging would show the arguments as they are
+            said = f"{record.msg} {record.args}"
+            record.msg, record.args = masked(said), ()
+            return record
+        shown = masked(said)
+        if shown != said:
+            record.msg, record.args = shown, ()
+        if record.stack_info:
+            record.stack_info = masked(record.stack_info)
+        return record
+
+    return made
+
+
+def _masked_lines(say: Callable[..., Iterable[str]]) -> Callable[..., Iterable[str]]:
+    @wraps(say)
+    def said(*args: Any, **kwargs: Any) -> Iterable[str]:
+        lines = say(*args, **kwargs)
+        return list(map(masked, lines)) if isinstance(lines, list) else map(masked, lines)
+
+    return said
+
+
+def _masked_text(say: Callable[..., str]) -> Callable[..., str]:
+    @wraps(say)
+    def said(*args: Any, **kwargs: Any) -> str:
+        return masked(say(*args, **kwargs))
+
+    return said
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    if sys.stderr is not None:
+        traceback.print_exception(kind, error, trace)
+
+
+def _tell_of_thread(told: threading.ExceptHookArgs) -> None:
+    if told.exc_type is SystemExit or sys.stderr is None:
+        return
+    name = told.thread.name if told.thread else threading.get_ident()
+    print(f"Exception in thread {name}:", file=sys.stderr)
+    traceback.print_exception(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _tell_unraisable(told: "sys.UnraisableHookArgs") -> None:
+    if sys.stderr is None:
+        return
+    print(masked(f"{told.err_msg or 'Exception ignored in'}: {told.object!r}"), file=sys.stderr)
+    traceback.print_exception(told.exc_type, told.exc_value, told.exc_traceback)
