@@ -13,6 +13,7 @@ from pricetracker_dagster.alerts import adopted, episodes, incidents
 from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.routing import Subject, urls
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, owed, summaries
+from pricetracker_dagster.alerts.words import is_of_whole_exchange
 from pricetracker_dagster.candles import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Records, Row
@@ -156,5 +157,5 @@ def _sent(records: Records, rows: Sequence[Row]) -> list[Row]:
 
 def _outages(records: Records) -> dict[str, str]:
     """Return the open incident of each exchange that is out as a whole."""
-    is_whole = _on(incidents.OPEN) & duckdb.ColumnExpression("exchange").isnotnull()
-    return {row["exchange"]: row["id"] for row in records.incidents.rows(None, is_whole)}
+    was_whole = _on(incidents.OPEN) & duckdb.ColumnExpression("exchange").isnotnull()
+    return {row["exchange"]: row["id"] for row in records.incidents.rows(None, was_whole) if is_of_whole_exchange(row)}

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from pricetracker_dagster.alerts import episodes, incidents, words
 from pricetracker_dagster.alerts.desk import Desk
+from pricetracker_dagster.alerts.quoting import quoted
 from pricetracker_dagster.alerts.routing import Recipient, Subject, recipients, urls
 from pricetracker_dagster.alerts.words import Happening
 from pricetracker_dagster.candles import MINUTE
@@ -274,8 +275,8 @@ class _Story:
         noted = self.context.desk.acknowledgement_of(self.row)
         if noted is None:
             return ""
-        note = f": {noted['note']}" if noted.get("note") else ""
-        return f"acknowledged by {noted['who']} at {noted['made_at']:%Y-%m-%d %H:%M} UTC{note}"
+        note = f": {quoted(noted['note'])}" if noted.get("note") else ""
+        return f"acknowledged by {quoted(noted['who'])} at {noted['made_at']:%Y-%m-%d %H:%M} UTC{note}"
 
 
 def summaries(

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pricetracker_dagster.alerts import standstill
+from pricetracker_dagster.alerts.quoting import quoted
 from pricetracker_dagster.candles import MINUTE, MinuteRange
 from pricetracker_dagster.figures import shown
 from pricetracker_dagster.store.records import Row
@@ -71,11 +72,11 @@ def of_incident(row: Row, what: Happening) -> tuple[str, str]:
     minutes = f"{MinuteRange(row['first'], row['last'])} UTC"
     if what.event == "resolved":
         return _end_of_outage(row, minutes, what)
-    whole = f"{row['exchange']} as a whole, " if row.get("exchange") else ""
-    who = f"{whole}{_named(out or row['metrics'])}"
-    why = f"{_causes(row)}: {row['reason']}"
+    is_whole = is_of_whole_exchange(row)
+    who = f"{_whole(row) if is_whole else ''}{_named(out or row['metrics'])}"
+    why = f"{_causes(row)}: {quoted(row['reason'])}"
     if what.event == "opened":
-        head = f"✗ {row['exchange']} is out" if row.get("exchange") else "✗ minutes missed"
+        head = f"✗ {row['exchange']} is out" if is_whole else "✗ minutes missed"
         return f"{head}: {row['cause']}", f"✗ missed: {minutes} of {who}: {why}"
     if what.event == "joined":
         more = _named(what.metrics)
@@ -96,14 +97,22 @@ def of_silence(name: str, still: int, gone: Sequence[str], kept: int) -> tuple[s
     return f"silence {name} has ended", f"silence {name} has ended: {lasting}{over}; it kept back {_messages(kept)}"
 
 
+def is_of_whole_exchange(row: Row) -> bool:
+    """Say whether an exchange is out as a whole now: most of those that were out in its incident still are."""
+    return row.get("exchange") is not None and 2 * len(row.get("out") or ()) > len(row["metrics"])
+
+
+def _whole(row: Row) -> str:
+    count = len(row["metrics"])
+    return f"{row['exchange']} as a whole, {count} metric{'s' if count != 1 else ''}: "
+
+
 def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
     if not row["count"]:
         return "✓ no minutes missed", (
             f"✓ no minutes missed: {minutes} is yet to come: it was recorded by a clock that was ahead"
         )
-    who = _named(row["metrics"])
-    whole = f"{row['exchange']} as a whole, " if row.get("exchange") else ""
-    span = f"{minutes} of {whole}{who}: {_causes(row)}"
+    span = f"{minutes} of {_whole(row) if row.get('exchange') else ''}{_named(row['metrics'])}: {_causes(row)}"
     if row["missing"]:
         lost = _minutes(row["missing"])
         stay = "stay" if row["missing"] > 1 else "stays"
@@ -116,10 +125,10 @@ def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
     name = _NAMES.get(standstill.kind_of(row), "standstill")
     if what.event == "resolved":
         took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
-        over = f"it lasted {took} from {_utc(row['first'])}: {row['reason']}"
+        over = f"it lasted {took} from {_utc(row['first'])}: {quoted(row['reason'])}"
         return f"✓ {name} over", f"✓ {name} over: {over}{_noted(what)}"
     still = "" if what.event == "opened" else "still "
-    return f"✗ {still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {row['reason']}{_noted(what)}"
+    return f"✗ {still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}"
 
 
 def _causes(row: Row) -> str:

@@ -126,7 +126,7 @@ def test_an_outage_is_a_line_with_minutes_metrics_cause_and_reason() -> None:
 def test_an_outage_of_a_whole_exchange_is_called_so() -> None:
     headline, line = words.of_incident(incident(0, 0, BTC, ETH, exchange="KRAKEN"), Happening("opened"))
     assert headline == "✗ KRAKEN is out: exchange error"
-    assert "UTC of KRAKEN as a whole, KRAKEN:BTCUSD, KRAKEN:ETHUSD: " in line
+    assert "UTC of KRAKEN as a whole, 2 metrics: KRAKEN:BTCUSD, KRAKEN:ETHUSD: " in line
 
 
 def test_several_causes_are_counted() -> None:
