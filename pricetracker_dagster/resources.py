@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pricetracker_dagster.candles import newest_closed_minute
 from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings.last_good import SettingsKeeper
 from pricetracker_dagster.store.prices import Store
 
 
@@ -26,8 +27,30 @@ class Tracker:
 
     def __init__(self, load: Callable[[], Settings] = load_settings, now: Callable[[], datetime] = utc_now) -> None:
         """Load nothing yet: a mistake in the settings fails a run with its message, not the whole code location."""
-        self.settings = load
+        self._keeper = SettingsKeeper(load)
         self.now = now
+
+    def settings(self) -> Settings:
+        """Return the settings in force.
+
+        Raises:
+            SettingsError: they cannot be used.
+        """
+        return self._keeper.load()
+
+    def settings_for_alarms(self) -> tuple[Settings, str | None]:
+        """Return the settings in force, or the last that could be read and what is wrong with those of now.
+
+        Raises:
+            SettingsError: they cannot be used, and no others are known.
+        """
+        return self._keeper.load_or_last_good()
+
+    def of(self, settings: Settings) -> "Tracker":
+        """Return the tracker whose settings are these, whatever becomes of the file."""
+        tracker = Tracker(now=self.now)
+        tracker._keeper = SettingsKeeper(lambda: settings, keeps=False)
+        return tracker
 
     def store(self) -> Store:
         """Return the store in the data folder that the settings name."""

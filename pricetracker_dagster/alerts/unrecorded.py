@@ -1,4 +1,4 @@
-"""What has to be told although nothing can be recorded: the tables in which alarms are kept are damaged themselves.
+"""What has to be told although nothing can be recorded: the tables of alarms are damaged themselves, the disk is full.
 
 What each channel was told is kept in a small file instead, so that it is told once, again after
 ``alerts.repeat_minutes``, and once more when it is over. One that takes nothing is tried again after a pause and
@@ -30,20 +30,27 @@ class _Account:
         told_at: by channel, when it was last told that it lasts, UTC.
         tried_at: by channel, when it last took nothing, UTC.
         ended_at: since when it is over, UTC; None: it lasts.
+        by: who told it, which can say that it is over; empty: whoever sees that no table is damaged.
     """
 
     told_at: dict[str, datetime] = field(default_factory=dict)
     tried_at: dict[str, datetime] = field(default_factory=dict)
     ended_at: datetime | None = None
+    by: str = ""
 
 
-def tell(settings: Settings, now: datetime, reason: str) -> list[str]:
+_unwritten: dict[Path, _Account] = {}
+"""What this process could not keep, by file: on a full disk nothing is told each time all the same."""
+
+
+def tell(settings: Settings, now: datetime, reason: str, by: str = "") -> list[str]:
     """Send what is wrong through every channel, unless that was told it lately.
 
     Args:
         settings: the channels, and after how long a reminder is due.
         now: the current time, UTC.
         reason: what is wrong, in plain words.
+        by: who tells it, and is to say when it is over; empty: tables are damaged, which whoever looks sees.
 
     Returns:
         Which channels did not take it and why, a line each.
@@ -51,6 +58,8 @@ def tell(settings: Settings, now: datetime, reason: str) -> list[str]:
     account = _account(settings)
     if account.ended_at is not None:  # that was another time
         account = _Account()
+    if not account.told_at:
+        account.by = by
     repeat = settings.alerts.repeat_minutes * MINUTE
 
     def is_due(channel: str) -> bool:
@@ -58,17 +67,39 @@ def tell(settings: Settings, now: datetime, reason: str) -> list[str]:
         return told_at is None or told_at > now or bool(repeat and now - told_at >= repeat)
 
     body = f"✗ alarms can neither be recorded nor sent as usual: {reason}"
-    delivered, troubles = _send(settings, now, account, is_due, Message("✗ damaged data: no alarms", body, good=False))
+    title = "✗ no alarms" if account.by else "✗ damaged data: no alarms"
+    delivered, troubles = _send(settings, now, account, is_due, Message(title, body, good=False))
     account.told_at |= dict.fromkeys(delivered, now)
     _keep(settings, account)
     return troubles
 
 
-def tell_end(settings: Settings, now: datetime) -> list[str]:
-    """Send what tell() has told is over, to whom it told anything; return as tell() does."""
+def is_told(settings: Settings) -> bool:
+    """Say whether anything was told so of which the end was not."""
+    file = _file(settings)
+    return file in _unwritten or file.exists()
+
+
+def tell_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) -> list[str]:
+    """Send that what tell() has told is over, to whom it told anything.
+
+    Args:
+        settings: as tell() does.
+        now: the current time, UTC.
+        is_over: is given who told it, as tell() was, and says whether it is over.
+
+    Returns:
+        As tell() does.
+    """
+    if not is_told(settings):
+        return []
+    file = _file(settings)
     account = _account(settings)
     if not account.told_at:
-        _file(settings).unlink(missing_ok=True)
+        _unwritten.pop(file, None)
+        file.unlink(missing_ok=True)
+        return []
+    if account.ended_at is None and not is_over(account.by):
         return []
     account.ended_at = account.ended_at or now
     end = Message("✓ alarms again", "✓ alarms are recorded and sent again", good=True)
@@ -99,11 +130,19 @@ def _send(
 
 def _account(settings: Settings) -> _Account:
     """Return what is kept; what cannot be read is nothing, each entry on its own."""
+    if _file(settings) in _unwritten:
+        return _unwritten[_file(settings)]
     kept = kept_in(_file(settings))
     told_at = kept.get("told_at")
     if isinstance(told_at, str):  # an earlier version knew no channels apart
         told_at = {channel_name(each.get_secret_value()): told_at for each in settings.alerts.channels}
-    return _Account(_moments(told_at), _moments(kept.get("tried_at")), _moments(kept).get("ended_at"))
+    by = kept.get("by")
+    return _Account(
+        _moments(told_at),
+        _moments(kept.get("tried_at")),
+        _moments(kept).get("ended_at"),
+        by if isinstance(by, str) else "",
+    )
 
 
 def _moments(kept: object) -> dict[str, datetime]:
@@ -118,11 +157,15 @@ def _moments(kept: object) -> dict[str, datetime]:
 
 
 def _keep(settings: Settings, account: _Account) -> None:
+    file = _file(settings)
+    _unwritten.pop(file, None)
     if not account.told_at and account.ended_at is not None:
-        _file(settings).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         return
-    with suppress(OSError):  # a full disk: then it is told again
-        write_text(_file(settings), json.dumps(asdict(account), default=datetime.isoformat))
+    try:
+        write_text(file, json.dumps(asdict(account), default=datetime.isoformat))
+    except OSError:
+        _unwritten[file] = account
 
 
 def _file(settings: Settings) -> Path:

@@ -29,7 +29,7 @@ from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of, patterns
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.tracked import added_later, tracked_since
 
 PATIENCE = 20.0
@@ -132,32 +132,6 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             watched.incidents = record(settings, records, INCIDENT, recent, rows, now)
         _publish_if(store, settings, now, watched)
         return watched
-
-
-def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[str]:
-    """Note why the minute of a failed tick is missing, where the tick itself could not.
-
-    Args:
-        settings: what is tracked.
-        minute: the minute the tick was for, UTC.
-        reason: what ended the run, in plain words.
-
-    Returns:
-        The metrics whose minute is missing, or was when the tick failed.
-    """
-    store, records = Store(settings.folder), Records(settings.folder)
-    metrics = [str(metric) for metric in settings.tracked]
-    noted = {row["metric"] for row in records.causes.rows(minute) if row["minute"] == minute}
-    missing = store.missed(metrics, minute, minute, since_first_row=False)
-    records.causes.put(
-        [
-            {"metric": metric, "minute": minute, "cause": NOT_RUN, "reason": reason, "noted_at": minute}
-            for metric in missing
-            if metric not in noted
-        ],
-        replace=False,
-    )
-    return sorted({*noted, *missing})
 
 
 def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:

@@ -1,33 +1,33 @@
-"""One look at whether anything stands still: see, judge, record, send.
+"""One look at whether anything stands still: see, judge, tell.
 
-Here belongs the order of these steps and what is seen of store, disk and clock, without Dagster: what that says of
-itself is handed in. What standing still means is in standstill.py.
+Here belongs what is seen of store, disk and clock, without Dagster: what that says of itself is handed in. What
+standing still means is in standstill.py, how it is recorded and sent in telling.py.
 """
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pricetracker_dagster.alerts import notify, unrecorded
-from pricetracker_dagster.alerts.recording import record
 from pricetracker_dagster.alerts.standstill import (
     CAUSES,
     EVALUATION,
+    PUBLICATION,
+    SETTINGS,
     STILL,
     STORAGE,
     Seen,
     Sign,
     Verdict,
     ended,
+    failing_sensors,
     judge,
-    review,
+    kind_of,
 )
-from pricetracker_dagster.alerts.transitions import INCIDENT
-from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, one_at_a_time
-from pricetracker_dagster.alerts.yet_to_come import put_right
+from pricetracker_dagster.alerts.telling import publish_what_changed, tell
+from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
 from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
@@ -36,10 +36,7 @@ from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish, publish_if_moved
-from pricetracker_dagster.store.records import NOT_RUN, Records, Row
-
-_TELLING = ("incidents", "messages", "deliveries")
-"""The tables without which nothing can be told as usual."""
+from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Records, Row
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,7 @@ def watch_standstill(
     signs: Callable[[], tuple[Sequence[Sign], datetime | None]],
     *,
     since: datetime | None = None,
+    unreadable: str | None = None,
 ) -> Look:
     """Look once, record the incidents this makes, send what is due.
 
@@ -87,52 +85,23 @@ def watch_standstill(
         now: the current time, UTC.
         signs: returns the signs of life of Dagster's parts, and the newest time in the future that it has stored.
         since: from when on the watch looks without a break; None: it looks once.
+        unreadable: why the settings cannot be read, where these are the last that could be; empty: they can; None:
+            nobody knows.
     """
     troubles: list[str] = []
-    seen = _seen(settings, now, signs, since, troubles)
+    seen = replace(_seen(settings, now, signs, since, troubles), unreadable=unreadable)
     verdicts = judge(seen, settings.watch)
-    changed: list[Row] = []
-    attempts: list[Row] = []
+    told = tell(settings, now, verdicts, "watch", seen.damaged)
+    troubles += told.troubles
     try:
-        with one_at_a_time(settings):
-            attempts = _record_and_send(settings, now, verdicts, changed)
-            if seen.damaged is not None and not seen.damaged:
-                troubles += unrecorded.tell_end(settings, now)
-    except StoreError as error:  # the tables of alarms are damaged themselves: nobody else would tell it
-        troubles.append(f"it could not be recorded or sent: {error}")
-        if error.damage is not None and error.table in _TELLING:
-            troubles += unrecorded.tell(settings, now, str(error))
-    except Exception as error:  # a full disk, another look that is at work: still to be said
-        troubles.append(f"it could not be recorded or sent: {first_line(error)}")
-    tracked = [str(metric) for metric in settings.tracked]
-    try:
-        if changed or attempts:
-            publish(Store(settings.folder), tracked, now=now, patience=PUBLISH_PATIENCE)
+        if told.changed or told.attempts:
+            publish_what_changed(settings, now, told)
         else:
-            publish_if_moved(Store(settings.folder), tracked, now=now)
+            publish_if_moved(Store(settings.folder), [str(metric) for metric in settings.tracked], now=now)
     except Exception as error:
-        if not _is_of(seen.damaged, error):
+        if not _is_of(seen.damaged, error) and first_line(error) != seen.unpublished:
             troubles.append(f"it could not be published: {first_line(error)}")
-    return Look(seen, verdicts, changed, attempts, troubles)
-
-
-def _record_and_send(
-    settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], changed: list[Row]
-) -> list[Row]:
-    """Record what the verdicts change, which is added to ``changed``; send what is due and return the attempts."""
-    records = Records(settings.folder)
-    table = records.incidents.open()
-    if table is None and not any(verdict.state == STILL for verdict in verdicts.values()):
-        return []
-    with suppress(Exception):  # a table that is damaged keeps nothing from being told
-        put_right(records, now)
-    rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
-    news = review(verdicts, rows, now)
-    changed += record(settings, records, INCIDENT, rows, news, now)
-    told_lately = now - settings.alerts.max_age_minutes * MINUTE
-    if news or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
-        return notify.deliver(settings, records, now)
-    return []
+    return Look(seen, verdicts, told.changed, told.attempts, troubles)
 
 
 def _seen(
@@ -145,7 +114,8 @@ def _seen(
     """See what can be seen; what cannot is a trouble, and hides nothing else."""
     parts: Sequence[Sign] = ()
     ahead = newest = recovered = mended = free = damaged = None
-    covered = False
+    covered = behind = False
+    failing: frozenset[str] = frozenset()
     try:
         parts, ahead = signs()
     except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
@@ -158,12 +128,14 @@ def _seen(
         newest = newest_minute(settings, now)
         rows = Records(settings.folder).incidents.rows()
         covered = is_covered(rows, settings, now)
-        recovered, mended = ended(EVALUATION, rows, now), ended(STORAGE, rows, now)
+        recovered, mended = ended(EVALUATION, rows, now), when_mended(rows, now)
+        opened = [row for row in rows if row["cause"] in CAUSES and row["state"] == "open"]
+        behind, failing = any(kind_of(row) == PUBLICATION for row in opened), failing_sensors(opened)
     except Exception as error:
         if not _is_of(damaged, error):
             troubles.append(f"the stored prices cannot be read: {first_line(error)}")
         covered = True  # nobody knows
-    published, unpublished = _published(settings, newest, now)
+    published, unpublished = up_to(settings, newest, now, at_once=behind)
     try:
         free = free_bytes(settings.folder)
     except OSError as error:
@@ -178,6 +150,8 @@ def _seen(
         recovered=recovered,
         published=published,
         unpublished=unpublished,
+        behind=behind,
+        failing=failing,
         damaged=damaged,
         mended=mended,
         free=free,
@@ -186,12 +160,20 @@ def _seen(
     )
 
 
-def _published(settings: Settings, newest: datetime | None, now: datetime) -> tuple[datetime | None, str]:
-    """Return what the published file covers; where that is behind for long, publish, and say why that fails."""
-    store, as_of = Store(settings.folder), None
-    with suppress(Exception):  # one that cannot be read is published anew
-        as_of = reading.covered(store.published)
-    limit = settings.watch.standstill_minutes * MINUTE
+def up_to(
+    settings: Settings, newest: datetime | None, now: datetime, *, at_once: bool = False
+) -> tuple[datetime | None, str]:
+    """Return what the published file covers; where that is behind for long, publish, and say why that fails.
+
+    Args:
+        settings: where the data lie.
+        newest: the newest stored minute, UTC; None: nobody knows.
+        now: the current time, UTC.
+        at_once: publish wherever it is behind at all.
+    """
+    store = Store(settings.folder)
+    as_of = covered_by(store)
+    limit = timedelta() if at_once else settings.watch.standstill_minutes * MINUTE
     if newest is None or (as_of is not None and newest - as_of <= limit):
         return as_of, ""
     try:
@@ -199,6 +181,18 @@ def _published(settings: Settings, newest: datetime | None, now: datetime) -> tu
     except Exception as error:
         return as_of, first_line(error)
     return published.as_of, ""
+
+
+def covered_by(store: Store) -> datetime | None:
+    """Return the newest minute that the published file covers, UTC; None where there is none, or it cannot be read."""
+    with suppress(Exception):  # one that cannot be read is published anew
+        return reading.covered(store.published)
+    return None
+
+
+def when_mended(rows: Sequence[Row], now: datetime) -> datetime | None:
+    """Return when damaged tables or the settings were last mended, UTC."""
+    return max((at for kind in (STORAGE, SETTINGS) if (at := ended(kind, rows, now)) is not None), default=None)
 
 
 def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:
@@ -235,7 +229,7 @@ def is_covered(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
     return any(
         row["state"] == "open"
         and row["cause"] not in CAUSES
-        and row["cause"] != NOT_RUN
+        and row["cause"] not in (NOT_RUN, RUN_FAILED)
         # one that lies in the future was recorded by a clock that was ahead
         and recent <= row["last"] <= now
         for row in rows

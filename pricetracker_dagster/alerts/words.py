@@ -21,15 +21,6 @@ _CAUSES = 3
 """Most causes named in one line."""
 
 
-_NAMES = {
-    standstill.PUBLICATION: "stale publication",
-    standstill.STORAGE: "damaged data",
-    standstill.DISK: "low disk",
-    standstill.DIFFERENCE: "wrong clock",
-}
-"""What an incident of a kind of standing still is called; the others are a standstill."""
-
-
 class Happening(NamedTuple):
     """What happens to a fact, beside what its row says.
 
@@ -122,11 +113,14 @@ def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
 
 def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
     """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
-    name = _NAMES.get(standstill.kind_of(row), "standstill")
+    name = standstill.called(row)
     if what.event == "resolved":
         took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
         over = f"it lasted {took} from {_utc(row['first'])}: {quoted(row['reason'])}"
         return f"✓ {name} over", f"✓ {name} over: {over}{_noted(what)}"
+    if what.event == "flapping":
+        again = "it is over when it has not come again for a while"
+        return f"✗ {name} comes and goes", f"✗ {name} comes and goes: {again}{_noted(what)}"
     still = "" if what.event == "opened" else "still "
     return f"✗ {still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}"
 

@@ -10,6 +10,7 @@ from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import as_iso, without_dagsters_warnings
 from pricetracker_dagster.secrets import masked
 from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings.last_good import SettingsKeeper
 
 
 @click.command()
@@ -26,7 +27,8 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     from pricetracker_dagster.local.household import RESTART
     from pricetracker_dagster.local.watching import Watch
 
-    settings = load_settings()
+    # where they cannot be read that is told, by the last that could be
+    settings, _ = SettingsKeeper(load_settings).load_or_last_good()
     if not settings.folder.exists():
         raise click.ClickException(f"{settings.folder} is not there: nothing has run yet; start `pricetracker up`")
 

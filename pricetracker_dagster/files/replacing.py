@@ -10,8 +10,13 @@ _BESIDE = re.compile(r"\..+?\.(\d+)(\.\d+|\.new)?")
 """Names of files that are made beside the one that they replace, with the process that makes them."""
 
 
-def write_text(file: Path, text: str) -> None:
+def write_text(file: Path, text: str, *, private: bool = False) -> None:
     """Put a text in the place of a file's, in UTF-8. Its folder is made where it is not there yet.
+
+    Args:
+        file: which file.
+        text: what it holds from now on.
+        private: nobody but its owner may read it, at no time; else the umask decides.
 
     Raises:
         OSError: it cannot be written; the old text stands.
@@ -20,7 +25,10 @@ def write_text(file: Path, text: str) -> None:
     # of two threads or processes that write at once each has a file of its own, and the later one stands
     beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.unlink(missing_ok=True)  # left by a process of the same number, and perhaps open to others
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(beside, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as opened:
+            opened.write(text)
         beside.replace(file)
     except OSError:
         beside.unlink(missing_ok=True)

@@ -16,13 +16,14 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from pricetracker_dagster.alerts.standstill import EVALUATION, PRICES, Sign
+from pricetracker_dagster.alerts.standstill import EVALUATION, PRICES, Sign, failing_for_long
 from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.evaluations import bring_back, evaluations, is_kept
 from pricetracker_dagster.instance import open_instance, plain_of_databases
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
+from pricetracker_dagster.settings.last_good import SettingsKeeper
 
 LOOKED = "@looked"
 """How it says that it has looked, so that its own silence is noticed."""
@@ -73,7 +74,7 @@ class Watch:
     monotonic: Callable[[], float] = time.monotonic
     load: Callable[[], Settings] = load_settings
     answers: Callable[[Path], bool | None] = code_answers
-    _settings: Settings | None = None
+    _keeper: SettingsKeeper | None = None
     _began: float | None = None
     _before: tuple[datetime, float] | None = None
     _said: dict[str, float] = field(default_factory=dict)
@@ -86,13 +87,14 @@ class Watch:
         Args:
             goes_on: the watch looks again and again: what is older than it may be so because nothing ran.
         """
-        settings = self._loaded()
-        if settings is None:
+        loaded = self._loaded()
+        if loaded is None:
             return None
+        settings, unreadable = loaded
         now, moment = self.now(), self.monotonic()
         went_back = self._went_back(now, moment)
         since = now - timedelta(seconds=moment - (self._began or moment)) if goes_on else None
-        look = watch_standstill(settings, now, lambda: _signs(settings, now), since=since)
+        look = watch_standstill(settings, now, lambda: _signs(settings, now), since=since, unreadable=unreadable)
         self._tell(look)
         if look.changed and is_kept(settings.folder / "dagster"):
             with suppress(Exception), open_instance(settings) as instance:  # the UI shows it where it can
@@ -132,13 +134,17 @@ class Watch:
             if stopped(every):
                 return
 
-    def _loaded(self) -> Settings | None:
-        """Load the settings; while those of the file are wrong, the last good ones."""
+    def _loaded(self) -> tuple[Settings, str] | None:
+        """Load the settings; while those of the file are wrong, the last good ones, and say what is wrong."""
+        self._keeper = self._keeper or SettingsKeeper(self.load)
         try:
-            self._settings = self.load()
+            settings, unreadable = self._keeper.load_or_last_good()
         except SettingsError as error:
             self._say_once(str(error))
-        return self._settings
+            return None
+        if unreadable:
+            self._say_once(unreadable)
+        return settings, unreadable or ""
 
     def _went_back(self, now: datetime, moment: float) -> bool:
         """Compare this machine's clock with one that nobody sets, and begin anew after a stop of our own."""
@@ -175,8 +181,11 @@ class Watch:
     def _mend(self, look: Look, settings: Settings, moment: float) -> None:
         """Ask for the part concerned to be started anew; again after pauses that grow."""
         limit = settings.watch.standstill_minutes * 60.0
+        still = look.still
+        if EVALUATION not in still and (failing := failing_for_long(look.seen, settings.watch)) is not None:
+            still[EVALUATION] = failing  # told already as incidents of their own, and a restart may mend them
         for kind in (EVALUATION, PRICES):
-            if kind not in look.still or not look.still[kind].restarts:
+            if kind not in still or not still[kind].restarts:
                 self._restarts.pop(kind, None)
                 continue
             count, last = self._restarts.get(kind, (0, 0.0))
@@ -184,7 +193,7 @@ class Watch:
                 continue
             self._restarts[kind] = count + 1, moment
             for part in self._concerned(kind, settings, count):
-                self._restart(part, look.still[kind].reason)
+                self._restart(part, still[kind].reason)
 
     def _concerned(self, kind: str, settings: Settings, count: int) -> Sequence[str]:
         if count:  # what was tried first did not help

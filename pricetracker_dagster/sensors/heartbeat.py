@@ -5,6 +5,7 @@ import dagster as dg
 from pricetracker_dagster.alerts.heartbeat import beat
 from pricetracker_dagster.jobs import minute_tick
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.sensors.accountable import accountable
 
 
 @dg.run_status_sensor(
@@ -14,8 +15,10 @@ from pricetracker_dagster.resources import Tracker
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests alerts.heartbeat_url after each good tick. Silence there is how a dead daemon is noticed.",
 )
-def heartbeat(tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
+@accountable
+def heartbeat(context: dg.RunStatusSensorContext, tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
     """Request the URL, if there is one."""
+    del context
     if not beat(tracker.settings()):
         return dg.SkipReason("alerts.heartbeat_url is not set")
     return None

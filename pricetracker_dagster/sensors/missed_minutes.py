@@ -2,10 +2,12 @@
 
 import dagster as dg
 
+from pricetracker_dagster.alerts.of_sensors import tell_of_publication
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.assets.alerts import incidents, what_changed
 from pricetracker_dagster.files.locks import OutOfTime
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.sensors.accountable import accountable, report
 
 
 @dg.sensor(
@@ -15,13 +17,17 @@ from pricetracker_dagster.resources import Tracker
     description="Compares the minutes that should be stored with those that are, records incidents, then sends what is "
     "due: when one opens, while it lasts, and when its minutes are there after all.",
 )
-def missed_minutes(tracker: dg.ResourceParam[Tracker]) -> dg.SensorResult | dg.SkipReason:
+@accountable
+def missed_minutes(
+    context: dg.SensorEvaluationContext, tracker: dg.ResourceParam[Tracker]
+) -> dg.SensorResult | dg.SkipReason:
     """Look at the minutes. It keeps no cursor: what is missing and what is recorded tell it all."""
     settings = tracker.settings()
     try:
         watched = watch_minutes(settings, tracker.now())
     except OutOfTime:
         return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
+    report(context, settings, tell_of_publication(settings, tracker.now(), missed_minutes.name))
     return dg.SensorResult(
         skip_reason=None if watched.incidents else "nothing new is missing",
         asset_events=what_changed(watched, simulated=settings.simulated),

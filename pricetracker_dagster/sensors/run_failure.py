@@ -4,11 +4,14 @@ from datetime import datetime
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.watch import note_failed_run, watch_minutes
+from pricetracker_dagster.alerts.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.of_sensors import tell_of_publication
+from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.files.locks import OutOfTime
 from pricetracker_dagster.jobs import MINUTE, failures, minute_tick
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.sensors.accountable import accountable, report
 
 _WILL_RETRY = "dagster/will_retry"
 
@@ -20,6 +23,7 @@ _WILL_RETRY = "dagster/will_retry"
     description="Raises a missed-minute alert for a tick that failed: which minute, which metrics, why. Once a "
     "failure, not once a retry; further failures of one cause are the same incident.",
 )
+@accountable
 def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
     """Record the failure as an incident and send what is due."""
     run = context.dagster_run
@@ -28,8 +32,12 @@ def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[T
     settings = tracker.settings()
     minute = datetime.fromisoformat(run.tags[MINUTE])
     said = failures(context.get_step_failure_events()) or [context.failure_event.message or "its run failed"]
-    metrics = note_failed_run(settings, minute, f"the run of its tick failed: {said[0]}")
+    metrics = note_failed_run(settings, minute, f"the tick ran and failed: {said[0]}")
+    told = tell_of_publication(settings, tracker.now(), run_failure.name, at_once=True)
+    report(context, settings, told)
     if not metrics:
+        if told.changed:
+            return None
         return dg.SkipReason(f"{minute:%Y-%m-%d %H:%M} is stored all the same; the run failed: {said[0]}")
     try:
         watched = watch_minutes(settings, tracker.now())

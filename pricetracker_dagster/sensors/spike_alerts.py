@@ -6,6 +6,7 @@ from pricetracker_dagster.alerts.watch import Watched, watch_prices
 from pricetracker_dagster.assets.alerts import alerts, what_changed
 from pricetracker_dagster.files.locks import OutOfTime
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.sensors.accountable import accountable
 
 
 @dg.sensor(
@@ -15,6 +16,7 @@ from pricetracker_dagster.resources import Tracker
     description="Judges what was stored or corrected since its cursor (a version of the Delta table), records alerts, "
     "then sends what is due through every channel, also what failed before.",
 )
+@accountable
 def spike_alerts(
     context: dg.SensorEvaluationContext, tracker: dg.ResourceParam[Tracker]
 ) -> dg.SensorResult | dg.SkipReason:

@@ -21,6 +21,9 @@ from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal,
 NOT_RUN = "not run"
 """The cause of a missed minute that no tick has tried to store; the others are ExchangeError.cause and REFUSED."""
 
+RUN_FAILED = "run failed"
+"""The cause of a missed minute whose tick ran and failed before it could say why."""
+
 REFUSED = "refused rows"
 
 NOT_STORED = "not stored"
@@ -29,7 +32,9 @@ NOT_STORED = "not stored"
 MISTAKE = "own mistake"
 """A mistake of our own code: the traceback is in the run's log."""
 
-_CAUSES = "not run, exchange error, exchange maintenance, pair unknown, refused rows, not stored or own mistake"
+_CAUSES = (
+    "not run, run failed, exchange error, exchange maintenance, pair unknown, refused rows, not stored or own mistake"
+)
 
 Row = dict[str, Any]
 """A row as plain Python: times are datetimes in UTC, what is absent is None."""
@@ -105,7 +110,11 @@ DELIVERIES = _schema(
 INCIDENTS = _schema(
     ("id", pa.string(), "cause and first minute as first recorded: the same outage keeps its id"),
     ("state", pa.string(), "open or resolved"),
-    ("cause", pa.string(), "as in causes; of no missed minute: standstill or clock"),
+    (
+        "cause",
+        pa.string(),
+        "as in causes; of no missed minute: standstill, clock, not published, settings or sensor failure",
+    ),
     ("reason", pa.string(), "what was said of it, in plain words"),
     ("first", TIMESTAMP, "oldest missed minute, UTC"),
     ("last", TIMESTAMP, "newest missed minute, UTC"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts.watch import note_failed_run
+from pricetracker_dagster.alerts.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.watch_standstill import is_covered
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import MINUTE, sift_rows

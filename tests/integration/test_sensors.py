@@ -142,8 +142,8 @@ def test_a_tick_that_fails_before_it_can_note_anything_is_noted_for_it(
     outcome = run_minute_tick(broken, instance, NOON)
     run_failure(of_run(bench, instance, outcome.run_id, run_failure).for_run_failure())
     [incident] = Records(bench.settings.folder).incidents.rows()
-    assert incident["reason"] == "the run of its tick failed: division by zero"
-    assert (incident["cause"], incident["first"]) == ("not run", NOON)
+    assert incident["reason"] == "the tick ran and failed: division by zero"
+    assert (incident["cause"], incident["first"]) == ("run failed", NOON)
 
 
 def test_each_good_tick_is_heard_of(start: Start, instance: dg.DagsterInstance, webhook: Webhook) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts import channels, notify
-from pricetracker_dagster.alerts.watch import Watched, note_failed_run, watch_minutes, watch_prices
+from pricetracker_dagster.alerts.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.watch import Watched, watch_minutes, watch_prices
 from pricetracker_dagster.candles import MINUTE, sift_rows
 from pricetracker_dagster.collect import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings

@@ -371,7 +371,7 @@ def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_a
             still = stage.passes().still
         assert list(still) == ["publication"]
     [row] = stage.rows()
-    assert (row["state"], row["cause"]) == ("open", "standstill")
+    assert (row["state"], row["cause"]) == ("open", "not published")
     assert "what is published ends at 2026-03-03 11:59:00 UTC" in row["reason"]
     assert f"another process has held {store.state / 'publish.lock'}" in row["reason"]
     assert stage.titles() == ["✗ stale publication"]

@@ -14,6 +14,7 @@ from pricetracker_dagster.alerts.standstill import (
     EVALUATION,
     PRICES,
     PUBLICATION,
+    SETTINGS,
     STANDSTILL,
     STILL,
     STORAGE,
@@ -21,8 +22,13 @@ from pricetracker_dagster.alerts.standstill import (
     Seen,
     Sign,
     Verdict,
+    called,
+    failing_for_long,
+    failing_sensors,
     judge,
+    over_by_now,
     review,
+    sensor_kind,
 )
 from pricetracker_dagster.settings import WatchSettings
 
@@ -44,6 +50,7 @@ def seen(**instead: Any) -> Seen:
         damaged=(),
         free=10**12,
         clocks={"KRAKEN": 0.4},
+        unreadable="",
     )
     return replace(well, **instead)
 
@@ -169,8 +176,8 @@ def test_a_publication_that_fails_is_said_with_why_and_is_none_of_its_own_where_
     as_of = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
     verdict = judge(seen(published=as_of, unpublished="Operation not permitted"), LIMITS)[PUBLICATION]
     assert verdict.reason == (
-        "what is published ends at 2026-03-03 12:04:00 UTC, and what is stored since could not be published for more "
-        "than 3 minutes: Operation not permitted"
+        "what is published ends at 2026-03-03 12:04:00 UTC, and what is stored since could not be published: "
+        "Operation not permitted"
     )
     assert verdict.first == as_of + timedelta(minutes=2)
     assert state(PUBLICATION, published=as_of, damaged=["the table minute_prices is damaged"]) == UNKNOWN
@@ -261,10 +268,88 @@ def test_a_minute_that_comes_twice_makes_two_incidents() -> None:
 
 def test_damaged_tables_are_one_thing_whatever_their_number_until_nobody_is_damaged() -> None:
     verdict = judge(seen(damaged=["the table causes is damaged: x", "the table alerts is damaged: y"]), LIMITS)[STORAGE]
-    assert verdict == Verdict(STILL, "the table causes is damaged: x; the table alerts is damaged: y", NOW)
+    assert verdict == Verdict(STILL, "the table causes is damaged: x; the table alerts is damaged: y")
     assert state(STORAGE, damaged=None) == UNKNOWN
     assert state(STORAGE, damaged=[]) == ALIVE
 
 
 def test_where_no_sign_can_be_read_nobody_knows() -> None:
     assert state(EVALUATION, signs=[]) == UNKNOWN
+
+
+def minutes_later(count: float) -> datetime:
+    return NOW + timedelta(minutes=count)
+
+
+def test_what_the_settings_are_judged_by() -> None:
+    assert state(SETTINGS, unreadable=None) == UNKNOWN
+    verdict = judge(seen(unreadable="pricetracker.toml: ui.port 0: wrong"), LIMITS)[SETTINGS]
+    assert verdict.state == STILL
+    assert verdict.reason.startswith("pricetracker.toml: ui.port 0: wrong: ticks fail until")
+    [row] = review({SETTINGS: verdict}, [], NOW)
+    assert (row["cause"], called(row)) == ("settings", "unreadable settings")
+
+
+def test_while_settings_cannot_be_read_no_minute_comes_and_that_is_not_told_beside() -> None:
+    assert state(PRICES, newest=ago(hours=1)) == STILL
+    assert state(PRICES, newest=ago(hours=1), unreadable="pricetracker.toml: no TOML") == UNKNOWN
+    assert state(EVALUATION, signs=[Sign("the daemon", ago(hours=1))], unreadable="no TOML") == STILL
+
+
+def test_each_sensor_that_fails_is_an_incident_of_its_own() -> None:
+    verdicts = {sensor_kind(name): Verdict(STILL, f"{name}: 1 / 0") for name in ("spike_alerts", "heartbeat")}
+    rows = review(verdicts, [], NOW)
+    assert {(row["id"].split("|")[0], row["cause"], called(row)) for row in rows} == {
+        ("sensor spike_alerts", "sensor failure", "failing sensor"),
+        ("sensor heartbeat", "sensor failure", "failing sensor"),
+    }
+    assert failing_sensors(rows) == {"spike_alerts", "heartbeat"}
+    [over] = review({sensor_kind("heartbeat"): Verdict(ALIVE)}, rows, minutes_later(1))
+    assert (over["id"].split("|")[0], over["state"]) == ("sensor heartbeat", "resolved")
+
+
+def test_a_sensor_that_has_told_that_it_fails_does_not_stand_still_beside_but_may_be_mended_by_a_restart() -> None:
+    silent = [Sign("the sensor heartbeat", ago(minutes=5), "HTTP 500"), Sign("the daemon", ago(seconds=1))]
+    assert state(EVALUATION, signs=silent) == STILL
+    told = seen(signs=silent, failing={"heartbeat"})
+    assert judge(told, LIMITS)[EVALUATION].state == UNKNOWN
+    verdict = failing_for_long(told, LIMITS)
+    assert verdict is not None
+    assert "the sensor heartbeat" in verdict.reason
+    assert failing_for_long(seen(signs=silent), LIMITS) is None
+
+
+@pytest.mark.parametrize("kind", [PUBLICATION, SETTINGS, sensor_kind("heartbeat")])
+def test_what_fails_every_other_minute_is_told_twice_and_over_after_a_while_without_it(kind: str) -> None:
+    rows: dict[str, dict[str, Any]] = {}
+    transitions = []
+    for minute in range(30):
+        fails = minute % 2 == 0 and minute < 20
+        verdict = Verdict(STILL, "it fails") if fails else Verdict(ALIVE)
+        for row in review({kind: verdict}, list(rows.values()), minutes_later(minute)):
+            if row["id"] not in rows or row["state"] != rows[row["id"]]["state"]:
+                transitions.append((minute, row["state"], row["flaps"]))
+            rows[row["id"]] = row
+    assert transitions == [(0, "open", False), (1, "resolved", False), (2, "open", True), (23, "resolved", True)]
+
+
+def test_what_comes_again_later_is_another_time_and_over_at_once() -> None:
+    [first] = review({SETTINGS: Verdict(STILL, "x")}, [], NOW)
+    [over] = review({SETTINGS: Verdict(ALIVE)}, [first], minutes_later(1))
+    [again] = review({SETTINGS: Verdict(STILL, "x")}, [over], minutes_later(20))
+    assert again["flaps"] is False
+    [over_again] = review({SETTINGS: Verdict(ALIVE)}, [over, again], minutes_later(21))
+    assert over_again["state"] == "resolved"
+
+
+def test_a_publication_that_is_told_is_over_when_everything_that_is_stored_is_published() -> None:
+    minute = datetime(2026, 3, 3, 12, 8, tzinfo=UTC)
+    assert state(PUBLICATION, published=minute) == ALIVE  # a minute behind, as each minute
+    assert state(PUBLICATION, published=minute, behind=True) == STILL
+    assert state(PUBLICATION, published=minute + timedelta(minutes=1), behind=True) == ALIVE
+
+
+def test_a_sensor_of_runs_that_has_not_failed_for_a_while_is_over_though_there_is_no_run() -> None:
+    rows = review({sensor_kind("heartbeat"): Verdict(STILL, "x"), SETTINGS: Verdict(STILL, "x")}, [], NOW)
+    assert over_by_now(rows, minutes_later(4)) == {}
+    assert over_by_now(rows, minutes_later(6)) == {sensor_kind("heartbeat"): Verdict(ALIVE)}

@@ -1,0 +1,140 @@
+"""What the evaluation of a sensor says of the alarms themselves, without Dagster: did it fail, can settings be read.
+
+The sensors see what the watch sees as well, and tell it as the same incident; whoever sees first that it is over ends
+it. So nothing here relies on a watch that runs, and nothing is told twice where one does.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from pricetracker_dagster.alerts import unrecorded
+from pricetracker_dagster.alerts.standstill import (
+    ALIVE,
+    PUBLICATION,
+    SETTINGS,
+    STILL,
+    STORAGE,
+    UNKNOWN,
+    Verdict,
+    kind_of,
+    over_by_now,
+    said_of_publication,
+    said_of_settings,
+    said_of_storage,
+    sensor_kind,
+)
+from pricetracker_dagster.alerts.telling import Told, open_incidents, publish_what_changed, tell
+from pricetracker_dagster.alerts.watch_standstill import covered_by, damages, newest_minute, up_to
+from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.errors import PricetrackerError, first_line, plain
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.records import Row
+
+_SAID = 500
+"""Most characters of what is said of an error."""
+
+
+def tell_of_evaluation(
+    settings: Settings, now: datetime, sensor: str | None, unreadable: str | None, error: Exception | None
+) -> Told:
+    """Tell what an evaluation has shown; where that is nothing new, do nothing.
+
+    Args:
+        settings: whom to tell; the last that could be read where those of now cannot be.
+        now: the current time, UTC.
+        sensor: its name; None: it has yet to be evaluated.
+        unreadable: why the settings cannot be read; None: they can.
+        error: what it has raised; None: nothing.
+    """
+    opened: list[Row] = []
+    try:
+        opened = open_incidents(settings.folder)
+    except StoreError as damaged:
+        error = error or damaged
+    verdicts = _of_the_evaluation(settings.folder, sensor, unreadable, error)
+    others = _of_what_is_open(settings, now, opened, tried=verdicts)
+    kinds = {kind_of(row) for row in opened}
+    news = {
+        kind: verdict
+        for kind, verdict in {**others, **verdicts}.items()
+        if verdict.state == STILL or (verdict.state == ALIVE and kind in kinds)
+    }
+    if not news and not unrecorded.is_told(settings):
+        return Told()
+    damaged_now = damages(settings.folder) if unrecorded.is_told(settings) else None
+    return _told(settings, now, news, sensor or SETTINGS, damaged_now)
+
+
+def tell_of_publication(settings: Settings, now: datetime, sensor: str, *, at_once: bool = False) -> Told:
+    """Publish what is stored where that is behind, and tell it where that fails.
+
+    Args:
+        settings: where the data lie, and whom to tell.
+        now: the current time, UTC.
+        sensor: who looks.
+        at_once: a tick has failed: it is behind with the first minute, and not after ``watch.standstill_minutes``.
+    """
+    newest = newest_minute(settings, now)
+    is_open = any(kind_of(row) == PUBLICATION for row in open_incidents(settings.folder))
+    as_of, why = up_to(settings, newest, now, at_once=at_once or is_open)
+    if newest is not None and (as_of is None or as_of < newest) and why:
+        behind = min(now, newest if as_of is None else as_of + 2 * MINUTE)
+        verdict = Verdict(STILL, said_of_publication(as_of, why), behind)
+    elif is_open and as_of is not None and newest is not None and as_of >= newest:
+        verdict = Verdict(ALIVE)
+    else:
+        return Told()
+    return _told(settings, now, {PUBLICATION: verdict}, sensor, None)
+
+
+def _of_the_evaluation(
+    folder: Path, sensor: str | None, unreadable: str | None, error: Exception | None
+) -> dict[str, Verdict]:
+    """Judge what the evaluation itself has shown."""
+    verdicts = {SETTINGS: said_of_settings(unreadable) if unreadable else Verdict(ALIVE)}
+    if isinstance(error, StoreError) and error.damage is not None:
+        # no sensor's fault: what is damaged is one incident, whoever meets it
+        found = damages(folder)
+        verdicts[STORAGE] = said_of_storage(found) if found else Verdict(UNKNOWN)
+    elif sensor is None:
+        pass
+    elif error is not None:
+        kind = "" if isinstance(error, PricetrackerError) else f"{type(error).__name__}: "
+        said = plain(f"{kind}{first_line(error)}", _SAID)
+        verdicts[sensor_kind(sensor)] = Verdict(STILL, f"the sensor {sensor} cannot do its work: {said}")
+    else:
+        verdicts[sensor_kind(sensor)] = Verdict(ALIVE)
+    return verdicts
+
+
+def _of_what_is_open(
+    settings: Settings, now: datetime, opened: list[Row], tried: Mapping[str, Verdict]
+) -> dict[str, Verdict]:
+    """Judge whether what is told already is over."""
+    kinds = {kind_of(row) for row in opened}
+    verdicts = over_by_now(opened, now)
+    if STORAGE in kinds and STORAGE not in tried:
+        found = damages(settings.folder)
+        verdicts[STORAGE] = Verdict(UNKNOWN) if found else Verdict(ALIVE)
+    if PUBLICATION in kinds:
+        try:
+            newest, as_of = newest_minute(settings, now), covered_by(Store(settings.folder))
+        except StoreError:
+            newest = as_of = None
+        is_over = newest is not None and as_of is not None and as_of >= newest
+        verdicts[PUBLICATION] = Verdict(ALIVE if is_over else UNKNOWN)
+    return verdicts
+
+
+def _told(
+    settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], sensor: str, damaged: list[str] | None
+) -> Told:
+    told = tell(settings, now, verdicts, sensor, damaged)
+    try:
+        publish_what_changed(settings, now, told)
+    except Exception as error:  # the next tick publishes it
+        told.troubles.append(f"what was recorded is not published yet: {first_line(error)}")
+    return told

@@ -1,0 +1,89 @@
+"""What all sensors have in common: they go on while settings cannot be read, and tell when they fail themselves."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import dagster as dg
+
+from pricetracker_dagster.alerts.of_sensors import tell_of_evaluation
+from pricetracker_dagster.alerts.telling import Told
+from pricetracker_dagster.alerts.watch import Watched
+from pricetracker_dagster.assets.alerts import what_changed
+from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Context = dg.SensorEvaluationContext | dg.RunStatusSensorContext
+
+
+def accountable(evaluate: Callable[P, R]) -> Callable[P, R]:
+    """Make the function of a sensor one that tells through the channels what keeps it from its work.
+
+    It is given the settings in force, or the last that could be read; where none ever could be, it fails with what is
+    wrong with those of now. What it raises is recorded as an incident and raised again, so that Dagster shows it.
+    """
+
+    @functools.wraps(evaluate)
+    def evaluated(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = [*args, *kwargs.values()]
+        tracker = next(each for each in given if isinstance(each, Tracker))
+        context = next(each for each in given if isinstance(each, Context))
+        settings, unreadable = tracker.settings_for_alarms()
+        if unreadable:  # before anything else is told: it is why
+            context.log.warning("the settings cannot be read: %s", unreadable)
+            _tell(context, settings, tracker, None, unreadable, None)
+        bound: Any = tracker.of(settings)
+        of_now: Any = [bound if each is tracker else each for each in args]
+        named: Any = {name: bound if each is tracker else each for name, each in kwargs.items()}
+        error: Exception | None = None
+        try:
+            return cast(R, _said(evaluate(*of_now, **named), unreadable))
+        except Exception as raised:
+            error = raised
+            raise
+        finally:
+            _tell(context, settings, tracker, evaluate.__name__, unreadable, error)
+
+    return evaluated
+
+
+def report(context: Context, settings: Settings, told: Told) -> None:
+    """Show what was told on the asset of the incidents."""
+    watched = Watched(incidents=told.changed, attempts=told.attempts)
+    for event in what_changed(watched, simulated=settings.simulated):
+        context.instance.report_runless_asset_event(event)
+
+
+def _tell(
+    context: Context,
+    settings: Settings,
+    tracker: Tracker,
+    sensor: str | None,
+    unreadable: str | None,
+    error: Exception | None,
+) -> None:
+    """Tell what the evaluation has shown; a mistake in that changes nothing of what it has done."""
+    try:
+        told = tell_of_evaluation(settings, tracker.now(), sensor, unreadable, error)
+        for trouble in told.troubles:
+            context.log.warning("%s", trouble)
+        report(context, settings, told)
+    except Exception:
+        context.log.exception("what this evaluation has shown could not be told")
+
+
+def _said(result: object, unreadable: str | None) -> object:
+    """Return what a sensor returns; where it is nothing to see, with what is wrong with the settings."""
+    if not unreadable:
+        return result
+    said = f"by the last settings that could be read, since those of now cannot be: {unreadable}"
+    if isinstance(result, dg.SkipReason):
+        return dg.SkipReason(f"{result.skip_message} ({said})")
+    if isinstance(result, dg.SensorResult) and result.skip_reason is not None:
+        reason = result.skip_reason
+        text = reason.skip_message if isinstance(reason, dg.SkipReason) else reason
+        return result._replace(skip_reason=dg.SkipReason(f"{text} ({said})"))
+    return result
