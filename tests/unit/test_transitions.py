@@ -59,11 +59,10 @@ class Ledger:
         for message in self.messages:
             told.setdefault(message["fact"], []).append(message)
         before = next(iter(self.facts.values()), None)
-        after = (
-            before
-            if row is None
-            else {**row, **{k: before[k] for k in ("transitions", "told_out") if before and k in before}}
-        )
+        after = before
+        if row is not None:
+            kept = ("transitions", "told_out") if before else ()
+            after = {**row, **{name: (before or {}).get(name) for name in kept}}
         assert after is not None
         context = Context(load_settings(), at(minute), told, self.desk, self.outages)
         messages, changed = owed(subject, [(before, after)], context)
