@@ -141,8 +141,6 @@ class Attempt:
     def why(self, error: BaseException) -> str:
         """Return what went wrong in our words; what a library says may name addresses and more."""
         chain = list(_causes(error))
-        if self.ended or self.remaining < 0.01:
-            return self.late
         for cause in chain:
             if isinstance(cause, smtplib.SMTPRecipientsRefused):
                 codes = [code for code, _ in cause.recipients.values()]

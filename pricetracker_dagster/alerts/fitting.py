@@ -92,23 +92,39 @@ def shortened(text: str, most: int, length: Callable[[str], int] = len) -> str:
 
 def _pieces(line: str, room: int, length: Callable[[str], int]) -> Iterator[str]:
     """Part one line between words; a word that is too long alone, within."""
-    if length(line) <= room:
-        yield line
-        return
-    held = ""
-    for word in line.split(" "):
-        longer = f"{held} {word}" if held else word
-        if length(longer) <= room:
-            held = longer
-            continue
-        if held:
-            yield held
-        held = word
-        while length(held) > room:
-            count = room
-            while count > 1 and length(held[:count]) > room:
-                count //= 2
-            yield held[:count]
-            held = held[count:]
-    if held:
-        yield held
+    words = line.split(" ")
+    at = 0
+    while at < len(words):
+        # to write a text as a channel takes it takes time: it is tried a few times a piece, not for each word
+        longest, end = 0, at
+        while end < len(words) and longest <= room:  # no text gets shorter
+            longest += len(words[end]) + 1
+            end += 1
+        count = _that_fit(words[at:end], " ", room, length)
+        if count:
+            yield " ".join(words[at : at + count])
+            at += count
+        else:
+            word = words[at]
+            cut = max(1, _that_fit(word[:room], "", room, length))
+            yield word[:cut]
+            words[at] = word[cut:]
+
+
+def _that_fit(parts: Sequence[str], between: str, room: int, length: Callable[[str], int]) -> int:
+    """Return how many of the first of some parts fit together: words, or the letters of one."""
+
+    def fits(count: int) -> bool:
+        return length(between.join(parts[:count])) <= room
+
+    most = len(parts)
+    if fits(most):
+        return most
+    least = 0
+    while most - least > 1:
+        middle = (least + most) // 2
+        if fits(middle):
+            least = middle
+        else:
+            most = middle
+    return least

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from pricetracker_dagster.alerts import channels
+from pricetracker_dagster.alerts.attempt import Attempt
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
 from tests.waiting import until
 
@@ -467,6 +468,17 @@ def test_a_no_that_looks_like_a_yes_is_told_with_its_name_but_nothing_of_the_url
 ) -> None:
     of_services["body"] = json.dumps({"ok": False, "error": error}).encode()
     assert sent(SLACK)[SLACK].error == f"HTTP 200, but it says that it did not take the message{added}"
+
+
+def test_once_it_was_asked_to_wait_an_attempt_asks_nothing_more(service: Service) -> None:
+    service.how["/busy"] = answer(429, Retry_After="9")
+    attempt = Attempt(5)
+    with attempt.of_this_thread():
+        assert requests.post(f"http://{service.address}/busy", data="x", timeout=5).status_code == 429
+        with pytest.raises(requests.ConnectionError):
+            requests.post(f"http://{service.address}/other", data="x", timeout=5)
+    assert [path for _, path, _ in service.asked] == ["/busy"]
+    assert attempt.retry_after == 9
 
 
 # --- mail ---

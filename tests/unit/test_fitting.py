@@ -75,6 +75,19 @@ def test_a_channel_that_writes_signs_in_more_characters_is_given_less() -> None:
     assert [number for part in parts for number in part.completes] == list(range(5))
 
 
+@pytest.mark.parametrize("line", ["word " * 5000, "x" * 25_000])
+def test_a_long_line_is_parted_without_writing_it_over_for_each_word(line: str) -> None:
+    asked: list[int] = []
+
+    def length(text: str) -> int:
+        asked.append(len(text))
+        return 2 * len(text)
+
+    parts = parted("", [(line, [1])], Limit(0, 1000, length=length))
+    assert sum(asked) < 1_000_000  # twenty for each character; for each word it were hundreds
+    assert re.sub(r"\s", "", "".join(part.body for part in parts)) == line.replace(" ", "")
+
+
 @given(
     st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=300), max_size=20),
     st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=300),
