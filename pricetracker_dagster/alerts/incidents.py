@@ -363,15 +363,13 @@ def _uncovered(missed: Iterable[Missed], outages: Sequence[_Outage], known: Know
     for outage in outages:
         for metric in outage.row["metrics"] if outage.row else ():
             naming.setdefault(metric, []).append(outage)
-    for named in naming.values():  # a metric that left one and is missed anew in another: the later one has it
+    for named in naming.values():
         named.sort(key=_by_age, reverse=True)
     loose: list[Missed] = []
     for found in sorted(missed, key=lambda each: (each.first, each.last)):
         owners: dict[_Outage | None, list[str]] = {}
         for metric in found.metrics:
-            owner = next(
-                (each for each in naming.get(metric, ()) if each.covers(metric, found, known.resolve_after)), None
-            )
+            owner = _owner(metric, found, naming.get(metric, ()), known.resolve_after)
             owners.setdefault(owner, []).append(metric)
         for owner, metrics in owners.items():
             if owner is not None:
@@ -379,6 +377,16 @@ def _uncovered(missed: Iterable[Missed], outages: Sequence[_Outage], known: Know
             else:
                 loose += _expected(found, metrics, known)
     return loose
+
+
+def _owner(metric: str, found: Missed, named: Sequence[_Outage], resolve_after: timedelta) -> _Outage | None:
+    """Return in which recorded incident minutes of a metric are, of those that name it, the youngest first."""
+    covering = [each for each in named if each.covers(metric, found, resolve_after)]
+    if len(covering) > 1:  # a metric may have left one and joined another while both lasted: it stays where it was
+        stays = [each for each in covering if each.is_near(metric, found, resolve_after)]
+        if stays:
+            return max(stays, key=lambda each: each.extents[metric].last)
+    return covering[0] if covering else None
 
 
 def _told_again(loose: Sequence[Missed], outages: Iterable[_Outage], known: Known) -> list[Missed]:

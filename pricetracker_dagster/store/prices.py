@@ -259,14 +259,16 @@ class Store:
         rows = self._ask("extent.sql", first, last, metrics=list(metrics))
         extent = {row[0]: row for row in rows}
         holed = [metric for metric, begin, end, count in rows if (end - begin) // 60 + 1 != count]
-        holes = self._ask("holes.sql", first, last, metrics=holed) if holed else []
+        holes: dict[str, list[MinuteRange]] = {}
+        for metric, begin, end in self._ask("holes.sql", first, last, metrics=holed) if holed else ():
+            holes.setdefault(metric, []).append(MinuteRange(utc(begin), utc(end)))
         for metric in metrics:
             if metric not in extent:
                 if not since_first_row:
                     gaps[metric] = [MinuteRange(first, last)]
                 continue
             _, begin, end, _ = extent[metric]
-            found = [MinuteRange(utc(a), utc(b)) for name, a, b in holes if name == metric]
+            found = holes.get(metric, [])
             if not since_first_row and utc(begin) > first:
                 found.insert(0, MinuteRange(first, utc(begin) - MINUTE))
             if utc(end) < last:

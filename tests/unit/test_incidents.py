@@ -293,6 +293,22 @@ def test_one_that_left_a_moment_ago_comes_back_to_the_same_incident() -> None:
     assert len(story.incidents()) == 1
 
 
+def test_minutes_of_one_that_left_stay_where_they_were_when_it_joins_another() -> None:
+    """Else a second look would find them elsewhere, and change the rows: Story.look() says that none does."""
+    story = Story(ALL)
+    for minute in range(30):
+        story.fail([minute], BTC)
+        if minute in (0, 4, 8) or minute >= 19:
+            story.fail([minute], PAIRS[0])
+        for joins, metric in ((7, PAIRS[1]), (12, PAIRS[2]), (17, PAIRS[3])):
+            if minute >= joins:
+                story.fail([minute], metric)
+        story.look(minute)
+    assert spans(story.incidents()) == [(0, 29, [BTC, PAIRS[0]], OPEN), (7, 29, [*PAIRS[:4]], OPEN)]
+    counts = [json.loads(each["causes"])["exchange error"] for each in story.incidents()]
+    assert counts == [30 + 3, 23 + 18 + 13 + 11]
+
+
 def test_two_exchanges_that_fail_at_once_are_two_outages_and_a_machine_that_stops_is_one() -> None:
     elsewhere = "OTHER:BTCUSD", "OTHER:ETHUSD"
     since = LISTED | dict.fromkeys(elsewhere, NOON - timedelta(days=3))
