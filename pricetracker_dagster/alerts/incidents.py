@@ -257,7 +257,7 @@ class _Outage:
             "told_out": before["told_out"],
             "grown_at": self.grown_at,
             "flaps": bool(row.get("flaps")) or self._flaps(known),
-            "exchange": row.get("exchange") or self._exchange(cause, known),
+            "exchange": self._exchange_after(cause, out, known),
             "held_by": before["held_by"],
             "transitions": before["transitions"],
         }
@@ -320,6 +320,21 @@ class _Outage:
         waiting = [span for metric in self.extents for span in known.waiting.get(metric, ())]
         whole = _joined([*missed, *waiting])
         return sum(any(span.first <= own.first <= span.last for own in missed) for span in whole) >= _FLAPS_FROM
+
+    def _exchange_after(self, cause: str, out: Sequence[str], known: Known) -> str | None:
+        """Return the exchange that is out as a whole: no longer where most are back; at the end what was said last."""
+        recorded: str | None = (self.row or {}).get("exchange")
+        if not out and self.row is not None:
+            return recorded
+        name = recorded or self._exchange(cause, known)
+        tracked = sum(_exchange(metric) == name for metric in known.since)
+        is_still = 2 * sum(_exchange(metric) == name for metric in out) >= tracked
+        newest = [noted for part in self.parts for noted in part.missed.causes if noted.last == self.last]
+        of_all = any(
+            noted.cause == _MAINTENANCE or (noted.reason or "").startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
+            for noted in newest
+        )
+        return name if not out or is_still or of_all else None
 
     def _exchange(self, cause: str, known: Known) -> str | None:
         """Return the exchange that is out as a whole."""

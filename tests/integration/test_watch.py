@@ -550,7 +550,7 @@ def test_an_outage_of_an_hour_over_a_hundred_metrics_is_one_incident_and_two_mes
     [incident] = it.incidents()
     assert (incident["state"], incident["count"], len(incident["metrics"])) == ("resolved", 60, 100)
     assert [posted.title for posted in webhook.posted] == [
-        "✗ minutes missed: exchange error",
+        "✗ KRAKEN is out: exchange error",
         "✓ missed minutes healed",
     ]
     assert "and 95 more" in webhook.posted[0].lines[0]

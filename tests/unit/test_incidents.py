@@ -277,6 +277,7 @@ def test_those_that_are_back_leave_and_may_come_back_as_an_outage_of_their_own()
             [incident] = story.incidents()
             assert incident["out"] == ([BTC] if minute > 13 else [BTC, *PAIRS])
             assert incident["metrics"] == [BTC, *PAIRS]
+            assert incident["exchange"] == (None if minute > 13 else "KRAKEN")  # one pair is not the exchange
     assert spans(story.incidents()) == [(0, 119, [BTC, *PAIRS], OPEN), (100, 119, [*PAIRS], OPEN)]
 
 
