@@ -106,6 +106,7 @@ PROMISED = {  # table or view, its columns and their types, as users were promis
         "attempted_at": TIME,
         "delivered": "BOOLEAN",
         "error": "VARCHAR",
+        "retry_at": TIME,
     },
     "incidents": {
         "id": "VARCHAR",
@@ -121,6 +122,7 @@ PROMISED = {  # table or view, its columns and their types, as users were promis
         "resolved_at": TIME,
         "causes": "VARCHAR",
         "out": "VARCHAR[]",
+        "told_out": "VARCHAR[]",
         "grown_at": TIME,
         "flaps": "BOOLEAN",
         "exchange": "VARCHAR",
