@@ -17,6 +17,7 @@ from pricetracker_dagster.alerts import markup
 from pricetracker_dagster.alerts.fitting import Limit
 from pricetracker_dagster.alerts.quoting import without_mentions
 from pricetracker_dagster.proxies import keep_loopback_off_proxies
+from pricetracker_dagster.secrets import masked
 from pricetracker_dagster.settings import channel_name, log_of_apprise
 
 if TYPE_CHECKING:
@@ -207,4 +208,4 @@ def _without_secrets(text: str, url: str) -> str:
     for part in sorted({*_PARTS.split(unquote(url)), *_PARTS.split(url)}, key=len, reverse=True):
         if part != parts.scheme and len(part) > 3:
             text = text.replace(part, "***")
-    return text[:300]
+    return masked(text)[:300]  # what else is secret, of whatever other channel

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 
+from pricetracker_dagster import secrets
 from pricetracker_dagster.alerts import channels
 from pricetracker_dagster.alerts.attempt import Attempt
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
@@ -90,6 +91,12 @@ def test_what_went_wrong_is_still_readable_without_secrets() -> None:
     assert channels._without_secrets("A Connection error occurred sending JSON notification to 127.0.0.1.", url) == (
         "A Connection error occurred sending JSON notification to ***."
     )
+
+
+def test_what_is_noted_of_a_failure_holds_no_secret_of_another_channel() -> None:
+    secrets.keep_channel("json://other:SECRETword@host.example/SECRETtopic77")
+    noted = channels._without_secrets("refused SECRETtopic77 of SECRETword", "json://host")
+    assert noted == "refused *** of ***"
 
 
 def test_what_is_noted_of_a_failure_is_short() -> None:
