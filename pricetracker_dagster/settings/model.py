@@ -84,6 +84,8 @@ class ExchangeSettings(Section):
         if not isinstance(given, dict) or not isinstance(given.get("url"), str):
             return given
         url, login = without_login(given["url"])
+        if login and given.get("login", "") not in ("", SecretStr("")):
+            raise ValueError("its url holds user and password, and login is set too: write them once")
         return {**given, "url": url, "login": login} if login else given
 
     @field_validator("url")

@@ -313,6 +313,7 @@ def test_an_exchange_is_asked_with_its_login_which_no_url_holds(write_settings: 
 
 
 MISTAKES = [
+    '[exchanges.kraken]\nurl = "http://u:SECRETpass1@host.example"\nlogin = "u:SECRETpass2"',
     '[exchanges.kraken]\nurl = "http://u:SECRETpass1@host.example?a=SECRETpass2"',
     '[exchanges.kraken]\nurl = "http://u:SECRETpass1@host.example:99999"',
     '[exchanges.kraken]\nurl = "http://u:SECRETpa/ssSECRETpass2@host.example"',
