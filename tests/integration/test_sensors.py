@@ -111,8 +111,8 @@ def test_a_failed_tick_is_told_once_with_minute_metrics_and_cause(
         run_failure(of_run(bench, instance, outcome.run_id, run_failure).for_run_failure())
     [posted] = webhook.posted
     assert posted.lines[0] == (
-        "✗ missed: 2026-03-03 12:00 UTC of SIMULATED:BTCUSD, SIMULATED:ETHUSD: exchange maintenance: "
-        "SIMULATED: OHLC of BTCUSD: EService:Market in cancel_only mode"
+        "✗ missed: 2026-03-03 12:00 UTC of SIMULATED as a whole, 2 metrics: SIMULATED:BTCUSD, SIMULATED:ETHUSD: "
+        "exchange maintenance: SIMULATED: OHLC of BTCUSD: EService:Market in cancel_only mode"
     )
     [incident] = Records(bench.settings.folder).incidents.rows()
     assert incident["count"] == 2

@@ -138,6 +138,9 @@ def test_they_are_found_where_the_file_is_gone_or_a_variable_is_wrong(
     assert settings.folder == kept.parent.parent
     assert "environment PRICETRACKER_UI__PORT" in str(trouble)
     monkeypatch.delenv("PRICETRACKER_UI__PORT")
+    monkeypatch.setenv("PRICETRACKER_METRICS", "no JSON")  # which no source may read that is asked for the last ones
+    assert SettingsKeeper(load_settings).load_or_last_good()[0].folder == kept.parent.parent
+    monkeypatch.delenv("PRICETRACKER_METRICS")
     config_file().unlink()
     settings, trouble = SettingsKeeper(load_settings).load_or_last_good()
     assert settings.folder == kept.parent.parent
