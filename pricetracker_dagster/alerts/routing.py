@@ -120,7 +120,7 @@ def _matches(match: RouteMatch, row: Row, subject: Subject) -> bool:
     )
 
 
-def _is_of(patterns: Sequence[str], metrics: Iterable[str]) -> bool:
+def _is_of(patterns: Sequence[str] | None, metrics: Iterable[str]) -> bool:
     return not patterns or any(fnmatchcase(metric, pattern) for metric in metrics for pattern in patterns)
 
 

@@ -270,7 +270,7 @@ class AlertSettings(Section):
         urls = [each.get_secret_value() for each in told if not is_channel_name(each.get_secret_value())]
         names = list(dict.fromkeys(map(channel_name, urls)))
         for i, route in enumerate(routes):
-            for j, name in enumerate(route.match.rules):
+            for j, name in enumerate(route.match.rules or ()):
                 if name not in rules:
                     raise ValueError(f"alerts.routes[{i}].match.rules[{j}] {no_such_rule(name, rules)}")
             for key, channels in (("channels", route.channels), ("escalate_to", route.escalate_to)):
@@ -487,6 +487,8 @@ class Settings(BaseSettings):
             route.model_copy(
                 update={"match": route.match.model_copy(update={"metrics": _simulated(route.match.metrics)})}
             )
+            if route.match.metrics
+            else route
             for route in self.alerts.routes
         )
 

@@ -29,18 +29,18 @@ def channel_name(url: str) -> str:
 class RouteMatch(Section):
     """Which alerts and incidents a route is for: those of which all that is set is true."""
 
-    metrics: tuple[Annotated[str, AfterValidator(metric_pattern)], ...] = ()
+    metrics: tuple[Annotated[str, AfterValidator(metric_pattern)], ...] | None = None
     """Names, or patterns such as ``KRAKEN:*``; of an incident any one of its metrics."""
-    rules: tuple[str, ...] = ()
+    rules: tuple[str, ...] | None = None
     """Names of rules; an incident has none."""
-    measures: tuple[Measure, ...] = ()
+    measures: tuple[Measure, ...] | None = None
     """An incident has none."""
     kind: Literal["alert", "incident"] | None = None
 
     @field_validator("metrics", "rules", "measures")
     @classmethod
-    def _at_least_one(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return at_least_one(values)
+    def _at_least_one(cls, values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if values is None else at_least_one(values)
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
