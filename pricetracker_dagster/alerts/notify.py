@@ -5,12 +5,14 @@ waits for it. A message is sent before that is noted, so a crash between the two
 never for another fact. What is owed, and to whom, is in transitions.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
+from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_or_most, send
 from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.alerts.heartbeat import beat
@@ -28,6 +30,8 @@ KEPT = DAY
 
 _PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=10), timedelta(minutes=5)
 _PAUSE_ASKED_MOST = timedelta(hours=1)
+_SQL = Path(__file__).parent / "sql"
+
 _LINES = 20
 """Most lines of one message."""
 
@@ -74,26 +78,17 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     by_name = urls(settings)
     if not by_name:
         return []
-    owed = [row for row in records.messages.rows(now - KEPT) if not by_name.keys().isdisjoint(row["channels"])]
-    if not owed:
+    lacking, sent = _lacking(records, by_name, now)
+    if not lacking:
         return []
-    sent = records.deliveries.rows(now - KEPT - DAY)
-    taken = {(row["id"], row["event"], row["channel"]) for row in sent if row["delivered"]}
-    lacking = [
-        row
-        for row in owed
-        if any((row["fact"], row["event"], name) not in taken for name in row["channels"] if name in by_name)
-    ]
     facts, not_read = _facts(records, lacking)
     counting = [row for row in lacking if _counts(row, facts)]
     parts = {}
     for name, url in by_name.items():
-        of_channel = [row for row in sent if row["channel"] == name]
-        blocked_until = not_before(of_channel)
+        blocked_until = not_before([row for row in sent if row["channel"] == name])
         if blocked_until is not None and now < blocked_until:
             continue
-        mine = [row for row in counting if name in row["channels"]]
-        due = [row for row in mine if (row["fact"], row["event"], name) not in taken]
+        due = [row for row in counting if name in row["lacking"]]
         notices = joined_up(due, settings, now) if _may_be_told(name, due, facts, settings, now) else []
         if notices:
             parts[name] = fitted(notices, settings, limit_or_most(url))
@@ -101,6 +96,28 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     if not_read is not None:
         raise not_read
     return attempts
+
+
+def _lacking(records: Records, names: Iterable[str], now: datetime) -> tuple[list[Row], list[Row]]:
+    """Return the messages that channels have not taken (``lacking``: which), oldest first; and what was tried."""
+    connection = sql.connect()
+    with records.messages.read():
+        messages = records.messages.relation(connection, now - KEPT).to_arrow_table()
+    if not messages.num_rows:
+        return [], []
+    with records.deliveries.read():
+        sent = records.deliveries.relation(connection, now - KEPT - DAY)
+        sent = sent.select("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
+        # registered and not create_view(), whose views all connections of this process would share
+        connection.register("sent", sent.to_arrow_table())
+    connection.register("messages", messages)
+    lacking = _rows(connection.execute(sql.load(_SQL / "lacking.sql"), {"channels": [*names]}))
+    return lacking, _rows(connection.execute(sql.load(_SQL / "accounts.sql"))) if lacking else []
+
+
+def _rows(answer: duckdb.DuckDBPyConnection) -> list[Row]:
+    names = [column[0] for column in answer.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def _send(
@@ -112,13 +129,16 @@ def _send(
 ) -> list[Row]:
     attempts: list[Row] = []
     failed: Exception | None = None
+    of_same: dict[tuple[str, str, str], list[Row]] = {}
+    for row in sent:
+        of_same.setdefault((row["id"], row["event"], row["channel"]), []).append(row)
     for outcome in send({by_name[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
         of_channel = parts[outcome.channel]
         # what is not taken keeps what comes after it waiting: nothing is told before what it follows from
         told = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
         retry_at = None if outcome.delivered else now + pause(failures(sent, outcome.channel) + 1, outcome.retry_after)
         rows = [
-            attempt(notice, event, outcome, sent, now, retry_at)
+            attempt(notice, event, outcome, of_same.get((notice.fact, event, outcome.channel), ()), now, retry_at)
             for _, completes in told
             for notice in completes
             for event in (*notice.also, notice.event)

@@ -26,7 +26,7 @@ from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
-from pricetracker_dagster.store.delta import files_of, patterns
+from pricetracker_dagster.store.delta import files_of, opened_once, patterns
 from pricetracker_dagster.store.prices import Store
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
@@ -152,7 +152,7 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
     Raises:
         OutOfTime: another look is at work all the time.
     """
-    with locked(settings.state / "alerts.lock", Deadline.after(PATIENCE)):
+    with locked(settings.state / "alerts.lock", Deadline.after(PATIENCE)), opened_once():
         yield
 
 

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -49,6 +50,8 @@ _WRITERS_PATIENCE = 180.0
 """Seconds that a repair waits for writers, of which an import is the longest."""
 
 _TRIES = 3
+
+_kept: ContextVar[dict[Path, DeltaTable | None] | None] = ContextVar("tables opened once", default=None)
 
 LEAST_FREE = 4_000_000
 """Bytes that must be free before anything is written: delta-rs panics where a disk becomes full under its hands."""
@@ -101,11 +104,26 @@ class Delta:
     partition_by: tuple[str, ...] = ()
 
     def open(self) -> DeltaTable | None:
-        """Open it; None where nothing was ever stored.
+        """Open it to read; None where nothing was ever stored.
 
         Raises:
             StoreError: it is damaged; the message says which file and the way out.
         """
+        kept = _kept.get()
+        if kept is None:
+            return self._open()
+        if self.path not in kept or not self._is_newest(kept[self.path]):
+            kept[self.path] = self._open()
+        return kept[self.path]
+
+    def _is_newest(self, table: DeltaTable | None) -> bool:
+        """Say whether nobody has written since a table was opened: then its log ends where it ended."""
+        log = self.path / LOG
+        if table is None:
+            return not log.exists()
+        return (log / f"{table.version():020}.json").exists() and not (log / f"{table.version() + 1:020}.json").exists()
+
+    def _open(self) -> DeltaTable | None:
         for left in reversed(range(_TRIES)):
             try:
                 table = DeltaTable(self.path)
@@ -175,7 +193,7 @@ class Delta:
         Raises:
             StoreError: it is damaged, or cannot be created.
         """
-        table = self.open()
+        table = self._open()
         if table is not None:
             self._add_columns(table)
             return table
@@ -296,6 +314,19 @@ class Delta:
         if found is not None:
             raise StoreError(way_out(found, self.path), name, found) from error
         raise StoreError(f"the table {name} in {self.path.parent} cannot be used: {_plain(said)}", name) from error
+
+
+@contextmanager
+def opened_once() -> Iterator[None]:
+    """Open each table once in the block, in this thread, and anew only where somebody has written since.
+
+    To open one takes as long as to read it. What is damaged meanwhile, but for the newest commit, is found by the next.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The small tables and the file of what is tracked: one row a key, whoever writes, whatever is in it."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ import pytest
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.store.delta import opened_once
 from pricetracker_dagster.store.records import (
     ACKNOWLEDGEMENTS,
     ALERTS,
@@ -397,6 +399,25 @@ def test_the_file_is_written_only_when_the_list_changed_and_nothing_else_is_left
     assert (file.stat().st_mtime_ns, file.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
     tracked(tmp_path, [BTC, ETH], 5)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_table_is_opened_once_in_a_look_and_anew_once_somebody_has_written(records: Records) -> None:
+    by_another = Records(records.alerts.path.parent)
+    with opened_once():
+        assert records.alerts.rows() == []
+        by_another.alerts.put([alert(0)])
+        assert [row["minute"] for row in records.alerts.rows()] == [at(0)]
+        assert records.alerts.open() is records.alerts.open()
+        by_another.alerts.put([alert(1)])
+        assert [row["minute"] for row in records.alerts.rows()] == [at(0), at(1)]
+        records.alerts.put([alert(2)])
+        assert len(records.alerts.rows()) == 3
+        shutil.rmtree(records.alerts.path)
+        assert records.alerts.rows() == []
+        assert records.incidents.open() is None
+    assert records.alerts.open() is None
+    records.alerts.put([alert(0)])
+    assert records.alerts.open() is not records.alerts.open()
 
 
 @pytest.mark.parametrize(

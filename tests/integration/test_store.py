@@ -379,7 +379,7 @@ def test_upkeep_shortens_the_log_to_a_day_and_the_table_still_reads(store: Store
 def test_a_writer_that_was_overtaken_tries_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.upsert(table([row(BTC, 0), row(ETH, 0)]))
     opened: list[int] = []
-    real: Callable[[Delta], DeltaTable | None] = Delta.open
+    real: Callable[[Delta], DeltaTable | None] = Delta._open
 
     def open_and_be_overtaken(self: Delta) -> DeltaTable | None:
         opened_table = real(self)
@@ -387,12 +387,12 @@ def test_a_writer_that_was_overtaken_tries_again(store: Store, monkeypatch: pyte
         opened.append(opened_table.version())
         if len(opened) == 1:  # another process corrects the same file between this one's read and its commit
             other = Store(store.folder)
-            monkeypatch.setattr(Delta, "open", real)
+            monkeypatch.setattr(Delta, "_open", real)
             other.upsert(table([row(ETH, 0, price=12.0)]))
-            monkeypatch.setattr(Delta, "open", open_and_be_overtaken)
+            monkeypatch.setattr(Delta, "_open", open_and_be_overtaken)
         return opened_table
 
-    monkeypatch.setattr(Delta, "open", open_and_be_overtaken)
+    monkeypatch.setattr(Delta, "_open", open_and_be_overtaken)
     assert store.upsert(table([row(BTC, 0, price=11.0)])).updated == 1
     assert len(opened) == 2
     assert rows_in(store) == [row(BTC, 0, price=11.0), row(ETH, 0, price=12.0)]

@@ -323,6 +323,35 @@ def test_a_channel_that_fails_is_tried_again_with_longer_pauses_and_holds_up_no_
     assert len(webhook.to("/good")) == 1
 
 
+def test_once_a_channel_has_taken_something_its_pauses_are_short_again_and_attempts_are_of_each_message(
+    watch: Callable[..., Watch], webhook: Webhook
+) -> None:
+    it = watch(webhook.channel())
+    it.put(range(-60, 0), 100.0, ETH)
+    calm(it)
+    webhook.behaviour["/"] = "500"
+    it.put([0], 400.0, BTC, ETH)
+    for seconds in (63, 74, 95):
+        it.look(0, seconds)
+    webhook.behaviour.clear()
+    it.look(0, 140)
+    webhook.behaviour["/"] = "500"
+    it.put(range(1, 7), 100.0, BTC, ETH)
+    for seconds in (490, 499, 501, 515, 522):
+        it.look(0, seconds)
+    attempts: dict[str, list[tuple[int, int, bool]]] = {}
+    for row in it.records.deliveries.rows():
+        of_event = attempts.setdefault(f"{row['id'].split('|')[1]} {row['event']}", [])
+        of_event.append((int((row["attempted_at"] - NOON).total_seconds()), row["attempt"], row["delivered"]))
+    firing = [(63, 1, False), (74, 2, False), (95, 3, False), (140, 4, True)]
+    resolved = [(490, 1, False), (501, 2, False), (522, 3, False)]
+    assert attempts == {
+        f"{metric} {event}": of_event
+        for metric in (BTC, ETH)
+        for event, of_event in (("firing", firing), ("resolved", resolved))
+    }
+
+
 def test_a_message_that_no_channel_takes_is_kept_for_a_day(watch: Callable[..., Watch], webhook: Webhook) -> None:
     webhook.behaviour["/"] = "500"
     it = watch(webhook.channel(), extra="repeat_minutes = 0")

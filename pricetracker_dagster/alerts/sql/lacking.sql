@@ -1,0 +1,23 @@
+-- What channels are owed and have not taken: a message a row with the channels that lack it, oldest first.
+--
+-- `messages`, `sent`: the tables messages and deliveries of late. $channels: the names of those that are set.
+WITH owed AS (
+    SELECT id AS message, fact, event, unnest(channels) AS channel
+    FROM messages
+),
+taken AS (
+    SELECT id AS fact, event, channel
+    FROM sent
+    WHERE delivered
+),
+lacking AS (
+    SELECT message AS id, list(channel) AS lacking
+    FROM owed
+    ANTI JOIN taken USING (fact, event, channel)
+    WHERE list_contains($channels::VARCHAR[], channel)
+    GROUP BY message
+)
+SELECT messages.*, lacking
+FROM messages
+INNER JOIN lacking USING (id)
+ORDER BY recorded_at, fact, number
