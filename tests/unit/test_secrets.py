@@ -9,6 +9,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import quote
@@ -18,11 +19,13 @@ import requests
 from dagster._utils.error import serializable_error_info_from_exc_info
 
 from pricetracker_dagster.alerts.channels import channel_name
+from pricetracker_dagster.candles import MINUTE, MinuteRange
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.exchanges import exchange_time
 from pricetracker_dagster.guard import guard
 from pricetracker_dagster.secrets import keep_address, keep_channel, keep_login, keep_proxies, masked, without_login
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
+from pricetracker_dagster.store.records import Records
 from tests.odd_kraken import OddKraken, send
 
 Write = Callable[[str], Path]
@@ -384,3 +387,18 @@ def test_nor_one_in_the_environment(
         load_settings()
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
     assert variable in str(caught.value)
+
+
+# --- what is recorded ---
+
+
+def test_what_was_said_is_recorded_without_secrets_and_names_as_they_are(tmp_path: Path) -> None:
+    keep_login("me:SECRETpass1")
+    keep_channel("json://host.example/exchange/opened/KRAKEN", ["KRAKEN:BTCUSD"])
+    records, noon = Records(tmp_path), datetime(2026, 3, 3, 12, tzinfo=UTC)
+    row = {"metric": "KRAKEN:BTCUSD", "minute": noon, "cause": "exchange error", "noted_at": noon}
+    records.causes.put([{**row, "reason": "HTTP 401 for SECRETpass1"}])
+    assert records.causes.rows() == [{**row, "reason": "HTTP 401 for ***"}]
+    gap = MinuteRange(noon + MINUTE, noon + MINUTE)
+    records.note_not_run({"KRAKEN:BTCUSD": [gap]}, noon, "the run failed: SECRETpass1")
+    assert records.causes.rows()[1]["reason"] == "the run failed: ***"
