@@ -229,6 +229,10 @@ def joined_up(due: Sequence[Row], settings: Settings, now: datetime) -> list[Not
 
 def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
     """Make as few messages of what is due as fit a channel; with each, what has been said whole when it is taken."""
+    last = {notice.fact: notice.event for notice in notices}
+    notices = sorted(
+        notices, key=lambda notice: is_end(last[notice.fact])
+    )  # what is on now comes first, and is not cut
     lines: list[tuple[str, Sequence[Notice]]] = [(notice.text, [notice]) for notice in notices[:_LINES]]
     if len(notices) > _LINES:
         lines.append((f"… and {len(notices) - _LINES} more", notices[_LINES:]))

@@ -173,7 +173,8 @@ class _Story:
         if held:
             return
         if was_held:
-            self._add("still", None, note=f"kept back until now by {was_held}")
+            by = was_held if was_held.startswith("silence ") else f"an outage of {self.row['metric'].partition(':')[0]}"
+            self._add("still", None, note=f"kept back until now by {by}")
             return
         noted = self.context.desk.acknowledgement_of(self.row)
         if noted is not None:

@@ -15,7 +15,7 @@ from pricetracker_dagster.figures import shown
 from pricetracker_dagster.store.records import Row
 
 _METRICS = 5
-"""Most metrics named in one line."""
+"""Most metrics named in one line, where more than one would not be."""
 
 _CAUSES = 3
 """Most causes named in one line."""
@@ -50,9 +50,10 @@ def of_alert(row: Row, what: Happening) -> tuple[str, str]:
         lasted = _minutes((row["last_minute"] - row["minute"]) // MINUTE + 1)
         over = f"{row['ended_because']}: it lasted {lasted} from {_utc(row['minute'])}"
         return f"✓ {name} resolved", f"✓ {name} {over}, {peak} ({row['rule']}){_noted(what)}"
-    how = "above again" if what.event == "again" else "still above"
-    since = f"since {_utc(row['minute'])}, last at {row['last_minute']:%H:%M}"
-    return f"▲ {name} {how}", f"▲ {name} {how} {since}, {peak} ({row['rule']}){_noted(what)}"
+    # not "still above": it fires until it was below for a while
+    how = "fires again" if what.event == "again" else "still fires"
+    above = f"first above at {_utc(row['minute'])}, last at {row['last_minute']:%H:%M}"
+    return f"▲ {name} {how}", f"▲ {name} {how}: {above}, {peak} ({row['rule']}){_noted(what)}"
 
 
 def of_incident(row: Row, what: Happening) -> tuple[str, str]:
@@ -60,7 +61,7 @@ def of_incident(row: Row, what: Happening) -> tuple[str, str]:
     if row["cause"] in standstill.CAUSES:
         return _of_standstill(row, what)
     out = row.get("out") or ()
-    minutes = f"{MinuteRange(row['first'], row['last'])} UTC"
+    minutes = _range(row)
     if what.event == "resolved":
         return _end_of_outage(row, minutes, what)
     is_whole = is_of_whole_exchange(row)
@@ -108,7 +109,8 @@ def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
         lost = _minutes(row["missing"])
         stay = "stay" if row["missing"] > 1 else "stays"
         return f"✗ {lost} missed for good", f"✗ over, but {lost} {stay} missing: {span}{_noted(what)}"
-    return "✓ missed minutes healed", f"✓ over, all minutes are stored: {span}{_noted(what)}"
+    headline = f"✓ {row['exchange']} is back" if row.get("exchange") else "✓ missed minutes healed"
+    return headline, f"✓ over, all minutes are stored: {span}{_noted(what)}"
 
 
 def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
@@ -143,12 +145,18 @@ def _noted(what: Happening) -> str:
 
 
 def _named(metrics: Sequence[str]) -> str:
-    more = f" and {len(metrics) - _METRICS} more" if len(metrics) > _METRICS else ""
-    return f"{', '.join(metrics[:_METRICS])}{more}"
+    if len(metrics) <= _METRICS + 1:  # "and 1 more" is no shorter than its name
+        return ", ".join(metrics)
+    return f"{', '.join(metrics[:_METRICS])} and {len(metrics) - _METRICS} more"
 
 
 def _count(metrics: Sequence[str]) -> str:
     return metrics[0] if len(metrics) == 1 else f"{len(metrics)} metrics"
+
+
+def _range(row: Row) -> str:
+    minutes, opens, length = str(MinuteRange(row["first"], row["last"])).partition(" (")
+    return f"{minutes} UTC{opens}{length}"
 
 
 def _span(row: Row) -> int:

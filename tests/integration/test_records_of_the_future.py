@@ -79,7 +79,7 @@ def test_an_alert_of_then_is_reminded_of_at_the_usual_pace(it: Watch, webhook: W
     under_a_clock_ahead(it, ahead)
     rises(it, 1, 8, 14, 17, 25, 29, 32)
     assert told(webhook, f"▲ {BTC} volume 1000") == 1  # it is not said again
-    assert told(webhook, f"▲ {BTC} volume still above") == 2  # after 15 minutes and after 30
+    assert told(webhook, f"▲ {BTC} volume still fires") == 2  # after 15 minutes and after 30
     assert all(moment <= NOON + 34 * MINUTE for moment in moments(it))
 
 
@@ -90,9 +90,9 @@ def test_reminders_that_a_clock_ahead_has_used_up_are_given_all_the_same(
     calm(it)
     goes_on(it, [0], 1000.0)
     it.look(minutes)  # by the clock that is ahead
-    assert told(webhook, f"▲ {BTC} volume still above") == 1
+    assert told(webhook, f"▲ {BTC} volume still fires") == 1
     rises(it, 7, 14, 16, 23, 29, 31, 38, 44, 46, 53, 59)
-    assert told(webhook, f"▲ {BTC} volume still above") == 4  # and after 15, 30 and 45 minutes
+    assert told(webhook, f"▲ {BTC} volume still fires") == 4  # and after 15, 30 and 45 minutes
 
 
 def test_what_a_channel_did_not_take_then_is_tried_again_within_minutes(

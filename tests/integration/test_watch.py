@@ -201,7 +201,7 @@ def test_while_it_lasts_there_is_a_reminder_an_hour(watch: Callable[..., Watch],
     heads = [posted.title for posted in webhook.posted]
     assert heads == [
         "▲ KRAKEN:BTCUSD volume 4.00×",
-        "▲ KRAKEN:BTCUSD volume still above",
+        "▲ KRAKEN:BTCUSD volume still fires",
         "▲ KRAKEN:BTCUSD volume resolved".replace("▲", "✓"),
     ]
 
@@ -383,8 +383,8 @@ def test_after_an_hour_without_a_channel_it_is_told_what_happened_and_what_is_ov
     it.look(66)
     [posted] = webhook.posted
     assert [line.split(" = ")[0] for line in posted.lines] == [
-        "✓ KRAKEN:BTCUSD volume below again: it lasted 1 minute from 2026-03-03 12:00 UTC, peak 400",
         "▲ KRAKEN:BTCUSD volume 400",
+        "✓ KRAKEN:BTCUSD volume below again: it lasted 1 minute from 2026-03-03 12:00 UTC, peak 400",
         "http://127.0.0.1:3000/assets/alerts",
     ]
     assert it.look(67).attempts == []
@@ -580,7 +580,7 @@ def test_an_outage_of_an_hour_over_a_hundred_metrics_is_one_incident_and_two_mes
     assert (incident["state"], incident["count"], len(incident["metrics"])) == ("resolved", 60, 100)
     assert [posted.title for posted in webhook.posted] == [
         "✗ KRAKEN is out: exchange error",
-        "✓ missed minutes healed",
+        "✓ KRAKEN is back",
     ]
     assert "and 95 more" in webhook.posted[0].lines[0]
 

@@ -78,6 +78,16 @@ def test_a_message_has_at_most_twenty_lines_of_facts(plain: Settings, count: int
     ]
 
 
+def test_what_is_on_now_comes_first_and_is_not_what_is_left_away(plain: Settings) -> None:
+    over = [notice(i, event=event) for i in range(12) for event in ("firing", "resolved")]
+    again = [notice(0, event="firing 2")._replace(text="again")]
+    message = compose([*over, *again, notice(99)], plain)
+    assert message.title.startswith("headline 0, headline 0, headline 0 and ")
+    lines = message.body.splitlines()
+    assert lines[:6] == ["line 0", "line 0", "again", "line 99", "line 1", "line 1"]
+    assert lines[-2] == "… and 6 more"
+
+
 def test_a_message_is_good_news_where_everything_in_it_is_over(plain: Settings) -> None:
     assert compose([notice(0, event="resolved"), notice(1, event="resolved")], plain).good
     assert not compose([notice(0, event="resolved"), notice(1)], plain).good

@@ -242,6 +242,7 @@ def test_a_spike_in_the_outage_of_its_whole_exchange_is_recorded_and_not_sent(le
     assert ledger.messages[0]["held_by"] == "incident exchange error|2026-03-03T12:00Z"
     ledger.outages = {}
     assert ledger.tell(ALERT, 2) == [("still", BOTH)]
+    assert "; kept back until now by an outage of KRAKEN" in ledger.messages[-1]["text"]
 
 
 def test_of_what_somebody_has_acknowledged_nobody_is_reminded_and_the_end_says_who(ledger: Ledger) -> None:

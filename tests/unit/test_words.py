@@ -96,11 +96,11 @@ def test_a_resolved_alert_says_how_it_ended_how_long_it_lasted_and_its_peak() ->
 def test_what_goes_on_says_since_when_and_its_peak(event: str) -> None:
     goes_on = alert(last_minute=at(6), peak=900.0, peak_ratio=9.0, peak_minute=at(5))
     headline, line = words.of_alert(goes_on, Happening(event))
-    how = "above again" if event == "again" else "still above"
+    how = "fires again" if event == "again" else "still fires"
     assert headline == f"▲ KRAKEN:BTCUSD volume {how}"
-    assert (
-        line
-        == f"▲ KRAKEN:BTCUSD volume {how} since 2026-03-03 12:00 UTC, last at 12:06, peak 900 = 9.00× at 12:05 (spike)"
+    assert line == (
+        f"▲ KRAKEN:BTCUSD volume {how}: first above at 2026-03-03 12:00 UTC, last at 12:06, "
+        "peak 900 = 9.00× at 12:05 (spike)"
     )
 
 
@@ -117,10 +117,21 @@ def test_an_outage_is_a_line_with_minutes_metrics_cause_and_reason() -> None:
     assert words.of_incident(incident(0, 4, *metrics), Happening("opened")) == (
         "✗ minutes missed: exchange error",
         (
-            "✗ missed: 2026-03-03 12:00 to 12:04 (5 minutes) UTC of KRAKEN:X0USD, KRAKEN:X1USD, KRAKEN:X2USD, "
+            "✗ missed: 2026-03-03 12:00 to 12:04 UTC (5 minutes) of KRAKEN:X0USD, KRAKEN:X1USD, KRAKEN:X2USD, "
             "KRAKEN:X3USD, KRAKEN:X4USD and 2 more: exchange error: KRAKEN: HTTP 502"
         ),
     )
+
+
+def test_of_six_metrics_all_are_named() -> None:
+    metrics = [f"KRAKEN:X{i}USD" for i in range(6)]
+    _, line = words.of_incident(incident(0, 0, *metrics), Happening("opened"))
+    assert "KRAKEN:X4USD, KRAKEN:X5USD: exchange error" in line
+
+
+def test_the_end_of_an_outage_of_a_whole_exchange_names_it() -> None:
+    over = incident(0, 4, BTC, ETH, exchange="KRAKEN", state="resolved", missing=0, out=[], resolved_at=at(10))
+    assert words.of_incident(over, Happening("resolved"))[0] == "✓ KRAKEN is back"
 
 
 def test_an_outage_of_a_whole_exchange_is_called_so() -> None:
@@ -148,7 +159,7 @@ def test_who_joins_and_who_is_back_is_counted_and_who_is_out_named() -> None:
 def test_a_reminder_names_who_is_out_now() -> None:
     headline, line = words.of_incident({**incident(0, 9, BTC, ETH, XRP), "out": [ETH]}, Happening("reminder"))
     assert headline == "✗ minutes still missed: exchange error"
-    assert "UTC of KRAKEN:ETHUSD: exchange error" in line
+    assert "UTC (10 minutes) of KRAKEN:ETHUSD: exchange error" in line
 
 
 def test_minutes_that_come_and_go_are_counted() -> None:
@@ -162,7 +173,7 @@ def test_an_outage_that_is_over_names_all_who_were_out() -> None:
     assert words.of_incident(over, Happening("resolved")) == (
         "✓ missed minutes healed",
         (
-            "✓ over, all minutes are stored: 2026-03-03 12:00 to 12:04 (5 minutes) UTC of KRAKEN:BTCUSD, "
+            "✓ over, all minutes are stored: 2026-03-03 12:00 to 12:04 UTC (5 minutes) of KRAKEN:BTCUSD, "
             "KRAKEN:ETHUSD: exchange error"
         ),
     )
