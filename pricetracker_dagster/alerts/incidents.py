@@ -18,11 +18,11 @@ from itertools import groupby
 from typing import NamedTuple
 
 from pricetracker_dagster.candles import MINUTE, MinuteRange
-from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, Row
+from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, RUN_FAILED, Row
 
 OPEN, RESOLVED = "open", "resolved"
 
-OURS = frozenset({NOT_RUN, NOT_STORED, MISTAKE})
+OURS = frozenset({NOT_RUN, RUN_FAILED, NOT_STORED, MISTAKE})
 """The causes that lie in this machine: they are of no exchange."""
 
 _MAINTENANCE = "exchange maintenance"

@@ -591,7 +591,7 @@ def test_a_failed_run_that_could_not_say_why_is_noted_with_what_ended_it(start: 
     bench.now += MINUTE
     assert note_failed_run(bench.settings, NOON, "the run of its tick failed: killed") == ["SIMULATED:BTCUSD"]
     [incident] = look(bench).incidents
-    assert (incident["cause"], incident["reason"]) == ("not run", "the run of its tick failed: killed")
+    assert (incident["cause"], incident["reason"]) == ("run failed", "the run of its tick failed: killed")
     assert note_failed_run(bench.settings, NOON - MINUTE, "publishing failed") == []
 
 

@@ -313,7 +313,13 @@ def test_minutes_of_one_that_left_stay_where_they_were_when_it_joins_another() -
 def test_two_exchanges_that_fail_at_once_are_two_outages_and_a_machine_that_stops_is_one() -> None:
     elsewhere = "OTHER:BTCUSD", "OTHER:ETHUSD"
     since = LISTED | dict.fromkeys(elsewhere, NOON - timedelta(days=3))
-    for cause, incidents in (("exchange error", 2), (NOT_RUN, 1), ("not stored", 1), ("own mistake", 1)):
+    for cause, incidents in (
+        ("exchange error", 2),
+        (NOT_RUN, 1),
+        ("run failed", 1),
+        ("not stored", 1),
+        ("own mistake", 1),
+    ):
         story = Story(since)
         story.fail(range(3), BTC, ETH, *elsewhere, cause=cause)
         assert len(story.look(2)) == incidents
