@@ -226,6 +226,8 @@ def _deliveries(fact: dict[str, Any], event: str, channels: Sequence[str]) -> It
             "attempt": 1,
             "attempted_at": fact["fired_at"] if event == "firing" else fact["resolved_at"],
             "delivered": True,
+            "error": None,
+            "retry_at": None,
         }
 
 

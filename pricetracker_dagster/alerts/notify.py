@@ -5,7 +5,7 @@ waits for it. A message is sent before that is noted, so a crash between the two
 never for another fact. What is owed, and to whom, is in transitions.py.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -78,41 +78,46 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     by_name = urls(settings)
     if not by_name:
         return []
-    lacking, sent = _lacking(records, by_name, now)
+    connection = sql.connect()
+    if not _read(records, connection, now):
+        return []
+    sent = _rows(connection.execute(sql.load(_SQL / "accounts.sql")))
+    ready = [name for name in by_name if _is_ready(name, sent, now)]
+    lacking = _rows(connection.execute(sql.load(_SQL / "lacking.sql"), {"channels": ready})) if ready else []
     if not lacking:
         return []
     facts, not_read = _facts(records, lacking)
     counting = [row for row in lacking if _counts(row, facts)]
     parts = {}
-    for name, url in by_name.items():
-        blocked_until = not_before([row for row in sent if row["channel"] == name])
-        if blocked_until is not None and now < blocked_until:
-            continue
+    for name in ready:
         due = [row for row in counting if name in row["lacking"]]
         notices = joined_up(due, settings, now) if _may_be_told(name, due, facts, settings, now) else []
         if notices:
-            parts[name] = fitted(notices, settings, limit_or_most(url))
+            parts[name] = fitted(notices, settings, limit_or_most(by_name[name]))
     attempts = _send(records, by_name, parts, sent, now)
     if not_read is not None:
         raise not_read
     return attempts
 
 
-def _lacking(records: Records, names: Iterable[str], now: datetime) -> tuple[list[Row], list[Row]]:
-    """Return the messages that channels have not taken (``lacking``: which), oldest first; and what was tried."""
-    connection = sql.connect()
+def _read(records: Records, connection: duckdb.DuckDBPyConnection, now: datetime) -> bool:
+    """Give a connection the tables ``messages`` and ``sent`` of late. Say whether there is any message."""
     with records.messages.read():
         messages = records.messages.relation(connection, now - KEPT).to_arrow_table()
     if not messages.num_rows:
-        return [], []
+        return False
     with records.deliveries.read():
         sent = records.deliveries.relation(connection, now - KEPT - DAY)
         sent = sent.select("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
         # registered and not create_view(), whose views all connections of this process would share
         connection.register("sent", sent.to_arrow_table())
     connection.register("messages", messages)
-    lacking = _rows(connection.execute(sql.load(_SQL / "lacking.sql"), {"channels": [*names]}))
-    return lacking, _rows(connection.execute(sql.load(_SQL / "accounts.sql"))) if lacking else []
+    return True
+
+
+def _is_ready(name: str, sent: Sequence[Row], now: datetime) -> bool:
+    blocked_until = not_before([row for row in sent if row["channel"] == name])
+    return blocked_until is None or now >= blocked_until
 
 
 def _rows(answer: duckdb.DuckDBPyConnection) -> list[Row]:

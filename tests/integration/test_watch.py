@@ -358,11 +358,14 @@ def test_a_message_that_no_channel_takes_is_kept_for_a_day(watch: Callable[..., 
     calm(it)
     it.put([0], 400.0)
     it.look(0)
-    assert [row["delivered"] for row in it.look(23 * 60).attempts] == [False]
-    tried = len(webhook.posted)
+    assert [(row["event"], row["delivered"]) for row in it.look(23 * 60).attempts] == [
+        ("firing", False),
+        ("resolved", False),
+    ]
+    webhook.posted.clear()
     webhook.behaviour.clear()
-    assert it.look(24 * 60 + 2).attempts == []
-    assert len(webhook.posted) == tried
+    assert [row["event"] for row in it.look(24 * 60 + 2).attempts] == ["resolved"]
+    assert [posted.title for posted in webhook.posted] == ["✓ KRAKEN:BTCUSD volume resolved"]
 
 
 def test_after_an_hour_without_a_channel_it_is_told_what_happened_and_what_is_over_in_one_line(
