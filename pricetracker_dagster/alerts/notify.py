@@ -5,7 +5,7 @@ waits for it. A message is sent before that is noted, so a crash between the two
 never for another fact. What is owed, and to whom, is in transitions.py.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -78,19 +78,18 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     by_name = urls(settings)
     if not by_name:
         return []
-    connection = sql.connect()
-    if not _read(records, connection, now):
-        return []
-    sent = _rows(connection.execute(sql.load(_SQL / "accounts.sql")))
+    lacking_by_message, sent = _accounts(records, by_name, now)
     ready = [name for name in by_name if _is_ready(name, sent, now)]
-    lacking = _rows(connection.execute(sql.load(_SQL / "lacking.sql"), {"channels": ready})) if ready else []
-    if not lacking:
+    ids = sorted(own for own, names in lacking_by_message.items() if not names.isdisjoint(ready))
+    if not ids:
         return []
+    lacking = records.messages.rows(now - KEPT, _is_one_of("id", ids))
+    lacking.sort(key=lambda row: (row["recorded_at"], row["fact"], row["number"]))
     facts, not_read = _facts(records, lacking)
     counting = [row for row in lacking if _counts(row, facts)]
     parts = {}
     for name in ready:
-        due = [row for row in counting if name in row["lacking"]]
+        due = [row for row in counting if name in lacking_by_message[row["id"]]]
         notices = joined_up(due, settings, now) if _may_be_told(name, due, facts, settings, now) else []
         if notices:
             parts[name] = fitted(notices, settings, limit_or_most(by_name[name]))
@@ -100,29 +99,33 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     return attempts
 
 
-def _read(records: Records, connection: duckdb.DuckDBPyConnection, now: datetime) -> bool:
-    """Give a connection the tables ``messages`` and ``sent`` of late. Say whether there is any message."""
+def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[dict[str, set[str]], list[Row]]:
+    """Return which channels lack a message, by its id, and what matters of the attempts that were made.
+
+    As a rule nothing is lacking, and nothing else is read.
+    """
+    connection = sql.connect()
+    # registered and not create_view(), whose views all connections of this process would share
     with records.messages.read():
-        messages = records.messages.relation(connection, now - KEPT).to_arrow_table()
-    if not messages.num_rows:
-        return False
+        messages = records.messages.relation(connection, now - KEPT).select("id", "fact", "event", "channels")
+        connection.register("messages", messages.to_arrow_table())
     with records.deliveries.read():
         sent = records.deliveries.relation(connection, now - KEPT - DAY)
         sent = sent.select("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
-        # registered and not create_view(), whose views all connections of this process would share
         connection.register("sent", sent.to_arrow_table())
-    connection.register("messages", messages)
-    return True
+    found = connection.execute(sql.load(_SQL / "lacking.sql"), {"channels": [*names]}).fetchall()
+    if not found:
+        return {}, []
+    answer = connection.execute(sql.load(_SQL / "accounts.sql"))
+    columns = [column[0] for column in answer.description or ()]
+    return {own: {*lacking} for own, lacking in found}, [
+        dict(zip(columns, row, strict=True)) for row in answer.fetchall()
+    ]
 
 
 def _is_ready(name: str, sent: Sequence[Row], now: datetime) -> bool:
     blocked_until = not_before([row for row in sent if row["channel"] == name])
     return blocked_until is None or now >= blocked_until
-
-
-def _rows(answer: duckdb.DuckDBPyConnection) -> list[Row]:
-    names = [column[0] for column in answer.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def _send(
@@ -167,12 +170,15 @@ def _facts(records: Records, messages: Sequence[Row]) -> tuple[dict[str, tuple[S
     for subject, table in tables.items():
         ids = {row["fact"] for row in messages if row["subject"] == subject}
         if ids:
-            is_one = duckdb.ColumnExpression("id").isin(*map(duckdb.ConstantExpression, sorted(ids)))
             try:
-                found |= {row["id"]: (subject, row) for row in table.rows(None, is_one)}
+                found |= {row["id"]: (subject, row) for row in table.rows(None, _is_one_of("id", sorted(ids)))}
             except StoreError as error:
                 not_read = error
     return found, not_read
+
+
+def _is_one_of(column: str, values: Iterable[str]) -> duckdb.Expression:
+    return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
 
 
 def _counts(message: Row, facts: Mapping[str, tuple[Subject, Row]]) -> bool:

@@ -1,4 +1,4 @@
--- What channels are owed and have not taken: a message a row with the channels that lack it, oldest first.
+-- What channels are owed and have not taken: a message a row, with the names of those that lack it.
 --
 -- `messages`, `sent`: the tables messages and deliveries of late. $channels: the names of those that are set.
 WITH owed AS (
@@ -9,15 +9,9 @@ taken AS (
     SELECT id AS fact, event, channel
     FROM sent
     WHERE delivered
-),
-lacking AS (
-    SELECT message AS id, list(channel) AS lacking
-    FROM owed
-    ANTI JOIN taken USING (fact, event, channel)
-    WHERE list_contains($channels::VARCHAR[], channel)
-    GROUP BY message
 )
-SELECT messages.*, lacking
-FROM messages
-INNER JOIN lacking USING (id)
-ORDER BY recorded_at, fact, number
+SELECT message, list(channel) AS lacking
+FROM owed
+ANTI JOIN taken USING (fact, event, channel)
+WHERE list_contains($channels::VARCHAR[], channel)
+GROUP BY message
