@@ -74,6 +74,7 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
     with (home.folder / "pricetracker.toml").open("a") as settings:
         settings.write(
             f'[alerts]\nchannels = ["{webhook.channel()}"]\nheartbeat_url = "http://{webhook.address}/beat"\n'
+            "incident_resolve_after_minutes = 1\n"
         )
         settings.write('[[alerts.rules]]\nmeasures = ["volume"]\nfactor = 10\n')
     process, ui = started(home, "--port", str(free_port()))
@@ -125,8 +126,8 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
     until(lambda: webhook.requested, 60, "the good tick is heard of")
     until(
         lambda: {row["state"] for row in Records(home.data).incidents.rows()} <= {"resolved"},
-        120,
-        "what was missed is told to be healed",
+        200,
+        "what was missed is told to be over",
         every=1,
     )
     assert len(announced(webhook, burst)) == 1
