@@ -329,7 +329,8 @@ def test_after_a_day_of_random_faults_every_minute_is_stored_with_its_final_valu
             1,
             1,
             *[20] * 6,
-        ):  # what is missing still is asked for again after a pause of up to 64 minutes
+            *[1] * 7,
+        ):  # what is missing still is asked for again after a pause of up to 64 minutes; then outages end
             story.go_on(minutes)
             if story.budget == BUDGET:
                 story.budget = 20
