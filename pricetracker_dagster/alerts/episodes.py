@@ -18,6 +18,9 @@ from pricetracker_dagster.store.records import Row
 
 PENDING, FIRING, RESOLVED = "pending", "firing", "resolved"
 
+CORRECTED, BELOW_AGAIN = "corrected", "below again"
+"""Two of the reasons for which an alert is over."""
+
 LONGEST = 30 * DAY
 """No alert lasts longer than this."""
 
@@ -97,20 +100,24 @@ def review(
         series: {verdict.minute: verdict for verdict in verdicts}
         for series, verdicts in groupby(sorted(above, key=_series_and_minute), key=_series)
     }
+    gone = set()
     for series, of_series in alerts.items():
         for row in of_series:
+            is_gone = row["ended_because"] == CORRECTED
             if row["id"] in known.whole:
-                _correct(row, found.get(series, {}), known)
+                is_gone = not _correct(row, found.get(series, {}))
+            if is_gone:
+                gone.add(row["id"])
     for series, by_minute in found.items():
         of_series = alerts.setdefault(series, [])
         for run in ranges(by_minute):
             verdicts = [by_minute[run.first + i * MINUTE] for i in range(run.length)]
-            _take_in(verdicts, series, of_series, rules[series[0]], known)
+            _take_in(verdicts, series, of_series, rules[series[0]], gone, known)
     before = {row["id"]: row for row in recorded}
     changed = []
     for of_series in alerts.values():
         for row in of_series:
-            _end(row, rules.get(row["rule"]), known)
+            _end(row, rules.get(row["rule"]), row["id"] in gone, known)
             if row != before.get(row["id"]):
                 changed.append(row)
     return changed
@@ -121,14 +128,14 @@ def series_of(row: Row) -> Series:
     return row["rule"], row["metric"], row["measure"]
 
 
-def _correct(row: Row, above: Mapping[datetime, Verdict], known: Known) -> None:
-    """Make an alert agree with its minutes as they are now; one of which none is above any more is over."""
+def _correct(row: Row, above: Mapping[datetime, Verdict]) -> bool:
+    """Make an alert agree with its minutes as they are now; say whether any of them is above still.
+
+    Where none is, the alert keeps what was said of it.
+    """
     own = [verdict for minute, verdict in above.items() if row["minute"] <= minute <= row["last_minute"]]
     if not own:
-        if row["state"] != RESOLVED:
-            because = "corrected" if row["fired_at"] else "below again"
-            row.update(state=RESOLVED, resolved_at=known.now, ended_because=because)
-        return
+        return False
     highest = max(own, key=_ratio)
     row.update(
         minutes=len(own),
@@ -137,15 +144,22 @@ def _correct(row: Row, above: Mapping[datetime, Verdict], known: Known) -> None:
         peak_ratio=highest.ratio,
         peak_minute=highest.minute,
     )
+    return True
 
 
-def _take_in(run: Sequence[Verdict], series: Series, alerts: list[Row], rule: AlertRule, known: Known) -> None:
+def _take_in(
+    run: Sequence[Verdict], series: Series, alerts: list[Row], rule: AlertRule, gone: set[str], known: Known
+) -> None:
     """Add a run of minutes above to the alert it belongs to, or make one of it."""
     row = _host(run[0].minute, run[-1].minute, series, alerts, rule, known)
     if row is None:
         row = _new(run[0], rule)
         alerts.append(row)
-    goes_on = run[-1].minute > row["last_minute"]
+    # what was told to be corrected away, and is above after all, fires anew
+    goes_on = run[-1].minute > row["last_minute"] or row["ended_because"] == CORRECTED
+    if row["id"] in gone:  # of what it was there is nothing left to count
+        gone.discard(row["id"])
+        row.update(minutes=0, last_minute=run[0].minute, peak_ratio=0.0)
     # what lies within is counted already
     beyond = sum(not row["minute"] <= verdict.minute <= row["last_minute"] for verdict in run)
     row["minutes"] = max(row["minutes"] + beyond, len(run))
@@ -208,17 +222,18 @@ def _new(verdict: Verdict, rule: AlertRule) -> Row:
     }
 
 
-def _end(row: Row, rule: AlertRule | None, known: Known) -> None:
-    """Resolve an alert that is over."""
+def _end(row: Row, rule: AlertRule | None, is_gone: bool, known: Known) -> None:
+    """Resolve an alert that is over, as one is of which no minute is above any more."""
     if row["state"] == RESOLVED:
         return
     last = row["last_minute"]
     stored = max(last, known.stored.get(row["metric"], last))
     if rule is None or not _is_judged(row, rule, known):
         because = "no longer judged"
-    elif known.below_after(series_of(row), last) >= _quiet(row, rule):
-        changed = rule.factor != row["factor"]
-        because = f"not above the factor {rule.factor:g} of now" if changed else "below again"
+    elif is_gone or known.below_after(series_of(row), last) >= _quiet(row, rule):
+        because = CORRECTED if is_gone and row["fired_at"] else BELOW_AGAIN
+        if rule.factor != row["factor"]:
+            because = f"not above the factor {rule.factor:g} of now"
     elif stored >= last + _patience(rule):
         because = "no longer judged"  # there is data, of which too few for an average
     elif known.newest_closed >= stored + _patience(rule):

@@ -378,6 +378,43 @@ def test_one_of_which_every_minute_was_corrected_is_over_as_such_and_keeps_what_
     assert (row["ratio"], row["minutes"], row["peak_ratio"]) == (4.0, 1, 4.0)
 
 
+def test_one_that_was_corrected_away_and_is_above_after_all_fires_again() -> None:
+    log = Log()
+    log.look(above(0, 4.0), stored=0)
+    log.look(stored=1, corrected=[0])
+    [row] = log.look(above(0, 6.0), stored=2)
+    assert (row["state"], row["ended_because"], row["resolved_at"]) == (FIRING, None, None)
+    assert (row["fired_at"], row["sent"]) == (at(3) + timedelta(seconds=5), True)
+    assert (row["minutes"], row["peak_ratio"]) == (1, 6.0)
+
+
+def test_of_one_that_was_corrected_away_nothing_counts_for_what_is_near_it() -> None:
+    for near in (1, -1):
+        log = Log()
+        log.look(above(0, 9.0), stored=0)
+        log.look(stored=1, corrected=[0])
+        [row] = log.look(above(near, 4.0), stored=2)
+        assert (row["state"], row["minutes"], row["last_minute"]) == (FIRING, 1, at(near))
+        assert (row["peak_ratio"], row["peak_minute"]) == (4.0, at(near))
+
+
+def test_one_goes_on_where_another_minute_takes_the_place_of_one_that_is_corrected() -> None:
+    log = Log()
+    log.look(above(0, 4.0), stored=0)
+    log.look(above(1, 5.0), stored=1, corrected=[0])
+    [row] = log.rows.values()
+    assert (row["state"], row["minutes"], row["last_minute"]) == (FIRING, 1, at(1))
+    assert row["fired_at"] == at(1) + timedelta(seconds=5)  # nothing is to be told anew
+
+
+def test_one_that_a_larger_factor_takes_away_was_not_corrected() -> None:
+    log = Log()
+    log.look(above(0, 4.0), stored=0)
+    log.rules = {"spike": AlertRule(factor=5)}
+    [row] = log.look(stored=1, corrected=[0])
+    assert (row["state"], row["ended_because"]) == (RESOLVED, "not above the factor 5 of now")
+
+
 def test_minutes_last_one_and_peak_agree_after_a_correction() -> None:
     log = Log()
     log.look(above(0, 4.0), above(1, 9.0), above(3, 5.0), stored=3)
