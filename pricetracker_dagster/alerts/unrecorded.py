@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pricetracker_dagster.alerts.channels import Message, channel_name, send
+from pricetracker_dagster.alerts.channels import Message, send
+from pricetracker_dagster.alerts.routing import Recipient, recipients, urls
+from pricetracker_dagster.alerts.transitions import INCIDENT
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
@@ -44,7 +46,7 @@ _unwritten: dict[Path, _Account] = {}
 
 
 def tell(settings: Settings, now: datetime, reason: str, by: str = "") -> list[str]:
-    """Send what is wrong through every channel, unless that was told it lately.
+    """Send what is wrong through every channel that is told of standstills, unless that was told it lately.
 
     Args:
         settings: the channels, and after how long a reminder is due.
@@ -60,10 +62,12 @@ def tell(settings: Settings, now: datetime, reason: str, by: str = "") -> list[s
         account = _Account()
     if not account.told_at:
         account.by = by
-    repeat = settings.alerts.repeat_minutes * MINUTE
+    told = _recipients(settings, now)
 
     def is_due(channel: str) -> bool:
-        told_at = account.told_at.get(channel)
+        if channel not in told:
+            return False
+        told_at, repeat = account.told_at.get(channel), told[channel].repeat_minutes * MINUTE
         return told_at is None or told_at > now or bool(repeat and now - told_at >= repeat)
 
     body = f"✗ alarms can neither be recorded nor sent as usual: {reason}"
@@ -106,7 +110,9 @@ def tell_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) 
     delivered, troubles = _send(settings, now, account, account.told_at.__contains__, end)
     given_up = now - account.ended_at > settings.alerts.max_age_minutes * MINUTE
     account.told_at = {
-        channel: told_at for channel, told_at in account.told_at.items() if not given_up and channel not in delivered
+        channel: told_at
+        for channel, told_at in account.told_at.items()
+        if channel not in delivered and (not given_up or channel in _quiet(settings, now))
     }
     _keep(settings, account)
     return troubles
@@ -116,16 +122,28 @@ def _send(
     settings: Settings, now: datetime, account: _Account, is_due: Callable[[str], bool], message: Message
 ) -> tuple[list[str], list[str]]:
     """Send a message to the channels for which it is due; return which took it, and of the others why not."""
-    urls = {channel_name(url): url for each in settings.alerts.channels if (url := each.get_secret_value())}
-    account.told_at = {name: told_at for name, told_at in account.told_at.items() if name in urls}
-    account.tried_at = {name: at for name, at in account.tried_at.items() if name in urls and now - _PAUSE < at <= now}
-    due = [name for name in urls if is_due(name) and name not in account.tried_at]
-    outcomes = list(send({urls[name]: [message] for name in due}))
+    by_name, quiet = urls(settings), _quiet(settings, now)
+    account.told_at = {name: told_at for name, told_at in account.told_at.items() if name in by_name}
+    account.tried_at = {
+        name: at for name, at in account.tried_at.items() if name in by_name and now - _PAUSE < at <= now
+    }
+    due = [name for name in by_name if is_due(name) and name not in account.tried_at and name not in quiet]
+    outcomes = list(send({by_name[name]: [message] for name in due}))
     account.tried_at |= {outcome.channel: now for outcome in outcomes if not outcome.delivered}
     return (
         [outcome.channel for outcome in outcomes if outcome.delivered],
         [f"channel {each.channel} did not take the message: {each.error}" for each in outcomes if not each.delivered],
     )
+
+
+def _recipients(settings: Settings, now: datetime) -> dict[str, Recipient]:
+    """Return who is told of what has no metric, by channel, as where it can be recorded."""
+    return {each.channel: each for each in recipients(settings, {"out": None, "metrics": []}, INCIDENT, now)}
+
+
+def _quiet(settings: Settings, now: datetime) -> set[str]:
+    """Return the channels that are sent nothing now, and all of it after."""
+    return {each.channel for each in _recipients(settings, now).values() if each.quiet_until is not None}
 
 
 def _account(settings: Settings) -> _Account:
@@ -135,7 +153,7 @@ def _account(settings: Settings) -> _Account:
     kept = kept_in(_file(settings))
     told_at = kept.get("told_at")
     if isinstance(told_at, str):  # an earlier version knew no channels apart
-        told_at = {channel_name(each.get_secret_value()): told_at for each in settings.alerts.channels}
+        told_at = dict.fromkeys(urls(settings), told_at)
     by = kept.get("by")
     return _Account(
         _moments(told_at),

@@ -24,6 +24,7 @@ from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings.model import Settings, is_channel
+from pricetracker_dagster.settings.routes import channel_name, is_channel_name
 from pricetracker_dagster.settings.source import PREFIX, SettingsError, config_file, read_file, variables
 
 FILE = "last_settings.json"
@@ -186,20 +187,52 @@ def _restored(values: Any, folder: Path) -> Settings | None:
         return None
     name = folder.name.removesuffix(_BESIDE) if values.get("simulated") else folder.name
     values = {**values, "data": str(folder.absolute().with_name(name))}
-    alerts = values.get("alerts")
-    if isinstance(alerts, dict) and isinstance(alerts.get("channels"), list):
-        # each on its own: all are refused as soon as one is
-        usable = [each for each in alerts["channels"] if isinstance(each, str) and is_channel(each)]
-        values["alerts"] = {**alerts, "channels": usable}
     for _ in range(_DAMAGES):
+        if isinstance(values.get("alerts"), dict):
+            values["alerts"] = _with_usable_channels(values["alerts"])
         try:
             return LastGood(**values)
         except ValidationError as error:
-            if not any(_left_out(values, details["loc"]) for details in error.errors()[:1]):
+            [details, *_] = error.errors()
+            place = details["loc"]
+            # a table that lacks something, as what was just left out, is of no use
+            if not _left_out(values, place[:-1] if details["type"] == "missing" else place):
                 return None
         except (ValueError, TypeError, RecursionError):
             return None
     return None
+
+
+def _with_usable_channels(alerts: dict[str, Any]) -> dict[str, Any]:
+    """Return what was kept of the alerts without channels that lead nowhere any more: one would have all refused.
+
+    A route that is left without any is left out, one whose rules are gone is for every rule: too much is told rather
+    than nothing.
+    """
+    routes = [dict(each) for each in _listed(alerts.get("routes")) if isinstance(each, dict)]
+    lists = [(route, key) for route in routes for key in ("channels", "escalate_to")]
+    for table, key in ((alerts := {**alerts}, "channels"), *lists):
+        table[key] = [each for each in _listed(table.get(key)) if isinstance(each, str) and _leads_somewhere(each)]
+    told = [each for table, key in ((alerts, "channels"), *lists) for each in table[key]]
+    names = {channel_name(each) for each in told if not is_channel_name(each)}
+    rules = {each.get("name") for each in _listed(alerts.get("rules")) if isinstance(each, dict)}
+    for route, key in lists:
+        route[key] = [each for each in route[key] if not is_channel_name(each) or each in names]
+    for route in routes:
+        if not route["escalate_to"]:
+            route.pop("escalate_after_minutes", None)
+        match = route.get("match")
+        if isinstance(match, dict) and match.get("rules"):
+            route["match"] = {**match, "rules": [each for each in _listed(match["rules"]) if each in rules] or None}
+    return {**alerts, "routes": [route for route in routes if route["channels"]]}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _leads_somewhere(channel: str) -> bool:
+    return is_channel_name(channel) or is_channel(channel)
 
 
 def _left_out(values: Any, location: tuple[int | str, ...]) -> bool:

@@ -5,11 +5,12 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.settings import SettingsError, config_file, load_settings
+from pricetracker_dagster.settings import AlertRoute, SettingsError, channel_name, config_file, load_settings
 from pricetracker_dagster.settings import last_good as module
 from pricetracker_dagster.settings.last_good import FILE, SettingsKeeper, last_good
 
@@ -196,6 +197,56 @@ def test_what_another_version_kept_or_is_wrong_is_left_out_alone(kept: Path) -> 
     found = last_good()
     assert found is not None
     assert (found.keep_runs_hours, found.alerts.repeat_minutes, len(found.alerts.channels)) == (48, 7, 1)
+
+
+A, B, C = (f"json://{name}.example.org/" for name in "abc")
+ROUTE = {"channels": [A], "match": {"kind": "alert"}}
+
+
+@pytest.mark.parametrize(
+    ("kept_route", "expected"),
+    [
+        ({"channels": ["nonsense", B]}, {"channels": [B]}),
+        ({"channels": ["jsn://x", 5, None, B, channel_name(C)]}, {"channels": [B, channel_name(C)]}),
+        ({"channels": [channel_name("nonsense"), channel_name(A)]}, {"channels": [channel_name(A)]}),
+        ({"channels": ["nonsense"]}, None),
+        ({"channels": []}, None),
+        ({"channels": "nonsense"}, None),
+        ({}, None),
+        ("nonsense", None),
+        (
+            {"channels": [B], "escalate_to": ["nonsense", C], "escalate_after_minutes": 5},
+            {"channels": [B], "escalate_to": [C], "escalate_after_minutes": 5},
+        ),
+        ({"channels": [B], "escalate_to": ["nonsense"], "escalate_after_minutes": 5}, {"channels": [B]}),
+        ({"channels": [B], "escalate_to": [C]}, None),  # after how long is lost
+        (
+            {"channels": [B], "quiet_hours": {"from": "22:00", "to": "07:00", "time_zone": "Nowhere/Gone"}},
+            {"channels": [B]},
+        ),
+        ({"channels": [B], "quiet_hours": {"from": "late", "to": "07:00", "time_zone": "UTC"}}, {"channels": [B]}),
+        ({"channels": [B], "repeat_minutes": -1, "of_tomorrow": 1}, {"channels": [B]}),
+        ({"channels": [B], "match": {"rules": ["gone", "spike"]}}, {"channels": [B], "match": {"rules": ["spike"]}}),
+        ({"channels": [B], "match": {"rules": ["gone"], "kind": "alert"}}, ROUTE | {"channels": [B]}),
+        ({"channels": [B], "match": {"measures": ["gone"]}}, {"channels": [B]}),
+    ],
+)
+def test_what_is_wrong_with_a_kept_route_costs_no_other_route_and_no_other_setting(
+    kept: Path, kept_route: Any, expected: dict[str, Any] | None
+) -> None:
+    content = json.loads(kept.read_text(encoding="utf-8"))
+    content["settings"]["alerts"] |= {
+        "channels": ["nonsense", C],
+        "rules": [{"name": "spike"}],
+        "routes": [ROUTE, kept_route, ROUTE | {"repeat_minutes": 9}],
+    }
+    kept.write_text(json.dumps(content), encoding="utf-8")
+    found = last_good()
+    assert found is not None
+    assert [each.get_secret_value() for each in found.alerts.channels] == [C]
+    assert found.alerts.repeat_minutes == 7
+    routes = [ROUTE, *([expected] if expected else []), ROUTE | {"repeat_minutes": 9}]
+    assert found.alerts.routes == tuple(AlertRoute.model_validate(each) for each in routes)
 
 
 def test_a_process_remembers_them_where_no_disk_takes_them(kept: Path) -> None:
