@@ -7,7 +7,7 @@ making others of the same fact.
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import groupby
 
@@ -18,8 +18,8 @@ from pricetracker_dagster.store.records import Row
 
 PENDING, FIRING, RESOLVED = "pending", "firing", "resolved"
 
-CORRECTED, BELOW_AGAIN = "corrected", "below again"
-"""Two of the reasons for which an alert is over."""
+CORRECTED = "corrected"
+"""Why an alert is over of which no minute is above any more."""
 
 LONGEST = 30 * DAY
 """No alert lasts longer than this."""
@@ -66,10 +66,21 @@ class Known:
         below = self.below.get(series, ())
         return len(below) - bisect_right(below, minute)
 
+    def is_below(self, row: Row) -> bool:
+        """Say whether any minute of an alert was seen below."""
+        below = self.below.get(series_of(row), ())
+        return bisect_left(below, row["minute"]) < bisect_right(below, row["last_minute"])
+
 
 def alert_id(series: Series, minute: datetime) -> str:
     """Return the id of the alert that begins in a minute: the same fact has the same id."""
     return "|".join((*series, f"{minute:%Y-%m-%dT%H:%MZ}"))
+
+
+def told_since(row: Row) -> datetime:
+    """Return a moment, UTC, before anything was told of an alert: after a correction it may begin later than that."""
+    minute: datetime = row["minute"]
+    return min(minute, datetime.strptime(row["id"].rpartition("|")[2], "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC))
 
 
 def review(
@@ -100,24 +111,24 @@ def review(
         series: {verdict.minute: verdict for verdict in verdicts}
         for series, verdicts in groupby(sorted(above, key=_series_and_minute), key=_series)
     }
-    gone = set()
+    empty = {row["id"] for row in recorded if row["ended_because"] == CORRECTED}
     for series, of_series in alerts.items():
         for row in of_series:
-            is_gone = row["ended_because"] == CORRECTED
             if row["id"] in known.whole:
-                is_gone = not _correct(row, found.get(series, {}))
-            if is_gone:
-                gone.add(row["id"])
+                _correct(row, found.get(series, {}), empty)
     for series, by_minute in found.items():
         of_series = alerts.setdefault(series, [])
         for run in ranges(by_minute):
             verdicts = [by_minute[run.first + i * MINUTE] for i in range(run.length)]
-            _take_in(verdicts, series, of_series, rules[series[0]], gone, known)
+            _take_in(verdicts, series, of_series, rules[series[0]], known, empty)
     before = {row["id"]: row for row in recorded}
     changed = []
     for of_series in alerts.values():
         for row in of_series:
-            _end(row, rules.get(row["rule"]), row["id"] in gone, known)
+            if row["id"] in empty:
+                _end_empty(row, rules.get(row["rule"]), known)
+            else:
+                _end(row, rules.get(row["rule"]), known)
             if row != before.get(row["id"]):
                 changed.append(row)
     return changed
@@ -128,38 +139,44 @@ def series_of(row: Row) -> Series:
     return row["rule"], row["metric"], row["measure"]
 
 
-def _correct(row: Row, above: Mapping[datetime, Verdict]) -> bool:
-    """Make an alert agree with its minutes as they are now; say whether any of them is above still.
-
-    Where none is, the alert keeps what was said of it.
-    """
+def _correct(row: Row, above: Mapping[datetime, Verdict], empty: set[str]) -> None:
+    """Make an alert agree with its minutes as they are now; ``empty`` names those of which none is above any more."""
     own = [verdict for minute, verdict in above.items() if row["minute"] <= minute <= row["last_minute"]]
-    if not own:
-        return False
+    if own:
+        empty.discard(row["id"])
+        _set(row, own)
+    else:
+        empty.add(row["id"])
+
+
+def _set(row: Row, own: Sequence[Verdict]) -> None:
+    """Let these be the minutes of an alert, oldest first. Its id stays, also where it begins with another one."""
     highest = max(own, key=_ratio)
     row.update(
+        minute=own[0].minute,
+        last_minute=own[-1].minute,
         minutes=len(own),
-        last_minute=max(verdict.minute for verdict in own),
         peak=highest.value,
         peak_ratio=highest.ratio,
         peak_minute=highest.minute,
     )
-    return True
 
 
 def _take_in(
-    run: Sequence[Verdict], series: Series, alerts: list[Row], rule: AlertRule, gone: set[str], known: Known
+    run: Sequence[Verdict], series: Series, alerts: list[Row], rule: AlertRule, known: Known, empty: set[str]
 ) -> None:
     """Add a run of minutes above to the alert it belongs to, or make one of it."""
     row = _host(run[0].minute, run[-1].minute, series, alerts, rule, known)
     if row is None:
         row = _new(run[0], rule)
         alerts.append(row)
-    # what was told to be corrected away, and is above after all, fires anew
-    goes_on = run[-1].minute > row["last_minute"] or row["ended_because"] == CORRECTED
-    if row["id"] in gone:  # of what it was there is nothing left to count
-        gone.discard(row["id"])
-        row.update(minutes=0, last_minute=run[0].minute, peak_ratio=0.0)
+    # of one that was corrected as a whole nothing counts but what is above now
+    goes_on = run[-1].minute > row["last_minute"] or row["id"] in empty or row["ended_because"] == CORRECTED
+    if row["id"] in empty:
+        empty.discard(row["id"])
+        _set(row, run)
+        if not row["fired_at"]:
+            row.update(state=PENDING, resolved_at=None, ended_because=None)
     # what lies within is counted already
     beyond = sum(not row["minute"] <= verdict.minute <= row["last_minute"] for verdict in run)
     row["minutes"] = max(row["minutes"] + beyond, len(run))
@@ -192,7 +209,12 @@ def _host(
             return False
         return known.between(series, earlier, later) < rule.resolve_after_minutes
 
-    touched = [row for row in alerts if is_near(row["last_minute"], first, row) and is_near(last, row["minute"], row)]
+    own_id = alert_id(series, first)  # it began so early once, and was corrected
+    touched = [
+        row
+        for row in alerts
+        if row["id"] == own_id or (is_near(row["last_minute"], first, row) and is_near(last, row["minute"], row))
+    ]
     return max(touched, key=lambda row: (row["state"] != RESOLVED, row["last_minute"]), default=None)
 
 
@@ -222,18 +244,17 @@ def _new(verdict: Verdict, rule: AlertRule) -> Row:
     }
 
 
-def _end(row: Row, rule: AlertRule | None, is_gone: bool, known: Known) -> None:
-    """Resolve an alert that is over, as one is of which no minute is above any more."""
+def _end(row: Row, rule: AlertRule | None, known: Known) -> None:
+    """Resolve an alert that is over."""
     if row["state"] == RESOLVED:
         return
     last = row["last_minute"]
     stored = max(last, known.stored.get(row["metric"], last))
     if rule is None or not _is_judged(row, rule, known):
         because = "no longer judged"
-    elif is_gone or known.below_after(series_of(row), last) >= _quiet(row, rule):
-        because = CORRECTED if is_gone and row["fired_at"] else BELOW_AGAIN
-        if rule.factor != row["factor"]:
-            because = f"not above the factor {rule.factor:g} of now"
+    elif known.below_after(series_of(row), last) >= _quiet(row, rule):
+        changed = rule.factor != row["factor"]
+        because = _not_above_now(rule) if changed else "below again"
     elif stored >= last + _patience(rule):
         because = "no longer judged"  # there is data, of which too few for an average
     elif known.newest_closed >= stored + _patience(rule):
@@ -241,6 +262,24 @@ def _end(row: Row, rule: AlertRule | None, is_gone: bool, known: Known) -> None:
     else:
         return
     row.update(state=RESOLVED, resolved_at=known.now, ended_because=because)
+
+
+def _end_empty(row: Row, rule: AlertRule | None, known: Known) -> None:
+    """Resolve an alert of which no minute is above any more; one that is over already was corrected meanwhile."""
+    if rule is None or not _is_judged(row, rule, known) or not known.is_below(row):
+        because = "no longer judged"
+    elif rule.factor != row["factor"]:
+        because = _not_above_now(rule)
+    else:
+        because = CORRECTED
+    if row["state"] != RESOLVED:
+        row.update(state=RESOLVED, resolved_at=known.now, ended_because=because)
+    elif because == CORRECTED:
+        row["ended_because"] = because
+
+
+def _not_above_now(rule: AlertRule) -> str:
+    return f"not above the factor {rule.factor:g} of now"
 
 
 def _is_judged(row: Row, rule: AlertRule, known: Known) -> bool:

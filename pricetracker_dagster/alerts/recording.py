@@ -63,7 +63,8 @@ def record(
     if new or messages:
         stale = [message["recorded_at"] for own in written.values() for message in own]
         records.messages.put([*new, *messages], oldest=min(stale, default=None))
-    table.put(rows)
+    # an alert may begin later than it did: its row is replaced all the same
+    table.put(rows, oldest=min((before[row["id"]][table.time] for row in rows if row["id"] in before), default=None))
     return rows
 
 
@@ -102,7 +103,7 @@ def _on(state: str) -> duckdb.Expression:
 def _written(records: Records, rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Return the messages that stand in the table, by fact, oldest first: also what a crash has left."""
     ids = sorted(row["id"] for row in rows)
-    since = min(row.get("minute") or min(row["opened_at"], row["first"]) for row in rows)
+    since = min(episodes.told_since(row) if "minute" in row else min(row["opened_at"], row["first"]) for row in rows)
     is_one = duckdb.ColumnExpression("fact").isin(*map(duckdb.ConstantExpression, ids))
     found: dict[str, list[Row]] = {}
     for message in records.messages.rows(since, is_one):

@@ -112,11 +112,11 @@ class _Story:
         before, row = self.before, self.row
         if not row["sent"]:
             return
+        was_over = before is not None and before["state"] == episodes.RESOLVED
         fires = before is None or not before["sent"] or before["fired_at"] != row["fired_at"]
-        if fires:
+        if fires or (was_over and row["state"] == episodes.FIRING):
             again = any(base(message["event"]) == "firing" for message in self.told)
             self._add("firing", held, "again" if again else "firing")
-        was_over = before is not None and before["state"] == episodes.RESOLVED
         if row["state"] == episodes.RESOLVED and (fires or not was_over):
             self._end(held)
 

@@ -23,6 +23,11 @@ def at(minute: int) -> datetime:
     return NOON + minute * MINUTE
 
 
+def after(minute: int) -> datetime:
+    """When one looks that knows a minute."""
+    return at(minute + 1) + timedelta(seconds=5)
+
+
 def above(minute: int, ratio: float = 4.0, **other: Any) -> Verdict:
     verdict = Verdict("spike", BTC, "volume", at(minute), ratio * 100, 100.0, ratio, 60, ABOVE)
     return verdict._replace(**other)
@@ -65,7 +70,7 @@ class Log:
             for minute in corrected:
                 known_above.pop(at(minute), None)
             gone = {*known_above, *(at(minute) for minute in missing)}
-            below[series] = [at(i) for i in range((stored or -1) + 1) if at(i) not in gone]
+            below[series] = [at(i) for i in range(0 if stored is None else stored + 1) if at(i) not in gone]
         newest = max(stored or 0, now or 0)
         known = Known(
             now=at(newest) + MINUTE + timedelta(seconds=5),
@@ -422,6 +427,78 @@ def test_minutes_last_one_and_peak_agree_after_a_correction() -> None:
     assert (row["minutes"], row["last_minute"], row["peak_minute"]) == (2, at(3), at(3))
     [row] = log.look(stored=3, corrected=[3])
     assert (row["minutes"], row["last_minute"], row["state"]) == (1, at(0), FIRING)
+
+
+def test_one_that_was_corrected_and_is_above_after_all_fires_again_with_what_is_above_now() -> None:
+    log = Log()
+    log.look(above(0, 4.0), above(1, 9.0), above(2, 5.0), stored=2)
+    [row] = log.look(stored=3, corrected=[0, 1, 2])
+    assert row["ended_because"] == "corrected"
+    [row] = log.look(above(1, 7.0), stored=4)
+    assert (row["state"], row["ended_because"], row["sent"], row["fired_at"]) == (FIRING, None, True, after(4))
+    assert (row["minute"], row["minutes"], row["peak_ratio"], row["resolved_at"]) == (at(1), 1, 7.0, None)
+
+
+def test_one_that_is_over_and_of_which_all_is_corrected_counts_no_more_when_it_fires_again() -> None:
+    log = Log(resolve_after_minutes=5)
+    log.look(0, stored=0)
+    [over] = log.look(stored=5)
+    [row] = log.look(stored=6, corrected=[0])
+    assert row == {**over, "ended_because": "corrected"}  # told already: it stays as it was
+    [row] = log.look(4, stored=6)
+    assert (row["state"], row["minute"], row["minutes"]) == (FIRING, at(4), 1)
+
+
+def test_a_pending_one_that_was_corrected_does_not_make_the_next_minute_fire() -> None:
+    log = Log(for_minutes=2)
+    log.look(0, stored=0)
+    log.look(stored=0, corrected=[0])
+    log.look(1, stored=1)
+    assert log.short == [(1, 1, 1, PENDING)]
+    log.look(2, stored=2)
+    assert log.short == [(1, 2, 2, FIRING)]
+
+
+def test_late_minutes_before_one_that_are_above_in_its_stead_are_it() -> None:
+    log = Log()
+    log.look(above(10, 8.0), stored=10, missing=range(6, 10))
+    [row] = log.look(*(above(minute, 40.0) for minute in range(6, 10)), stored=10, corrected=[10])
+    assert (row["state"], row["minute"], row["last_minute"], row["minutes"]) == (FIRING, at(6), at(9), 4)
+    assert (row["peak_ratio"], row["peak_minute"]) == (40.0, at(6))
+
+
+def test_no_two_alerts_have_one_id_although_one_began_later_than_it_seemed() -> None:
+    log = Log(resolve_after_minutes=3)
+    log.look(*range(11), stored=10)
+    log.look(stored=11, corrected=range(10))
+    assert log.short == [(10, 10, 1, FIRING)]
+    log.look(0, stored=11)
+    assert log.short == [(0, 10, 2, FIRING)]
+
+
+@pytest.mark.parametrize(
+    ("rules", "because"),
+    [
+        ({"spike": AlertRule(factor=50)}, "not above the factor 50 of now"),
+        ({}, "no longer judged"),
+        ({"spike": AlertRule(measures=("price",))}, "no longer judged"),
+    ],
+)
+def test_one_of_which_nothing_is_above_by_the_rule_of_now_is_not_called_corrected(
+    rules: dict[str, AlertRule], because: str
+) -> None:
+    log = Log()
+    log.look(0, stored=0)
+    log.rules = rules
+    [row] = log.look(stored=1, corrected=[0])
+    assert (row["state"], row["ended_because"]) == (RESOLVED, because)
+
+
+def test_one_of_which_no_minute_can_be_judged_any_more_is_not_called_corrected() -> None:
+    log = Log()
+    log.look(0, stored=0)
+    [row] = log.look(stored=1, corrected=[0], missing=[0])  # fewer values than min_points of now
+    assert (row["state"], row["ended_because"]) == (RESOLVED, "no longer judged")
 
 
 def test_one_whose_rule_is_no_longer_for_its_measure_or_metric_is_no_longer_judged() -> None:
