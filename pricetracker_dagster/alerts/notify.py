@@ -16,7 +16,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_or_most, send
 from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.alerts.heartbeat import beat
-from pricetracker_dagster.alerts.routing import Subject, recipients, urls
+from pricetracker_dagster.alerts.routing import Subject, is_quiet, recipients, urls
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, SUMMARY, base, is_end
 from pricetracker_dagster.candles import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
@@ -90,7 +90,7 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     parts = {}
     for name in ready:
         due = [row for row in counting if name in lacking_by_message[row["id"]]]
-        notices = joined_up(due, settings, now) if _may_be_told(name, due, facts, settings, now) else []
+        notices = joined_up([row for row in due if not _is_quiet(name, row, facts, settings, now)], settings, now)
         if notices:
             parts[name] = fitted(notices, settings, limit_or_most(by_name[name]))
     attempts = _send(records, by_name, parts, sent, now)
@@ -189,18 +189,15 @@ def _counts(message: Row, facts: Mapping[str, tuple[Subject, Row]]) -> bool:
     return found is not None and message["number"] <= (found[1].get("transitions") or 0)
 
 
-def _may_be_told(
-    name: str, due: Sequence[Row], facts: Mapping[str, tuple[Subject, Row]], settings: Settings, now: datetime
+def _is_quiet(
+    name: str, message: Row, facts: Mapping[str, tuple[Subject, Row]], settings: Settings, now: datetime
 ) -> bool:
-    """Say whether a channel is to be sent anything now: in its quiet hours it is not, and all of it comes after."""
-    quiet = [
-        each.quiet_until is not None
-        for message in due
-        if (found := facts.get(message["fact"])) is not None
-        for each in recipients(settings, found[1], found[0], now)
-        if each.channel == name
-    ]
-    return not quiet or not all(quiet)
+    """Say whether a message is to wait for the end of a channel's quiet hours."""
+    found = facts.get(message["fact"])
+    if found is None:  # the end of a silence, which no route is for
+        return is_quiet(settings, name, now)
+    told = recipients(settings, found[1], found[0], now)
+    return any(each.channel == name and each.quiet_until is not None for each in told)
 
 
 def joined_up(due: Sequence[Row], settings: Settings, now: datetime) -> list[Notice]:

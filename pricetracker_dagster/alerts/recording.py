@@ -12,7 +12,7 @@ import duckdb
 from pricetracker_dagster.alerts import adopted, episodes, incidents
 from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.routing import Subject, urls
-from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, owed, summaries
+from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, facts_of_silences, owed, summaries
 from pricetracker_dagster.alerts.words import is_of_whole_exchange
 from pricetracker_dagster.candles import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
@@ -26,6 +26,7 @@ def record(
     recorded: Iterable[Row],
     changed: Iterable[Row],
     now: datetime,
+    desk: Desk,
 ) -> list[Row]:
     """Record what has changed of alerts or incidents, and what is told of it; also what is due although nothing has.
 
@@ -36,6 +37,7 @@ def record(
         recorded: rows as they were recorded: of all that changed, and of all that are open.
         changed: rows that are new or changed.
         now: the current time, UTC.
+        desk: silences and acknowledgements.
 
     Returns:
         The rows that were recorded, new or changed.
@@ -56,7 +58,6 @@ def record(
         return []
     table = records.alerts if subject == ALERT else records.incidents
     written = _written(records, [row for _, row in facts])
-    desk = Desk.of(records, now)
     told, new = _told(settings, records, subject, facts, written, now)
     context = Context(settings, now, told, desk, _outages(records) if subject == ALERT else {})
     messages, rows = owed(subject, facts, context)
@@ -68,9 +69,11 @@ def record(
     return rows
 
 
-def record_ends_of_silences(settings: Settings, records: Records, now: datetime) -> None:
-    """Record what is told at the end of a silence: what still fires."""
-    desk = Desk.of(records, now)
+def record_ends_of_silences(settings: Settings, records: Records, now: datetime, desk: Desk) -> None:
+    """Record what is told at the end of a silence: what of it is on still, and what was over meanwhile.
+
+    Called after what has changed of alerts is recorded: what ends in the same look is over meanwhile.
+    """
     ended = desk.ended_since(now - DAY, now)
     if not ended:
         return
@@ -78,12 +81,13 @@ def record_ends_of_silences(settings: Settings, records: Records, now: datetime)
         duckdb.ColumnExpression("subject") == duckdb.ConstantExpression("summary")
     )
     messages = records.messages.rows(min(silence["made_at"] for silence in ended), kept)
-    if messages:
-        still_on: dict[str, tuple[Subject, Row]] = {
-            row["id"]: (ALERT, row) for row in records.alerts.rows(now - episodes.LONGEST, _on(episodes.FIRING))
-        }
-        still_on |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows(None, _on(incidents.OPEN))}
-        records.messages.put(summaries(ended, messages, still_on, Context(settings, now, desk=desk)))
+    ids = sorted(facts_of_silences(ended, messages))
+    if ids:
+        of_these = duckdb.ColumnExpression("id").isin(*map(duckdb.ConstantExpression, ids))
+        facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows(None, of_these)}
+        facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows(None, of_these)}
+        told = _written(records, [row for _, row in facts.values()]) if facts else {}
+        records.messages.put(summaries(ended, messages, facts, Context(settings, now, told, desk)))
 
 
 def _is_on(row: Row) -> bool:

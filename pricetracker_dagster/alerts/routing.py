@@ -4,8 +4,8 @@ Pure: settings and a row come in, recipients go out. What a route may say is in 
 in transitions.py and notify.py.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -26,15 +26,13 @@ class Recipient:
         channel: what it is called.
         repeat_minutes: how often it is reminded while it lasts; 0: never.
         quiet_until: until when it is sent nothing, UTC; None: it is not quiet there now.
-        escalate_after_minutes: after how long without acknowledgement others are told; None: never.
-        escalate_to: what these are called.
+        escalations: who else is told where nobody acknowledges it, each after how many minutes.
     """
 
     channel: str
     repeat_minutes: int
     quiet_until: datetime | None = None
-    escalate_after_minutes: int | None = None
-    escalate_to: tuple[str, ...] = ()
+    escalations: Mapping[str, int] = field(default_factory=dict)
 
 
 def urls(settings: Settings) -> dict[str, str]:
@@ -53,8 +51,8 @@ def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) ->
     """Return who is told of an alert or an incident.
 
     These are the channels of every route that matches, each once: with the least pause between reminders, quiet only
-    where it is quiet in all of them, escalated as soon as in any. What no route matches goes to every channel of
-    ``alerts.channels``; where that is empty, to those of all routes, so that nothing is lost.
+    where it is quiet in all of them. Each route is escalated to whom it names, at its own time. What no route matches
+    goes to every channel of ``alerts.channels``; where that is empty, to those of all routes, so that nothing is lost.
 
     Args:
         settings: the channels and routes.
@@ -74,6 +72,13 @@ def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) ->
         for name in _names(channel.get_secret_value() for channel in route.channels):
             own.setdefault(name, []).append(route)
     return [_recipient(name, routes, repeat, now) for name, routes in own.items()]
+
+
+def is_quiet(settings: Settings, channel: str, now: datetime) -> bool:
+    """Say whether it is quiet at a channel by all routes that name it, as for what no route is for."""
+    own = [route for route in settings.routes if channel in _names(each.get_secret_value() for each in route.channels)]
+    hours = [route.quiet_hours for route in own]
+    return bool(own) and all(each is not None and quiet_until(each, now) is not None for each in hours)
 
 
 def quiet_until(hours: QuietHours, now: datetime) -> datetime | None:
@@ -129,11 +134,15 @@ def _recipient(name: str, routes: Sequence[AlertRoute], repeat: int, now: dateti
     pauses = [repeat if route.repeat_minutes is None else route.repeat_minutes for route in routes]
     ends = [None if route.quiet_hours is None else quiet_until(route.quiet_hours, now) for route in routes]
     quiet = [end for end in ends if end is not None]
-    escalating = [route for route in routes if route.escalate_after_minutes is not None]
+    escalations: dict[str, int] = {}
+    for route in routes:
+        if route.escalate_after_minutes is not None:
+            for other in _names(each.get_secret_value() for each in route.escalate_to):
+                after = escalations.get(other, route.escalate_after_minutes)
+                escalations[other] = min(after, route.escalate_after_minutes)
     return Recipient(
         name,
         repeat_minutes=min((pause for pause in pauses if pause), default=0),
         quiet_until=min(quiet) if len(quiet) == len(routes) else None,
-        escalate_after_minutes=min((route.escalate_after_minutes or 0 for route in escalating), default=None),
-        escalate_to=tuple(_names(each.get_secret_value() for route in escalating for each in route.escalate_to)),
+        escalations=escalations,
     )

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pricetracker_dagster.alerts import notify, unrecorded
+from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.recording import record
 from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Verdict, review
 from pricetracker_dagster.alerts.transitions import INCIDENT
@@ -91,7 +92,7 @@ def record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Ve
         put_right(records, now)
     rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
     news = review(verdicts, rows, now)
-    told.changed += record(settings, records, INCIDENT, rows, news, now)
+    told.changed += record(settings, records, INCIDENT, rows, news, now, Desk.of(records, now))
     told_lately = now - settings.alerts.max_age_minutes * MINUTE
     if news or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
         told.attempts += notify.deliver(settings, records, now)

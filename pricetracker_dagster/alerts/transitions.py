@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pricetracker_dagster.alerts import episodes, incidents, words
-from pricetracker_dagster.alerts.desk import Desk
+from pricetracker_dagster.alerts.desk import Desk, end_of
 from pricetracker_dagster.alerts.quoting import quoted
 from pricetracker_dagster.alerts.routing import Recipient, Subject, recipients, urls
 from pricetracker_dagster.alerts.words import Happening
@@ -27,6 +27,9 @@ SUMMARY = "summary"
 
 _JOINED_EVERY = MINUTE
 """Who joins an incident, or is back, is told together, and not more often than so."""
+
+_LOOKED_AT_WITHIN = 60 * MINUTE
+"""So long the summary of a silence waits for a sensor that is off."""
 
 _log = logging.getLogger(__name__)
 
@@ -193,7 +196,11 @@ class _Story:
         return self.context.now - since >= recipient.repeat_minutes * MINUTE
 
     def _escalate(self, everybody: Collection[Recipient]) -> None:
-        lasted = self.context.now - self._began()
+        told = [
+            m["recorded_at"] for m in self.told if m["channels"] and base(m["event"]) in ("firing", "opened", "still")
+        ]
+        # what was kept back nobody could acknowledge: it counts from when it was told
+        lasted = self.context.now - max([self._began(), *told])
         reached = {
             channel
             for message in self.told
@@ -203,9 +210,8 @@ class _Story:
         due = {
             channel: None
             for recipient in everybody
-            if recipient.escalate_after_minutes is not None and lasted >= recipient.escalate_after_minutes * MINUTE
-            for channel in recipient.escalate_to
-            if channel not in reached
+            for channel, after in recipient.escalations.items()
+            if lasted >= after * MINUTE and channel not in reached
         }
         if due:
             took = int(lasted / MINUTE)
@@ -280,28 +286,55 @@ class _Story:
         return f"acknowledged by {quoted(noted['who'])} at {noted['made_at']:%Y-%m-%d %H:%M} UTC{note}"
 
 
-def summaries(
-    ended: Iterable[Row], messages: Sequence[Row], still_on: Mapping[str, tuple[Subject, Row]], context: Context
-) -> list[Row]:
-    """Find the silences that have ended and kept something back, and say what of it is still on.
+def facts_of_silences(ended: Iterable[Row], messages: Sequence[Row]) -> set[str]:
+    """Return the ids of what silences have kept back of whose end nothing is recorded yet.
 
     Args:
         ended: rows of the table silences that have ended of late.
-        messages: the messages of late.
-        still_on: by id, subject and row of the alerts and incidents that are on.
+        messages: the messages that were kept back of late, and the summaries.
+    """
+    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
+    names = {f"silence {silence['id']}" for silence in ended} - done
+    return {message["fact"] for message in messages if message["held_by"] in names}
+
+
+def summaries(
+    ended: Iterable[Row], messages: Sequence[Row], facts: Mapping[str, tuple[Subject, Row]], context: Context
+) -> list[Row]:
+    """Find the silences that have ended and kept something back, and say what of it is still on.
+
+    It waits until everything that was kept back has been looked at since, so that it says of each what is so.
+
+    Args:
+        ended: rows of the table silences that have ended of late.
+        messages: the messages that were kept back of late, and the summaries.
+        facts: by id, subject and row of the alerts and incidents that were kept back.
         context: what decides over it.
     """
-    done = {message["id"] for message in messages}
+    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
     found = []
     for silence in ended:
         name = f"silence {silence['id']}"
         kept = [message for message in messages if message["held_by"] == name]
-        if not kept or f"{name}#1" in done:
+        if not kept or name in done:
             continue
-        still = [still_on[fact] for fact in dict.fromkeys(message["fact"] for message in kept) if fact in still_on]
-        gone = [message["headline"].lstrip("✓✗▲ ") for message in kept if is_end(message["event"])]
-        told = [each for subject, row in still for each in recipients(context.settings, row, subject, context.now)]
-        headline, text = words.of_silence(str(silence["id"]), len(still), gone, len(kept))
+        own = {fact: facts[fact] for fact in dict.fromkeys(message["fact"] for message in kept) if fact in facts}
+        on = {fact: row for fact, (_, row) in own.items() if row["state"] in (episodes.FIRING, incidents.OPEN)}
+        not_seen = [row for row in on.values() if row["held_by"] == name]
+        if not_seen and context.now - end_of(silence) < _LOOKED_AT_WITHIN:
+            continue
+        others = [row["held_by"] for row in on.values() if row["held_by"] not in (None, name)]
+        ends = [message for message in kept if is_end(message["event"]) and message["fact"] not in on]
+        gone = list(dict.fromkeys(message["headline"].lstrip("✓✗▲ ") for message in ends))
+        told = [
+            channel
+            for fact, (subject, row) in own.items()
+            for channel in (
+                *(each.channel for each in recipients(context.settings, row, subject, context.now)),
+                *(heard for message in context.told.get(fact, ()) for heard in message["channels"]),
+            )
+        ]
+        headline, text = words.of_silence(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
         found.append(
             {
                 "id": f"{name}#1",
@@ -310,7 +343,7 @@ def summaries(
                 "event": "ended",
                 "number": 1,
                 "recorded_at": context.now,
-                "channels": list(dict.fromkeys(each.channel for each in told)) or list(urls(context.settings)),
+                "channels": list(dict.fromkeys(told)) or list(urls(context.settings)),
                 "headline": headline,
                 "text": text,
                 "held_by": None,

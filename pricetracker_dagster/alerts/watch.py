@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts import episodes, notify
+from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.missed import look_for_missed
 from pricetracker_dagster.alerts.recording import record, record_ends_of_silences
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
@@ -100,11 +101,14 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
             if table is not None and since is not None and since != version:
                 with store.delta.read():
                     changed = _changed(table, since, settings, now)
-            with _told(watched, "what is told at the end of a silence is not recorded yet"):
-                record_ends_of_silences(settings, records, now)
-            recorded = _recorded(records, now, changed)
-            judged = _judge(store, settings, now, changed, recorded, watched) if changed else Judged()
-            watched.alerts = _record(store, records, settings, now, judged, recorded, watched)
+            desk = _desk(records, now, watched)
+            try:
+                recorded = _recorded(records, now, changed)
+                judged = _judge(store, settings, now, changed, recorded, watched) if changed else Judged()
+                watched.alerts = _record(store, records, settings, now, judged, recorded, desk, watched)
+            finally:
+                with _told(watched, "what is told at the end of a silence is not recorded yet"):
+                    record_ends_of_silences(settings, records, now, desk)
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -129,7 +133,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
             with _told(watched, _NOT_PUT_RIGHT):
                 put_right(records, now)
             recent, rows = look_for_missed(settings, store, records, now, lambda what: _told(watched, what))
-            watched.incidents = record(settings, records, INCIDENT, recent, rows, now)
+            watched.incidents = record(settings, records, INCIDENT, recent, rows, now, _desk(records, now, watched))
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -168,6 +172,13 @@ def _what_is_due_is_sent_all_the_same(
             watched.attempts = notify.deliver(settings, records, now)
         raise
     watched.attempts = notify.deliver(settings, records, now)
+
+
+def _desk(records: Records, now: datetime, watched: Watched) -> Desk:
+    """Return what people have written down; of a table that cannot be read nothing is known, and that is told."""
+    desk = Desk.of(records, now)
+    watched.troubles += desk.troubles
+    return desk
 
 
 @contextmanager
@@ -360,13 +371,14 @@ def _record(
     now: datetime,
     judged: Judged,
     recorded: Sequence[Row],
+    desk: Desk,
     watched: Watched,
 ) -> list[Row]:
     """Bring the table alerts up to date, and what is told of it."""
     rows: list[Row] = []
     if judged.above or judged.whole or any(row["state"] != episodes.RESOLVED for row in recorded):
         rows = _reviewed(store, settings, now, judged, recorded, watched)
-    return record(settings, records, ALERT, recorded, rows, now)
+    return record(settings, records, ALERT, recorded, rows, now, desk)
 
 
 def _reviewed(

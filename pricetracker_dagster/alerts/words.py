@@ -21,6 +21,9 @@ _CAUSES = 3
 """Most causes named in one line."""
 
 
+_ESCALATED = "not acknowledged"
+
+
 class Happening(NamedTuple):
     """What happens to a fact, beside what its row says.
 
@@ -51,7 +54,7 @@ def of_alert(row: Row, what: Happening) -> tuple[str, str]:
         over = f"{row['ended_because']}: it lasted {lasted} from {_utc(row['minute'])}"
         return f"✓ {name} resolved", f"✓ {name} {over}, {peak} ({row['rule']}){_noted(what)}"
     # not "still above": it fires until it was below for a while
-    how = "fires again" if what.event == "again" else "still fires"
+    how = {"again": "fires again", "escalated": _ESCALATED}.get(what.event, "still fires")
     above = f"first above at {_utc(row['minute'])}, last at {row['last_minute']:%H:%M}"
     return f"▲ {name} {how}", f"▲ {name} {how}: {above}, {peak} ({row['rule']}){_noted(what)}"
 
@@ -79,12 +82,24 @@ def of_incident(row: Row, what: Happening) -> tuple[str, str]:
     if what.event == "flapping":
         share = f"{row['count']} of {_minutes(_span(row))} from {_utc(row['first'])} were missed"
         return "✗ minutes come and go", f"✗ minutes come and go: {share}, of {who}: {why}{_noted(what)}"
-    return f"✗ minutes still missed: {row['cause']}", f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}"
+    head = f"✗ {_ESCALATED}: " if what.event == "escalated" else "✗ "
+    return f"{head}minutes still missed: {row['cause']}", f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}"
 
 
-def of_silence(name: str, still: int, gone: Sequence[str], kept: int) -> tuple[str, str]:
-    """Return headline and line of the end of a silence: what still fires, and what came and went in it."""
-    lasting = f"{still} still on, see their lines" if still else "nothing that it kept back is still on"
+def of_silence(name: str, still: int, gone: Sequence[str], kept: int, others: Sequence[str] = ()) -> tuple[str, str]:
+    """Return headline and line of the end of a silence: what still fires, and what came and went in it.
+
+    Args:
+        name: its id.
+        still: how many facts are on and told from now on.
+        gone: what was over meanwhile, in a few words each.
+        kept: how many messages it has kept back.
+        others: what keeps facts back that are on as well, for each of them: ``silence s2``, or an incident.
+    """
+    by = dict.fromkeys(each if each.startswith("silence ") else "an outage of an exchange" for each in others)
+    on = [f"{still} still on, see their lines"] if still else []
+    on += [f"{len(others)} still on and kept back by {_named([*by])}"] if others else []
+    lasting = ", ".join(on) or "nothing that it kept back is still on"
     over = f"; over meanwhile: {_named(gone)}" if gone else ""
     return f"silence {name} has ended", f"silence {name} has ended: {lasting}{over}; it kept back {_messages(kept)}"
 
@@ -124,7 +139,8 @@ def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
         again = "it is over when it has not come again for a while"
         return f"✗ {name} comes and goes", f"✗ {name} comes and goes: {again}{_noted(what)}"
     still = "" if what.event == "opened" else "still "
-    return f"✗ {still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}"
+    head = f"✗ {_ESCALATED}: " if what.event == "escalated" else "✗ "
+    return f"{head}{still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}"
 
 
 def _causes(row: Row) -> str:

@@ -27,6 +27,8 @@ def missed_minutes(
         watched = watch_minutes(settings, tracker.now())
     except OutOfTime:
         return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
+    for trouble in watched.troubles:
+        context.log.warning("%s", trouble)
     report(context, settings, tell_of_publication(settings, tracker.now(), missed_minutes.name))
     return dg.SensorResult(
         skip_reason=None if watched.incidents else "nothing new is missing",

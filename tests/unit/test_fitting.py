@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts import channels, notify
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_of
+from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.fitting import Limit, parted, shortened
 from pricetracker_dagster.alerts.notify import Notice
 from pricetracker_dagster.alerts.recording import record
@@ -198,7 +199,7 @@ def alerts(count: int) -> list[Row]:
 
 def owed(settings: Settings, records: Records, count: int) -> None:
     """Record alerts that have just fired, and what is told of them."""
-    record(settings, records, "alert", [], alerts(count), NOW)
+    record(settings, records, "alert", [], alerts(count), NOW, Desk())
 
 
 @pytest.mark.parametrize("count", [1, 20, 25])

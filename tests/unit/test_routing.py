@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.routing import Recipient, Subject, quiet_until, recipients, urls
+from pricetracker_dagster.alerts.routing import Recipient, Subject, is_quiet, quiet_until, recipients, urls
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.settings import QuietHours, Settings, channel_name, load_settings
 from pricetracker_dagster.store.records import Row
@@ -156,24 +157,39 @@ LOUD = {"from": "22:00", "to": "07:00", "time_zone": "UTC"}
         ),
         (
             [{"escalate_after_minutes": 15, "escalate_to": [D]}],
-            Recipient("", 60, escalate_after_minutes=15, escalate_to=(channel_name(D),)),
+            Recipient("", 60, escalations={channel_name(D): 15}),
         ),
         (
             [{"escalate_after_minutes": 15, "escalate_to": [D]}, {"escalate_after_minutes": 5, "escalate_to": [B, D]}],
-            Recipient("", 60, escalate_after_minutes=5, escalate_to=(channel_name(D), channel_name(B))),
+            Recipient("", 60, escalations={channel_name(D): 5, channel_name(B): 5}),
+        ),
+        (  # each route at its own time
+            [{"escalate_after_minutes": 5, "escalate_to": [B]}, {"escalate_after_minutes": 15, "escalate_to": [D]}, {}],
+            Recipient("", 60, escalations={channel_name(B): 5, channel_name(D): 15}),
         ),
     ],
 )
 def test_what_several_routes_say_of_one_channel(set_up: Set, routes: list[dict[str, Any]], expected: Recipient) -> None:
     settings = set_up(*({"channels": [C], **route} for route in routes))
     [found] = recipients(settings, alert(), "alert", NOON)
-    assert found == Recipient(
-        channel_name(C),
-        expected.repeat_minutes,
-        expected.quiet_until,
-        expected.escalate_after_minutes,
-        expected.escalate_to,
-    )
+    assert found == replace(expected, channel=channel_name(C))
+
+
+@pytest.mark.parametrize(
+    ("routes", "quiet"),
+    [
+        ([], False),
+        ([{"quiet_hours": QUIET}], True),
+        ([{"quiet_hours": LOUD}], False),
+        ([{"quiet_hours": QUIET}, {"quiet_hours": QUIET_LONGER, "match": {"rules": ["burst"]}}], True),
+        ([{"quiet_hours": QUIET}, {"match": {"rules": ["burst"]}}], False),
+        ([{"quiet_hours": QUIET}, {"channels": [D]}], True),
+    ],
+)
+def test_what_no_route_is_for_waits_while_a_channel_is_quiet_by_all_that_name_it(
+    set_up: Set, routes: list[dict[str, Any]], *, quiet: bool
+) -> None:
+    assert is_quiet(set_up(*({"channels": [C], **route} for route in routes)), channel_name(C), NOON) == quiet
 
 
 def hours(begin: str, to: str, zone: str = "Europe/Zurich") -> QuietHours:

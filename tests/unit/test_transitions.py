@@ -11,7 +11,7 @@ import pytest
 from pricetracker_dagster.alerts.channels import channel_name
 from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.routing import Subject
-from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, owed, summaries
+from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, facts_of_silences, owed, summaries
 from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import Row
@@ -218,10 +218,75 @@ def test_what_comes_and_goes_in_a_silence_is_told_to_nobody_but_in_its_summary(l
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
     assert ledger.tell(ALERT, 31) == []
     context = Context(load_settings(), at(31), desk=ledger.desk)
-    [summary] = summaries(ledger.desk.ended_since(at(0), at(31)), ledger.messages, {}, context)
+    facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
+    [summary] = summaries(ledger.desk.ended_since(at(0), at(31)), ledger.messages, facts, context)
     assert (summary["channels"], summary["subject"]) == (BOTH, "summary")
     assert "over meanwhile: KRAKEN:BTCUSD volume resolved; it kept back 2 messages" in summary["text"]
-    assert summaries(ledger.desk.silences, [*ledger.messages, summary], {}, context) == []
+    assert summaries(ledger.desk.silences, [*ledger.messages, summary], facts, context) == []
+    assert facts_of_silences(ledger.desk.silences, ledger.messages) == {*facts}
+    assert facts_of_silences(ledger.desk.silences, [*ledger.messages, summary]) == set()
+
+
+def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[Row]:
+    told: dict[str, list[Row]] = {}
+    for message in ledger.messages:
+        told.setdefault(message["fact"], []).append(message)
+    facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
+    return summaries(silences, ledger.messages, facts, Context(load_settings(), at(minute), told, ledger.desk))
+
+
+def test_a_summary_waits_until_what_was_kept_back_was_looked_at(ledger: Ledger) -> None:
+    ledger.desk = Desk([silence(0, 30)])
+    ledger.tell(ALERT, 1, firing())
+    assert summary_of(ledger, 30, ledger.desk.silences) == []
+    ledger.tell(ALERT, 31, over(31))  # in the look that comes after its end
+    [summary] = summary_of(ledger, 31, ledger.desk.silences)
+    assert "nothing that it kept back is still on; over meanwhile: KRAKEN:BTCUSD volume resolved" in summary["text"]
+
+
+def test_a_summary_waits_an_hour_for_a_sensor_that_is_off(ledger: Ledger) -> None:
+    ledger.desk = Desk([silence(0, 30)])
+    ledger.tell(ALERT, 1, firing())
+    assert summary_of(ledger, 89, ledger.desk.silences) == []
+    [summary] = summary_of(ledger, 90, ledger.desk.silences)
+    assert "1 still on" in summary["text"]
+
+
+def test_what_another_silence_keeps_back_is_not_said_to_be_told(ledger: Ledger) -> None:
+    first, second = silence(0, 30), {**silence(20, 60), "id": "s2"}
+    ledger.desk = Desk([first])
+    ledger.tell(ALERT, 1, firing())
+    ledger.desk = Desk([first, second])
+    assert ledger.tell(ALERT, 31) == []
+    [summary] = summary_of(ledger, 31, [first])
+    assert "has ended: 1 still on and kept back by silence s2; it kept back 1 message" in summary["text"]
+
+
+def test_a_summary_goes_to_whom_routes_name_and_whom_it_was_escalated_to(ledger: Ledger) -> None:
+    route = '[[alerts.routes]]\nchannels = ["json://a"]\nescalate_after_minutes = 5\nescalate_to = ["json://c"]\n'
+    ledger.set(A, B, extra=route)
+    ledger.desk = Desk([silence(0, 10)])
+    ledger.tell(ALERT, 1, firing(fired_at=at(1)))
+    ledger.tell(ALERT, 9, over(9, fired_at=at(1)))
+    [summary] = summary_of(ledger, 10, ledger.desk.silences)
+    assert summary["channels"] == [NAME[A]]
+
+    ledger.desk = Desk([silence(30, 40)])
+    ledger.tell(ALERT, 20, firing(fired_at=at(20)))
+    assert ledger.tell(ALERT, 25) == [("escalated", [NAME[C]])]
+    ledger.tell(ALERT, 35, over(35, fired_at=at(20)))
+    [summary] = summary_of(ledger, 40, ledger.desk.silences)
+    assert summary["channels"] == [NAME[A], NAME[C]]
+
+
+def test_what_fires_again_in_a_silence_is_on_and_not_over(ledger: Ledger) -> None:
+    ledger.desk = Desk([silence(0, 30)])
+    ledger.tell(ALERT, 1, firing())
+    ledger.tell(ALERT, 6, over(6))
+    ledger.tell(ALERT, 20, firing(fired_at=at(20)))
+    assert ledger.tell(ALERT, 30) == [("still", BOTH)]
+    [summary] = summary_of(ledger, 30, ledger.desk.silences)
+    assert "ended: 1 still on, see their lines; it kept back 3 messages" in summary["text"]
 
 
 def test_what_was_told_before_a_silence_and_ends_in_it_ends_in_its_summary(ledger: Ledger) -> None:
@@ -265,3 +330,53 @@ def test_what_nobody_acknowledges_goes_to_others_once_and_these_hear_the_end(led
     assert "nobody has acknowledged it for 20 minutes" in ledger.messages[-1]["text"]
     assert ledger.tell(ALERT, 60) == []
     assert ledger.tell(ALERT, 61, over(61, fired_at=at(0))) == [("resolved", [NAME[A], NAME[C]])]
+
+
+ESCALATED = """repeat_minutes = 0
+[[alerts.routes]]
+channels = ["json://a"]
+escalate_after_minutes = 15
+escalate_to = ["json://c"]
+[[alerts.routes]]
+channels = ["json://a"]
+escalate_after_minutes = 5
+escalate_to = ["json://b"]
+"""
+
+
+def test_each_route_escalates_at_its_own_time(ledger: Ledger) -> None:
+    ledger.set(A, extra=ESCALATED)
+    ledger.tell(ALERT, 0, firing(fired_at=at(0)))
+    told = {minute: found for minute in range(1, 60) if (found := ledger.tell(ALERT, minute))}
+    assert told == {5: [("escalated", [NAME[B]])], 15: [("escalated 2", [NAME[C]])]}
+
+
+def test_what_was_kept_back_is_escalated_so_long_after_it_was_told(ledger: Ledger) -> None:
+    ledger.set(A, extra=ESCALATED)
+    ledger.desk = Desk([silence(0, 30)])
+    ledger.tell(ALERT, 0, firing(fired_at=at(0)))
+    told = {minute: found for minute in range(1, 60) if (found := ledger.tell(ALERT, minute))}
+    assert told == {
+        30: [("still", [NAME[A]])],
+        35: [("escalated", [NAME[B]])],
+        45: [("escalated 2", [NAME[C]])],
+    }
+    assert "nobody has acknowledged it for 15 minutes" in ledger.messages[-1]["text"]
+
+
+def test_a_route_that_is_added_while_it_fires_escalates_at_once_where_its_time_is_over(ledger: Ledger) -> None:
+    ledger.tell(ALERT, 0, firing(fired_at=at(0)))
+    ledger.set(A, extra=ESCALATED)
+    assert ledger.tell(ALERT, 14) == [("escalated", [NAME[B]])]
+    assert ledger.tell(ALERT, 15) == [("escalated 2", [NAME[C]])]
+
+
+def test_what_is_acknowledged_is_escalated_to_nobody_until_it_fires_anew(ledger: Ledger) -> None:
+    ledger.set(A, extra=ESCALATED)
+    ledger.tell(ALERT, 0, firing(fired_at=at(0)))
+    ledger.desk = Desk(acknowledgements=[{"fact": alert()["id"], "made_at": at(4), "who": "ann", "note": None}])
+    assert [ledger.tell(ALERT, minute) for minute in (5, 15, 60)] == [[], [], []]
+    ledger.tell(ALERT, 61, over(61, fired_at=at(0)))
+    ledger.tell(ALERT, 70, firing(fired_at=at(70)))
+    assert ledger.tell(ALERT, 74) == []
+    assert ledger.tell(ALERT, 75) == [("escalated", [NAME[B]])]

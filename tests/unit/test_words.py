@@ -96,7 +96,7 @@ def test_a_resolved_alert_says_how_it_ended_how_long_it_lasted_and_its_peak() ->
 def test_what_goes_on_says_since_when_and_its_peak(event: str) -> None:
     goes_on = alert(last_minute=at(6), peak=900.0, peak_ratio=9.0, peak_minute=at(5))
     headline, line = words.of_alert(goes_on, Happening(event))
-    how = "fires again" if event == "again" else "still fires"
+    how = {"again": "fires again", "escalated": "not acknowledged"}.get(event, "still fires")
     assert headline == f"▲ KRAKEN:BTCUSD volume {how}"
     assert line == (
         f"▲ KRAKEN:BTCUSD volume {how}: first above at 2026-03-03 12:00 UTC, last at 12:06, "
@@ -202,3 +202,22 @@ def test_the_end_of_a_silence_says_what_is_still_on_and_what_is_over() -> None:
         "silence s1 has ended: 2 still on, see their lines; over meanwhile: KRAKEN:XRPUSD volume resolved; "
         "it kept back 7 messages"
     )
+
+
+@pytest.mark.parametrize(
+    ("still", "others", "said"),
+    [
+        (0, ["silence s2"], "1 still on and kept back by silence s2; it kept back 9 messages"),
+        (2, ["silence s2"] * 3, "2 still on, see their lines, 3 still on and kept back by silence s2; it"),
+        (0, ["silence s2", "incident x|1"], "2 still on and kept back by silence s2, an outage of an exchange; it"),
+    ],
+)
+def test_the_end_of_a_silence_says_what_keeps_back_the_rest(still: int, others: list[str], said: str) -> None:
+    assert f"has ended: {said}" in words.of_silence("s1", still, [], 9, others)[1]
+
+
+def test_what_nobody_has_acknowledged_says_so_first() -> None:
+    said = Happening("escalated", held="nobody has acknowledged it for 15 minutes")
+    headline, line = words.of_incident(incident(0, 4), said)
+    assert headline == "✗ not acknowledged: minutes still missed: exchange error"
+    assert line.endswith("; nobody has acknowledged it for 15 minutes")
