@@ -36,12 +36,11 @@ from pricetracker_dagster.candles import (
     oldest_minute,
     within,
 )
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, OutOfTime, PairUnknown, open_exchange
 from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.pace import at_work
-from pricetracker_dagster.secrets import masked
 from pricetracker_dagster.settings import Settings, did_you_mean
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
@@ -425,7 +424,7 @@ class _Tick:
         if tells_late:
             for metric, was_late in late.items():
                 self._turns[metric].note_late(late=was_late)
-            for metric in self._collected.metrics if askers else ():
+            for metric in self._collected.metrics:  # in_turns() waits no longer for what still hangs
                 if metric not in heard:
                     _note(self._collected, metric, "no answer came within the tick's budget", ExchangeError.cause)
 
@@ -932,9 +931,8 @@ def in_plain_words(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror, NOT_STORED
     if isinstance(error, DeltaError | duckdb.IOException):
-        return " ".join(masked(str(error)).split())[:300], NOT_STORED
-    what = " ".join(masked(f"{type(error).__name__}: {error}").split())[:300]
-    return f"a mistake of pricetracker: {what}", MISTAKE
+        return plain(error, 300), NOT_STORED
+    return f"a mistake of pricetracker: {plain(f'{type(error).__name__}: {error}', 300)}", MISTAKE
 
 
 @contextmanager

@@ -30,7 +30,8 @@ def plain(text: object, most: int = 120) -> str:
     """Return foreign text as a message may show it: one line, printable, not long, without secrets."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in masked(str(text)[: 4 * most])).split())
+    shown = masked(str(text))[: 4 * most]  # in this order: of a secret that is cut the rest would be known as none
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in shown).split())
     return line if len(line) <= most else f"{line[:most]} …"
 
 

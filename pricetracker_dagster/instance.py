@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import PROJECT, Settings
 from pricetracker_dagster.store.delta import LEAST_FREE, repair_command
@@ -58,7 +58,7 @@ def plain_of_databases(folder: Path) -> Iterator[None]:
 
 def _said(error: Exception, folder: Path) -> str:
     home = folder / "dagster"
-    said = " ".join(str(error).partition("\n[SQL: ")[0].split())[:200]
+    said = plain(str(error).partition("\n[SQL: ")[0], 200)
     for file, what in damaged_databases(folder):
         command = f"{repair_command(folder)} --yes"
         return (

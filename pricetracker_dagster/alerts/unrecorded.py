@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pricetracker_dagster.alerts.channels import Message, send
+from pricetracker_dagster.alerts.quoting import quoted
 from pricetracker_dagster.alerts.routing import Recipient, recipients, urls
 from pricetracker_dagster.alerts.transitions import INCIDENT
 from pricetracker_dagster.candles import MINUTE
@@ -70,7 +71,7 @@ def tell(settings: Settings, now: datetime, reason: str, by: str = "") -> list[s
         told_at, repeat = account.told_at.get(channel), told[channel].repeat_minutes * MINUTE
         return told_at is None or told_at > now or bool(repeat and now - told_at >= repeat)
 
-    body = f"✗ alarms can neither be recorded nor sent as usual: {reason}"
+    body = f"✗ alarms can neither be recorded nor sent as usual: {quoted(reason)}"
     title = "✗ no alarms" if account.by else "✗ damaged data: no alarms"
     delivered, troubles = _send(settings, now, account, is_due, Message(title, body, good=False))
     account.told_at |= dict.fromkeys(delivered, now)

@@ -25,6 +25,7 @@ from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.errors import plain
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of, opened_once, patterns
@@ -190,7 +191,7 @@ def _told(watched: Watched, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         _log.exception("%s", what)
-        watched.troubles.append(f"{what}: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}")
+        watched.troubles.append(f"{what}: {plain(f'{type(error).__name__}: {error}', 300)}")
 
 
 def _changed(table: DeltaTable, since: int, settings: Settings, now: datetime) -> dict[str, MinuteRange]:

@@ -11,7 +11,7 @@ import click
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.cli import interrupts
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.secrets import masked
 
 P = ParamSpec("P")
@@ -130,4 +130,4 @@ def _said(error: Exception) -> str:
     if isinstance(error, PricetrackerError | OSError):
         return message
     said = " ".join(message.partition("\n\nLINE ")[0].partition("\n[SQL: ")[0].split())
-    return said if isinstance(error, duckdb.Error) else f"{said[:300]} (--debug shows where)"
+    return said if isinstance(error, duckdb.Error) else f"{plain(said, 300)} (--debug shows where)"

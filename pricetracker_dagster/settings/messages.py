@@ -94,7 +94,7 @@ def said(details: ErrorDetails, path: Path) -> str:
 
 def _as_key(part: str) -> str:
     """Show a key that was found; not one that is no key, but a value in the place of one."""
-    return part if re.fullmatch(r"[\w-]{1,40}", part) else f'"{shown_url(part[:_SHOWN])}"'
+    return part if re.fullmatch(r"[\w-]{1,40}", part) else f'"{shown_url(part)[:_SHOWN]}"'
 
 
 def _quoted(value: object, location: Sequence[int | str] = ()) -> str:

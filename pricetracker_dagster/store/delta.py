@@ -24,7 +24,7 @@ from deltalake import DeltaTable, Schema, WriterProperties
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
 from pricetracker_dagster.store import damage
 from pricetracker_dagster.store.damage import LOG, Damage, Log
@@ -433,7 +433,7 @@ def _said(error: BaseException | None) -> str:
 
 def _plain(said: str) -> str:
     """Return the first line of what delta-rs says, not longer than a line."""
-    return " ".join(said.split())[:200]
+    return plain(said, 200)
 
 
 def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime]] = ()) -> list[str]:

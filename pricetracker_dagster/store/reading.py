@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles import MEASURES, own_name
-from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.errors import PricetrackerError, did_you_mean, plain
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.store import damage, delta
 
@@ -121,7 +121,7 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
         connection = sql.connect_to(published)
     except duckdb.Error as error:
         with delta.access(published.parent, ""), published.open("rb"):
-            why = " ".join(str(error).split())[:200]
+            why = plain(error, 200)
         raise PublishedDamaged(
             f"{published} cannot be read: {why}. Nothing is lost by that: the next tick publishes it anew, "
             f"`{delta.repair_command(published.parent)} --yes` at once"

@@ -24,6 +24,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from pydantic import BaseModel, SecretStr
 
 from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.exchanges.kraken import Kraken
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import heartbeat, missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings
@@ -69,6 +70,8 @@ PLANTED: dict[str, Any] = {
 }
 """What is set; ``{s}`` is a secret of the setting's own."""
 
+PAIRS = ("BTCUSD", "ETHUSD", "SOLUSD", "XRPUSD")
+
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
@@ -97,7 +100,7 @@ def secret_of(name: str) -> str:
 
 def written(places: Mapping[str, str]) -> dict[str, Any]:
     """All settings, each with its secret."""
-    found: dict[str, Any] = {"metrics": ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"], "collect": {"budget_seconds": 20}}
+    found: dict[str, Any] = {"metrics": [f"KRAKEN:{pair}" for pair in PAIRS], "collect": {"budget_seconds": 20}}
 
     def fill(value: Any, path: str) -> Any:
         if isinstance(value, list):
@@ -176,6 +179,7 @@ def test_no_byte_that_is_written_holds_a_secret(
         settings_file.write_text("\n".join(f"{key} = {toml(value)}" for key, value in data.items()))
 
     write()
+    odd.pairs |= {pair: (pair, f"{pair[:3]}/USD") for pair in PAIRS[2:]}
     texts: list[str] = []
 
     now = datetime.fromtimestamp(NOW, UTC)
@@ -216,36 +220,35 @@ def test_no_byte_that_is_written_holds_a_secret(
     fails_with(Exception, lambda: heartbeat(told_of(good, heartbeat)))
     data["collect"]["budget_seconds"] = 1  # what fails need not be waited for
     write()
-    # the exchange says what it was told: in a redirection, as an error and as no JSON at all
+    # the exchange says what it was told, in a redirection and as no JSON, or hangs up; and mistakes of our own: of a
+    # metric, of a step, of a sensor
     all_at_once = json.dumps(data) + " ".join(os.environ[name] for name in PROXIES)
     elsewhere = {"Location": data["exchanges"]["kraken"]["url"]}
     odd.write["OHLC", "XBTUSD"] = lambda handler: send(handler, b"", 302, elsewhere)
     odd.write["OHLC", "ETHUSD"] = lambda handler: send(handler, handler.headers["Authorization"].encode() * 5)
-    odd.now += 60
-    now += MINUTE
-    run_failure(told_of(tick(), run_failure).for_run_failure())
-    look(missed_minutes)
-    # nobody is there
-    odd.write["Time"] = lambda handler: handler.connection.close()
-    now += MINUTE
-    tick()
-    now += MINUTE
-    look(missed_minutes)
+    odd.write["OHLC", "SOLUSD"] = lambda handler: handler.connection.shutdown(socket.SHUT_RDWR)
+    candles = Kraken.candles
 
-    # our own mistakes: of a metric, of a step, of a sensor
     def mistaken(*_: object, **__: object) -> None:
         raise RuntimeError(all_at_once)
 
+    def mistaken_of_one(exchange: Kraken, pair: str, *args: Any, **kwargs: Any) -> Any:
+        return mistaken() if pair == "XRPUSD" else candles(exchange, pair, *args, **kwargs)
+
+    odd.now += 60
+    now += MINUTE
     with monkeypatch.context() as patched:
-        for module, name in (("collect", "open_exchange"), ("assets.history_24h", "publish")):
-            patched.setattr(sys.modules[f"pricetracker_dagster.{module}"], name, mistaken)
-        now += MINUTE
+        patched.setattr(Kraken, "candles", mistaken_of_one)
+        patched.setattr(sys.modules["pricetracker_dagster.assets.history_24h"], "publish", mistaken)
         run_failure(told_of(tick(), run_failure).for_run_failure())
     with monkeypatch.context() as patched:
         patched.setattr(sys.modules["pricetracker_dagster.sensors.spike_alerts"], "watch_prices", mistaken)
         fails_with(RuntimeError, lambda: look(spike_alerts))
     now += MINUTE
     look(missed_minutes)
+    reasons = [row["reason"] for row in Records(tracker.settings().folder).causes.rows()]
+    for said in ("302", "JSON", "RuntimeError", "no connection"):
+        assert [reason for reason in reasons if said in reason], (said, reasons)
 
     # a mistake at each of the settings
     for path in PLANTED:
@@ -260,7 +263,8 @@ def test_no_byte_that_is_written_holds_a_secret(
             fails_with(SettingsError, lambda changed=changed: load_settings(**changed))
     load_settings()
 
-    # the command line, with every library at its most talkative
+    # the command line, with every library at its most talkative; the exchange is away altogether
+    odd.write["Time"] = lambda handler: handler.connection.shutdown(socket.SHUT_RDWR)
     commands = [["alerts", "test"], ["tick"], ["status"], ["alerts", "--format", "json"], ["sql", "FROM incidents"]]
     code = (
         "import logging, sys\nlogging.basicConfig(level=1)\nfrom pricetracker_dagster.cli import main\n"
@@ -323,7 +327,8 @@ def planted(data: Mapping[str, Any]) -> Iterator[str]:
     for login in logins:
         for each in (login, *login.split(":"), login.partition(":")[2]):
             yield each
-            yield base64.b64encode(each.encode()).decode().rstrip("=")
+            encoded = base64.b64encode(each.encode()).decode().rstrip("=")
+            yield from (encoded, encoded[:20])  # which is enough to tell who it is
 
 
 def published(file: Path) -> Iterator[str]:

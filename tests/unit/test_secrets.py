@@ -17,14 +17,21 @@ from urllib.parse import quote
 import pytest
 import requests
 from dagster._utils.error import serializable_error_info_from_exc_info
+from deltalake.exceptions import DeltaError
 
+from pricetracker_dagster import instance
+from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.channels import channel_name
+from pricetracker_dagster.alerts.watch import Watched
 from pricetracker_dagster.candles import MINUTE, MinuteRange
+from pricetracker_dagster.cli import errors
+from pricetracker_dagster.collect import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.exchanges import exchange_time
 from pricetracker_dagster.guard import guard
 from pricetracker_dagster.secrets import keep_address, keep_channel, keep_login, keep_proxies, masked, without_login
-from pricetracker_dagster.settings import Settings, SettingsError, load_settings
+from pricetracker_dagster.settings import Settings, SettingsError, load_settings, messages
+from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.records import Records
 from tests.odd_kraken import OddKraken, send
 
@@ -245,6 +252,28 @@ def test_our_own_errors_and_foreign_text_in_them_hold_no_secret_also_where_they_
     assert first_line(ValueError("SECRETtoken42\nmore")) == "***"
     assert plain("a" * 110 + " SECRETtoken42 moreandmore") == f"{'a' * 110} *** morea …"
     assert plain(b"SECRETtoken42") == "***"
+    # what stands before it becomes shorter, and the end of what is looked at comes into sight
+    for more in range(20):
+        assert "SECRET" not in plain("SECRETtoken42 " * 30 + "-" * more + "SECRETtoken42" * 30)
+
+
+@pytest.mark.usefixtures("_kept")
+@pytest.mark.parametrize("before", range(180, 320, 3))
+def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
+    said = "x" * before + " SECRETtoken42"
+    watched = Watched()
+    with watch._told(watched, "it failed"):
+        dict[str, str]()[said]
+    texts = [
+        *watched.troubles,
+        *in_plain_words(DeltaError(said)),
+        *in_plain_words(ValueError(said)),
+        delta._plain(said),
+        instance._said(ValueError(said), Path("/")),
+        errors._said(ValueError(said)),
+        messages._as_key(f"{'x' * (before + 100)} SECRETtoken42"),
+    ]
+    assert not [text for text in texts if "SECR" in text]
 
 
 # --- settings ---

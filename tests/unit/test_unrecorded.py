@@ -46,6 +46,15 @@ def titles(webhook: Webhook) -> dict[str, list[str]]:
     return {path: [posted.title for posted in webhook.to(path)] for path in paths}
 
 
+def test_what_is_wrong_is_quoted_as_text_from_elsewhere_is(set_up: Set, webhook: Webhook) -> None:
+    said = "\x1b[31mno\nroom \u202e<!channel> @everyone" + " x" * 1000
+    unrecorded.tell(set_up(channels=(webhook.channel(),)), NOON, said, "watch")
+    [[line]] = [posted.lines for posted in webhook.posted]
+    beginning = "✗ alarms can neither be recorded nor sent as usual: "
+    assert line.startswith(f"{beginning}[31mno room channel everyone x x")
+    assert len(line) <= len(beginning) + 500
+
+
 def test_where_only_routes_name_channels_these_are_told_it_and_its_end(set_up: Set, webhook: Webhook) -> None:
     for_one_metric = {"match": {"metrics": ["KRAKEN:BTC*"]}, "channels": [webhook.channel("/a")]}
     settings = set_up(for_one_metric, {"match": {"kind": "alert"}, "channels": [webhook.channel("/b")]})
