@@ -48,8 +48,7 @@ def of_eth(verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_pair_whose_answer_never_comes_is_not_told_as_answered(track: Track, odd: OddKraken) -> None:
-    settings = track()
-    settings = settings.model_copy(update={"collect": settings.collect.model_copy(update={"budget_seconds": 1})})
+    settings = track(budget=1)
     odd.write["OHLC", "ETHUSD"] = lambda _: odd.let_go.wait(10) and None
     tick = collect_minute(settings, NEWEST)
     assert newest(settings) == {BTC: NEWEST}
