@@ -52,6 +52,7 @@ class Attempt:
     Attributes:
         trouble: the last thing that went wrong, in our words.
         code: what the channel itself calls that, where it has a name for it, such as ``invalid_auth``.
+        refused: whether an answer said ``"ok": false``, whatever its status: apprise looks at that of some services.
         retry_after: seconds that the channel asked for.
         said: what apprise logged meanwhile, which may hold parts of the channel's URL.
     """
@@ -65,6 +66,7 @@ class Attempt:
         self._asks_to_wait = False
         self.trouble: str | None = None
         self.code: str | None = None
+        self.refused = False
         self.retry_after: float | None = None
         self.said: list[str] = []
 
@@ -101,7 +103,7 @@ class Attempt:
 
     def begin(self) -> None:
         """Forget what was known of the message before."""
-        self.trouble, self.code, self.retry_after, self.said = None, None, None, []
+        self.trouble, self.code, self.refused, self.retry_after, self.said = None, None, False, None, []
 
     def pause(self, wait: float) -> None:
         """Wait between two requests, where apprise would sleep.
@@ -159,6 +161,8 @@ class Attempt:
 
     def _note(self, response: requests.Response) -> None:
         status, self.code = response.status_code, _code_in(response)
+        said = _json_of(response)
+        self.refused = self.refused or (isinstance(said, dict) and said.get("ok") is False)
         if 200 <= status < 300:
             self.trouble = f"HTTP {status}, but it says that it did not take the message"
             return

@@ -187,7 +187,7 @@ def _send(url: str, message: Message) -> Outcome:
     except Exception as error:  # 173 services, each with errors of its own
         taken = False
         attempt.said.append(f"{type(error).__name__}: {error}")
-    if taken:
+    if taken and not attempt.refused:
         return Outcome(name, True, None)
     if attempt.ended:
         return Outcome(name, False, attempt.late)

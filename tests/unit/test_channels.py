@@ -477,6 +477,53 @@ def test_a_no_that_looks_like_a_yes_is_told_with_its_name_but_nothing_of_the_url
     assert sent(SLACK)[SLACK].error == f"HTTP 200, but it says that it did not take the message{added}"
 
 
+TELEGRAM = "tgram://123456789:abcdefg_hijklmnop/12315544/"
+SLACK_HOOK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#chan"
+HOOK = "json://h.example/SECRETx1234"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "body", "error"),
+    [
+        (TELEGRAM, 200, b'{"ok": true, "result": {}}', None),
+        (TELEGRAM, 200, b'{"ok": false, "description": "chat of @everyone"}', "HTTP 200, but it says that it did not"),
+        (TELEGRAM, 400, b'{"ok": false, "description": "chat not found"}', "HTTP 400 Bad Request"),
+        (DISCORD, 204, b"", None),
+        (DISCORD, 200, b'{"id": "1", "content": "x"}', None),
+        (DISCORD, 404, b'{"message": "Unknown Webhook", "code": 10015}', "HTTP 404 Not Found"),
+        (SLACK_HOOK, 200, b"ok", None),
+        (
+            SLACK_HOOK,
+            200,
+            b"invalid_payload",
+            "HTTP 200, but it says that it did not take the message (invalid_payload)",
+        ),
+        (SLACK_HOOK, 404, b"no_service", "HTTP 404 Not Found (no_service)"),
+        (
+            SLACK,
+            200,
+            b"<html>not an answer of Slack's</html>",
+            "HTTP 200, but it says that it did not take the message",
+        ),
+        (HOOK, 202, b"", None),
+        (HOOK, 204, b"", None),
+        (HOOK, 200, b'{"ok": false, "error": "no_such_hook"}', "HTTP 200, but it says .* \\(no_such_hook\\)"),
+        (HOOK, 200, b"<html>http://h.example/SECRETx1234 said hello</html>", None),
+        (HOOK, 502, b"<html>http://h.example/SECRETx1234 is down</html>", "HTTP 502 Bad Gateway"),
+        (HOOK, 304, b"", "HTTP 304 Not Modified"),
+    ],
+)
+def test_what_counts_as_a_yes_of_which_service(
+    of_services: dict[str, Any], url: str, status: int, body: bytes, error: str | None
+) -> None:
+    of_services |= {"status": status, "body": body}
+    outcome = sent(url)[url]
+    assert outcome.delivered is (error is None)
+    assert re.match(error or "$", outcome.error or "") or error == outcome.error
+    assert "SECRET" not in repr(outcome)
+    assert len(of_services["asked"]) == 1
+
+
 def test_once_it_was_asked_to_wait_an_attempt_asks_nothing_more(service: Service) -> None:
     service.how["/busy"] = answer(429, Retry_After="9")
     attempt = Attempt(5)
