@@ -49,7 +49,11 @@ def of_eth(verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_pair_whose_answer_never_comes_is_not_told_as_answered(track: Track, odd: OddKraken) -> None:
     settings = track(budget=1)
-    odd.write["OHLC", "ETHUSD"] = lambda _: odd.let_go.wait(10) and None
+
+    def hang(_: object) -> None:
+        odd.let_go.wait(10)
+
+    odd.write["OHLC", "ETHUSD"] = hang
     tick = collect_minute(settings, NEWEST)
     assert newest(settings) == {BTC: NEWEST}
     assert tick.why(ETH) in (
