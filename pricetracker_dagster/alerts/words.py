@@ -97,7 +97,7 @@ def of_silence(name: str, still: int, gone: Sequence[str], kept: int, others: Se
         others: what keeps facts back that are on as well, for each of them: ``silence s2``, or an incident.
     """
     by = dict.fromkeys(each if each.startswith("silence ") else "an outage of an exchange" for each in others)
-    on = [f"{still} still on, see their lines"] if still else []
+    on = [f"{still} still on, see {'its line' if still == 1 else 'their lines'}"] if still else []
     on += [f"{len(others)} still on and kept back by {_named([*by])}"] if others else []
     lasting = ", ".join(on) or "nothing that it kept back is still on"
     over = f"; over meanwhile: {_named(gone)}" if gone else ""

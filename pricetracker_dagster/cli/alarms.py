@@ -32,7 +32,7 @@ def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, shape
 @FORMAT
 @plain_errors
 def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
-    """Show the times without data, newest first: consecutive missed minutes of one cause."""
+    """Show the outages, newest first: minutes missed near each other in time, and what stands still."""
     from pricetracker_dagster.store import reading
 
     show_published(lambda _: reading.of_incidents(only_open=only_open, since=since), shape)

@@ -69,7 +69,7 @@ def test_a_silence_ends_in_one_message_with_what_is_on_and_what_was_over(
     [[ended, still]] = lines(webhook.to("/a"))
     assert still.startswith("▲ KRAKEN:ETHUSD volume still fires: first above at 2026-03-03 12:06 UTC")
     assert still.endswith("kept back until now by silence s1")
-    said = "silence s1 has ended: 1 still on, see their lines; over meanwhile: KRAKEN:BTCUSD volume resolved"
+    said = "silence s1 has ended: 1 still on, see its line; over meanwhile: KRAKEN:BTCUSD volume resolved"
     assert ended == f"{said}; it kept back 3 messages"
     go_on(it, 9, 11)
     assert [posted.title for posted in webhook.to("/a")][1:] == ["✓ KRAKEN:ETHUSD volume resolved"]

@@ -286,7 +286,7 @@ def test_what_fires_again_in_a_silence_is_on_and_not_over(ledger: Ledger) -> Non
     ledger.tell(ALERT, 20, firing(fired_at=at(20)))
     assert ledger.tell(ALERT, 30) == [("still", BOTH)]
     [summary] = summary_of(ledger, 30, ledger.desk.silences)
-    assert "ended: 1 still on, see their lines; it kept back 3 messages" in summary["text"]
+    assert "ended: 1 still on, see its line; it kept back 3 messages" in summary["text"]
 
 
 def test_what_was_told_before_a_silence_and_ends_in_it_ends_in_its_summary(ledger: Ledger) -> None:

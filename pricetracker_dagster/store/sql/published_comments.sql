@@ -37,7 +37,7 @@ COMMENT ON COLUMN missed_minutes.cause IS 'not run, exchange error, exchange mai
 COMMENT ON VIEW alerts IS 'Values that exceeded a rule: one row a fact, whose state changes';
 COMMENT ON VIEW messages IS 'What was told: a row a transition of an alert or an incident';
 COMMENT ON VIEW deliveries IS 'Attempts to send a message about an alert or an incident';
-COMMENT ON VIEW incidents IS 'Times without data: consecutive missed minutes of one cause';
+COMMENT ON VIEW incidents IS 'Outages: minutes missed near each other in time, whatever the causes; also what stands still';
 COMMENT ON COLUMN alerts.acknowledged_by IS 'who looks after it: the newest row in acknowledgements since it began';
 COMMENT ON COLUMN alerts.acknowledged_at IS 'when that was said, UTC';
 COMMENT ON COLUMN incidents.acknowledged_by IS 'who looks after it: the newest row in acknowledgements since it began';
