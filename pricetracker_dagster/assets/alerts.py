@@ -40,8 +40,8 @@ alerts = dg.AssetSpec(
 incidents = dg.AssetSpec(
     "incidents",
     deps=[minute_prices],
-    description="Outages: minutes missed near each other in time, whatever the causes; also what stands still. Recorded "
-    "by sensors and the watch before anything is sent, and shown here whenever one opens, grows or is resolved.",
+    description="Outages: minutes missed near each other in time, whatever the causes; also what stands still. "
+    "Recorded by sensors and the watch before anything is sent, shown here when one opens, grows or is resolved.",
     group_name="alarms",
     owners=[OWNER],
     kinds={"deltalake", "duckdb"},
