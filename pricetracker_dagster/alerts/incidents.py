@@ -10,6 +10,7 @@ a row, and an incident is over when nobody is out.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,9 @@ _FLAPS_FROM = 3
 
 _ITS_TIME = (": Time: ", ": by its clock it is ", "'s clock says ")
 """What follows an exchange's name where its time could not be had, or is not ours: then none of its minutes can."""
+
+_OF_A_MARKET = re.compile(r": \w+ of \w+: ")
+"""What an exchange says of one market: that may be closed while all others go on."""
 
 
 class Noted(NamedTuple):
@@ -329,10 +333,8 @@ class _Outage:
         name = recorded or self._exchange(cause, known)
         tracked = sum(_exchange(metric) == name for metric in known.since)
         is_still = 2 * sum(_exchange(metric) == name for metric in out) >= tracked
-        newest = [noted for part in self.parts for noted in part.missed.causes if noted.last == self.last]
         of_all = any(
-            noted.cause == _MAINTENANCE or (noted.reason or "").startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
-            for noted in newest
+            noted.last == self.last and _is_of_all(noted, part) for part in self.parts for noted in part.missed.causes
         )
         return name if not out or is_still or of_all else None
 
@@ -340,17 +342,10 @@ class _Outage:
         """Return the exchange that is out as a whole."""
         if cause in OURS or not self.parts:
             return None
-        own = Counter(_exchange(metric) for part in self.parts for metric in part.metrics)
-        named = [name for name, _ in own.most_common()]
-        if cause == _MAINTENANCE:
-            return named[0]
         for part in self.parts:
             for noted in part.missed.causes:
-                for name in named:
-                    if noted.cause not in OURS and (noted.reason or "").startswith(
-                        tuple(f"{name}{time}" for time in _ITS_TIME)
-                    ):
-                        return name
+                if _is_of_all(noted, part):
+                    return _exchange(part.metrics[0])
         return self._mostly_out(known)
 
     def _mostly_out(self, known: Known) -> str | None:
@@ -471,6 +466,15 @@ def _assigned(loose: Iterable[Missed], outages: Iterable[_Outage], known: Known)
 
 def _exchange(metric: str) -> str:
     return metric.partition(":")[0]
+
+
+def _is_of_all(noted: Noted, part: _Part) -> bool:
+    """Say whether what was noted is true of all metrics of an exchange: it is in maintenance, or has no time."""
+    said = noted.reason or ""
+    if noted.cause == _MAINTENANCE:
+        return _OF_A_MARKET.search(said) is None
+    name = _exchange(part.metrics[0])
+    return noted.cause not in OURS and said.startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
 
 
 def _most(count: int, tracked: int) -> bool:

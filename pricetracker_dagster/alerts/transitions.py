@@ -31,6 +31,9 @@ _JOINED_EVERY = MINUTE
 _LOOKED_AT_WITHIN = 60 * MINUTE
 """So long the summary of a silence waits for a sensor that is off."""
 
+_CHURN_MOST = 60
+"""Who comes and goes is told half as often each time, down to once in so many minutes."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -146,7 +149,10 @@ class _Story:
         last = max(
             (message["recorded_at"] for message in self.told if base(message["event"]) != "reminder"), default=None
         )
-        if last is not None and self.context.now - last < _JOINED_EVERY:
+        are_new = not set((self.before or {}).get("metrics", ())).issuperset(joined)
+        backs = sum(base(message["event"]) == "back" for message in self.told)
+        pause = _JOINED_EVERY if are_new else min(2 ** max(0, backs - 1), _CHURN_MOST) * _JOINED_EVERY
+        if last is not None and self.context.now - last < pause:
             return
         if joined:
             self._add("joined", held, metrics=joined)

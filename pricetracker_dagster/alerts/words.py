@@ -77,7 +77,8 @@ def of_incident(row: Row, what: Happening) -> tuple[str, str]:
         more = _named(what.metrics)
         return f"✗ {_count(what.metrics)} more out", f"✗ more missed: {more}; out now: {who}, since {minutes}: {why}"
     if what.event == "back":
-        back, all_ = len(what.metrics), len(what.metrics) + len(out)
+        all_ = len(row["metrics"])
+        back = all_ - len(out)
         return f"✓ {back} of {all_} are back", f"✓ {back} of {all_} are back; still missed: {who}: {why}"
     if what.event == "flapping":
         share = f"{row['count']} of {_minutes(_span(row))} from {_utc(row['first'])} were missed"
