@@ -346,6 +346,16 @@ def test_an_exchange_that_is_out_as_a_whole_is_named(
     assert (over["state"], over["exchange"]) == (RESOLVED, exchange)
 
 
+@pytest.mark.parametrize(
+    ("reason", "exchange"),
+    [("KRAKEN: OHLC of BTCUSD: EService:Market in cancel_only mode", None), ("SystemStatus: maintenance", "KRAKEN")],
+)
+def test_one_market_in_maintenance_is_not_its_exchange(reason: str, exchange: str | None) -> None:
+    found = missed(0, 0, BTC, cause="exchange maintenance", reason=reason)
+    [incident] = review([found], [], seen(0))
+    assert incident["exchange"] == exchange
+
+
 # What can never be had
 
 

@@ -177,6 +177,19 @@ def test_that_most_are_back_is_told_once_and_reminders_name_who_is_out(ledger: L
     assert ledger.tell(INCIDENT, 80, opened(*metrics, out=metrics[:3])) == [("joined", BOTH)]  # out once more
 
 
+def test_who_comes_and_goes_is_told_less_and_less_and_who_is_new_at_once(ledger: Ledger) -> None:
+    ledger.tell(INCIDENT, 0, opened(BTC, ETH))
+    told = [
+        minute
+        for minute in range(1, 600)
+        for _ in ledger.tell(INCIDENT, minute, opened(BTC, ETH, out=[BTC] if minute % 7 < 4 else [BTC, ETH]))
+        if ledger.messages[-1]["event"].split()[0] != "reminder"
+    ]
+    assert len(told) < 40
+    assert len([minute for minute in told if minute > 300]) <= 10
+    assert ledger.tell(INCIDENT, 601, opened(BTC, ETH, XRP))[0][0].startswith("joined")
+
+
 def test_minutes_that_come_and_go_are_told_as_such_once(ledger: Ledger) -> None:
     ledger.tell(INCIDENT, 1, opened(BTC))
     assert ledger.tell(INCIDENT, 5, opened(BTC, flaps=True)) == [("flapping", BOTH)]
