@@ -173,7 +173,7 @@ def alerts(count: int) -> list[Row]:
     minute = NOW - timedelta(minutes=2)
     return [
         {
-            "id": f"spike|KRAKEN:COIN{i:02d}USD|volume|x",
+            "id": f"spike|KRAKEN:COIN{i:02d}USD|volume|{minute:%Y-%m-%dT%H:%MZ}",
             "rule": "spike",
             "metric": f"KRAKEN:COIN{i:02d}USD",
             "measure": "volume",
