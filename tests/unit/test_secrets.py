@@ -252,9 +252,6 @@ def test_our_own_errors_and_foreign_text_in_them_hold_no_secret_also_where_they_
     assert first_line(ValueError("SECRETtoken42\nmore")) == "***"
     assert plain("a" * 110 + " SECRETtoken42 moreandmore") == f"{'a' * 110} *** morea …"
     assert plain(b"SECRETtoken42") == "***"
-    # what stands before it becomes shorter, and the end of what is looked at comes into sight
-    for more in range(20):
-        assert "SECRET" not in plain("SECRETtoken42 " * 30 + "-" * more + "SECRETtoken42" * 30)
 
 
 @pytest.mark.usefixtures("_kept")
