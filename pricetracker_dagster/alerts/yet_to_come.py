@@ -43,7 +43,7 @@ def put_right(records: Records, now: datetime) -> int:
     moments += [row["recorded_at"] for row in told] + [row["made_at"] for row in acknowledged]
     back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
     if sent:  # first: were this cut short, what was told would be told again
-        records.deliveries.put([{**row, "attempted_at": back[row["attempted_at"]]} for row in sent])
+        records.deliveries.put([_attempt(row, back[row["attempted_at"]]) for row in sent])
     if told:
         records.messages.put([{**row, "recorded_at": back[row["recorded_at"]]} for row in told])
     if alerts:
@@ -58,6 +58,12 @@ def put_right(records: Records, now: datetime) -> int:
         records.acknowledgements.remove_after(limit)
     count = sum(map(len, (alerts, opened, sent, told, silences, acknowledged)))
     return count + records.causes.remove_after(newest)
+
+
+def _attempt(row: Row, moment: datetime) -> Row:
+    """Return an attempt that was made at a moment; its channel is left alone for as long as it was to be."""
+    pause = row["retry_at"] and row["retry_at"] - row["attempted_at"]
+    return {**row, "attempted_at": moment, "retry_at": pause and moment + pause}
 
 
 def _silence(row: Row, limit: datetime, now: datetime) -> Row:

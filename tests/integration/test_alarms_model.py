@@ -417,8 +417,10 @@ class Story(RuleBasedStateMachine):
         elif out:
             told_out = self.told_out[own]
             news = [m.moment for m in self.told[own] if not m.event.startswith("reminder")]
-            if self.now - max(news) >= MINUTE:
-                if out - told_out:
+            joined, backs = out - told_out, sum(m.event.startswith("back") for m in self.told[own])
+            often = joined <= {*before["metrics"]}  # who comes and goes is told half as often each time
+            if self.now - max(news) >= (min(2 ** max(0, backs - 1), 60) if often else 1) * MINUTE:
+                if joined:
                     self._say(own, "joined", held)
                     self.told_out[own] = told_out | out
                 elif 2 * len(told_out - out) >= len(told_out):

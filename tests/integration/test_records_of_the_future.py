@@ -42,7 +42,8 @@ def dated(table: RecordTable, by: timedelta, *columns: str) -> None:
 
 def under_a_clock_ahead(it: Watch, by: timedelta) -> None:
     """Date everything that is recorded."""
-    dated(it.records.deliveries, by, "attempted_at")
+    dated(it.records.deliveries, by, "attempted_at", "retry_at")
+    dated(it.records.messages, by, "recorded_at")
     dated(it.records.alerts, by, "fired_at", "resolved_at")
     dated(it.records.incidents, by, "opened_at", "resolved_at")
 
