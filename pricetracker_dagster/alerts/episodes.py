@@ -41,6 +41,7 @@ class Known:
         below: the minutes that were judged and are not above, oldest first.
         judged_from: the oldest minute that was judged, UTC; None: none was. Of open alerts of the metrics that were
             judged, all minutes after the newest one above were.
+        judged_to: the newest minute that was judged, UTC; None: all that there is.
         whole: the ids of recorded alerts of which every minute was judged anew.
     """
 
@@ -51,15 +52,18 @@ class Known:
     max_age: timedelta
     below: Mapping[Series, Sequence[datetime]] = field(default_factory=dict)
     judged_from: datetime | None = None
+    judged_to: datetime | None = None
     whole: Collection[str] = ()
 
     def between(self, series: Series, after: datetime, before: datetime) -> int:
         """Count the minutes between two that were seen below; what was not judged just now counts as such."""
         first = after + MINUTE
         known_from = before if self.judged_from is None else min(max(first, self.judged_from), before)
+        known_to = before if self.judged_to is None else min(max(known_from, self.judged_to + MINUTE), before)
         below = self.below.get(series, ())
-        seen = bisect_left(below, before) - bisect_left(below, known_from)
-        return max(0, (known_from - first) // MINUTE) + max(0, seen)
+        seen = bisect_left(below, known_to) - bisect_left(below, known_from)
+        unknown = (known_from - first) // MINUTE + (before - known_to) // MINUTE
+        return max(0, unknown) + max(0, seen)
 
     def below_after(self, series: Series, minute: datetime) -> int:
         """Count the minutes after one that were seen below."""
@@ -175,8 +179,8 @@ def _take_in(
     if row["id"] in empty:
         empty.discard(row["id"])
         _set(row, run)
-        if not row["fired_at"]:
-            row.update(state=PENDING, resolved_at=None, ended_because=None)
+    if not row["fired_at"] and row["ended_because"] == CORRECTED:
+        row.update(state=PENDING, resolved_at=None, ended_because=None)
     # what lies within is counted already
     beyond = sum(not row["minute"] <= verdict.minute <= row["last_minute"] for verdict in run)
     row["minutes"] = max(row["minutes"] + beyond, len(run))

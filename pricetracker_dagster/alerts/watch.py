@@ -234,12 +234,14 @@ class Judged:
         above: the minutes above.
         below: of series of which an alert is recorded or a minute is above, the minutes that are not, oldest first.
         since: the oldest minute that was judged, UTC; None: none was.
+        until: the newest one, UTC.
         whole: the ids of recorded alerts of which every minute was judged anew.
     """
 
     above: list[Verdict] = field(default_factory=list)
     below: dict[episodes.Series, list[datetime]] = field(default_factory=dict)
     since: datetime | None = None
+    until: datetime | None = None
     whole: frozenset[str] = frozenset()
 
 
@@ -266,18 +268,19 @@ def _judge(
     first = min(span.first for span in changed.values()) - _run_up(rules)
     # an earlier version stored minutes that are yet to come
     newest = newest_closed_minute(now)
-    last = min(max(span.last for span in changed.values()) + _lookback(rules), newest)
+    last = max(span.last for span in changed.values()) + _reach(rules)
     own = [row for row in recorded if row["metric"] in changed]
     # whether it is over depends on all that came since it was last above
     since_above = [row["last_minute"] for row in own if row["state"] != episodes.RESOLVED]
     touched = [row for row in own if _is_touched(row, changed[row["metric"]], _lookback(rules))]
     anew = [row for row in touched if row["minute"] >= first - _JUDGED_ANEW_MOST]
     first = min([first, *since_above, *(row["minute"] for row in anew)])
-    last = min(max([last, *(row["last_minute"] for row in anew)]), newest)
+    # and whether one that fires after all is over at once, on what came after it
+    last = min(max([last, *(row["last_minute"] + _reach(rules) for row in anew)]), newest)
     # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
     tracked = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
     begins = added_later(tracked)
-    judged = Judged(since=first, whole=frozenset(row["id"] for row in anew))
+    judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
     of_interest = {episodes.series_of(row) for row in own}
     for span in _spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
         verdicts = [
@@ -395,6 +398,7 @@ def _reviewed(
         max_age=settings.alerts.max_age_minutes * MINUTE,
         below=judged.below,
         judged_from=judged.since,
+        judged_to=judged.until,
         whole=judged.whole,
     )
     rules = {rule.name: rule for rule in settings.rules}
@@ -421,6 +425,11 @@ def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watche
 def _lookback(rules: Sequence[AlertRule]) -> timedelta:
     """Return how far before a minute candles matter to its verdict."""
     return max((rule.window_minutes for rule in rules), default=0) * MINUTE
+
+
+def _reach(rules: Sequence[AlertRule]) -> timedelta:
+    """Return how far after a minute others matter to its alert, or it to their verdicts."""
+    return max((max(rule.window_minutes, rule.resolve_after_minutes) for rule in rules), default=0) * MINUTE
 
 
 def _run_up(rules: Sequence[AlertRule]) -> timedelta:

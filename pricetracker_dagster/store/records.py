@@ -55,7 +55,7 @@ def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
 
 
 ALERTS = _schema(
-    ("id", pa.string(), "rule, metric, measure and the minute in which it began as first recorded: the same fact keeps its id"),
+    ("id", pa.string(), "rule, metric, measure and first minute as first recorded: the same fact keeps its id"),
     ("rule", pa.string(), "name of the rule that was broken"),
     ("metric", pa.string(), "EXCHANGE:BASEQUOTE"),
     ("measure", pa.string(), "price, volume, change_absolute or change_percentage"),

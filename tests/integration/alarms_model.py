@@ -140,7 +140,8 @@ class Judge:
         ]
         first = min(low for low, _ in spans.values()) - max(minutes - 1 for minutes, _ in choices.rules.values())
         first = min([first, *(a.last for _, a in own if not a.is_over), *(a.first for a in touched)])
-        last = max([max(high for _, high in spans.values()) + WINDOW, *(a.last for a in touched)])
+        last = max([*(high for _, high in spans.values()), *(a.last for a in touched)])
+        last += max(WINDOW, choices.resolve_after)
         begun = min(since.values())
         for name, (_, metrics) in choices.rules.items():
             for metric in metrics:
@@ -193,8 +194,8 @@ class Judge:
             if alert.id in gone:
                 gone.discard(alert.id)
                 alert.above, alert.first, alert.last = set(), minute, minute
-                if alert.fired_at is None:
-                    alert.state, alert.because = "pending", None
+            if alert.fired_at is None and alert.because == "corrected":
+                alert.state, alert.because = "pending", None
             alert.above |= run
             alert.first, alert.last = min(alert.first, minute), max(alert.last, *run)
             alert.ratio = max(above[each] for each in alert.above if each in above)

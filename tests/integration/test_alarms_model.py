@@ -633,6 +633,21 @@ def test_a_story_in_which_much_goes_wrong(story: type[Story]) -> None:
     assert any(message.event == "firing 2" for told in it.told.values() for message in told)
 
 
+def test_what_late_minutes_and_corrections_do_to_alerts_long_over(story: type[Story]) -> None:
+    it = story()
+    for prices in (
+        {("KRAKEN:ETHUSD", -4): 5000, ("KRAKEN:ADAUSD", -2): 400},
+        {("KRAKEN:ETHUSD", minute): 5000 for minute in (-11, -10, -9)},  # so far back that the first is too small now
+        {("KRAKEN:ADAUSD", minute): 5000 for minute in (-7, -6, -5)},
+        {("KRAKEN:ADAUSD", minute): 40 for minute in (-4, -3)},
+        {("KRAKEN:ETHUSD", -10): 40},  # it is large again: that is told, and that it was over at once
+        {("KRAKEN:ADAUSD", minute): 40 for minute in (-12, -11, -10)},  # none of what is near to what is judged
+    ):
+        it.store(prices)
+        it.look("prices")
+    it.teardown()
+
+
 def test_whatever_happens_everything_is_told_once_to_everybody_and_agrees(story: type[Story]) -> None:
     run_state_machine_as_test(
         story,
