@@ -204,7 +204,7 @@ def _take_in(
 def _host(
     first: datetime, last: datetime, series: Series, alerts: Sequence[Row], rule: AlertRule, known: Known
 ) -> Row | None:
-    """Return the alert to which what is above from ``first`` to ``last`` belongs: of several the one that goes on."""
+    """Return the alert to which a run of minutes above belongs: the one it is in, else the one that goes on."""
 
     def is_near(earlier: datetime, later: datetime, row: Row) -> bool:
         if later <= earlier + MINUTE:
@@ -219,7 +219,12 @@ def _host(
         for row in alerts
         if row["id"] == own_id or (is_near(row["last_minute"], first, row) and is_near(last, row["minute"], row))
     ]
-    return max(touched, key=lambda row: (row["state"] != RESOLVED, row["last_minute"]), default=None)
+
+    def rank(row: Row) -> tuple[bool, bool, datetime]:
+        is_its_own = row["minute"] <= first and last <= row["last_minute"]
+        return is_its_own, row["state"] != RESOLVED, row["last_minute"]
+
+    return max(touched, key=rank, default=None)
 
 
 def _new(verdict: Verdict, rule: AlertRule) -> Row:

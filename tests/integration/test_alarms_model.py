@@ -648,6 +648,19 @@ def test_what_late_minutes_and_corrections_do_to_alerts_long_over(story: type[St
     it.teardown()
 
 
+def test_a_minute_that_was_above_alone_stays_what_it_was_beside_an_alert_that_is_corrected(story: type[Story]) -> None:
+    it = story()
+    btc = METRICS[0]
+    it.pass_minute((4000, CALM, CALM, CALM, CALM), "both")
+    it.pass_minute((40, CALM, CALM, CALM, CALM), "both")
+    for _ in range(3):
+        it.pass_minute((None, CALM, CALM, CALM, CALM), "none")
+    for prices in ({(btc, minute): 5000 for minute in (2, 3, 4)}, {(btc, 3): CALM}):
+        it.store(prices)
+        it.look("prices")
+    it.teardown()
+
+
 def test_whatever_happens_everything_is_told_once_to_everybody_and_agrees(story: type[Story]) -> None:
     run_state_machine_as_test(
         story,
