@@ -77,8 +77,7 @@ def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) ->
 def is_quiet(settings: Settings, channel: str, now: datetime) -> bool:
     """Say whether it is quiet at a channel by all routes that name it, as for what no route is for."""
     own = [route for route in settings.routes if channel in _names(each.get_secret_value() for each in route.channels)]
-    hours = [route.quiet_hours for route in own]
-    return bool(own) and all(each is not None and quiet_until(each, now) is not None for each in hours)
+    return bool(own) and _recipient(channel, own, 0, now).quiet_until is not None
 
 
 def quiet_until(hours: QuietHours, now: datetime) -> datetime | None:

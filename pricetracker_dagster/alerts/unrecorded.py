@@ -110,10 +110,11 @@ def tell_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) 
     end = Message("✓ alarms again", "✓ alarms are recorded and sent again", good=True)
     delivered, troubles = _send(settings, now, account, account.told_at.__contains__, end)
     given_up = now - account.ended_at > settings.alerts.max_age_minutes * MINUTE
+    quiet = _quiet(settings, now)
     account.told_at = {
         channel: told_at
         for channel, told_at in account.told_at.items()
-        if channel not in delivered and (not given_up or channel in _quiet(settings, now))
+        if channel not in delivered and (not given_up or channel in quiet)
     }
     _keep(settings, account)
     return troubles

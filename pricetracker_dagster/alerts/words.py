@@ -83,8 +83,10 @@ def of_incident(row: Row, what: Happening) -> tuple[str, str]:
     if what.event == "flapping":
         share = f"{row['count']} of {_minutes(_span(row))} from {_utc(row['first'])} were missed"
         return "✗ minutes come and go", f"✗ minutes come and go: {share}, of {who}: {why}{_noted(what)}"
-    head = f"✗ {_ESCALATED}: " if what.event == "escalated" else "✗ "
-    return f"{head}minutes still missed: {row['cause']}", f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}"
+    return (
+        f"{_cross(what)}minutes still missed: {row['cause']}",
+        f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}",
+    )
 
 
 def of_silence(name: str, still: int, gone: Sequence[str], kept: int, others: Sequence[str] = ()) -> tuple[str, str]:
@@ -140,8 +142,15 @@ def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
         again = "it is over when it has not come again for a while"
         return f"✗ {name} comes and goes", f"✗ {name} comes and goes: {again}{_noted(what)}"
     still = "" if what.event == "opened" else "still "
-    head = f"✗ {_ESCALATED}: " if what.event == "escalated" else "✗ "
-    return f"{head}{still}{name}", f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}"
+    return (
+        f"{_cross(what)}{still}{name}",
+        f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}",
+    )
+
+
+def _cross(what: Happening) -> str:
+    """Return how the headline of what is on begins."""
+    return f"✗ {_ESCALATED}: " if what.event == "escalated" else "✗ "
 
 
 def _causes(row: Row) -> str:

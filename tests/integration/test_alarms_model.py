@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from pricetracker_dagster.alerts import desk_book, notify, watch
 from pricetracker_dagster.alerts.channels import channel_name
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.tracked import tracked_since
@@ -241,12 +241,7 @@ class Story(RuleBasedStateMachine):
 
     def store(self, prices: Mapping[tuple[str, int], int]) -> None:
         """Store minutes, in one answer of the exchange."""
-        rows = [
-            (metric, int(at(minute).timestamp()), *[float(price)] * 4, 1.0, 1)
-            for (metric, minute), price in prices.items()
-        ]
-        if rows:
-            self.watch.store.upsert(sift_rows(rows, self.now).kept)
+        self.watch.put_prices(prices)
         self.stored |= prices
 
     def later(self, seconds: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles import MINUTE
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import ALERTS, RecordTable, Row
 from tests.integration.test_watch import BTC, ETH, NOON, Watch
@@ -39,11 +39,7 @@ class Sequence(Watch):
 
     def price(self, prices: Mapping[int, float], metric: str = BTC) -> None:
         """Store prices of minutes, also in the stead of others."""
-        rows = [
-            (metric, int((NOON + minute * MINUTE).timestamp()), *[price] * 4, 1.0, 1)
-            for minute, price in prices.items()
-        ]
-        self.store.upsert(sift_rows(rows, NOON).kept)
+        self.put_prices({(metric, minute): price for minute, price in prices.items()})
 
     def calm(self, first: int = -10, last: int = -1) -> None:
         """Store usual prices, and look when the last is there."""

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -61,6 +61,15 @@ class Watch:
             for minute in minutes
         ]
         self.store.upsert(sift_rows(rows, NOON).kept)
+
+    def put_prices(self, prices: Mapping[tuple[str, int], float]) -> None:
+        """Store prices by metric and minute, also in the stead of others, in one answer of the exchange."""
+        rows = [
+            (metric, int((NOON + minute * MINUTE).timestamp()), *[float(price)] * 4, 1.0, 1)
+            for (metric, minute), price in prices.items()
+        ]
+        if rows:
+            self.store.upsert(sift_rows(rows, NOON).kept)
 
     def fail(self, minute: int, metrics: Iterable[str]) -> None:
         """Note what a tick notes that could store nothing."""
