@@ -26,11 +26,12 @@ from unittest.mock import patch
 from benchmarks.hook import Answer, Hook
 from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.notify import channel_name
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.store.upkeep import upkeep
 
 HERE = Path(__file__).parents[1]
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -62,7 +63,7 @@ class Bench:
         file.write_text(f"metrics = {json.dumps(self.metrics)}\n[alerts]\nchannels = {json.dumps(channels)}\n")
         os.environ["PRICETRACKER_CONFIG"] = str(file)
         self.settings, self.hook = load_settings(), hook
-        self.store, self.records = Store(self.settings.folder), Records(self.settings.folder)
+        self.store, self.records = PriceTable(self.settings.folder), Records(self.settings.folder)
         self.cursor: str | None = None
         self.took: dict[str, list[float]] = {"prices": [], "minutes": []}
 
@@ -80,7 +81,7 @@ class Bench:
             for metric in self.metrics
             for i in minutes
         ]
-        self.store.upsert(sift_rows(rows, NOON).kept)
+        self.store.upsert(validate_rows(rows, NOON).kept)
 
     def fail(self, minute: int) -> None:
         """Note that a minute could not be had of any metric."""
@@ -177,7 +178,7 @@ def history(bench: Bench, days: int) -> None:
         bench.records.deliveries.put([row for fact, event in told for row in _deliveries(fact, event, names)])
         if hasattr(bench.records, "messages"):
             bench.records.messages.put([_message(fact, event, names) for fact, event in told])
-    upkeep(bench.store)
+    maintain(bench.store)
 
 
 def _alert(metric: str, minute: datetime) -> dict[str, Any]:

@@ -25,11 +25,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pricetracker_dagster.candles import MINUTE, newest_closed_minute, parse_metric
+from pricetracker_dagster.candles.metric import parse_metric
+from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.exchanges import Deadline, open_exchange
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
 
 FAULTS: tuple[dict[str, Any], ...] = (
@@ -281,7 +282,7 @@ def _mistakes(folder: Path) -> list[str]:
 def _compare(first: datetime) -> list[str]:
     """Compare what is stored with what the exchange says now, minute by minute; return what is wrong."""
     settings = load_settings()
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     last = newest_closed_minute(datetime.now(UTC)) - MINUTE
     metrics = [str(metric) for metric in settings.tracked]
     wrong = [

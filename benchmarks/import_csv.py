@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pricetracker_dagster.exchanges import ohlcvt
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 
 ROUNDS = 3
 DAYS = 4 * 365
@@ -32,7 +32,7 @@ def main() -> None:
         lines = generate(file)
         pairs = []
         for number in range(ROUNDS):
-            store = Store(Path(folder) / f"store {number}")
+            store = PriceTable(Path(folder) / f"store {number}")
             pairs.append((timed(partial(read_plainly, file)), timed(partial(imported, file, store))))
         minutes = store.rows()
         again = timed(lambda: imported(file, store))
@@ -79,7 +79,7 @@ def read_plainly(file: Path) -> None:
         connection.execute("CREATE TABLE lines AS FROM read_csv($file, header = false)", {"file": str(file)})
 
 
-def imported(file: Path, store: Store) -> None:
+def imported(file: Path, store: PriceTable) -> None:
     """Do what ``pricetracker import`` does."""
     for sheet in ohlcvt.read([file], fetched_at=NOW):
         store.upsert(sheet.candles)

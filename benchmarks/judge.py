@@ -11,9 +11,9 @@ import pandas as pd
 
 from benchmarks.publish import AS_OF, ROUNDS, in_turn, random_walks
 from pricetracker_dagster.alerts.watch import backtest
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 
 RULE = AlertRule()
 
@@ -22,10 +22,10 @@ def main() -> None:
     """Measure and print medians and their ratios."""
     for count in (1_000, 10_000):
         with tempfile.TemporaryDirectory() as folder:
-            beside_pandas(Store(Path(folder)), count)
+            beside_pandas(PriceTable(Path(folder)), count)
 
 
-def beside_pandas(store: Store, count: int) -> None:
+def beside_pandas(store: PriceTable, count: int) -> None:
     """Judge one minute of so many metrics, in turn with pandas."""
     minutes = pd.date_range(end=AS_OF, periods=RULE.window_minutes + 1, freq="min", unit="us")
     store.upsert(random_walks([f"KRAKEN:M{number:05}USD" for number in range(count)], minutes))

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.upkeep import upkeep
 
 ROUNDS = 9
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
@@ -29,11 +30,11 @@ MEASURES = ["price", "volume", "change_absolute", "change_percentage"]
 def main() -> None:
     """Measure and print medians and their ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        beside_pandas(Store(Path(folder) / "wide"))
+        beside_pandas(PriceTable(Path(folder) / "wide"))
         flatness(Path(folder))
 
 
-def beside_pandas(store: Store) -> None:
+def beside_pandas(store: PriceTable) -> None:
     """Publish and rank 1,000 metrics of 24 hours, in turn with pandas."""
     metrics = [f"KRAKEN:M{number:03}USD" for number in range(1000)]
     minutes = pd.date_range(end=AS_OF, periods=1440, freq="min", unit="us")
@@ -57,11 +58,11 @@ def flatness(folder: Path) -> None:
     """Publish 3 metrics with a month and with a year of history, in turn."""
     stores = {}
     for days in (30, 365):
-        stores[days] = Store(folder / f"{days} days")
+        stores[days] = PriceTable(folder / f"{days} days")
         minutes = pd.date_range(end=AS_OF - 30 * MINUTE, periods=days * 1440, freq="min", unit="us")
         metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
         stores[days].upsert(random_walks(metrics, minutes))
-        upkeep(stores[days])
+        maintain(stores[days])
         for minute in range(29, -1, -1):  # and what half an hour of ticks adds
             tick = pd.date_range(end=AS_OF - minute * MINUTE, periods=1, freq="min", unit="us")
             stores[days].upsert(random_walks(metrics, tick))
@@ -85,7 +86,7 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def published(store: Store) -> None:
+def published(store: PriceTable) -> None:
     """Publish, though nothing has changed: every metric is tracked, and the file is gone."""
     store.published.unlink(missing_ok=True)
     done = publish(store, None, now=AS_OF + timedelta(seconds=63))

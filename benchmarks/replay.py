@@ -25,12 +25,12 @@ import pyarrow.compute as pc
 
 from benchmarks.hook import Answer, Hook, Post
 from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.exchanges import ohlcvt
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.store.upkeep import upkeep
 
 RECORDED = Path(__file__).parents[1] / "tests" / "data" / "kraken_ohlcvt.csv.xz"
 DAY_OF_IT = datetime(2023, 3, 9, tzinfo=UTC)
@@ -116,7 +116,7 @@ def replay(
     settings: Settings, minutes: Mapping[datetime, pa.Table], hook: Hook, day: datetime, length: int
 ) -> dict[str, list[float]]:
     """Store minute by minute and look after each; return how long the looks took, in seconds."""
-    store, records = Store(settings.folder), Records(settings.folder)
+    store, records = PriceTable(settings.folder), Records(settings.folder)
     store.upsert(pa.concat_tables([rows for minute, rows in minutes.items() if minute < day]))
     hook.now = day + timedelta(seconds=5)
     watch.watch_minutes(settings, hook.now)
@@ -142,7 +142,7 @@ def replay(
             watch.watch_minutes(settings, hook.now)
             took["watch_minutes"].append(time.perf_counter() - began)
             if i % 120 == 119:
-                upkeep(store)  # once a day in the real thing, between 1,440 commits of slower minutes
+                maintain(store)  # once a day in the real thing, between 1,440 commits of slower minutes
     return took
 
 

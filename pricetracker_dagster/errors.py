@@ -6,7 +6,7 @@ Whatever else is raised is a mistake of ours, and is told as one.
 import difflib
 from collections.abc import Sequence
 
-from pricetracker_dagster.secrets import masked
+from pricetracker_dagster.process.secrets import masked
 
 
 class PricetrackerError(Exception):

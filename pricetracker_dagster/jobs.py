@@ -12,9 +12,9 @@ from pricetracker_dagster.assets.charts import charts_24h
 from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER, minute_prices
+from pricetracker_dagster.instance.retention import delete_old_runs
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.retention import delete_old_runs
-from pricetracker_dagster.store.upkeep import upkeep as keep_up
+from pricetracker_dagster.store.maintenance import maintain
 
 TICK = "pricetracker/tick"
 """The tag by which dagster.yaml lets only one tick run at a time."""
@@ -44,7 +44,7 @@ charts = dg.define_asset_job(
 @dg.op
 def keep_prices_and_runs(context: dg.OpExecutionContext, tracker: dg.ResourceParam[Tracker]) -> None:
     """Compact and clean the Delta tables, delete old runs of ticks and of hourly jobs."""
-    done = keep_up(tracker.store())
+    done = maintain(tracker.store())
     context.log.info("%s", done)
     for trouble in done.troubles:
         context.log.error("%s", trouble)

@@ -6,10 +6,10 @@ The only module below the definitions that knows both Dagster's side and ours; i
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from pricetracker_dagster.candles import newest_closed_minute
+from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 
 
 def utc_now() -> datetime:
@@ -52,9 +52,9 @@ class Tracker:
         tracker._keeper = SettingsKeeper(lambda: settings, keeps=False)
         return tracker
 
-    def store(self) -> Store:
+    def store(self) -> PriceTable:
         """Return the store in the data folder that the settings name."""
-        return Store(self.settings().folder)
+        return PriceTable(self.settings().folder)
 
     def newest_closed_minute(self) -> datetime:
         """Return the newest minute that is over by this machine's clock, UTC."""

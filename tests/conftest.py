@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as of_hypothesis
 
-from pricetracker_dagster import secrets
+from pricetracker_dagster.process import secrets
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
 from tests.webhook import Webhook
 

@@ -27,8 +27,8 @@ import requests
 import urllib3
 
 from pricetracker_dagster.files.locks import Deadline
+from pricetracker_dagster.process.time_limit import Connections
 from pricetracker_dagster.settings import log_of_apprise
-from pricetracker_dagster.time_limit import Connections
 
 RETRY_AFTER_MOST = 3600.0
 """Seconds: a channel that asks for more is tried after so long."""

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 from pricetracker_dagster.alerts import markup
 from pricetracker_dagster.alerts.fitting import Limit
 from pricetracker_dagster.alerts.quoting import without_mentions
-from pricetracker_dagster.proxies import keep_loopback_off_proxies
-from pricetracker_dagster.secrets import masked
+from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
+from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import channel_name, log_of_apprise
 
 if TYPE_CHECKING:

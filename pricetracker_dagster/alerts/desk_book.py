@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pricetracker_dagster.alerts import episodes, incidents
 from pricetracker_dagster.alerts.desk import Desk, end_of
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
-from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Records, Row
 
@@ -182,5 +182,5 @@ def _alone(settings: Settings) -> Iterator[None]:
     try:
         with locked(lock, Deadline.after(PATIENCE)):
             yield
-    except OutOfTime:
+    except DeadlineExceeded:
         raise DeskError(f"another process holds {lock} all the time: nothing was written down; try again") from None

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 
 from pricetracker_dagster.alerts.rules import Verdict
-from pricetracker_dagster.candles import DAY, MINUTE, ranges
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, ranges
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.records import Row
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Records
 
 
@@ -20,7 +20,7 @@ def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[s
     Returns:
         The metrics whose minute is missing, or was when the tick failed.
     """
-    store, records = Store(settings.folder), Records(settings.folder)
+    store, records = PriceTable(settings.folder), Records(settings.folder)
     metrics = [str(metric) for metric in settings.tracked]
     noted = {row["metric"]: row["cause"] for row in records.causes.rows(minute) if row["minute"] == minute}
     missing = store.missed(metrics, minute, minute, since_first_row=False)

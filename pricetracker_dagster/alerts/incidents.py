@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from pricetracker_dagster.candles import MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, RUN_FAILED, Row
 
 OPEN, RESOLVED = "open", "resolved"

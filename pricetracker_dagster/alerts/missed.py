@@ -11,18 +11,18 @@ from pathlib import Path
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts import incidents, standstill
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import note_tracked
 
 _SQL = Path(__file__).parent / "sql"
 
 
 def look_for_missed(
     settings: Settings,
-    store: Store,
+    store: PriceTable,
     records: Records,
     now: datetime,
     told: Callable[[str], AbstractContextManager[None]],
@@ -43,7 +43,7 @@ def look_for_missed(
     """
     newest = newest_closed_minute(now)
     oldest = newest - DAY + MINUTE
-    since = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
+    since = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
     recorded = records.incidents.rows()
     # an earlier version stored some twice after the clock went back: by the older row both are written
     single = {row["id"]: row for row in reversed(recorded)}
@@ -74,7 +74,7 @@ def look_for_missed(
 
 
 def _missing(
-    store: Store, since: Mapping[str, datetime], recent: Iterable[Row], first: datetime, last: datetime
+    store: PriceTable, since: Mapping[str, datetime], recent: Iterable[Row], first: datetime, last: datetime
 ) -> dict[str, list[MinuteRange]]:
     """Return the minutes that have no row, of what is tracked and, since then, of what incidents name."""
     begins = {metric: max(moment, first) for metric, moment in since.items()}
@@ -162,7 +162,7 @@ def _cuts(recent: Iterable[Row], listed: Collection[datetime], oldest: datetime)
     return sorted(moment for moment in cuts if moment > oldest)
 
 
-def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
+def _lost(store: PriceTable, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
     """Return how many minutes of an incident that began long ago and is over are missing for good."""
     gaps = store.missed(row["metrics"], row["first"], min(row["last"], newest), since_first_row=False)
     return sum(minutes_in(_since(spans, since.get(metric, row["first"]))) for metric, spans in gaps.items())

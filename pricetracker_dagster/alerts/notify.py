@@ -18,7 +18,7 @@ from pricetracker_dagster.alerts.fitting import Limit, parted
 from pricetracker_dagster.alerts.heartbeat import beat
 from pricetracker_dagster.alerts.routing import Subject, is_quiet, recipients, urls
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, SUMMARY, base, is_end
-from pricetracker_dagster.candles import DAY, MINUTE
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, RecordTable, Row
@@ -113,7 +113,7 @@ def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[di
         sent = records.deliveries.relation(connection, now - KEPT - DAY)
         sent = sent.select("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
         connection.register("sent", sent.to_arrow_table())
-    found = connection.execute(sql.load(_SQL / "lacking.sql"), {"channels": [*names]}).fetchall()
+    found = connection.execute(sql.load(_SQL / "incomplete.sql"), {"channels": [*names]}).fetchall()
     if not found:
         return {}, []
     answer = connection.execute(sql.load(_SQL / "accounts.sql"))

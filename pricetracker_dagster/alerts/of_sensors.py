@@ -26,11 +26,11 @@ from pricetracker_dagster.alerts.standstill import (
 )
 from pricetracker_dagster.alerts.telling import Told, open_incidents, publish_what_changed, tell
 from pricetracker_dagster.alerts.watch_standstill import covered_by, damages, newest_minute, up_to
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Row
 
 _SAID = 500
@@ -121,7 +121,7 @@ def _of_what_is_open(
         verdicts[STORAGE] = Verdict(UNKNOWN) if found else Verdict(ALIVE)
     if PUBLICATION in kinds:
         try:
-            newest, as_of = newest_minute(settings, now), covered_by(Store(settings.folder))
+            newest, as_of = newest_minute(settings, now), covered_by(PriceTable(settings.folder))
         except StoreError:
             newest = as_of = None
         is_over = newest is not None and as_of is not None and as_of >= newest

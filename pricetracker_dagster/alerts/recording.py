@@ -14,7 +14,7 @@ from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.routing import Subject, urls
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, facts_of_silences, owed, summaries
 from pricetracker_dagster.alerts.words import is_of_whole_exchange
-from pricetracker_dagster.candles import DAY, MINUTE
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Records, Row
 

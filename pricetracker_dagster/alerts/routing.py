@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRoute, QuietHours, RouteMatch, Settings, channel_name, is_channel_name
 from pricetracker_dagster.store.records import Row
 

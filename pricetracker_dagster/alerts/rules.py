@@ -13,7 +13,7 @@ from typing import NamedTuple
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import MINUTE, ranges
+from pricetracker_dagster.candles.minutes import MINUTE, ranges
 from pricetracker_dagster.settings import AlertRule
 
 _SQL = Path(__file__).parent / "sql"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pricetracker_dagster.candles import MINUTE, floor_minute
+from pricetracker_dagster.candles.minutes import MINUTE, floor_minute
 from pricetracker_dagster.settings import WatchSettings
 from pricetracker_dagster.store.records import Row
 

@@ -17,12 +17,12 @@ from pricetracker_dagster.alerts.standstill import CAUSES, STILL, Verdict, revie
 from pricetracker_dagster.alerts.transitions import INCIDENT
 from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, one_at_a_time
 from pricetracker_dagster.alerts.yet_to_come import put_right
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import first_line
-from pricetracker_dagster.files.locks import OutOfTime
+from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 
@@ -75,7 +75,7 @@ def tell(
             told.troubles += unrecorded.tell(settings, now, str(error))
         elif error.damage is None:
             _tell_unrecorded(settings, now, verdicts, by, error, told)
-    except OutOfTime as error:  # another look is at work: the next one tells it
+    except DeadlineExceeded as error:  # another look is at work: the next one tells it
         told.troubles.append(f"it could not be recorded or sent: {first_line(error)}")
     except Exception as error:  # a full disk, a folder that cannot be written: still to be said
         told.troubles.append(f"it could not be recorded or sent: {first_line(error)}")
@@ -106,7 +106,7 @@ def publish_what_changed(settings: Settings, now: datetime, told: Told) -> None:
     """
     if told.changed or told.attempts:
         tracked = [str(metric) for metric in settings.tracked]
-        publish(Store(settings.folder), tracked, now=now, patience=PUBLISH_PATIENCE)
+        publish(PriceTable(settings.folder), tracked, now=now, patience=PUBLISH_PATIENCE)
 
 
 def open_incidents(folder: Path) -> list[Row]:

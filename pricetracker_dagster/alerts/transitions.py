@@ -17,7 +17,7 @@ from pricetracker_dagster.alerts.desk import Desk, end_of
 from pricetracker_dagster.alerts.quoting import quoted
 from pricetracker_dagster.alerts.routing import Recipient, Subject, recipients, urls
 from pricetracker_dagster.alerts.words import Happening
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Row
 

@@ -16,7 +16,7 @@ from pricetracker_dagster.alerts.channels import Message, send
 from pricetracker_dagster.alerts.quoting import quoted
 from pricetracker_dagster.alerts.routing import Recipient, recipients, urls
 from pricetracker_dagster.alerts.transitions import INCIDENT
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings import Settings

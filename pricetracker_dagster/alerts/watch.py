@@ -24,15 +24,15 @@ from pricetracker_dagster.alerts.recording import record, record_ends_of_silence
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT
 from pricetracker_dagster.alerts.yet_to_come import put_right
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of, opened_once, patterns
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
-from pricetracker_dagster.store.tracked import added_later, tracked_since
+from pricetracker_dagster.store.tracked import added_later, note_tracked
 
 PATIENCE = 20.0
 """Seconds to wait for another sensor that is at work."""
@@ -53,7 +53,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Watched:
+class SensorOutcome:
     """What one look did.
 
     Attributes:
@@ -75,7 +75,7 @@ class Watched:
     troubles: list[str] = field(default_factory=list)
 
 
-def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watched:
+def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> SensorOutcome:
     """Judge what was stored or corrected since the cursor, record the alerts this makes, send what is due.
 
     Without a cursor nothing is judged: what is stored already is the past. Minutes older than ``collect.heal_days`` are
@@ -87,14 +87,14 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
         cursor: what the last look returned.
 
     Raises:
-        OutOfTime: another look is at work all the time.
+        DeadlineExceeded: another look is at work all the time.
     """
     with one_at_a_time(settings):
-        store, records = Store(settings.folder), Records(settings.folder)
+        store, records = PriceTable(settings.folder), Records(settings.folder)
         table = store.open()
         version = -1 if table is None else table.version()
         since = None if cursor is None else int(cursor)
-        watched = Watched(cursor=str(version))
+        watched = SensorOutcome(cursor=str(version))
         changed: dict[str, MinuteRange] = {}
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
             with _told(watched, _NOT_PUT_RIGHT):
@@ -114,7 +114,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Watch
         return watched
 
 
-def watch_minutes(settings: Settings, now: datetime) -> Watched:
+def watch_minutes(settings: Settings, now: datetime) -> SensorOutcome:
     """Find the minutes that should be stored and are not, record the incidents they make, send what is due.
 
     A minute should be stored when it is closed, its metric tracked since it began, and ``alerts.missed_grace_minutes``
@@ -125,11 +125,11 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
         now: the current time, UTC.
 
     Raises:
-        OutOfTime: another look is at work all the time.
+        DeadlineExceeded: another look is at work all the time.
     """
     with one_at_a_time(settings):
-        store, records = Store(settings.folder), Records(settings.folder)
-        watched = Watched()
+        store, records = PriceTable(settings.folder), Records(settings.folder)
+        watched = SensorOutcome()
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
             with _told(watched, _NOT_PUT_RIGHT):
                 put_right(records, now)
@@ -139,7 +139,7 @@ def watch_minutes(settings: Settings, now: datetime) -> Watched:
         return watched
 
 
-def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
+def backtest(store: PriceTable, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
     """Return what the rules would have said of the stored minutes ``first`` to ``last``: those above, oldest first.
 
     Nothing is recorded or sent. Every metric that is stored is judged, tracked or not.
@@ -155,7 +155,7 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
     """Hold the lock of those who record and send.
 
     Raises:
-        OutOfTime: another look is at work all the time.
+        DeadlineExceeded: another look is at work all the time.
     """
     with locked(settings.state / "alerts.lock", Deadline.after(PATIENCE)), opened_once():
         yield
@@ -163,7 +163,7 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _what_is_due_is_sent_all_the_same(
-    settings: Settings, records: Records, now: datetime, watched: Watched
+    settings: Settings, records: Records, now: datetime, watched: SensorOutcome
 ) -> Iterator[None]:
     """Send what is due after the block, also where that fails: what is recorded already waits for nothing new."""
     try:
@@ -175,7 +175,7 @@ def _what_is_due_is_sent_all_the_same(
     watched.attempts = notify.deliver(settings, records, now)
 
 
-def _desk(records: Records, now: datetime, watched: Watched) -> Desk:
+def _desk(records: Records, now: datetime, watched: SensorOutcome) -> Desk:
     """Return what people have written down; of a table that cannot be read nothing is known, and that is told."""
     desk = Desk.of(records, now)
     watched.troubles += desk.troubles
@@ -183,7 +183,7 @@ def _desk(records: Records, now: datetime, watched: Watched) -> Desk:
 
 
 @contextmanager
-def _told(watched: Watched, what: str) -> Iterator[None]:
+def _told(watched: SensorOutcome, what: str) -> Iterator[None]:
     """Tell whatever goes wrong in the block, and let it go no further."""
     try:
         yield
@@ -256,12 +256,12 @@ def _recorded(records: Records, now: datetime, changed: Mapping[str, MinuteRange
 
 
 def _judge(
-    store: Store,
+    store: PriceTable,
     settings: Settings,
     now: datetime,
     changed: Mapping[str, MinuteRange],
     recorded: Sequence[Row],
-    watched: Watched,
+    watched: SensorOutcome,
 ) -> Judged:
     """Judge the minutes that changed, those in whose window they are, and what of recorded alerts depends on them."""
     rules = settings.rules
@@ -278,7 +278,7 @@ def _judge(
     # and whether one that fires after all is over at once, on what came after it
     last = min(max([last, *(row["last_minute"] + _reach(rules) for row in anew)]), newest)
     # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
-    tracked = tracked_since(settings.state, map(str, settings.tracked), newest + MINUTE)
+    tracked = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
     begins = added_later(tracked)
     judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
     of_interest = {episodes.series_of(row) for row in own}
@@ -319,7 +319,7 @@ def _spans(first: datetime, last: datetime, length: timedelta) -> Iterator[Minut
 
 
 def _judged_apart(
-    store: Store, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: Watched
+    store: PriceTable, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: SensorOutcome
 ) -> list[Verdict]:
     """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
 
@@ -349,7 +349,7 @@ def _judged_apart(
 
 
 def _judged(
-    store: Store,
+    store: PriceTable,
     rules: Sequence[AlertRule],
     metrics: Sequence[str] | None,
     first: datetime,
@@ -369,14 +369,14 @@ def _judged(
 
 
 def _record(
-    store: Store,
+    store: PriceTable,
     records: Records,
     settings: Settings,
     now: datetime,
     judged: Judged,
     recorded: Sequence[Row],
     desk: Desk,
-    watched: Watched,
+    watched: SensorOutcome,
 ) -> list[Row]:
     """Bring the table alerts up to date, and what is told of it."""
     rows: list[Row] = []
@@ -386,7 +386,12 @@ def _record(
 
 
 def _reviewed(
-    store: Store, settings: Settings, now: datetime, judged: Judged, recorded: Sequence[Row], watched: Watched
+    store: PriceTable,
+    settings: Settings,
+    now: datetime,
+    judged: Judged,
+    recorded: Sequence[Row],
+    watched: SensorOutcome,
 ) -> list[Row]:
     """Return the alerts that are new or changed; where that fails, of each metric on its own."""
     tracked = [str(metric) for metric in settings.tracked]
@@ -415,7 +420,7 @@ def _reviewed(
     return rows
 
 
-def _publish_if(store: Store, settings: Settings, now: datetime, watched: Watched) -> None:
+def _publish_if(store: PriceTable, settings: Settings, now: datetime, watched: SensorOutcome) -> None:
     """Let people read what has changed."""
     if watched.alerts or watched.incidents or watched.attempts:
         with _told(watched, "what was recorded is not published yet"):  # the next tick publishes it

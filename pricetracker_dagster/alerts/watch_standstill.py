@@ -28,13 +28,13 @@ from pricetracker_dagster.alerts.standstill import (
 )
 from pricetracker_dagster.alerts.telling import publish_what_changed, tell
 from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
-from pricetracker_dagster.candles import DAY, MINUTE, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish, publish_if_moved
 from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Records, Row
 
@@ -97,7 +97,7 @@ def watch_standstill(
         if told.changed or told.attempts:
             publish_what_changed(settings, now, told)
         else:
-            publish_if_moved(Store(settings.folder), [str(metric) for metric in settings.tracked], now=now)
+            publish_if_moved(PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=now)
     except Exception as error:
         if not _is_of(seen.damaged, error) and first_line(error) != seen.unpublished:
             troubles.append(f"it could not be published: {first_line(error)}")
@@ -171,7 +171,7 @@ def up_to(
         now: the current time, UTC.
         at_once: publish wherever it is behind at all.
     """
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     as_of = covered_by(store)
     limit = timedelta() if at_once else settings.watch.standstill_minutes * MINUTE
     if newest is None or (as_of is not None and newest - as_of <= limit):
@@ -183,7 +183,7 @@ def up_to(
     return published.as_of, ""
 
 
-def covered_by(store: Store) -> datetime | None:
+def covered_by(store: PriceTable) -> datetime | None:
     """Return the newest minute that the published file covers, UTC; None where there is none, or it cannot be read."""
     with suppress(Exception):  # one that cannot be read is published anew
         return reading.covered(store.published)
@@ -206,7 +206,7 @@ def damages(folder: Path) -> list[str]:
     No data file is read through for that.
     """
     found = []
-    for delta in (Store(folder).delta, *Records(folder)):
+    for delta in (PriceTable(folder).delta, *Records(folder)):
         try:
             delta.open_whole()
         except StoreError as error:
@@ -220,7 +220,7 @@ def newest_minute(settings: Settings, now: datetime) -> datetime | None:
     """Return the newest stored minute that is over by now, of whichever tracked metric, UTC; the last 24 hours."""
     metrics = [str(metric) for metric in settings.tracked]
     closed = newest_closed_minute(now)
-    return max(Store(settings.folder).newest(metrics, now - DAY, closed).values(), default=None)
+    return max(PriceTable(settings.folder).newest(metrics, now - DAY, closed).values(), default=None)
 
 
 def is_covered(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:

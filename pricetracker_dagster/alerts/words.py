@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from pricetracker_dagster.alerts import standstill
 from pricetracker_dagster.alerts.quoting import quoted
-from pricetracker_dagster.candles import MINUTE, MinuteRange
-from pricetracker_dagster.figures import shown
+from pricetracker_dagster.candles.digits import shown
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import Row
 
 _METRICS = 5

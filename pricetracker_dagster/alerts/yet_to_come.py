@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import duckdb
 
 from pricetracker_dagster.alerts import episodes, incidents, standstill
-from pricetracker_dagster.candles import MINUTE, floor_minute, newest_closed_minute
+from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 
 _MOMENTS = {"alerts": ("fired_at", "resolved_at"), "incidents": ("opened_at", "resolved_at")}

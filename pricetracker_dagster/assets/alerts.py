@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.watch import Watched
+from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.assets.minute_prices import minute_prices
-from pricetracker_dagster.assets.shown import OWNER, rounded, schema_of, sql_command
+from pricetracker_dagster.assets.ui_metadata import OWNER, rounded, schema_of, sql_command
 from pricetracker_dagster.store.records import ACKNOWLEDGEMENTS, ALERTS, INCIDENTS, SILENCES, Row, sql_types
 
 _SHOWN = 100
@@ -82,7 +82,7 @@ def written_down(table: str, rows: Sequence[Row], *, simulated: bool) -> dg.Asse
     return dg.AssetMaterialization(spec.key, metadata=metadata)
 
 
-def what_changed(watched: Watched, *, simulated: bool) -> list[dg.AssetMaterialization]:
+def what_changed(watched: SensorOutcome, *, simulated: bool) -> list[dg.AssetMaterialization]:
     """Return what a sensor reports of one look: an event for each of the two assets of which a row changed."""
     events = []
     for spec, rows, columns, types, sql in (

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
-from pricetracker_dagster.assets.shown import OWNER
-from pricetracker_dagster.charts import charts
+from pricetracker_dagster.assets.ui_metadata import OWNER
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.store.charts import charts
 
 
 @dg.asset(deps=[history_24h], group_name="answers", owners=[OWNER], kinds={"matplotlib", "pandas"})

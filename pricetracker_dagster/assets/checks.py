@@ -11,15 +11,15 @@ import dagster as dg
 
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
-from pricetracker_dagster.assets.shown import SAMPLE, sample
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, minutes_in
+from pricetracker_dagster.assets.ui_metadata import SAMPLE, sample
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.ranking import ranking
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import note_tracked
 
 NO_MINUTE_MISSING = "no_minute_missing"
 CANDLES_SANE = "candles_sane"
@@ -67,7 +67,7 @@ def price_checks(
     wanted = {key.name for key in context.selected_asset_check_keys}
 
     if NO_MINUTE_MISSING in wanted:
-        missed = _missed(store, tracked_since(settings.state, metrics, last + MINUTE), last)
+        missed = _missed(store, note_tracked(settings.state, metrics, last + MINUTE), last)
         causes: Sequence[Row] = []
         with suppress(StoreError):  # history_24h tells of it
             causes = Records(settings.folder).causes.rows(first) if missed else []
@@ -119,7 +119,7 @@ def price_checks(
             raise dg.Failure("\n".join(missing), allow_retries=False)
 
 
-def _missed(store: Store, since: Mapping[str, datetime], last: datetime) -> dict[str, list[MinuteRange]]:
+def _missed(store: PriceTable, since: Mapping[str, datetime], last: datetime) -> dict[str, list[MinuteRange]]:
     """Return what is missing now: since a metric's first row; of one that never delivered, since it is tracked."""
     missed = store.missed_lately(list(since), last)
     delivered = store.newest(list(since), last - DAY + MINUTE, last)

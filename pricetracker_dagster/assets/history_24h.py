@@ -3,7 +3,7 @@
 import dagster as dg
 
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
-from pricetracker_dagster.assets.shown import (
+from pricetracker_dagster.assets.ui_metadata import (
     EVERY_MINUTE,
     OWNER,
     TROUBLES,

@@ -7,7 +7,7 @@ import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.minute_prices import minute_of
-from pricetracker_dagster.assets.shown import EVERY_MINUTE, OWNER, rounded, schema, sql_command, why_it_fails
+from pricetracker_dagster.assets.ui_metadata import EVERY_MINUTE, OWNER, rounded, schema, sql_command, why_it_fails
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import fewer_observations, ranking

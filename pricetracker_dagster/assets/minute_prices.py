@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from pricetracker_dagster.assets.shown import (
+from pricetracker_dagster.assets.ui_metadata import (
     EVERY_MINUTE,
     OWNER,
     TROUBLES,
@@ -17,13 +17,14 @@ from pricetracker_dagster.assets.shown import (
     sql_command,
     why_it_fails,
 )
-from pricetracker_dagster.candles import SCHEMA, floor_minute, minutes_of_day
-from pricetracker_dagster.collect import Collected, Stored, backfill, collect_minute
+from pricetracker_dagster.candles.minutes import floor_minute, minutes_of_day
+from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.collect.tick import Collected, Stored, backfill, collect_minute
+from pricetracker_dagster.process.time_limit import time_limit
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.time_limit import time_limit
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
 """UTC days from Kraken's first trade to today, which is open. Minute partitions would pass Dagster's limit of
@@ -111,7 +112,7 @@ def minute_prices(
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": store.rows(),
-            "refused": len(collected.refused),
+            "rejected": len(collected.rejected),
             "doubts": collected.doubted,
             "missing": len(collected.missing),
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
@@ -119,7 +120,7 @@ def minute_prices(
             **({"clock_difference": max(collected.clocks.values(), key=abs)} if collected.clocks else {}),
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
             "missing_why": dg.MetadataValue.json(_missing_why(collected)),
-            "refused_rows": sample("row", collected.refused),
+            "rejected_rows": sample("row", collected.rejected),
             "folder": dg.MetadataValue.path(store.prices),
             "sql": sql_command(
                 "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10", simulated=settings.simulated
@@ -147,8 +148,8 @@ def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:
 
 
 def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
-    for row in collected.refused[:20]:
-        context.log.warning("refused: %s", row)
+    for row in collected.rejected[:20]:
+        context.log.warning("rejected: %s", row)
     for doubt in list(collected.doubts.values())[:20]:
         context.log.warning("doubted until a second answer says the same: %s", doubt)
     for metric, reason in collected.reasons.items():
@@ -158,15 +159,15 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
     for mistake in dict.fromkeys(collected.tracebacks):
         context.log.error("a mistake of pricetracker, which cost no other metric its minute:\n%s", mistake)
     context.log.info(
-        "%s: %d added, %d corrected, %d refused",
+        "%s: %d added, %d corrected, %d rejected",
         f"{collected.minute:%Y-%m-%d %H:%M}",
         collected.inserted,
         collected.updated,
-        len(collected.refused),
+        len(collected.rejected),
     )
 
 
-def _of_day(store: Store, collected: Collected, day: date) -> dict[str, int]:
+def _of_day(store: PriceTable, collected: Collected, day: date) -> dict[str, int]:
     """Return the numbers of one partition."""
     stored = collected.stored.get(day, Stored(0, 0))
     return {
@@ -182,7 +183,7 @@ def _publish(tracker: Tracker, settings: Settings, minute: datetime) -> None:
 
 
 def _touch_other_days(
-    context: dg.AssetExecutionContext, store: Store, collected: Collected, days: Sequence[str]
+    context: dg.AssetExecutionContext, store: PriceTable, collected: Collected, days: Sequence[str]
 ) -> None:
     """Record the days that were changed beside the run's own: a tick after midnight also heals yesterday."""
     for day in collected.stored:

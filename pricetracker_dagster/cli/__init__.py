@@ -20,7 +20,7 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.cli.repairing import repair
     from pricetracker_dagster.cli.running import simulate, up
     from pricetracker_dagster.cli.watching import status, watch
-    from pricetracker_dagster.proxies import keep_loopback_off_proxies
+    from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
     from pricetracker_dagster.settings import PREFIX
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pricetracker_dagster.candles import MEASURES
+from pricetracker_dagster.candles.schema import MEASURES
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing
@@ -75,16 +75,16 @@ def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, s
     """Show what the rules would have said of stored minutes, without recording or sending anything."""
     from pricetracker_dagster.alerts.rules import BROKEN, Episode, joined
     from pricetracker_dagster.alerts.watch import backtest
-    from pricetracker_dagster.candles import floor_minute, newest_closed_minute
+    from pricetracker_dagster.candles.minutes import floor_minute, newest_closed_minute
     from pricetracker_dagster.settings import changed_rules
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
 
     settings = load_settings()
     first, last = floor_minute(first), floor_minute(last or newest_closed_minute(datetime.now(UTC)))
     if first > last:
         raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
     rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
-    above = backtest(Store(settings.folder), rules, first, last)
+    above = backtest(PriceTable(settings.folder), rules, first, last)
     if episodes:
         show(Episode._fields, joined(above), shape)
     else:

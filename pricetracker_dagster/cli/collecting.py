@@ -28,10 +28,10 @@ _DOUBTS_SHOWN = 10
 def tick(minute: datetime | None) -> None:
     """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
     without_dagsters_warnings()
-    from pricetracker_dagster.candles import floor_minute
-    from pricetracker_dagster.instance import open_instance
+    from pricetracker_dagster.candles.minutes import floor_minute
+    from pricetracker_dagster.instance.home import open_instance
+    from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
     from pricetracker_dagster.resources import Tracker
-    from pricetracker_dagster.tick import run_minute_tick
 
     settings = load_settings()
     tracker = Tracker()
@@ -62,9 +62,9 @@ def tick(minute: datetime | None) -> None:
 @plain_errors
 def backfill(*, first: datetime | None, last: datetime | None, hours: int | None, refetch: bool) -> None:
     """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
-    from pricetracker_dagster.candles import MINUTE, floor_minute, newest_closed_minute
-    from pricetracker_dagster.collect import backfill as fetch
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
+    from pricetracker_dagster.collect.tick import backfill as fetch
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
 
     settings = load_settings()
@@ -92,12 +92,14 @@ def backfill(*, first: datetime | None, last: datetime | None, hours: int | None
             refetch=refetch,
             on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
-    published = publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    published = publish(
+        PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC)
+    )
     for trouble in published.troubles:
         click.echo(f"Warning: {trouble}", err=True)
     for mistake in dict.fromkeys(collected.tracebacks):
         click.echo(mistake, err=True)
-    click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.refused)} refused")
+    click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.rejected)} rejected")
     again = f"{command(simulated=settings.simulated)} backfill --refetch --from {_iso(first)} --to {_iso(last)}"
     for line in said_of_doubts([*collected.doubts.values()], again):
         click.echo(line)
@@ -139,16 +141,16 @@ def import_(files: Sequence[Path]) -> None:
 
     A file that cannot be imported fails alone, with exit status 1.
     """
-    from pricetracker_dagster.collect import in_plain_words
+    from pricetracker_dagster.collect.tick import in_plain_words
     from pricetracker_dagster.exchanges.ohlcvt import read
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.records import MISTAKE
 
     settings = load_settings()
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     longest = timedelta(hours=settings.collect.fill_hours)
-    refused = failed = 0
+    rejected = failed = 0
     doubts: list[Doubt] = []
     doubted: list[Path] = []
     with progress_bar() as progress:
@@ -171,19 +173,19 @@ def import_(files: Sequence[Path]) -> None:
             say(
                 f"{sheet.path.name}: {sheet.metric}: {sheet.candles.num_rows:,} minutes, {sheet.filled:,} of them "
                 f"without trades; {upserted.inserted:,} added, {upserted.updated:,} corrected, "
-                f"{len(sheet.refused) + len(upserted.refused):,} refused"
+                f"{len(sheet.rejected) + len(upserted.rejected):,} rejected"
             )
             doubts += upserted.doubts
             doubted += [path] if upserted.doubts else []
-            for row in [*sheet.refused, *upserted.refused][:10]:
-                say(f"  refused: {row}")
+            for row in [*sheet.rejected, *upserted.rejected][:10]:
+                say(f"  rejected: {row}")
             for gap in sheet.silences[:10]:
                 say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")
-            refused += len(sheet.refused) + len(upserted.refused)
+            rejected += len(sheet.rejected) + len(upserted.rejected)
         again = shlex.join(["import", *map(str, doubted)])
         for line in said_of_doubts(doubts, f"{command(simulated=settings.simulated)} {again}"):
             say(line)
     published = publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     for trouble in published.troubles:
         click.echo(f"Warning: {trouble}", err=True)
-    sys.exit(1 if refused or failed else 0)
+    sys.exit(1 if rejected or failed else 0)

@@ -176,18 +176,18 @@ def _name(who: str | None) -> str:
 
 def _shown_everywhere(settings: Settings, table: str, row: "Row") -> None:
     """Publish anew, and let the UI know; where that cannot be, what was written down holds all the same."""
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
 
     sys.stdout.flush()  # it is done, whatever becomes of the rest
     try:
-        publish(Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+        publish(PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     except Exception as error:
         click.echo(f"Not published yet, the next tick does: {first_line(error)}", err=True)
     without_dagsters_warnings()
     from pricetracker_dagster.assets.alerts import written_down
-    from pricetracker_dagster.evaluations import is_kept
-    from pricetracker_dagster.instance import open_instance
+    from pricetracker_dagster.instance.evaluations import is_kept
+    from pricetracker_dagster.instance.home import open_instance
 
     if not is_kept(settings.folder / "dagster"):
         return

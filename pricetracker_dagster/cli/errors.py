@@ -12,7 +12,7 @@ import click
 from pricetracker_dagster import sql
 from pricetracker_dagster.cli import interrupts
 from pricetracker_dagster.errors import PricetrackerError, plain
-from pricetracker_dagster.secrets import masked
+from pricetracker_dagster.process.secrets import masked
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -18,7 +18,7 @@ from itertools import chain, count
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pricetracker_dagster import figures
+from pricetracker_dagster.candles import digits as figures
 from pricetracker_dagster.cli import interrupts, text
 from pricetracker_dagster.errors import PricetrackerError
 

@@ -13,7 +13,7 @@ from pricetracker_dagster.errors import is_utf8
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.reading import Question
 
 
@@ -54,10 +54,10 @@ def rank(measure: str, shape: str) -> None:
 
 def _tell_who_has_fewer(measure: str) -> None:
     """Say below a ranking whose deviation is over fewer minutes than that of the others."""
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.ranking import fewer_observations, ranking
 
-    rows = ranking(Store(load_settings().folder).published)
+    rows = ranking(PriceTable(load_settings().folder).published)
     for (of, metric), (count, most) in fewer_observations(rows).items():
         if of == measure:
             click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
@@ -82,14 +82,14 @@ def sql_(statement: str, shape: str) -> None:
 
 def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.reading import NotPublished, connect, has_rows
 
     settings = load_settings()
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     # no table is opened for that: readers go on while one is damaged
     elsewhere = not settings.simulated and not has_rows(store.published)
-    if elsewhere and has_rows(Store(load_settings(simulated=True).folder).published):
+    if elsewhere and has_rows(PriceTable(load_settings(simulated=True).folder).published):
         error = NotPublished(store.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
     _publish_where_moved(store, [str(metric) for metric in settings.tracked])
@@ -100,7 +100,7 @@ def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
         )
 
 
-def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
+def _publish_where_moved(store: "PriceTable", metrics: Sequence[str]) -> None:
     """Publish anew where the data folder lies elsewhere than when it was published, if it can be written.
 
     Raises:

@@ -30,7 +30,7 @@ def repair(*, yes: bool, shape: str) -> None:
     can be read is kept. Ticks wait meanwhile.
     """
     from pricetracker_dagster.store import repair as work
-    from pricetracker_dagster.store.prices import Store
+    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
 
     settings = load_settings()
@@ -39,7 +39,7 @@ def repair(*, yes: bool, shape: str) -> None:
         raise click.ClickException(f"{folder} is not there: nothing has run yet, and nothing is to be repaired")
     tracked = [str(metric) for metric in settings.tracked]
     if yes:
-        done = work.repair(folder, now, tracked, lambda: publish(Store(folder), tracked, now=datetime.now(UTC)))
+        done = work.repair(folder, now, tracked, lambda: publish(PriceTable(folder), tracked, now=datetime.now(UTC)))
     else:
         found = work.look(folder, now)
         done = work.Repair(found=found, left=found)
@@ -54,7 +54,7 @@ def repair(*, yes: bool, shape: str) -> None:
 
 def _tell(done: "Repair", shape: str, settings: Settings) -> None:
     """Print what was found, what was done and what is to be done."""
-    from pricetracker_dagster.candles import MinuteRange, minutes_in
+    from pricetracker_dagster.candles.minutes import MinuteRange, minutes_in
     from pricetracker_dagster.store.repair import FILLED
 
     if done.found or shape == "csv":
@@ -108,7 +108,7 @@ def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
 
 def _filled(settings: Settings, now: datetime) -> "list[Again]":
     """Return the minutes without trades that every exchange can still be asked for by the way of its candles."""
-    from pricetracker_dagster.candles import newest_closed_minute
+    from pricetracker_dagster.candles.minutes import newest_closed_minute
     from pricetracker_dagster.exchanges.kraken import REACH
     from pricetracker_dagster.store.repair import filled
 

@@ -8,7 +8,7 @@ import click
 
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import as_iso, without_dagsters_warnings
-from pricetracker_dagster.secrets import masked
+from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
 
@@ -24,7 +24,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     needs none of them to run. Let cron run it each minute where `pricetracker up`, which does the same, is not used.
     """
     without_dagsters_warnings()
-    from pricetracker_dagster.local.household import RESTART
+    from pricetracker_dagster.local.supervisor import RESTART
     from pricetracker_dagster.local.watching import Watch
 
     # where they cannot be read that is told, by the last that could be
@@ -61,9 +61,9 @@ def status(shape: str) -> None:
     import json
     from datetime import UTC, datetime
 
+    from pricetracker_dagster.alerts.status import lines
+    from pricetracker_dagster.alerts.status import status as look
     from pricetracker_dagster.local.watching import read_work
-    from pricetracker_dagster.status import lines
-    from pricetracker_dagster.status import status as look
 
     settings = load_settings()
     now = datetime.now(UTC)

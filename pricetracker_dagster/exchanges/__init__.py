@@ -5,7 +5,7 @@ A new exchange is a module with such a class, its section in settings.Exchanges 
 
 from datetime import datetime
 
-from pricetracker_dagster.exchanges.exchange import (
+from pricetracker_dagster.exchanges.base import (
     Exchange,
     ExchangeError,
     ExchangeUnreachable,
@@ -14,17 +14,17 @@ from pricetracker_dagster.exchanges.exchange import (
     RateLimited,
 )
 from pricetracker_dagster.exchanges.kraken import Kraken
-from pricetracker_dagster.exchanges.pace import Pace
-from pricetracker_dagster.files.locks import Deadline, OutOfTime
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 
 __all__ = [
     "Deadline",
+    "DeadlineExceeded",
     "Exchange",
     "ExchangeError",
     "ExchangeUnreachable",
     "Maintenance",
-    "OutOfTime",
     "PairUnknown",
     "RateLimited",
     "exchange_time",
@@ -32,18 +32,18 @@ __all__ = [
 ]
 
 
-def open_exchange(name: str, settings: Settings, *, gives_way: bool = False) -> Exchange:
+def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) -> Exchange:
     """Return the exchange of that name, ready to be asked.
 
     Args:
         name: the part of a metric before the colon, e.g. ``KRAKEN``.
         settings: how it is asked.
-        gives_way: its requests wait while a tick is at work.
+        low_priority: its requests wait while a tick is at work.
     """
     how = settings.exchange(name)
-    pace = Pace(settings.state, name, how.requests_per_second, gives_way=gives_way)
+    limiter = RateLimiter(settings.state, name, how.requests_per_second, low_priority=low_priority)
     login = how.login.get_secret_value()
-    return Kraken(name, how.url, pace, timeout=how.timeout_seconds, cache=settings.state, login=login)
+    return Kraken(name, how.url, limiter, timeout=how.timeout_seconds, cache=settings.state, login=login)
 
 
 def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:

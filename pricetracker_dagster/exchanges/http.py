@@ -16,10 +16,10 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.exchanges.exchange import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
-from pricetracker_dagster.files.locks import Deadline, OutOfTime
-from pricetracker_dagster.proxies import open_session
-from pricetracker_dagster.time_limit import within
+from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
+from pricetracker_dagster.process.proxies import open_session
+from pricetracker_dagster.process.time_limit import within
 
 MOST_BYTES = 10_000_000
 """Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. JSON as odd as can be takes a second and
@@ -66,17 +66,17 @@ class Http:
             most: bytes of the answer, decoded.
 
         Raises:
-            OutOfTime: the deadline has passed already.
+            DeadlineExceeded: the deadline has passed already.
             RateLimited: the exchange asks us to slow down.
             ExchangeUnreachable: no whole, usable answer in time.
         """
         patience = min(self._timeout, deadline.remaining)
         if patience <= 0:
-            raise OutOfTime
+            raise DeadlineExceeded
         ends = Deadline.after(patience)
         try:
             return within(patience, lambda: self._answer(what, path, asked, ends, most), f"asks {what}")
-        except OutOfTime:
+        except DeadlineExceeded:
             raise _late(what, patience, self.url) from None
 
     def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, most: int) -> Any:

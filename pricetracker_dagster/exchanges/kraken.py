@@ -18,9 +18,11 @@ from typing import Any, NamedTuple, TypeGuard
 
 import pyarrow as pa
 
-from pricetracker_dagster.candles import MINUTE, OUR_ASSETS, Metric, MinuteRange, Sifted, floor_minute, sift_rows
+from pricetracker_dagster.candles.metric import OUR_ASSETS, Metric
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute
+from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.exchanges.exchange import (
+from pricetracker_dagster.exchanges.base import (
     ExchangeError,
     ExchangeUnreachable,
     Maintenance,
@@ -31,9 +33,9 @@ from pricetracker_dagster.exchanges.exchange import (
     again_after,
 )
 from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
-from pricetracker_dagster.exchanges.pace import Pace
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
 from pricetracker_dagster.exchanges.trades import candles_from_trades
-from pricetracker_dagster.files.locks import Deadline, OutOfTime
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
@@ -80,19 +82,21 @@ class Kraken:
     Args:
         name: ``KRAKEN``, or ``SIMULATED`` for the built-in simulator.
         url: root of the REST interface.
-        pace: the allowance of requests.
+        limiter: the allowance of requests.
         timeout: seconds to wait for one answer.
         cache: folder for the list of pairs, which is asked for once a day.
         login: ``user:password`` that each request bears, as a URL holds them; empty: none.
     """
 
-    def __init__(self, name: str, url: str, pace: Pace, *, timeout: float, cache: Path, login: str = "") -> None:
+    def __init__(
+        self, name: str, url: str, limiter: RateLimiter, *, timeout: float, cache: Path, login: str = ""
+    ) -> None:
         """Ask nothing yet."""
         self.name = name
         self.reach = REACH
         self.settles = SETTLES
         self._url = url
-        self._pace = pace
+        self._limiter = limiter
         self._pairs_file = cache / f"{name.lower()}_pairs.json"
         self._pairs = _NO_PAIRS
         self._clock: tuple[int, float] | None = None
@@ -119,13 +123,13 @@ class Kraken:
         if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= kept.names.keys()):
             try:
                 kept = self._ask_pairs(deadline)
-            except (ExchangeError, OutOfTime):
+            except (ExchangeError, DeadlineExceeded):
                 if not kept.names:  # an old list is better than none
                     raise
         self._pairs = kept
         return kept.names.keys()
 
-    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Sifted:
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
         """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
         # exclusive: the minute before, so that `since` itself is in the answer
         asked = {"pair": self._their_name(pair), "interval": "1", "since": str(int((since - MINUTE).timestamp()))}
@@ -134,7 +138,7 @@ class Kraken:
         metric = str(Metric(self.name, pair))
         if other := _not_in_seconds(rows):
             raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: {other}")
-        return sift_rows(
+        return validate_rows(
             [
                 (metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row)
                 for row in rows
@@ -145,7 +149,7 @@ class Kraken:
 
     def rebuild(
         self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
-    ) -> Iterator[Sifted]:
+    ) -> Iterator[Validated]:
         """Rebuild closed minutes from trades, oldest first, a batch a page of trades."""
         last = min(last, floor_minute(self._now(deadline) - SETTLES) - MINUTE)
         if first > last:
@@ -299,7 +303,7 @@ class Kraken:
         failure: ExchangeError | None = None
         for times in itertools.count(1):
             try:
-                self._pace.wait(deadline)
+                self._limiter.wait(deadline)
                 return self._ask_once(what, endpoint, asked, deadline)
             except (ExchangeUnreachable, RateLimited) as error:
                 if isinstance(error, NoAnswer) and failure is not None and not deadline.remaining:
@@ -307,14 +311,14 @@ class Kraken:
                 failure = error
                 pause = again_after(error, times)
                 if isinstance(error, RateLimited):
-                    self._pace.slow_down(pause or 0.0)
+                    self._limiter.slow_down(pause or 0.0)
                 if pause is None or not patient:
                     raise
-                with suppress(OutOfTime):
+                with suppress(DeadlineExceeded):
                     deadline.sleep(pause)
                     continue
                 raise
-            except OutOfTime:
+            except DeadlineExceeded:
                 raise failure or NotAsked(f"{what}: not asked in time, others were before it") from None
         raise AssertionError  # it counts for ever
 
@@ -448,7 +452,7 @@ def _named(what: str, error: str) -> ExchangeError:
 
 
 def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
-    """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is refused."""
+    """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is rejected."""
     open_time = _number(row[0]) if isinstance(row, list) and row else None
     if open_time is None or not _is_time(open_time):
         return True
@@ -470,5 +474,5 @@ def _repeated(previous: list[list[Any]], page: list[list[Any]]) -> int:
     return 0
 
 
-def _last_row(built: Sifted, before: pa.Table | None) -> pa.Table | None:
+def _last_row(built: Validated, before: pa.Table | None) -> pa.Table | None:
     return built.kept.slice(built.kept.num_rows - 1) if built.kept.num_rows else before

@@ -14,20 +14,11 @@ import duckdb
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import (
-    DAY,
-    Metric,
-    MinuteRange,
-    Refused,
-    closed,
-    fill_no_trade_minutes,
-    newest_minute,
-    not_in,
-    oldest_minute,
-    own_name,
-    parse_metric,
-    sift,
-)
+from pricetracker_dagster.candles.metric import Metric, own_name, parse_metric
+from pricetracker_dagster.candles.minutes import DAY, MinuteRange
+from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
+from pricetracker_dagster.candles.table import newest_minute, oldest_minute
+from pricetracker_dagster.candles.validate import RejectedRow, closed, validate
 from pricetracker_dagster.errors import PricetrackerError, first_line, is_utf8
 
 _HERE = Path(__file__).parent
@@ -46,7 +37,7 @@ class Sheet:
         metric: whose minutes it holds, by its name.
         candles: every minute between its first and its last, candles.SCHEMA.
         filled: how many of them had no trades and are not in the file.
-        refused: lines that are no sane candle, with the reason. They are as if they were not there, but for the
+        rejected: lines that are no sane candle, with the reason. They are as if they were not there, but for the
             minute that such a line names: it stays absent, since something was traded in it.
         derived: metric and minute of those that are not in the file; None: all are.
         silences: minutes without a line that were too many to be called quiet: they stay absent.
@@ -56,7 +47,7 @@ class Sheet:
     metric: Metric
     candles: pa.Table
     filled: int
-    refused: list[Refused]
+    rejected: list[RejectedRow]
     derived: pa.Table | None = None
     silences: Sequence[MinuteRange] = ()
 
@@ -112,19 +103,21 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
         connection.execute(sql.load(_HERE / "ohlcvt_rejected.sql"), rejected)
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: cannot be read: {first_line(error)}") from error
-    sifted = closed(sift(connection), now)
-    first, last = oldest_minute(sifted.kept), newest_minute(sifted.kept)
+    validated = closed(validate(connection), now)
+    first, last = oldest_minute(validated.kept), newest_minute(validated.kept)
     if first is None or last is None:
-        example = f"; one of {len(sifted.refused):,} refused: {sifted.refused[0]}" if sifted.refused else ""
+        example = (
+            f"; one of {len(validated.rejected):,} rejected: {validated.rejected[0]}" if validated.rejected else ""
+        )
         raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades{example}")
     # a broken line is as if it were not there; only a minute that it names was not without trades
     connection.execute(
-        "SELECT DISTINCT epoch(minute) FROM sifted WHERE problem IS NOT NULL AND whole AND minute NOT NULL"
+        "SELECT DISTINCT epoch(minute) FROM validated WHERE problem IS NOT NULL AND whole AND minute NOT NULL"
     )
     named_only = [(str(metric), datetime.fromtimestamp(unix, UTC)) for (unix,) in connection.fetchall()]
     span = {str(metric): MinuteRange(first, last)}
-    candles = fill_no_trade_minutes(sifted.kept, span, longest=longest, absent=named_only)
-    connection.register("kept", sifted.kept)
+    candles = fill_no_trade_minutes(validated.kept, span, longest=longest, absent=named_only)
+    connection.register("kept", validated.kept)
     connection.execute(sql.load(_HERE / "ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
     silences = [MinuteRange(*(datetime.fromtimestamp(unix, UTC) for unix in ends)) for ends in connection.fetchall()]
     connection.close()
@@ -132,8 +125,8 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
         path,
         metric,
         candles,
-        candles.num_rows - sifted.kept.num_rows,
-        sifted.refused,
-        not_in(candles, sifted.kept),
+        candles.num_rows - validated.kept.num_rows,
+        validated.rejected,
+        not_in(candles, validated.kept),
         silences,
     )

@@ -1,5 +1,5 @@
 -- One OHLCVT file as it is written: text, nothing judged yet. One line is one row, whatever quotes are in it: a line of
--- another width is refused later, and so is one that DuckDB cannot take (no UTF-8, megabytes long), named by its beginning.
+-- another width is rejected later, and so is one that DuckDB cannot take (no UTF-8, megabytes long), named by its beginning.
 CREATE OR REPLACE TEMP MACRO unquoted(cell) AS
     CASE WHEN starts_with(cell, '"') AND ends_with(cell, '"') THEN trim(cell, '"') ELSE cell END;
 
@@ -12,7 +12,7 @@ SELECT
     unquoted(low) AS low,
     unquoted(close) AS close,
     unquoted(volume) AS volume,
-    -- with an eighth column it is no number, so that the line is refused
+    -- with an eighth column it is no number, so that the line is rejected
     CASE WHEN more IS NULL THEN unquoted(trades) ELSE concat_ws(',', trades, more) END AS trades,
     $fetched_at::TIMESTAMPTZ AS fetched_at
 FROM read_csv(

@@ -10,7 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import Metric, MinuteRange, Sifted, as_texts, fill_no_trade_minutes, not_in, sift
+from pricetracker_dagster.candles.metric import Metric
+from pricetracker_dagster.candles.minutes import MinuteRange
+from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
+from pricetracker_dagster.candles.validate import Validated, as_texts, validate
 
 _HERE = Path(__file__).parent
 
@@ -22,7 +25,7 @@ def candles_from_trades(
     *,
     fetched_at: datetime,
     before: pa.Table | None = None,
-) -> Sifted:
+) -> Validated:
     """Aggregate every trade of the minutes in ``span`` to candles; minutes without trades are flat.
 
     Args:
@@ -35,7 +38,7 @@ def candles_from_trades(
 
     Returns:
         Candles inside the span. Minutes before the first known price stay absent, and so does a minute that
-        holds a trade which cannot be read: it is among the refused.
+        holds a trade which cannot be read: it is among the rejected.
 
     Raises:
         duckdb.ConversionException: the time of a trade is not a number: then nobody knows which minute it spoils.
@@ -49,8 +52,8 @@ def candles_from_trades(
             "fetched_at": fetched_at,
         },
     )
-    judged = sift(connection)
+    judged = validate(connection)
     known = judged.kept if before is None else pa.concat_tables([before, judged.kept])
-    left_out = [(row.metric, row.minute) for row in judged.refused if row.minute is not None]
+    left_out = [(row.metric, row.minute) for row in judged.rejected if row.minute is not None]
     filled = fill_no_trade_minutes(known, {str(metric): span}, left_out)
-    return Sifted(filled, judged.refused, not_in(filled, known))
+    return Validated(filled, judged.rejected, not_in(filled, known))

@@ -1,4 +1,4 @@
--- Minute candles from single trades, as text in the order of candles.RAW_COLUMNS, so that candles.sift() judges
+-- Minute candles from single trades, as text in the order of candles.RAW_COLUMNS, so that candles.validate() judges
 -- them like any other. Volumes are added as decimals: adding doubles would differ from the exchange's own sum in
 -- the last digit. A trade that cannot be read spoils its minute: its text takes the place of the open or the volume.
 CREATE OR REPLACE TEMP TABLE raw AS

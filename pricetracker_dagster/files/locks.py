@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class OutOfTime(Exception):
+class DeadlineExceeded(Exception):
     """The deadline passes before it can be done."""
 
 
@@ -36,10 +36,10 @@ class Deadline:
         """Sleep.
 
         Raises:
-            OutOfTime: the deadline would pass meanwhile; then it does not sleep at all.
+            DeadlineExceeded: the deadline would pass meanwhile; then it does not sleep at all.
         """
         if seconds >= self.remaining:
-            raise OutOfTime
+            raise DeadlineExceeded
         time.sleep(seconds)
 
 
@@ -48,7 +48,7 @@ def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[
     """Hold a lock among processes and threads; it is let go with the process that holds it.
 
     Raises:
-        OutOfTime: others hold it until the deadline.
+        DeadlineExceeded: others hold it until the deadline.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as lock:
@@ -58,8 +58,8 @@ def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[
             except BlockingIOError:
                 try:
                     deadline.sleep(0.05)
-                except OutOfTime:
-                    raise OutOfTime(f"another process holds {file} all the time") from None
+                except DeadlineExceeded:
+                    raise DeadlineExceeded(f"another process holds {file} all the time") from None
             else:
                 break
         yield

@@ -20,7 +20,7 @@ from typing import TextIO
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.instance import dagster_home
+from pricetracker_dagster.instance.home import dagster_home
 from pricetracker_dagster.local.addresses import (
     LOOPBACK,
     CannotStart,
@@ -29,8 +29,8 @@ from pricetracker_dagster.local.addresses import (
     ui_host,
     ui_port,
 )
-from pricetracker_dagster.local.household import RESTART, Child, Household, die_with_parent, python, say
-from pricetracker_dagster.proxies import keep_loopback_off_proxies
+from pricetracker_dagster.local.supervisor import RESTART, ManagedProcess, Supervisor, die_with_parent, python, say
+from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import (
     CONFIG_VARIABLE,
     PREFIX,
@@ -41,7 +41,7 @@ from pricetracker_dagster.settings import (
     load_settings,
 )
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
 
 LOCATION = "pricetracker_dagster"
@@ -96,21 +96,21 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         lock.flush()
         with suppress(PricetrackerError):  # ticks and readers tell of it
             publish_if_moved(
-                Store(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC)
+                PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC)
             )
-        household = Household(settings.folder, _environment(settings))
+        supervisor = Supervisor(settings.folder, _environment(settings))
         guard = Guard()
         try:
-            _start_all(household, settings, host, free, stop)
-            household.start(guard.child())
+            _start_all(supervisor, settings, host, free, stop)
+            supervisor.start(guard.child())
             while not stop.wait(0.5):
-                household.restart_the_dead()
-                household.end_frozen_runs()
-                guard.heed(household)
+                supervisor.restart_the_dead()
+                supervisor.end_frozen_runs()
+                guard.heed(supervisor)
         finally:
             say("stopping …")
-            household.stop()
-            sweep(Store(settings.folder))
+            supervisor.stop()
+            sweep(PriceTable(settings.folder))
             settings.simulator_file.unlink(missing_ok=True)
             if marker is not None:
                 marker.unlink(missing_ok=True)
@@ -126,23 +126,23 @@ class Guard:
         self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._heard_at = self._heeded_at = time.monotonic()
 
-    def child(self) -> Child:
+    def child(self) -> ManagedProcess:
         """Return the process."""
         command = python("pricetracker_dagster.cli", "watch", "--every", str(_LOOKS_EVERY), "--asks-up")
-        return Child("watch", command, heard=self._hear)
+        return ManagedProcess("watch", command, heard=self._hear)
 
-    def heed(self, household: Household) -> None:
+    def heed(self, supervisor: Supervisor) -> None:
         """Restart what the watch has asked for; the watch itself where it says nothing any more."""
         now = time.monotonic()
         if now - self._heeded_at > _SILENT_AFTER / 2:
             self._heard_at = now  # we were stopped ourselves, and it probably with us
         self._heeded_at = now
         while not self._asked.empty():
-            household.restart(self._asked.get())
+            supervisor.restart(self._asked.get())
         if now - self._heard_at > _SILENT_AFTER:
             self._heard_at = now
             say(f"watch has said nothing for {_SILENT_AFTER:.0f} s; starting it anew", error=True)
-            household.restart("watch")
+            supervisor.restart("watch")
 
     def _hear(self, line: str) -> bool:
         self._heard_at = time.monotonic()
@@ -151,7 +151,7 @@ class Guard:
         return not line.startswith("@")
 
 
-def _start_all(household: Household, settings: Settings, host: str, port: int, stop: threading.Event) -> None:
+def _start_all(supervisor: Supervisor, settings: Settings, host: str, port: int, stop: threading.Event) -> None:
     home = dagster_home(settings)
     if settings.simulated:
         say("", "*" * 78)
@@ -159,20 +159,22 @@ def _start_all(household: Household, settings: Settings, host: str, port: int, s
         say("", "*" * 78)
         exchange_port = free_port()
         url = http_address(LOOPBACK, exchange_port)
-        household.environment = {**household.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
+        supervisor.environment = {**supervisor.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
         write_text(settings.simulator_file, url)  # for commands that are not our children
-        household.start(Child("exchange", python("pricetracker_dagster.cli", "simulate", "--port", str(exchange_port))))
-        household.wait_for(lambda: listens(LOOPBACK, exchange_port) or stop.is_set(), _READY_PATIENCE)
+        supervisor.start(
+            ManagedProcess("exchange", python("pricetracker_dagster.cli", "simulate", "--port", str(exchange_port)))
+        )
+        supervisor.wait_for(lambda: listens(LOOPBACK, exchange_port) or stop.is_set(), _READY_PATIENCE)
     try:
-        if Store(settings.folder).rows() == 0:
-            _load(household, stop)
+        if PriceTable(settings.folder).rows() == 0:
+            _load(supervisor, stop)
     except StoreError as error:  # ticks say it each minute; readers go on, and it can be mended beside
         say("", str(error), error=True)
     if stop.is_set():
         return
     # as it is now: messages link to it
-    household.environment = {
-        **household.environment,
+    supervisor.environment = {
+        **supervisor.environment,
         f"{PREFIX}UI__HOST": host,
         f"{PREFIX}UI__PORT": str(port),
     }
@@ -183,20 +185,24 @@ def _start_all(household: Household, settings: Settings, host: str, port: int, s
     )
     # what lies in the folder that somebody happens to stand in is not ours to import
     serve = ("api", "grpc", "--module-name", DEFINITIONS, "--location-name", LOCATION, "--empty-working-directory")
-    household.start(
-        Child(
+    supervisor.start(
+        ManagedProcess(
             "code",
             python("dagster", *serve, "--host", LOOPBACK, "--port", str(code_port), "--log-level", "warning"),
         )
     )
-    household.wait_for(lambda: listens(LOOPBACK, code_port) or stop.is_set(), _READY_PATIENCE)
-    household.start(
-        Child("ui", python("dagster_webserver", "--workspace", str(workspace), "--host", host, "--port", str(port)))
+    supervisor.wait_for(lambda: listens(LOOPBACK, code_port) or stop.is_set(), _READY_PATIENCE)
+    supervisor.start(
+        ManagedProcess(
+            "ui", python("dagster_webserver", "--workspace", str(workspace), "--host", host, "--port", str(port))
+        )
     )
-    household.start(
-        Child("daemon", python("dagster._daemon", "run", "--workspace", str(workspace)), stop_with=signal.SIGINT)
+    supervisor.start(
+        ManagedProcess(
+            "daemon", python("dagster._daemon", "run", "--workspace", str(workspace)), stop_with=signal.SIGINT
+        )
     )
-    if household.wait_for(lambda: listens(host, port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
+    if supervisor.wait_for(lambda: listens(host, port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
         say("the UI", http_address(host, port))
         say("the data", str(settings.folder))
         say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')
@@ -205,13 +211,13 @@ def _start_all(household: Household, settings: Settings, host: str, port: int, s
         say("", f"the UI does not answer at {http_address(host, port)} yet; its log: {settings.folder}/logs/ui.log")
 
 
-def _load(household: Household, stop: threading.Event) -> None:
+def _load(supervisor: Supervisor, stop: threading.Event) -> None:
     """Load the last hours into an empty store; what takes too long goes on beside everything else."""
     say("", f"the store is empty: loading the last {_LOAD_HOURS} hours first …")
     backfill = python("pricetracker_dagster.cli", "backfill", "--hours", str(_LOAD_HOURS))
-    load = Child("load", backfill, stop_with=signal.SIGINT, once=True, heard=lambda _: True)
-    household.start(load)
-    if not household.wait_for(lambda: load.has_ended() or stop.is_set(), _LOAD_PATIENCE):
+    load = ManagedProcess("load", backfill, stop_with=signal.SIGINT, once=True, heard=lambda _: True)
+    supervisor.start(load)
+    if not supervisor.wait_for(lambda: load.has_ended() or stop.is_set(), _LOAD_PATIENCE):
         say("", "this takes a while: it goes on in the background, ticks come first")
 
 

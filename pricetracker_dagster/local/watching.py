@@ -17,11 +17,11 @@ import dagster as dg
 import yaml
 
 from pricetracker_dagster.alerts.standstill import EVALUATION, PRICES, Sign, failing_for_long
-from pricetracker_dagster.alerts.watch import Watched
+from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
 from pricetracker_dagster.assets.alerts import what_changed
-from pricetracker_dagster.evaluations import bring_back, evaluations, is_kept
-from pricetracker_dagster.instance import open_instance, plain_of_databases
+from pricetracker_dagster.instance.evaluations import bring_back, evaluations, is_kept
+from pricetracker_dagster.instance.home import open_instance, plain_of_databases
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
 
@@ -98,7 +98,7 @@ class Watch:
         self._tell(look)
         if look.changed and is_kept(settings.folder / "dagster"):
             with suppress(Exception), open_instance(settings) as instance:  # the UI shows it where it can
-                watched = Watched(incidents=look.changed, attempts=look.attempts)
+                watched = SensorOutcome(incidents=look.changed, attempts=look.attempts)
                 for event in what_changed(watched, simulated=settings.simulated):
                     instance.report_runless_asset_event(event)
         if look.seen.ahead is not None:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from pricetracker_dagster.alerts.of_sensors import tell_of_evaluation
 from pricetracker_dagster.alerts.telling import Told
-from pricetracker_dagster.alerts.watch import Watched
+from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings
@@ -52,7 +52,7 @@ def accountable(evaluate: Callable[P, R]) -> Callable[P, R]:
 
 def report(context: Context, settings: Settings, told: Told) -> None:
     """Show what was told on the asset of the incidents."""
-    watched = Watched(incidents=told.changed, attempts=told.attempts)
+    watched = SensorOutcome(incidents=told.changed, attempts=told.attempts)
     for event in what_changed(watched, simulated=settings.simulated):
         context.instance.report_runless_asset_event(event)
 

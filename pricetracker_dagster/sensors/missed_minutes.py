@@ -5,7 +5,7 @@ import dagster as dg
 from pricetracker_dagster.alerts.of_sensors import tell_of_publication
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.assets.alerts import incidents, what_changed
-from pricetracker_dagster.files.locks import OutOfTime
+from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.accountable import accountable, report
 
@@ -25,7 +25,7 @@ def missed_minutes(
     settings = tracker.settings()
     try:
         watched = watch_minutes(settings, tracker.now())
-    except OutOfTime:
+    except DeadlineExceeded:
         return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
     for trouble in watched.troubles:
         context.log.warning("%s", trouble)

@@ -8,7 +8,7 @@ from pricetracker_dagster.alerts.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.of_sensors import tell_of_publication
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.assets.alerts import what_changed
-from pricetracker_dagster.files.locks import OutOfTime
+from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.jobs import MINUTE, failures, minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.accountable import accountable, report
@@ -41,7 +41,7 @@ def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[T
         return dg.SkipReason(f"{minute:%Y-%m-%d %H:%M} is stored all the same; the run failed: {said[0]}")
     try:
         watched = watch_minutes(settings, tracker.now())
-    except OutOfTime:
+    except DeadlineExceeded:
         return dg.SkipReason("another sensor was at work all the time; missed_minutes sends it within a minute")
     for event in what_changed(watched, simulated=settings.simulated):
         context.instance.report_runless_asset_event(event)

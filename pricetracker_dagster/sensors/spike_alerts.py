@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.watch import Watched, watch_prices
+from pricetracker_dagster.alerts.watch import SensorOutcome, watch_prices
 from pricetracker_dagster.assets.alerts import alerts, what_changed
-from pricetracker_dagster.files.locks import OutOfTime
+from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.accountable import accountable
 
@@ -24,7 +24,7 @@ def spike_alerts(
     settings = tracker.settings()
     try:
         watched = watch_prices(settings, tracker.now(), context.cursor)
-    except OutOfTime:
+    except DeadlineExceeded:
         return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
     for trouble in watched.troubles:
         context.log.warning("%s", trouble)
@@ -35,6 +35,6 @@ def spike_alerts(
     )
 
 
-def _said(watched: Watched) -> str:
+def _said(watched: SensorOutcome) -> str:
     not_judged = ", ".join(f"{count} {why}" for why, count in sorted(watched.not_judged.items()))
     return f"{watched.judged} judged{f'; not judged of the newest minute: {not_judged}' if not_judged else ''}"

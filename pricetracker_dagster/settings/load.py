@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError as SettingsSourceError
 
 from pricetracker_dagster.errors import in_one_line
-from pricetracker_dagster.guard import guard
+from pricetracker_dagster.process.guard import guard
 from pricetracker_dagster.settings.messages import (
     said,
     said_of_rule,

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from pricetracker_dagster.errors import did_you_mean, is_utf8
-from pricetracker_dagster.secrets import shown_url
+from pricetracker_dagster.process.secrets import shown_url
 from pricetracker_dagster.settings.model import Settings
 from pricetracker_dagster.settings.secret import holds_secrets
 from pricetracker_dagster.settings.source import CONFIG_VARIABLE, PREFIX, source_of, variables

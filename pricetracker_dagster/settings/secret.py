@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
 
-from pricetracker_dagster.secrets import keep_address, keep_channel, keep_login
+from pricetracker_dagster.process.secrets import keep_address, keep_channel, keep_login
 from pricetracker_dagster.settings.routes import is_channel_name
 
 _ADDRESSES = ("exchanges", "ui")

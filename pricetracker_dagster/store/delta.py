@@ -25,7 +25,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.errors import PricetrackerError, plain
-from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.store import damage
 from pricetracker_dagster.store.damage import LOG, Damage, Log
 from pricetracker_dagster.store.versions import published_version
@@ -385,7 +385,7 @@ def writing(path: Path, *, alone: bool = False) -> Iterator[None]:
             locks.enter_context(locked(_lock_of(path.parent), deadline, shared=not alone))
         except OSError as error:
             raise StoreError(f"{error.filename}: {error.strerror}", path.name) from error
-        except OutOfTime:
+        except DeadlineExceeded:
             who = "another process writes into" if alone else "`pricetracker repair` is at work on"
             raise StoreError(f"{who} {path.parent}: try again when it is done", path.name) from None
         yield
@@ -394,7 +394,10 @@ def writing(path: Path, *, alone: bool = False) -> Iterator[None]:
 def _wait_for_repair(folder: Path) -> None:
     """Wait until no repair is at work, but not for ever; nothing is made or written for that."""
     if _lock_of(folder).exists():
-        with suppress(OSError, OutOfTime), locked(_lock_of(folder), Deadline.after(_REPAIR_PATIENCE), shared=True):
+        with (
+            suppress(OSError, DeadlineExceeded),
+            locked(_lock_of(folder), Deadline.after(_REPAIR_PATIENCE), shared=True),
+        ):
             pass
 
 

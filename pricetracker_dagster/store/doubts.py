@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import write_text
 
 CONFIRMED_AFTER = timedelta(seconds=60)
@@ -180,7 +180,7 @@ class Doubts:
                         days[key] = day
                         held += [doubt._replace(first_seen=day.first_seen) for doubt in doubts]
                 self._write(kept, days)
-        except (OSError, OutOfTime):
+        except (OSError, DeadlineExceeded):
             return list(takes_away)
         return held
 
@@ -193,7 +193,7 @@ class Doubts:
         """
         if not keys:
             return
-        with suppress(OSError, OutOfTime), locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
+        with suppress(OSError, DeadlineExceeded), locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
             self._write(
                 {key: doubt for key, doubt in self.kept(now).items() if key not in keys},
                 {key: day for key, day in self._days(now).items() if not day.ends <= set(keys)},

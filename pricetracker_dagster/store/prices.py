@@ -13,17 +13,10 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import (
-    DAY,
-    MINUTE,
-    SCHEMA,
-    MinuteRange,
-    Refused,
-    Sifted,
-    closed,
-    newest_closed_minute,
-    newest_minute,
-)
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.candles.table import newest_minute
+from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
@@ -49,11 +42,11 @@ class UpsertedCandles(Upserted):
     """What an upsert of candles changed.
 
     Attributes:
-        refused: rows of minutes that are not closed; they are not stored.
+        rejected: rows of minutes that are not closed; they are not stored.
         doubts: rows that take trades away from a stored one, and that no second answer has confirmed; not stored.
     """
 
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
 
     @property
@@ -62,7 +55,7 @@ class UpsertedCandles(Upserted):
         return len(self.doubts)
 
 
-class Store:
+class PriceTable:
     """A data folder. Any number of processes may use one at once; nothing is made before the first write.
 
     Attributes:
@@ -89,7 +82,7 @@ class Store:
         """Insert the candles that are not stored and correct those that differ, keyed by (metric, minute).
 
         Every row passes here, whatever brings it. A minute that is not closed is not stored: it is returned as
-        refused; so is one that is not closed by its exchange's clock, where this machine's is known to be ahead of it.
+        rejected; so is one that is not closed by its exchange's clock, where this machine's is known to be ahead of it.
         A derived row (a minute without trades that nobody stated) is inserted where nothing is, and never replaces a
         stored one. Where a stated row is new or changes, the stored minutes without trades that follow it without a gap
         take its close. A row that takes trades away from a stored one is stored once a second answer, at least a minute
@@ -115,7 +108,7 @@ class Store:
         if twice:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
         now = now or datetime.now(UTC)
-        over = closed(Sifted(candles, []), now)
+        over = closed(Validated(candles, []), now)
         for exchange, seconds in ahead_for_certain(self.state, now).items():
             over = closed(over, now - timedelta(seconds=seconds), exchange)
         connection.register("candles", over.kept)
@@ -129,7 +122,7 @@ class Store:
             of_stated.inserted + of_filled.inserted,
             of_stated.updated,
             max(of_stated.version, of_filled.version),
-            over.refused,
+            over.rejected,
             doubts,
         )
 
@@ -307,15 +300,15 @@ class Store:
         with self.delta.read():
             return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
 
-    def insane(self, first: datetime, last: datetime) -> list[Refused]:
+    def insane(self, first: datetime, last: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
-        rows = self._ask("insane.sql", first, last, before="candles.sql")
-        return [Refused(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
+        rows = self._ask("invalid.sql", first, last, before="candles/problem.sql")
+        return [RejectedRow(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
 
-    def future_rows(self, now: datetime) -> list[Refused]:
+    def future_rows(self, now: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes that are not closed at ``now`` (UTC): an earlier version let them in."""
         rows = self._ask("future_rows.sql", newest_closed_minute(now) + MINUTE, None)
-        return [Refused(metric, utc(unix), "the minute is not closed", row) for metric, unix, row in rows]
+        return [RejectedRow(metric, utc(unix), "the minute is not closed", row) for metric, unix, row in rows]
 
     def rows(self) -> int:
         """Return how many rows are stored in all, from the Delta log's statistics."""

@@ -17,13 +17,14 @@ import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, minutes_of_day, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_of_day, newest_closed_minute
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.files.folders import is_same_folder
-from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store, counts, files_of, rows_of
+from pricetracker_dagster.store.prices import PriceTable, counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import NOT_RUN, Records, RecordTable, sql_types
 from pricetracker_dagster.store.versions import note_published
@@ -76,7 +77,7 @@ class Published:
 
 
 def publish(
-    store: Store,
+    store: PriceTable,
     metrics: Sequence[str] | None,
     *,
     now: datetime,
@@ -116,7 +117,7 @@ def publish(
 
 
 def _publish(
-    store: Store, metrics: Sequence[str] | None, now: datetime, minute: datetime | None, left_out: dict[str, str]
+    store: PriceTable, metrics: Sequence[str] | None, now: datetime, minute: datetime | None, left_out: dict[str, str]
 ) -> Published:
     began = time.monotonic()
     table = store.open()
@@ -172,7 +173,7 @@ def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
         return None
 
 
-def _leave_out_what_is_damaged(store: Store, left_out: dict[str, str]) -> bool:
+def _leave_out_what_is_damaged(store: PriceTable, left_out: dict[str, str]) -> bool:
     """Read the small tables through, note those that are damaged, and say whether that is news."""
     news = {
         each.path.name: f"published without the rows of {each.path.name}: {said}"
@@ -194,7 +195,7 @@ def _said_of(table: RecordTable) -> str | None:
 
 def _build(
     connection: duckdb.DuckDBPyConnection,
-    store: Store,
+    store: PriceTable,
     table: DeltaTable | None,
     recorded: Mapping[str, DeltaTable | None],
     tracked: list[str] | None,
@@ -225,7 +226,7 @@ def _build(
         connection.execute(_with(sources, "measured.sql"))
         connection.execute(sql.load(_SQL / "ranked.sql"))
         # mostly nobody lacks anything, and the minutes need not be read a second time
-        connection.execute(sql.load(_SQL / "lacking.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
+        connection.execute(sql.load(_SQL / "incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
         lacking = [metric for (metric,) in connection.fetchall()]
         missed = [
             {"metric": metric, "first": gap.first, "last": gap.last}
@@ -249,7 +250,7 @@ def _with(sources: Mapping[str, str], statement: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Standing:
+class _CurrentFile:
     """The file that stands there, and of what it was made."""
 
     published: Published
@@ -263,7 +264,7 @@ class _Standing:
         return covers and (self.versions, self.tracked) == (versions, tracked)
 
 
-def _standing(published: Path) -> _Standing | None:
+def _standing(published: Path) -> _CurrentFile | None:
     """Read the file that stands there; None where it is of no use."""
     if not published.exists():
         return None
@@ -279,10 +280,10 @@ def _standing(published: Path) -> _Standing | None:
         return None
     as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
     found = Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
-    return _Standing(found, versions, tracked, folder)
+    return _CurrentFile(found, versions, tracked, folder)
 
 
-def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: datetime) -> bool:
+def publish_if_moved(store: PriceTable, metrics: Sequence[str] | None, *, now: datetime) -> bool:
     """Publish anew where the data folder was moved or copied since: the views read the files of its old place.
 
     Raises:
@@ -345,7 +346,7 @@ def _alone(lock: Path, patience: float) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(locked(lock, Deadline.after(patience)))
-        except OutOfTime:
+        except DeadlineExceeded:
             raise StoreError(
                 f"not published: another process has held {lock} for more than {patience:.0f} seconds; where it is "
                 f"stopped, end it (`fuser {lock}` names it)",
@@ -354,7 +355,7 @@ def _alone(lock: Path, patience: float) -> Iterator[None]:
         yield
 
 
-def sweep(store: Store) -> None:
+def sweep(store: PriceTable) -> None:
     """Remove what a publisher that was killed left half-written; the next publication would do it too."""
     with _alone(store.state / "publish.lock", PATIENCE):
         _sweep(store.published)

@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import MinuteRange
+from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store.damage import (
     LAST_CHECKPOINT,

@@ -14,17 +14,18 @@ import duckdb
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import TIMESTAMP, MinuteRange
-from pricetracker_dagster.secrets import masked
+from pricetracker_dagster.candles.minutes import MinuteRange
+from pricetracker_dagster.candles.schema import TIMESTAMP
+from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal, patterns
 
 NOT_RUN = "not run"
-"""The cause of a missed minute that no tick has tried to store; the others are ExchangeError.cause and REFUSED."""
+"""The cause of a missed minute that no tick has tried to store; the others are ExchangeError.cause and REJECTED."""
 
 RUN_FAILED = "run failed"
 """The cause of a missed minute whose tick ran and failed before it could say why."""
 
-REFUSED = "refused rows"
+REJECTED = "refused rows"
 
 NOT_STORED = "not stored"
 """The exchange answered, and its rows could not be stored: a full disk, a damaged table."""

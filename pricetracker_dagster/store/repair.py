@@ -18,14 +18,14 @@ from pathlib import Path
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange, newest_closed_minute
-from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked, said_by_holder
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
 from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.damage import REBUILD, Kind, is_no_folder
 from pricetracker_dagster.store.delta import Delta, StoreError, access, literal, patterns, writing
-from pricetracker_dagster.store.prices import PARTITION, Store, files_of
+from pricetracker_dagster.store.prices import PARTITION, PriceTable, files_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.rebuild import Kept
 from pricetracker_dagster.store.records import Records
@@ -107,7 +107,7 @@ def tables_of(folder: Path) -> list[tuple[Delta, Kept]]:
     """Return every Delta table of a data folder, and what tells its rows apart."""
     records = Records(folder)
     return [
-        (Store(folder).delta, Kept(("metric", "minute"), "fetched_at")),
+        (PriceTable(folder).delta, Kept(("metric", "minute"), "fetched_at")),
         *((each, Kept(each.key)) for each in records),
     ]
 
@@ -159,7 +159,7 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
     done = Repair(found=look(folder, now))
     if not done.found:
         return done
-    store = Store(folder)
+    store = PriceTable(folder)
     store.delta.check_space(0)
     latest = newest_closed_minute(_by_the_exchanges(folder, now))
     aside = _aside(folder, now)
@@ -195,7 +195,7 @@ def filled(folder: Path, since: dict[str, datetime], latest: datetime) -> list[A
 
     Whether an exchange has said so or nobody knew better cannot be told from a row: it can still be asked.
     """
-    store = Store(folder)
+    store = PriceTable(folder)
     if not since:
         return []
     files = store.files(min(since.values()), latest)
@@ -242,7 +242,7 @@ def _by_the_exchanges(folder: Path, now: datetime) -> datetime:
 
 
 def _future(folder: Path, now: datetime) -> Iterator[Finding]:
-    store = Store(folder)
+    store = PriceTable(folder)
     try:
         rows = store.future_rows(now)
     except StoreError:  # its damage is found already
@@ -257,7 +257,7 @@ def _future(folder: Path, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _remove_future(store: Store, latest: datetime, aside: Path) -> list[str]:
+def _remove_future(store: PriceTable, latest: datetime, aside: Path) -> list[str]:
     """Remove the rows of minutes that are not closed, by a commit, once they are kept elsewhere."""
     table = store.open()
     files = [] if table is None else files_of(table, latest + MINUTE)
@@ -277,7 +277,7 @@ def _remove_future(store: Store, latest: datetime, aside: Path) -> list[str]:
 
 
 def _published(folder: Path) -> Iterator[Finding]:
-    published = Store(folder).published
+    published = PriceTable(folder).published
     if not published.exists():
         return
     problem = None
@@ -344,7 +344,7 @@ def _renew_databases(folder: Path, aside: Path) -> list[str]:
 
 
 def _missing(
-    store: Store, metrics: Sequence[str], spans: Sequence[tuple[MinuteRange, bool]], latest: datetime
+    store: PriceTable, metrics: Sequence[str], spans: Sequence[tuple[MinuteRange, bool]], latest: datetime
 ) -> list[Again]:
     """Return which minutes of some spans are not stored."""
     found: set[tuple[str, datetime, datetime]] = set()
@@ -369,7 +369,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 locks.enter_context(locked(file, deadline))
             except OSError as error:
                 raise StoreError(f"{error.filename}: {error.strerror}", "") from error
-            except OutOfTime:
+            except DeadlineExceeded:
                 raise StoreError(f"{file} is held by another process all the time: try again", "") from None
         yield
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pricetracker_dagster.candles import floor_minute
+from pricetracker_dagster.candles.minutes import floor_minute
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
 
-def tracked_since(state: Path, metrics: Iterable[str], minute: datetime) -> dict[str, datetime]:
+def note_tracked(state: Path, metrics: Iterable[str], minute: datetime) -> dict[str, datetime]:
     """Return from which minute on each tracked metric's minutes are expected, UTC.
 
     A metric that was not in the list when this was last asked is expected from ``minute`` on; one that is no longer in

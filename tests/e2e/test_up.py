@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, newest_closed_minute
+from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
 from tests.e2e.conftest import Home, fetch, free_port, processes_of
 from tests.waiting import until
@@ -111,7 +111,7 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
 
     until(good_since, 200, "the next tick is green", every=1)
     assert ticks(ui)[last_before] == "FAILURE"
-    store = Store(home.data)
+    store = PriceTable(home.data)
 
     def is_stored() -> bool:
         return store.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
@@ -215,7 +215,7 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
     exchange = home.start("simulate", "--port", str(port))
     until(lambda: "simulated exchange at" in home.output(), 30, "the exchange is there")
     assert home.run("backfill", "--hours", "1").returncode == 0
-    store = Store(home.data)
+    store = PriceTable(home.data)
     lately = newest_closed_minute(datetime.now(UTC)) - timedelta(minutes=20)
 
     def forget() -> None:
@@ -259,7 +259,7 @@ def _frozen_tick(home: Home, ui: str) -> int | None:
     return None
 
 
-def _kill_a_tick(home: Home, store: Store, round_: int) -> None:
+def _kill_a_tick(home: Home, store: PriceTable, round_: int) -> None:
     """Start a tick and kill it at one of its steps, another one each time round."""
     version = _version(store)
     tick = home.start("tick")
@@ -277,7 +277,7 @@ def _kill_a_tick(home: Home, store: Store, round_: int) -> None:
     tick.wait()
 
 
-def _version(store: Store) -> int:
+def _version(store: PriceTable) -> int:
     table = store.open()
     assert table is not None
     return table.version()

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
-from pricetracker_dagster.candles import DAY
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.candles.minutes import DAY
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.tracked import added_later
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken
@@ -25,13 +25,13 @@ def tick(odd: OddKraken, settings: Settings) -> datetime:
 
 
 def count(settings: Settings, metric: str) -> int:
-    return int(Store(settings.folder).candles([metric], NEWEST - 2 * DAY, NEWEST + DAY).num_rows)
+    return int(PriceTable(settings.folder).candles([metric], NEWEST - 2 * DAY, NEWEST + DAY).num_rows)
 
 
 def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(odd: OddKraken, track: Track) -> None:
     tick(odd, track("BTCUSD", budget=30))
     settings = track("BTCUSD", "ETHUSD", budget=30)
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     begun = tick(odd, settings)
     for _ in range(20):
         newest = tick(odd, settings)

@@ -11,9 +11,9 @@ from pricetracker_dagster.alerts import channels, episodes, notify, watch, words
 from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.alerts.words import Happening
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import AlertRule, Settings, load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 from tests.odd_kraken import OddKraken
 
@@ -69,7 +69,7 @@ def test_a_metric_that_cannot_be_judged_is_told_and_the_others_alarm(
 ) -> None:
     whole = watch._judged
 
-    def spoiled(store: Store, rules: Sequence[AlertRule], metrics: Sequence[str] | None, *rest: Any) -> Any:
+    def spoiled(store: PriceTable, rules: Sequence[AlertRule], metrics: Sequence[str] | None, *rest: Any) -> Any:
         if metrics is None or ETH in metrics:
             raise OverflowError("1e400")
         return whole(store, rules, metrics, *rest)
@@ -90,7 +90,7 @@ def test_a_rule_that_cannot_be_judged_is_told_and_the_others_alarm(
 ) -> None:
     whole = watch._judged
 
-    def spoiled(store: Store, rules: Sequence[AlertRule], *rest: Any) -> Any:
+    def spoiled(store: PriceTable, rules: Sequence[AlertRule], *rest: Any) -> Any:
         if any(rule.name == "first" for rule in rules):
             raise TypeError("no")
         return whole(store, rules, *rest)

@@ -14,16 +14,16 @@ from click.testing import CliRunner
 from pricetracker_dagster.alerts import unrecorded
 from pricetracker_dagster.alerts.standstill import Sign
 from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.instance.tick_by_hand import TickOutcome, run_minute_tick
 from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, RecordTable, Row
-from pricetracker_dagster.tick import TickOutcome, run_minute_tick
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 

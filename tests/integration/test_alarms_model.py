@@ -23,10 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from pricetracker_dagster.alerts import desk_book, notify, watch
 from pricetracker_dagster.alerts.channels import channel_name
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import note_tracked
 from tests.integration.alarms_model import (
     BACK_AFTER,
     CALM,
@@ -249,7 +249,7 @@ class Story(RuleBasedStateMachine):
         self.now = min(self.now + timedelta(seconds=seconds), at(self.newest + 2) - timedelta(seconds=1))
 
     def _tracked(self) -> dict[str, int]:
-        since = tracked_since(self.watch.settings.state, self.choices.metrics, at(self.newest + 1))
+        since = note_tracked(self.watch.settings.state, self.choices.metrics, at(self.newest + 1))
         return {metric: (moment - NOON) // MINUTE for metric, moment in since.items()}
 
     def look(self, looks: str) -> None:
@@ -292,7 +292,7 @@ class Story(RuleBasedStateMachine):
             self._compare_incidents()
         self._compare_messages()
 
-    def _run(self, fact: str, look: Callable[[], watch.Watched]) -> str:
+    def _run(self, fact: str, look: Callable[[], watch.SensorOutcome]) -> str:
         """Look, and say whether it was killed: ``lost`` before what it found was recorded, ``kept`` after that."""
         crash, self.crash_at = self.crash_at, None
         posted = len(self.hook.posted)

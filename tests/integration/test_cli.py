@@ -12,10 +12,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, newest_closed_minute, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -31,14 +32,14 @@ def pricetracker(*arguments: str) -> subprocess.CompletedProcess[str]:
 def published(write_settings: Callable[[str], Path]) -> Path:
     """Three minutes of two metrics, stored and published."""
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]')
-    store = Store(load_settings().folder)
+    store = PriceTable(load_settings().folder)
     rows = [
         (metric, int((NOON + i * MINUTE).timestamp()), close, close, close, close, i, i)
         for metric, closes in CLOSES.items()
         for i, close in enumerate(closes)
     ]
     later = NOON + 3 * MINUTE  # when all three are over
-    store.upsert(sift_rows(rows, later).kept)
+    store.upsert(validate_rows(rows, later).kept)
     publish(store, list(CLOSES), now=later)
     return store.published
 
@@ -199,10 +200,10 @@ def test_before_anything_is_published_it_says_what_to_run(write_settings: Callab
 
 def test_simulated_prices_are_never_shown_as_real_ones(write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    invented = Store(load_settings(simulated=True).folder)
-    invented.upsert(sift_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
+    invented = PriceTable(load_settings(simulated=True).folder)
+    invented.upsert(validate_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
     publish(invented, None, now=NOON)
-    publish(Store(load_settings().folder), None, now=NOON)  # as a tick that failed has left it: empty
+    publish(PriceTable(load_settings().folder), None, now=NOON)  # as a tick that failed has left it: empty
     answer = pricetracker("metrics")
     assert answer.returncode == 1
     assert "Simulated prices are there: pricetracker --simulated" in answer.stderr
@@ -242,7 +243,7 @@ def test_a_tick_is_recorded_and_a_metric_added_to_the_file_is_in_the_next_one(
     listed(["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"])
     assert pricetracker("tick").returncode == 0
     settings = load_settings()
-    assert set(Store(settings.folder).newest(["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], NOON)) == {
+    assert set(PriceTable(settings.folder).newest(["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], NOON)) == {
         "SIMULATED:BTCUSD",
         "SIMULATED:ETHUSD",
     }
@@ -259,7 +260,7 @@ def test_a_tick_with_a_wrong_pair_stores_the_others_and_fails_naming_its_place(
     answer = pricetracker("tick")
     assert answer.returncode == 1
     assert 'pricetracker.toml: metrics[1] "KRAKEN:BTCUDS": no such pair on SIMULATED; did you mean' in answer.stderr
-    assert list(Store(load_settings().folder).newest(["SIMULATED:BTCUSD", "SIMULATED:BTCUDS"], NOON)) == [
+    assert list(PriceTable(load_settings().folder).newest(["SIMULATED:BTCUSD", "SIMULATED:BTCUDS"], NOON)) == [
         "SIMULATED:BTCUSD"
     ]
 
@@ -326,4 +327,4 @@ def test_a_file_that_is_not_krakens_is_refused_and_the_others_are_imported(
     answer = pricetracker("import", str(recorded / "ohlcvt/XBTUSD_1.csv"), str(hourly))
     assert answer.returncode == 1
     assert "candles of 60 minutes; take the file XBTUSD_1.csv" in answer.stderr
-    assert Store(load_settings().folder).rows() == 1800  # a line a minute of the other file
+    assert PriceTable(load_settings().folder).rows() == 1800  # a line a minute of the other file

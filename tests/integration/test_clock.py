@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE
-from pricetracker_dagster.collect import Collected, collect_minute
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.collect.tick import Collected, collect_minute
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.records import Records
 from tests.integration.conftest import Bench

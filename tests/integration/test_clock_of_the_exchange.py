@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.collect import backfill, collect_minute
+from pricetracker_dagster.collect.tick import backfill, collect_minute
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.clock import ahead_for_certain, note_clock
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from tests.integration.conftest import Bench
 
 NOON = datetime(2026, 3, 3, 12, 0, 30, tzinfo=UTC)
@@ -28,22 +29,22 @@ def rows(last: datetime, *metrics: str) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("ahead", [90, 600, 3600, 86400 * 3])
 def test_a_minute_that_is_not_over_by_its_exchange_is_refused_whatever_brings_it(tmp_path: Path, ahead: int) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     note_clock(store.state, "KRAKEN", ahead, NOON, at_least=ahead)
     true = NOON - timedelta(seconds=ahead)
     newest = true.replace(second=0) - MINUTE  # that is over by the exchange's clock
-    upserted = store.upsert(sift_rows(rows(newest + 5 * MINUTE, BTC), NOON).kept, now=NOON)
+    upserted = store.upsert(validate_rows(rows(newest + 5 * MINUTE, BTC), NOON).kept, now=NOON)
     expected = [newest + i * MINUTE for i in range(1, 6) if newest + i * MINUTE < NOON.replace(second=0)]
-    assert [row.minute for row in upserted.refused if "KRAKEN's clock" in row.problem] == expected
+    assert [row.minute for row in upserted.rejected if "KRAKEN's clock" in row.problem] == expected
     assert store.newest([BTC], NOON - timedelta(days=30))[BTC] == newest
 
 
 def test_only_the_rows_of_that_exchange_are_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     note_clock(store.state, "KRAKEN", 600, NOON, at_least=600)
     minute = NOON.replace(second=0) - MINUTE
-    upserted = store.upsert(sift_rows(rows(minute, BTC, "KRAKENX:BTCUSD"), NOON).kept, now=NOON)
-    assert {row.metric for row in upserted.refused} == {BTC}
+    upserted = store.upsert(validate_rows(rows(minute, BTC, "KRAKENX:BTCUSD"), NOON).kept, now=NOON)
+    assert {row.metric for row in upserted.rejected} == {BTC}
     assert upserted.inserted == 10
 
 
@@ -61,10 +62,10 @@ def test_only_the_rows_of_that_exchange_are_refused(tmp_path: Path) -> None:
 def test_what_is_not_known_for_certain_refuses_nothing(
     tmp_path: Path, ahead: float, at_least: float | None, measured: timedelta
 ) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     note_clock(store.state, "KRAKEN", ahead, NOON + measured, at_least=at_least)
     assert ahead_for_certain(store.state, NOON) == {}
-    assert not store.upsert(sift_rows(rows(NOON.replace(second=0) - MINUTE, BTC), NOON).kept, now=NOON).refused
+    assert not store.upsert(validate_rows(rows(NOON.replace(second=0) - MINUTE, BTC), NOON).kept, now=NOON).rejected
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=5), timedelta(hours=1), timedelta(hours=15), timedelta(days=3)])
@@ -81,7 +82,7 @@ def test_ticks_of_a_machine_that_is_ahead_store_what_is_over_there_and_leave_no_
 
         return set(collect_minute(bench.settings, now().replace(second=0) - MINUTE, now=now).missing)
 
-    store = Store(bench.settings.folder)
+    store = PriceTable(bench.settings.folder)
     assert tick(timedelta()) == set()
     for _ in range(2):
         bench.now += MINUTE
@@ -113,5 +114,5 @@ def test_an_import_brings_no_minute_that_its_exchange_has_not_closed(
     result = CliRunner().invoke(main, ["import", str(file)])
     assert result.exit_code == 1
     assert "not closed: by KRAKEN's clock it is" in result.output
-    newest = Store(settings.folder).newest([BTC], now - timedelta(hours=2))[BTC]
+    newest = PriceTable(settings.folder).newest([BTC], now - timedelta(hours=2))[BTC]
     assert timedelta(minutes=10) <= now - newest < timedelta(minutes=12)

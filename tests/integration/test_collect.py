@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, MinuteRange
-from pricetracker_dagster.collect import backfill, collect_minute
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.collect.tick import backfill, collect_minute
 from pricetracker_dagster.simulator import ReplayMarket
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
@@ -138,7 +138,7 @@ def test_an_insane_row_is_refused_and_reported_and_its_minute_comes_from_trades(
     bench = start("BTCUSD")
     bench.exchange.faults.add("insane")
     tick = collect_minute(bench.settings, bench.minute)
-    assert [(row.metric, row.minute, row.problem) for row in tick.refused] == [
+    assert [(row.metric, row.minute, row.problem) for row in tick.rejected] == [
         ("SIMULATED:BTCUSD", bench.minute, "high is not a number")
     ]
     assert tick.missing == {}

@@ -19,7 +19,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
 
@@ -70,12 +70,12 @@ def torn_incidents(folder: Path) -> None:
 
 
 def gone(folder: Path) -> None:
-    for file in Store(folder).files():
+    for file in PriceTable(folder).files():
         Path(file).unlink()
 
 
 def empty_checkpoint(folder: Path) -> None:
-    table = Store(folder).open()
+    table = PriceTable(folder).open()
     assert table is not None
     table.create_checkpoint()
     (folder / "minute_prices" / "_delta_log" / f"{table.version():020}.checkpoint.parquet").write_bytes(b"")
@@ -112,7 +112,7 @@ def not_there(folder: Path) -> None:
 def moved(folder: Path) -> None:
     old = folder.with_name("old place")
     folder.rename(old)
-    publish(Store(old), [METRIC], now=datetime.now(UTC))
+    publish(PriceTable(old), [METRIC], now=datetime.now(UTC))
     shutil.copytree(old, folder)
     shutil.rmtree(old)
 
@@ -182,7 +182,7 @@ def folder(grown: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     copy = load_settings().folder
     shutil.copytree(grown[0], copy)
-    publish(Store(copy), [METRIC], now=datetime.now(UTC))
+    publish(PriceTable(copy), [METRIC], now=datetime.now(UTC))
     minute = int(min(row[0] for row in _minutes(copy)).timestamp())
     (tmp_path / "XBTUSD_1.csv").write_text(f"{minute},1,1,1,1,1,1\n", encoding="ascii")
     return copy
@@ -360,7 +360,7 @@ def test_what_another_user_keeps_to_himself_is_not_damaged_and_nothing_is_mended
         pytest.skip("only root can make another user's file for the test")
     theirs = {
         "newest commit": newest(folder, "minute_prices"),
-        "data file": Path(Store(folder).files()[-1]),
+        "data file": Path(PriceTable(folder).files()[-1]),
         "log": folder / "minute_prices" / "_delta_log",
         "published file": folder / "pricetracker.duckdb",
     }[what]

@@ -12,14 +12,15 @@ import sqlalchemy as db
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from pricetracker_dagster.assets.checks import price_checks
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.definitions import build_defs
-from pricetracker_dagster.instance import open_instance
+from pricetracker_dagster.instance.home import open_instance
+from pricetracker_dagster.instance.retention import KEPT, delete_old_runs
+from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.jobs import HOURLY, TICK, tick_request
-from pricetracker_dagster.retention import KEPT, delete_old_runs
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.tick import run_minute_tick
 from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker
 
 Start = Callable[..., Bench]
@@ -227,7 +228,7 @@ def test_insane_rows_that_are_stored_are_found(
     start: Start, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = start("BTCUSD")
-    sane = sift_rows([("SIMULATED:BTCUSD", int((NOON - 700 * MINUTE).timestamp()), 1, 2, 1, 2, 1, 1)], NOON).kept
+    sane = validate_rows([("SIMULATED:BTCUSD", int((NOON - 700 * MINUTE).timestamp()), 1, 2, 1, 2, 1, 1)], NOON).kept
     names = sane.schema.names
     insane = sane.set_column(names.index("volume"), sane.schema.field("volume"), [[-5.0]])
     bench.store.upsert(insane)
@@ -343,7 +344,7 @@ def test_the_upkeep_job_runs(start: Start, instance: dg.DagsterInstance) -> None
 
 def test_a_block_that_outlasts_its_limit_ends_the_process_even_where_the_interpreter_is_locked() -> None:
     stuck = (
-        "from datetime import timedelta; from pricetracker_dagster.time_limit import time_limit; import re\n"
+        "from datetime import timedelta; from pricetracker_dagster.process.time_limit import time_limit; import re\n"
         "with time_limit(timedelta(seconds=0.3)):\n"
         "    re.match(r'(a+)+$', 'a' * 40 + 'b')  # for hours, in C, without letting go of the interpreter's lock\n"
     )

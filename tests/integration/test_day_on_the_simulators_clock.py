@@ -7,10 +7,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.tick import run_minute_tick
 from tests.integration.conftest import Bench, give_up_after, tracker
 from tests.integration.test_sensors import evaluate, of_run
 from tests.webhook import Webhook

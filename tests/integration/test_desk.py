@@ -16,13 +16,13 @@ from click.testing import CliRunner, Result
 from pricetracker_dagster.alerts import desk_book
 from pricetracker_dagster.alerts.desk import Desk
 from pricetracker_dagster.alerts.desk_book import DeskError
+from pricetracker_dagster.alerts.status import lines, status
 from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.status import lines, status
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.test_records import alert, incident
@@ -249,10 +249,10 @@ def test_what_cannot_be_acknowledged_is_said_with_what_is_open(own: str, status_
 
 @pytest.mark.usefixtures("records")
 def test_it_is_published_shown_in_status_and_in_the_ui(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = Store(settings.folder).published
+    published = PriceTable(settings.folder).published
     instance = dg.DagsterInstance.ephemeral()  # one on disk takes seconds to make
-    monkeypatch.setattr("pricetracker_dagster.evaluations.is_kept", lambda _: True)
-    monkeypatch.setattr("pricetracker_dagster.instance.open_instance", lambda _: nullcontext(instance))
+    monkeypatch.setattr("pricetracker_dagster.instance.evaluations.is_kept", lambda _: True)
+    monkeypatch.setattr("pricetracker_dagster.instance.home.open_instance", lambda _: nullcontext(instance))
     silent = run("silence", "KRAKEN:ETH*", "--for", "1h", "--reason", "delisting", *BY_ANN)
     assert (silent.exit_code, silent.stderr) == (0, "")
     for own in (FIRING, OPEN):
@@ -309,8 +309,8 @@ def test_what_cannot_be_published_is_written_down_all_the_same(
 def test_an_acknowledgement_of_the_time_before_it_fired_is_not_shown(settings: Settings, records: Records) -> None:
     early = datetime(2026, 3, 3, 11, 0, tzinfo=UTC)
     records.acknowledgements.put([{"fact": FIRING, "subject": "alert", "who": "ann", "made_at": early, "note": None}])
-    publish(Store(settings.folder), None, now=datetime.now(UTC))
-    with reading.connect(Store(settings.folder).published) as connection:
+    publish(PriceTable(settings.folder), None, now=datetime.now(UTC))
+    with reading.connect(PriceTable(settings.folder).published) as connection:
         by = connection.sql("SELECT DISTINCT acknowledged_by FROM alerts").fetchall()
     assert by == [(None,)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts import desk_book, watch
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from tests.integration.test_watch import BTC, ETH, NOON, Watch
 from tests.webhook import Posted, Webhook

@@ -8,22 +8,23 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.candles import DAY, MINUTE, Sifted, sift_rows
+from pricetracker_dagster.alerts.status import lines, status
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.status import lines, status
 from pricetracker_dagster.store import doubts
 from pricetracker_dagster.store.doubts import Doubts
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from tests.integration.conftest import Bench
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
 
 
-def many(count: int, trades: int, *metrics: str) -> Sifted:
+def many(count: int, trades: int, *metrics: str) -> Validated:
     first = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
-    return sift_rows(
+    return validate_rows(
         [
             (metric, first + 60 * i, 10.0, 10.0, 10.0, 10.0, float(trades), trades)
             for metric in metrics
@@ -33,7 +34,7 @@ def many(count: int, trades: int, *metrics: str) -> Sifted:
     )
 
 
-def trades_of(store: Store, *metrics: str) -> set[int]:
+def trades_of(store: PriceTable, *metrics: str) -> set[int]:
     first = datetime(2025, 1, 1, tzinfo=UTC)
     return set(store.candles(metrics, first, first + 60 * DAY)["trades"].to_numpy().tolist())
 
@@ -44,7 +45,7 @@ def trades_of(store: Store, *metrics: str) -> set[int]:
 def test_however_many_rows_one_call_doubts_a_second_one_confirms_them_all(
     tmp_path: Path, count: int, metrics: tuple[str, ...]
 ) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     store.upsert(many(count, 5, *metrics).kept, now=NOON)
     fewer = many(count, 4, *metrics).kept
     assert store.upsert(fewer, now=NOON).doubted == count * len(metrics)
@@ -62,12 +63,14 @@ def test_however_many_rows_one_call_doubts_a_second_one_confirms_them_all(
 
 
 def test_another_answer_than_the_first_one_confirms_no_day_of_which_it_says_otherwise(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     store.upsert(many(8_640, 5, BTC).kept, now=NOON)  # six days
     store.upsert(many(8_640, 4, BTC).kept, now=NOON)
     rows = many(8_640, 4, BTC).kept
-    other = sift_rows([(BTC, int(datetime(2025, 1, 2, 7, tzinfo=UTC).timestamp()), 10, 10, 10, 10, 3.0, 3)], NOON).kept
-    elsewhere = Store(tmp_path / "mixed")
+    other = validate_rows(
+        [(BTC, int(datetime(2025, 1, 2, 7, tzinfo=UTC).timestamp()), 10, 10, 10, 10, 3.0, 3)], NOON
+    ).kept
+    elsewhere = PriceTable(tmp_path / "mixed")
     elsewhere.upsert(rows, now=NOON)
     elsewhere.upsert(other, now=NOON)
     elsewhere.upsert(other, now=NOON + MINUTE)
@@ -88,7 +91,7 @@ def test_doubts_of_many_calls_are_confirmed_in_the_end_however_few_can_be_kept(
 ) -> None:
     monkeypatch.setattr(doubts, "_SINGLY", 5)
     monkeypatch.setattr(doubts, "_KEPT", 8)
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     metrics = [f"KRAKEN:A{number}USD" for number in range(5)]
     for metric in metrics:
         store.upsert(many(4, 5, metric).kept, now=NOON)
@@ -105,7 +108,7 @@ def test_doubts_of_many_calls_are_confirmed_in_the_end_however_few_can_be_kept(
 def test_days_that_find_no_room_are_confirmed_in_later_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doubts, "_SINGLY", 0)
     monkeypatch.setattr(doubts, "_KEPT_DAYS", 2)
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     metrics = ["KRAKEN:A0USD", "KRAKEN:A1USD", "KRAKEN:A2USD"]
     store.upsert(many(2, 5, *metrics).kept, now=NOON)
     rounds = []
@@ -122,7 +125,7 @@ def test_a_full_answer_settles_what_is_kept_a_day_at_a_time_and_one_about_a_part
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doubts, "_SINGLY", 5)
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     store.upsert(many(10, 5, BTC).kept, now=NOON)
     store.upsert(many(10, 3, BTC).kept, now=NOON)
     store.upsert(many(6, 5, BTC).kept, now=NOON)
@@ -135,7 +138,7 @@ def test_a_full_answer_settles_what_is_kept_a_day_at_a_time_and_one_about_a_part
 def test_an_answer_about_the_same_minutes_that_says_otherwise_is_counted_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     store.upsert(many(10, 5, BTC).kept, now=NOON)
     for number, singly in enumerate((5, 10, 5)):
         monkeypatch.setattr(doubts, "_SINGLY", singly)
@@ -146,7 +149,7 @@ def test_an_answer_about_the_same_minutes_that_says_otherwise_is_counted_once(
 def test_a_doubt_that_nothing_confirms_for_thirty_days_begins_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     store.upsert(many(10, 5, BTC).kept, now=NOON)
     for number, singly in enumerate((5, 10)):
         monkeypatch.setattr(doubts, "_SINGLY", singly)
@@ -159,7 +162,7 @@ def test_a_doubt_that_nothing_confirms_for_thirty_days_begins_anew(
 
 @pytest.mark.parametrize("damage", ["", "[", "{}", "[1, null]", '[["a", 1, 2, "x", "2999-01-01T00:00:00+00:00"]]'])
 def test_a_damaged_file_of_days_begins_anew(tmp_path: Path, damage: str) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     store.upsert(many(6_000, 5, BTC).kept, now=NOON)
     store.upsert(many(6_000, 4, BTC).kept, now=NOON)
     (store.state / "doubts_by_day.json").write_text(damage)
@@ -190,7 +193,7 @@ def test_an_import_says_which_command_confirms_and_from_when_on(
     write_settings: Callable[[str], Path], tmp_path: Path
 ) -> None:
     write_settings(f'metrics = ["{BTC}"]')
-    store = Store(load_settings().folder)
+    store = PriceTable(load_settings().folder)
     store.upsert(many(20, 5, BTC).kept)
     file = tmp_path / "a folder" / "XBTUSD_1.csv"
     file.parent.mkdir()
@@ -213,7 +216,7 @@ def test_a_backfill_says_so_too(start: Callable[..., Bench], option: str) -> Non
     bench = start("BTCUSD", now=now)
     minute = bench.minute - 5 * MINUTE
     metric = "SIMULATED:BTCUSD"
-    bench.store.upsert(sift_rows([(metric, int(minute.timestamp()), 1, 1, 1, 1, 1e9, 10**6)], now).kept)
+    bench.store.upsert(validate_rows([(metric, int(minute.timestamp()), 1, 1, 1, 1, 1e9, 10**6)], now).kept)
     asked = [option] if option != "--from" else ["--from", f"{minute:%Y-%m-%dT%H:%MZ}"]
     said = CliRunner().invoke(main, ["--simulated", "backfill", "--refetch", *asked]).output
     assert "1 row is not stored yet" in said

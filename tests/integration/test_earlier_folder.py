@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.watch import Watched, watch_minutes, watch_prices
-from pricetracker_dagster.candles import MINUTE
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
 from tests.integration.conftest import Bench
@@ -67,12 +67,12 @@ def tick(bench: Bench) -> None:
     publish(bench.store, [BTC, ETH], now=bench.now, minute=bench.minute)
 
 
-def watch(bench: Bench, cursor: str | None) -> tuple[Watched, Watched]:
+def watch(bench: Bench, cursor: str | None) -> tuple[SensorOutcome, SensorOutcome]:
     """What the two sensors do."""
     return watch_prices(bench.settings, bench.now, cursor), watch_minutes(bench.settings, bench.now)
 
 
-def events(*looks: Watched) -> list[tuple[str, str]]:
+def events(*looks: SensorOutcome) -> list[tuple[str, str]]:
     """What was due."""
     return sorted((row["id"], row["event"]) for look in looks for row in look.attempts)
 

@@ -12,13 +12,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pricetracker_dagster import collect
-from pricetracker_dagster.candles import MINUTE
-from pricetracker_dagster.collect import Collected, backfill, collect_minute
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.collect import tick as collect
+from pricetracker_dagster.collect.tick import Collected, backfill, collect_minute
 from pricetracker_dagster.exchanges.kraken import Kraken
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import Upserted
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records, RecordTable
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken
@@ -28,11 +28,11 @@ BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
 
 def newest(settings: Settings) -> dict[str, datetime]:
     metrics = [str(metric) for metric in settings.tracked]
-    return Store(settings.folder).newest(metrics, NEWEST - timedelta(days=1))
+    return PriceTable(settings.folder).newest(metrics, NEWEST - timedelta(days=1))
 
 
 def stored_minutes(settings: Settings, metric: str) -> int:
-    return int(Store(settings.folder).candles([metric], NEWEST - timedelta(days=1), NEWEST).num_rows)
+    return int(PriceTable(settings.folder).candles([metric], NEWEST - timedelta(days=1), NEWEST).num_rows)
 
 
 def of_eth(verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,14 +192,14 @@ def test_a_time_in_milliseconds_is_told_for_each_metric_of_that_exchange(odd: Od
 
 
 def failing_upsert(monkeypatch: pytest.MonkeyPatch, wrong: Callable[[pa.Table], bool], error: Exception) -> None:
-    whole = Store.upsert
+    whole = PriceTable.upsert
 
-    def spoiled(self: Store, candles: pa.Table, **kwargs: Any) -> Upserted:
+    def spoiled(self: PriceTable, candles: pa.Table, **kwargs: Any) -> Upserted:
         if wrong(candles):
             raise error
         return whole(self, candles, **kwargs)
 
-    monkeypatch.setattr(Store, "upsert", spoiled)
+    monkeypatch.setattr(PriceTable, "upsert", spoiled)
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,9 @@ def breaks(*_: object, **__: object) -> Any:
     ("owner", "name", "told"),
     [
         (Records, "note_not_run", "the minutes for which no tick was run were not noted"),
-        (collect, "tracked_since", "since when metrics are tracked could not be read"),
-        (Store, "newest", "what is stored could not be read"),
-        (Store, "missed", "what is stored could not be read"),
+        (collect, "note_tracked", "since when metrics are tracked could not be read"),
+        (PriceTable, "newest", "what is stored could not be read"),
+        (PriceTable, "missed", "what is stored could not be read"),
         (collect, "_gaps_to_rebuild", "what is stored could not be read"),
     ],
 )

@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.assets.metric_rank import metric_rank
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import fewer_observations
 
@@ -23,22 +24,22 @@ METRICS = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
 
 
 @pytest.fixture
-def store(write_settings: Callable[[str], Path]) -> Store:
+def store(write_settings: Callable[[str], Path]) -> PriceTable:
     """Three metrics: two of a whole day, one of seven hours."""
     write_settings(f"metrics = {list(METRICS)}".replace("'", '"'))
-    store = Store(load_settings().folder)
+    store = PriceTable(load_settings().folder)
     rows = [
         (metric, int((NEWEST - i * MINUTE).timestamp()), price, price, price, price, 1, 1)
         for metric, count in zip(METRICS, (1440, 420, 1440), strict=True)
         for i in range(count)
         for price in [100 + i % 7]
     ]
-    store.upsert(sift_rows(rows, NEWEST + timedelta(seconds=65)).kept)
+    store.upsert(validate_rows(rows, NEWEST + timedelta(seconds=65)).kept)
     publish(store, list(METRICS), now=NEWEST + timedelta(seconds=66))
     return store
 
 
-def test_below_the_table_it_says_whose_deviation_is_over_less_time(store: Store) -> None:
+def test_below_the_table_it_says_whose_deviation_is_over_less_time(store: PriceTable) -> None:
     said = CliRunner().invoke(main, ["rank", "price"])
     assert said.exit_code == 0
     assert "  KRAKEN:ETHUSD: 420 minutes of 1,440, others have 1,440: its deviation is over less time" in said.output
@@ -46,11 +47,11 @@ def test_below_the_table_it_says_whose_deviation_is_over_less_time(store: Store)
 
 
 @pytest.mark.parametrize("shape", ["csv", "json"])
-def test_what_programs_read_stays_as_it_is(store: Store, shape: str) -> None:
+def test_what_programs_read_stays_as_it_is(store: PriceTable, shape: str) -> None:
     assert "over less time" not in CliRunner().invoke(main, ["rank", "price", "--format", shape]).output
 
 
-def test_in_the_ui_the_table_says_it_beside_the_rank(store: Store) -> None:
+def test_in_the_ui_the_table_says_it_beside_the_rank(store: PriceTable) -> None:
     tracker = Tracker(load_settings, now=lambda: NEWEST + timedelta(seconds=66))
     done = dg.materialize([metric_rank], resources={"tracker": tracker}, selection=[metric_rank])
     [event] = done.asset_materializations_for_node("metric_rank")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.delta import Upserted
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 
 MINUTE = 1_672_531_200  # 2023-01-01 00:00 UTC
 GOOD = f"{MINUTE},1,2,1,2,3,4\n{MINUTE + 60},2,2,2,2,1,1\n"
@@ -33,7 +33,7 @@ def bring(write_settings: Callable[[str], Path], tmp_path: Path) -> Callable[...
 
 
 def stored(*metrics: str) -> dict[str, datetime]:
-    return Store(load_settings().folder).newest(metrics, datetime(2022, 1, 1, tzinfo=UTC))
+    return PriceTable(load_settings().folder).newest(metrics, datetime(2022, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_a_file_that_is_none_of_krakens_fails_alone(
 def test_a_file_that_cannot_be_stored_fails_alone(
     bring: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, mistake: Exception
 ) -> None:
-    whole = Store.upsert
+    whole = PriceTable.upsert
 
-    def spoiled(self: Store, candles: Any, **kwargs: Any) -> Upserted:
+    def spoiled(self: PriceTable, candles: Any, **kwargs: Any) -> Upserted:
         if candles["metric"][0].as_py() == "KRAKEN:BTCUSD":
             raise mistake
         return whole(self, candles, **kwargs)
 
-    monkeypatch.setattr(Store, "upsert", spoiled)
+    monkeypatch.setattr(PriceTable, "upsert", spoiled)
     status, _, failed = bring(XBTUSD_1=GOOD.encode(), ETHUSD_1=GOOD.encode())
     assert status == 1
     assert stored("KRAKEN:ETHUSD", "KRAKEN:BTCUSD").keys() == {"KRAKEN:ETHUSD"}

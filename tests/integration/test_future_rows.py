@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, MinuteRange, fill_no_trade_minutes, not_in, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.exchanges.ohlcvt import read
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 
 BTC = "KRAKEN:BTCUSD"
@@ -22,19 +24,19 @@ def candle(minute: datetime, price: float = 10.0, trades: int = 3) -> tuple[obje
 
 @pytest.mark.parametrize("ahead", [timedelta(), MINUTE, timedelta(hours=2), timedelta(days=3), timedelta(days=400)])
 def test_a_minute_that_is_not_closed_is_not_stored_and_named(tmp_path: Path, ahead: timedelta) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     future = NOW.replace(second=0) + ahead
-    done = store.upsert(sift_rows([candle(NOON + 4 * MINUTE), candle(future)], NOW).kept, now=NOW)
-    assert (done.inserted, [row.minute for row in done.refused]) == (1, [future])
-    assert "not closed" in str(done.refused[0])
+    done = store.upsert(validate_rows([candle(NOON + 4 * MINUTE), candle(future)], NOW).kept, now=NOW)
+    assert (done.inserted, [row.minute for row in done.rejected]) == (1, [future])
+    assert "not closed" in str(done.rejected[0])
     assert store.rows() == 1
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=3), timedelta(days=400)])
 def test_what_was_stored_and_published_by_a_clock_ahead_moves_as_of_no_more(tmp_path: Path, ahead: timedelta) -> None:
-    store = Store(tmp_path)
+    store = PriceTable(tmp_path)
     rows = [candle(NOON + k * MINUTE, 10.0 + k) for k in range(5)]
-    store.upsert(sift_rows([*rows, candle(NOON + ahead)], NOW).kept, now=NOW + ahead)
+    store.upsert(validate_rows([*rows, candle(NOON + ahead)], NOW).kept, now=NOW + ahead)
     assert publish(store, [BTC], now=NOW + ahead).as_of == NOON + ahead
     right = publish(store, [BTC], now=NOW)
     assert (right.as_of, right.values) == (NOON + 4 * MINUTE, 20)
@@ -49,25 +51,25 @@ def test_an_import_fills_nothing_up_to_a_line_of_the_future(tmp_path: Path, line
     begin = int(NOON.timestamp())
     file.write_text(f"{begin},1,1,1,1,1,1\n{begin + 180},1,1,1,1,1,1\n{line},1,1,1,1,1,1\n")
     [sheet] = read([file], fetched_at=NOW, now=NOW)
-    assert (sheet.candles.num_rows, sheet.filled, len(sheet.refused)) == (4, 2, 1)
+    assert (sheet.candles.num_rows, sheet.filled, len(sheet.rejected)) == (4, 2, 1)
 
 
 def test_a_derived_row_is_inserted_and_replaces_nothing_and_an_observed_one_replaces_it(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.upsert(sift_rows([candle(NOON + MINUTE, 20.0)], NOW).kept, now=NOW)
-    ends = sift_rows([candle(NOON), candle(NOON + 3 * MINUTE)], NOW).kept
+    store = PriceTable(tmp_path)
+    store.upsert(validate_rows([candle(NOON + MINUTE, 20.0)], NOW).kept, now=NOW)
+    ends = validate_rows([candle(NOON), candle(NOON + 3 * MINUTE)], NOW).kept
     filled = fill_no_trade_minutes(ends, {BTC: MinuteRange(NOON, NOON + 3 * MINUTE)})
     done = store.upsert(filled, derived=not_in(filled, ends), now=NOW)
     assert (done.inserted, done.updated) == (3, 0)
     found = store.candles([BTC], NOON, NOON + 3 * MINUTE)
     assert found.column("trades").to_pylist() == [3, 3, 0, 3]
     assert found.column("close").to_pylist() == [10.0, 20.0, 10.0, 10.0]
-    assert store.upsert(sift_rows([candle(NOON + 2 * MINUTE, 11.0)], NOW).kept, now=NOW).updated == 1
+    assert store.upsert(validate_rows([candle(NOON + 2 * MINUTE, 11.0)], NOW).kept, now=NOW).updated == 1
 
 
 @pytest.mark.parametrize("count", ["1e20", "9223372036854775808", "-1", "1.5", "\ud800", "nan"])
 def test_what_the_schema_cannot_hold_is_refused(count: str) -> None:
     rows = [(BTC, int(NOON.timestamp()), 1, 1, 1, 1, 1, count)]
-    sifted = sift_rows(rows, NOW)
-    assert sifted.kept.num_rows == 0
-    assert "trades" in sifted.refused[0].problem
+    validated = validate_rows(rows, NOW)
+    assert validated.kept.num_rows == 0
+    assert "trades" in validated.rejected[0].problem

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.exchanges import ohlcvt
 from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError, Sheet
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 
 FETCHED = datetime(2023, 3, 10, 8, 30, tzinfo=UTC)
@@ -34,8 +34,8 @@ def files(recorded: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def imported(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = Store(tmp_path_factory.mktemp("imported"))
+def imported(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> PriceTable:
+    store = PriceTable(tmp_path_factory.mktemp("imported"))
     for sheet in ohlcvt.read(files, fetched_at=FETCHED):
         store.upsert(sheet.candles)
     publish(store, None, now=FETCHED)
@@ -90,7 +90,7 @@ def minutes_of(sheet: Sheet) -> list[int]:
     return sorted((minute - start) // MINUTE for minute in sheet.candles.column("minute").to_pylist())
 
 
-def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: Store, minutes: pd.DataFrame) -> None:
+def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: PriceTable, minutes: pd.DataFrame) -> None:
     answer = reading.query(imported.published, "FROM minute_prices ORDER BY metric, minute")
     assert (answer.pop("fetched_at") == FETCHED).all()
     expected = minutes.sort_values(["metric", "minute"], ignore_index=True)
@@ -101,13 +101,13 @@ def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: Stor
 def test_quiet_minutes_of_recorded_files_are_counted(files: list[Path], minutes: pd.DataFrame) -> None:
     for sheet in ohlcvt.read(files, fetched_at=FETCHED):
         lines = len(sheet.path.read_text(encoding="utf-8").splitlines())
-        assert sheet.refused == []
+        assert sheet.rejected == []
         assert str(sheet.metric) == NAMES[sheet.path.name]
         assert sheet.candles.num_rows == (minutes["metric"] == str(sheet.metric)).sum()
         assert sheet.filled == sheet.candles.num_rows - lines
 
 
-def test_history_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
+def test_history_of_recorded_files_equals_what_pandas_computes(imported: PriceTable, minutes: pd.DataFrame) -> None:
     order = ["metric", "measure", "minute"]
     answer = reading.query(imported.published, "FROM history_24h").sort_values(order, ignore_index=True)
     expected = measures(minutes).sort_values(order, ignore_index=True)
@@ -115,7 +115,7 @@ def test_history_of_recorded_files_equals_what_pandas_computes(imported: Store, 
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-12, atol=0)
 
 
-def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
+def test_rank_of_recorded_files_equals_what_pandas_computes(imported: PriceTable, minutes: pd.DataFrame) -> None:
     answer = reading.query(imported.published, "FROM metric_rank ORDER BY measure, rank")
     groups = measures(minutes).groupby(["measure", "metric"])["value"]
     expected = groups.agg(stddev="std", mean="mean", observations="count").reset_index()
@@ -128,7 +128,7 @@ def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, min
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Store, minutes: pd.DataFrame) -> None:
+def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: PriceTable, minutes: pd.DataFrame) -> None:
     answer = reading.history(imported.published, "KRAKEN:BTCUSDC", "volume")
     all_of_them = measures(minutes)
     expected = all_of_them.query("metric == 'KRAKEN:BTCUSDC' and measure == 'volume'").reset_index(drop=True)
@@ -139,7 +139,9 @@ def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Sto
         reading.history(imported.published, "KRAKEN:BTCUSDC", "volumes")
 
 
-def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(imported: Store, minutes: pd.DataFrame) -> None:
+def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(
+    imported: PriceTable, minutes: pd.DataFrame
+) -> None:
     answer = reading.query(imported.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL")
     as_of = minutes["minute"].max()
     expected = [
@@ -150,7 +152,7 @@ def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(imported
     assert list(answer.itertuples(index=False, name=None)) == expected
 
 
-def test_importing_again_changes_nothing(files: list[Path], imported: Store) -> None:
+def test_importing_again_changes_nothing(files: list[Path], imported: PriceTable) -> None:
     before = imported.files()
     for sheet in ohlcvt.read(files, fetched_at=FETCHED + timedelta(days=1)):
         again = imported.upsert(sheet.candles)
@@ -219,17 +221,17 @@ def test_of_a_bad_line_the_minute_that_it_names_stays_absent(tmp_path: Path, cel
     path = write(tmp_path, line(0), line(2), f"{START + 180},{cells}", line(5), line(7))
     sheet = read_one(path)
     assert minutes_of(sheet) == [0, 1, 2, 4, 5, 6, 7]
-    [refused] = sheet.refused
-    assert refused.problem == problem
-    assert refused.metric == "KRAKEN:BTCUSD"
-    assert refused.minute == datetime.fromtimestamp(START + 180, UTC)
-    assert refused.row == f"{START + 180},{cells}".rstrip(",")  # an empty cell is no cell
+    [rejected] = sheet.rejected
+    assert rejected.problem == problem
+    assert rejected.metric == "KRAKEN:BTCUSD"
+    assert rejected.minute == datetime.fromtimestamp(START + 180, UTC)
+    assert rejected.row == f"{START + 180},{cells}".rstrip(",")  # an empty cell is no cell
 
 
 def test_a_time_off_the_minute_is_refused_and_as_if_it_were_not_there(tmp_path: Path) -> None:
     sheet = read_one(write(tmp_path, line(0), f"{START + 61},10,10,10,10,1,1", line(3)))
     assert minutes_of(sheet) == [0, 1, 2, 3]
-    assert [str(row) for row in sheet.refused] == [
+    assert [str(row) for row in sheet.rejected] == [
         f"KRAKEN:BTCUSD 2023-11-14 22:15: time is not a whole minute ({START + 61},10,10,10,10,1,1)"
     ]
 
@@ -282,22 +284,22 @@ def test_a_line_that_is_no_csv_is_named_and_hides_no_other(
     path.write_bytes(b"\n".join([line(0).encode(), odd, line(1).encode(), line(4).encode(), b""]))
     sheet = read_one(path)
     assert minutes_of(sheet) == [minute for minute in range(5) if minute != names]
-    [refused] = sheet.refused
-    assert refused.row == shown
-    assert refused.minute == (None if names is None else datetime.fromtimestamp(START + 60 * names, UTC))
+    [rejected] = sheet.rejected
+    assert rejected.row == shown
+    assert rejected.minute == (None if names is None else datetime.fromtimestamp(START + 60 * names, UTC))
 
 
 def test_cells_may_stand_in_quotes(tmp_path: Path) -> None:
     quoted = (",".join(f'"{cell}"' for cell in line(minute).split(",")) for minute in (0, 1, 3))
     sheet = read_one(write(tmp_path, *quoted))
-    assert (minutes_of(sheet), sheet.filled, sheet.refused) == ([0, 1, 2, 3], 1, [])
+    assert (minutes_of(sheet), sheet.filled, sheet.rejected) == ([0, 1, 2, 3], 1, [])
 
 
 def test_lines_of_one_file_may_end_differently(tmp_path: Path) -> None:
     path = tmp_path / "XBTUSD_1.csv"
     path.write_bytes(f"{line(0)}\n{line(1)}\r\n{line(2)}\r{line(3)}\n\n{line(4)}\r\n\r\n{line(5)}".encode())
     sheet = read_one(path)
-    assert (minutes_of(sheet), sheet.filled, sheet.refused) == ([0, 1, 2, 3, 4, 5], 0, [])
+    assert (minutes_of(sheet), sheet.filled, sheet.rejected) == ([0, 1, 2, 3, 4, 5], 0, [])
 
 
 @pytest.mark.parametrize("time", ["0", "60", str(START // 60), str(START // 3600), "1230767940"])
@@ -306,8 +308,8 @@ def test_a_line_from_before_anything_was_traded_is_refused_and_nothing_is_filled
 ) -> None:
     sheet = read_one(write(tmp_path, f"{time},10,10,10,10,1,1", line(0), line(2)))
     assert minutes_of(sheet) == [0, 1, 2]
-    [refused] = sheet.refused
-    assert (refused.minute, refused.row) == (None, f"{time},10,10,10,10,1,1")
+    [rejected] = sheet.rejected
+    assert (rejected.minute, rejected.row) == (None, f"{time},10,10,10,10,1,1")
 
 
 def test_a_file_in_another_unit_says_so(tmp_path: Path) -> None:
@@ -357,7 +359,7 @@ def test_a_line_that_stands_for_no_minute_is_named_and_as_if_it_were_not_there(
     sheet = read_one(write(tmp_path, *lines))
     assert minutes_of(sheet) == [0, 1, 2, 3]
     assert sheet.filled == 2
-    assert len(sheet.refused) == 1
+    assert len(sheet.rejected) == 1
 
 
 @pytest.mark.parametrize(("apart", "filled"), [(1439, 1438), (1440, 1439), (1441, 0), (5000, 0)])
@@ -377,7 +379,7 @@ def test_how_long_a_silence_may_be_can_be_set(tmp_path: Path) -> None:
 
 
 def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
+    store = PriceTable(tmp_path / "data")
     bad = read_one(write(tmp_path, line(0), f"{START + 60},10,9,10,10,1,1", line(3)))
     store.upsert(bad.candles)
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))

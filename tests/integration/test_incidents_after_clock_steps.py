@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts.watch import watch_minutes
-from pricetracker_dagster.candles import MINUTE, minutes_between, newest_closed_minute, sift_rows
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.candles.minutes import MINUTE, minutes_between, newest_closed_minute
+from pricetracker_dagster.candles.validate import validate_rows
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
@@ -22,7 +23,7 @@ NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 
 def put(settings: Settings, minutes: Iterable[datetime]) -> None:
     rows = [(BTC, int(minute.timestamp()), 10, 10, 10, 10, 1, 1) for minute in minutes]
-    Store(settings.folder).upsert(sift_rows(rows, NOON).kept)
+    PriceTable(settings.folder).upsert(validate_rows(rows, NOON).kept)
 
 
 def fail(settings: Settings, minute: datetime) -> None:
@@ -78,7 +79,7 @@ def test_a_minute_that_was_healed_and_is_gone_again_is_told_again(settings: Sett
     look(settings, NOON + 6 * MINUTE)
     assert [(row["state"], row["missing"]) for row in incidents(settings)] == [("resolved", 0)]
     for count in (2, 3):
-        store = Store(settings.folder).open()
+        store = PriceTable(settings.folder).open()
         assert store is not None
         store.delete(f"minute = arrow_cast({int((NOON + MINUTE).timestamp()) * 1_000_000}, 'Timestamp(us, \"UTC\")')")
         for _ in range(2):

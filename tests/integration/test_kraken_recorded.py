@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.exchanges import Deadline, ExchangeUnreachable, PairUnknown
 from pricetracker_dagster.exchanges.kraken import Kraken, our_pairs
-from pricetracker_dagster.exchanges.pace import Pace
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
 
 
 @dataclass
@@ -61,7 +61,7 @@ def answers() -> Iterator[Answers]:
 
 
 def kraken(answers: Answers, folder: Path) -> Kraken:
-    return Kraken("KRAKEN", answers.url, Pace(folder, "KRAKEN", 1000), timeout=30, cache=folder)
+    return Kraken("KRAKEN", answers.url, RateLimiter(folder, "KRAKEN", 1000), timeout=30, cache=folder)
 
 
 def time_body(moment: int) -> str:
@@ -82,9 +82,9 @@ def test_of_the_720_recorded_rows_the_719_closed_ones_are_kept_with_their_exact_
     exchange.pairs(["BTCUSD"], Deadline.after(5))
     exchange.time(Deadline.after(5))
 
-    sifted = exchange.candles("BTCUSD", datetime.fromtimestamp(rows[0][0], UTC), Deadline.after(5))
+    validated = exchange.candles("BTCUSD", datetime.fromtimestamp(rows[0][0], UTC), Deadline.after(5))
 
-    assert sifted.refused == []
+    assert validated.rejected == []
     assert [
         (
             row["metric"],
@@ -92,7 +92,7 @@ def test_of_the_720_recorded_rows_the_719_closed_ones_are_kept_with_their_exact_
             *(row[c] for c in ("open", "high", "low", "close", "volume")),
             row["trades"],
         )
-        for row in sorted(sifted.kept.to_pylist(), key=lambda row: row["minute"])
+        for row in sorted(validated.kept.to_pylist(), key=lambda row: row["minute"])
     ] == [("KRAKEN:BTCUSD", r[0], *(float(r[i]) for i in (1, 2, 3, 4, 6)), r[7]) for r in rows[:719]]
     assert ("OHLC", {"pair": "XBTUSD", "interval": "1", "since": str(rows[0][0] - 60)}) in answers.asked
 
@@ -128,7 +128,7 @@ def test_the_six_recorded_trades_pages_become_minutes_equal_to_a_sum_by_hand(
         assert (row["open"], row["high"], row["low"], row["close"]) == (prices[0], max(prices), min(prices), prices[-1])
         assert (row["volume"], row["trades"]) == (float(volume), len(within or []))
         close = prices[-1]
-    assert [batch.refused for batch in batches if batch.refused] == []
+    assert [batch.rejected for batch in batches if batch.rejected] == []
 
 
 def test_trades_repeated_at_the_edge_of_a_page_count_once(answers: Answers, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_an_unknown_pair_is_told_apart_from_a_fault_that_may_pass(
 
 
 def test_an_exchange_that_is_not_there_is_named_with_its_address(tmp_path: Path) -> None:
-    nobody = Kraken("KRAKEN", "http://127.0.0.1:1", Pace(tmp_path, "KRAKEN", 1000), timeout=1, cache=tmp_path)
+    nobody = Kraken("KRAKEN", "http://127.0.0.1:1", RateLimiter(tmp_path, "KRAKEN", 1000), timeout=1, cache=tmp_path)
     with pytest.raises(ExchangeUnreachable, match=r"KRAKEN: Time: no connection to http://127.0.0.1:1 \(.*refused"):
         nobody.time(Deadline.after(0.2))
 

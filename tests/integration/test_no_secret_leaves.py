@@ -23,14 +23,14 @@ import pytest
 from dagster._utils.error import serializable_error_info_from_exc_info
 from pydantic import BaseModel, SecretStr
 
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.exchanges.kraken import Kraken
+from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import heartbeat, missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.tick import run_minute_tick
 from tests.odd_kraken import NOW, OddKraken, send
 from tests.webhook import Webhook
 
@@ -296,7 +296,7 @@ def test_no_byte_that_is_written_holds_a_secret(
 
     texts += [root_log.getvalue(), *capfd.readouterr()]
     texts += [str(row) for table in records for row in table.rows()]
-    texts += published(Store(tracker.settings().folder).published)
+    texts += published(PriceTable(tracker.settings().folder).published)
     secrets = list(planted(data))
     assert len(secrets) > 40
     for text in texts:

@@ -15,16 +15,16 @@ import pytest
 
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges import Deadline, ExchangeError
-from pricetracker_dagster.exchanges.exchange import ExchangeUnreachable
+from pricetracker_dagster.exchanges.base import ExchangeUnreachable
 from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
 from pricetracker_dagster.exchanges.kraken import Kraken, our_pairs
-from pricetracker_dagster.exchanges.pace import Pace
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
 from tests.odd_kraken import NEWEST, NOW, OddKraken, send
 
 
 @pytest.fixture
 def kraken(odd: OddKraken, tmp_path: Path) -> Kraken:
-    return Kraken("KRAKEN", odd.url, Pace(tmp_path, "KRAKEN", 1000), timeout=20, cache=tmp_path)
+    return Kraken("KRAKEN", odd.url, RateLimiter(tmp_path, "KRAKEN", 1000), timeout=20, cache=tmp_path)
 
 
 @pytest.fixture
@@ -298,10 +298,10 @@ def test_a_row_of_another_shape_is_refused_by_name_and_the_others_are_kept(
     odd: OddKraken, known: Kraken, make: Callable[[list[Any]], Any], problem: str
 ) -> None:
     odd.change["OHLC"] = spoiled(make)
-    sifted = known.candles("BTCUSD", NEWEST - timedelta(minutes=9), soon())
-    assert sifted.kept.num_rows == 9
-    assert [row.metric for row in sifted.refused] == ["KRAKEN:BTCUSD"]
-    assert problem in sifted.refused[0].problem
+    validated = known.candles("BTCUSD", NEWEST - timedelta(minutes=9), soon())
+    assert validated.kept.num_rows == 9
+    assert [row.metric for row in validated.rejected] == ["KRAKEN:BTCUSD"]
+    assert problem in validated.rejected[0].problem
 
 
 @pytest.mark.parametrize(
@@ -318,8 +318,8 @@ def test_a_row_that_is_only_written_otherwise_is_kept(
     odd: OddKraken, known: Kraken, make: Callable[[list[Any]], Any]
 ) -> None:
     odd.change["OHLC"] = spoiled(make)
-    sifted = known.candles("BTCUSD", NEWEST, soon())
-    assert (sifted.kept.num_rows, sifted.refused) == (1, [])
+    validated = known.candles("BTCUSD", NEWEST, soon())
+    assert (validated.kept.num_rows, validated.rejected) == (1, [])
 
 
 @pytest.mark.parametrize(
@@ -418,10 +418,10 @@ def test_an_answer_of_more_than_can_be_meant_is_not_looked_at(
     assert why in said(error)
 
 
-def refused_rows(known: Kraken) -> list[str]:
+def rejected_rows(known: Kraken) -> list[str]:
     """What is kept of the rows that BTCUSD's answers are refused for."""
     pages = [known.candles("BTCUSD", NEWEST, soon()), *known.rebuild("BTCUSD", NEWEST, NEWEST, soon())]
-    return [row.row for page in pages for row in page.refused]
+    return [row.row for page in pages for row in page.rejected]
 
 
 @pytest.mark.parametrize("text", ["9" * 900_000, "x" * 900_000, "9\n" * 300_000])
@@ -431,7 +431,7 @@ def test_of_a_refused_row_no_more_is_kept_than_a_person_reads(odd: OddKraken, kn
         return envelope
 
     odd.change |= {"OHLC": spoiled(lambda row: [*row[:4], text, *row[5:]]), "Trades": spoil_trades}
-    of_candles, of_trades = refused_rows(known)
+    of_candles, of_trades = rejected_rows(known)
     assert len(of_candles) <= 202
     assert len(of_trades) <= 202
     assert "\n" not in of_candles + of_trades
@@ -474,7 +474,7 @@ def test_a_trade_whose_text_cannot_be_stored_spoils_its_minute_and_no_other(
 
     odd.change["Trades"] = change
     pages = list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(5)))
-    assert {row.minute for page in pages for row in page.refused} == {spoiled}
+    assert {row.minute for page in pages for row in page.rejected} == {spoiled}
     kept = {row["minute"] for page in pages for row in page.kept.to_pylist()}
     assert kept == {NEWEST - timedelta(minutes=minutes) for minutes in (3, 1, 0)}
 

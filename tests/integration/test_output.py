@@ -17,10 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pricetracker_dagster.candles import sift_rows
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli.output import TABLE_ROWS, show, show_answer
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from tests.waiting import until
 
@@ -33,8 +33,8 @@ Capture = pytest.CaptureFixture[str]
 def published(write_settings: Callable[[str], Path]) -> Path:
     """One minute of one metric, stored and published."""
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    store = Store(load_settings().folder)
-    store.upsert(sift_rows([("KRAKEN:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
+    store = PriceTable(load_settings().folder)
+    store.upsert(validate_rows([("KRAKEN:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
     publish(store, None, now=NOON)
     return store.published
 

@@ -13,10 +13,10 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError, read
 from pricetracker_dagster.settings import SettingsError, load_settings
 from pricetracker_dagster.store import reading, repair
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.store.upkeep import upkeep
 from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles
 
 ODD = [
@@ -61,10 +61,10 @@ READ_AS_ANOTHER = ["a?", "a%20b", "%41", "%25", "a\\b", "a\\", "_delta_log"]
 
 @pytest.mark.parametrize("name", TOGETHER)
 def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: str) -> None:
-    beside = Store(tmp_path / "a" / "data")  # what a pattern would find instead
+    beside = PriceTable(tmp_path / "a" / "data")  # what a pattern would find instead
     beside.upsert(candles(FIRST, 5, 9000.0), now=NOW)
     folder = tmp_path / name / "data"
-    store, causes = Store(folder), Records(folder).causes
+    store, causes = PriceTable(folder), Records(folder).causes
     for i in range(6):
         store.upsert(candles(FIRST + i * MINUTE, 5, 100.0 + i), now=NOW)
     causes.put([{"metric": "A:B", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
@@ -80,7 +80,7 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
     assert (count(), causes.rows()[0]["metric"]) == (20, "A:B")
     assert store.candles(METRICS, FIRST, NOW).num_rows == 20
     assert store.missed(METRICS, FIRST, FIRST + 9 * MINUTE, since_first_row=False) == {}
-    assert not upkeep(store).troubles
+    assert not maintain(store).troubles
     assert count() == 20
     assert repair.look(folder, NOW) == []
     store.upsert(candles(FIRST + 12 * MINUTE, 1, 5.0), now=NOW)

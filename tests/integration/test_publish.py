@@ -14,13 +14,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.store.upkeep import upkeep
 
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
 NOW = AS_OF + timedelta(seconds=63)
@@ -208,8 +209,8 @@ class Session:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "it's [my] 100 % données")  # people name folders as they like
+def store(tmp_path: Path) -> PriceTable:
+    return PriceTable(tmp_path / "it's [my] 100 % données")  # people name folders as they like
 
 
 @pytest.fixture
@@ -232,11 +233,11 @@ def candles(
     return pa.table([list(column) for column in zip(*rows, strict=True)], schema=SCHEMA)
 
 
-def ask(store: Store, statement: str) -> list[tuple[object, ...]]:
+def ask(store: PriceTable, statement: str) -> list[tuple[object, ...]]:
     return list(reading.query(store.published, statement).itertuples(index=False, name=None))
 
 
-def upsert(store: Store, *tables: pa.Table) -> None:
+def upsert(store: PriceTable, *tables: pa.Table) -> None:
     store.upsert(pa.concat_tables(tables))
 
 
@@ -250,21 +251,21 @@ SAMPLES = {
 }
 
 
-def columns_in(store: Store) -> dict[str, dict[str, str]]:
+def columns_in(store: PriceTable) -> dict[str, dict[str, str]]:
     with duckdb.connect(str(store.published), read_only=True) as connection:
         return {
             name: {row[0]: row[1] for row in connection.execute(f"DESCRIBE {name}").fetchall()} for name in PROMISED
         }
 
 
-def test_tables_and_views_have_the_promised_columns(store: Store) -> None:
+def test_tables_and_views_have_the_promised_columns(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
     publish(store, None, now=NOW)
     assert columns_in(store) == PROMISED
     assert [list(columns) for columns in columns_in(store).values()] == [list(columns) for columns in PROMISED.values()]
 
 
-def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: Store) -> None:
+def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: PriceTable) -> None:
     done = publish(store, ["KRAKEN:BTCUSD"], now=NOW)
     assert (done.as_of, done.rows, done.metrics, done.values, done.built) == (None, 0, 0, 0, True)
     assert columns_in(store) == PROMISED
@@ -275,14 +276,14 @@ def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: St
     ]
 
 
-def test_an_empty_store_published_for_a_minute_misses_nothing_of_unknown_beginning(store: Store) -> None:
+def test_an_empty_store_published_for_a_minute_misses_nothing_of_unknown_beginning(store: PriceTable) -> None:
     done = publish(store, ["KRAKEN:BTCUSD"], now=NOW, minute=AS_OF)
     assert done.as_of == AS_OF
     assert ask(store, "SELECT count(*) FROM missed_minutes") == [(0,)]
     assert ask(store, "SELECT epoch(as_of), metrics FROM snapshot") == [(AS_OF.timestamp(), 0)]
 
 
-def test_the_file_says_what_it_is(store: Store) -> None:
+def test_the_file_says_what_it_is(store: PriceTable) -> None:
     upsert(
         store, candles("KRAKEN:BTCUSD", AS_OF - 2 * DAY, [9.0]), candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [10.0, 11.0])
     )
@@ -292,7 +293,7 @@ def test_the_file_says_what_it_is(store: Store) -> None:
     assert row == (AS_OF.timestamp(), NOW.timestamp(), 1, 3, 1)
 
 
-def test_history_holds_the_1440_minutes_up_to_as_of_and_whole_history_is_in_minute_prices(store: Store) -> None:
+def test_history_holds_the_1440_minutes_up_to_as_of_and_whole_history_is_in_minute_prices(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - DAY, [float(i) for i in range(1, 1442)]))
     publish(store, None, now=NOW)
     assert ask(store, "SELECT count(*) FROM minute_prices") == [(1441,)]
@@ -303,7 +304,7 @@ def test_history_holds_the_1440_minutes_up_to_as_of_and_whole_history_is_in_minu
     ]
 
 
-def test_measures_are_what_their_names_say(store: Store) -> None:
+def test_measures_are_what_their_names_say(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, closes=[12.5], opens=[10.0], volume=3.0))
     publish(store, None, now=NOW)
     assert ask(store, "SELECT measure, value FROM history_24h ORDER BY measure") == [
@@ -314,7 +315,7 @@ def test_measures_are_what_their_names_say(store: Store) -> None:
     ]
 
 
-def test_an_open_of_zero_has_no_percentage_and_the_other_measures_all_the_same(store: Store) -> None:
+def test_an_open_of_zero_has_no_percentage_and_the_other_measures_all_the_same(store: PriceTable) -> None:
     upsert(
         store,
         candles("KRAKEN:FREEUSD", AS_OF - MINUTE, closes=[1.0, 3.0], opens=[0.0, 0.0]),
@@ -338,7 +339,7 @@ def test_an_open_of_zero_has_no_percentage_and_the_other_measures_all_the_same(s
     ]
 
 
-def test_equal_deviations_rank_by_name_and_metrics_without_one_come_last(store: Store) -> None:
+def test_equal_deviations_rank_by_name_and_metrics_without_one_come_last(store: PriceTable) -> None:
     upsert(
         store,
         candles("KRAKEN:BBB", AS_OF - MINUTE, [1.0, 3.0]),
@@ -365,7 +366,7 @@ def test_equal_deviations_rank_by_name_and_metrics_without_one_come_last(store: 
     assert all(pd.isna(row[3]) for row in rank[4:])  # type: ignore[call-overload]
 
 
-def test_the_relative_deviation_is_of_the_means_size_and_absent_where_the_mean_is_zero(store: Store) -> None:
+def test_the_relative_deviation_is_of_the_means_size_and_absent_where_the_mean_is_zero(store: PriceTable) -> None:
     upsert(
         store,
         candles("KRAKEN:DOWN", AS_OF - MINUTE, closes=[9.0, 7.0], opens=[10.0, 10.0]),  # -1 and -3
@@ -380,7 +381,7 @@ def test_the_relative_deviation_is_of_the_means_size_and_absent_where_the_mean_i
     assert pd.isna(even[1])  # type: ignore[call-overload]
 
 
-def test_only_minutes_since_a_metrics_first_row_are_missed(store: Store) -> None:
+def test_only_minutes_since_a_metrics_first_row_are_missed(store: PriceTable) -> None:
     upsert(
         store,
         candles("KRAKEN:NEW", AS_OF - 5 * MINUTE, [1.0, 1.0]),  # began 5 minutes ago; minutes -3 to 0 are missed
@@ -398,13 +399,13 @@ def test_only_minutes_since_a_metrics_first_row_are_missed(store: Store) -> None
     }
 
 
-def test_a_minute_of_which_nothing_was_stored_is_covered_and_missed(store: Store) -> None:
+def test_a_minute_of_which_nothing_was_stored_is_covered_and_missed(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [1.0]))
     assert publish(store, ["KRAKEN:BTCUSD"], now=NOW, minute=AS_OF).as_of == AS_OF
     assert ask(store, "SELECT epoch(minute) FROM missed_minutes") == [(AS_OF.timestamp(),)]
 
 
-def test_a_later_file_never_covers_less(store: Store) -> None:
+def test_a_later_file_never_covers_less(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
     publish(store, ["KRAKEN:BTCUSD"], now=NOW + 3 * MINUTE, minute=AS_OF + 3 * MINUTE)
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF + MINUTE, [10.0]))
@@ -417,7 +418,7 @@ def test_a_later_file_never_covers_less(store: Store) -> None:
     ]
 
 
-def test_what_is_no_longer_tracked_is_history_but_not_missed(store: Store) -> None:
+def test_what_is_no_longer_tracked_is_history_but_not_missed(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]), candles("KRAKEN:GONE", AS_OF - 9 * MINUTE, [1.0]))
     publish(store, ["KRAKEN:BTCUSD"], now=NOW)
     assert ask(store, "FROM missed_minutes") == []
@@ -426,7 +427,7 @@ def test_what_is_no_longer_tracked_is_history_but_not_missed(store: Store) -> No
     assert ask(store, "SELECT DISTINCT metric, count(*) FROM missed_minutes GROUP BY 1") == [("KRAKEN:GONE", 9)]
 
 
-def test_publishing_again_what_stands_there_builds_nothing(store: Store) -> None:
+def test_publishing_again_what_stands_there_builds_nothing(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     first = publish(store, ["KRAKEN:BTCUSD"], now=NOW)
     before = store.published.stat()
@@ -437,7 +438,7 @@ def test_publishing_again_what_stands_there_builds_nothing(store: Store) -> None
     assert (store.published.stat().st_ino, store.published.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_new_row_another_list_of_metrics_or_a_later_minute_builds_it_anew(store: Store) -> None:
+def test_a_new_row_another_list_of_metrics_or_a_later_minute_builds_it_anew(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [1.0]))
     assert publish(store, ["KRAKEN:BTCUSD"], now=NOW).built
     assert publish(store, ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"], now=NOW).built
@@ -448,19 +449,19 @@ def test_a_new_row_another_list_of_metrics_or_a_later_minute_builds_it_anew(stor
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"\x00" * 5000])
-def test_a_damaged_file_is_replaced(store: Store, content: bytes) -> None:
+def test_a_damaged_file_is_replaced(store: PriceTable, content: bytes) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     store.published.write_bytes(content)
     assert publish(store, None, now=NOW).built
     assert ask(store, "SELECT rows FROM snapshot") == [(1,)]
 
 
-def test_the_file_is_readable_for_all_and_writable_for_none(store: Store) -> None:
+def test_the_file_is_readable_for_all_and_writable_for_none(store: PriceTable) -> None:
     publish(store, None, now=NOW)
     assert stat.S_IMODE(store.published.stat().st_mode) == 0o444
 
 
-def test_what_a_killed_publisher_or_a_writing_session_left_is_swept(store: Store) -> None:
+def test_what_a_killed_publisher_or_a_writing_session_left_is_swept(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     publish(store, None, now=NOW)
     wal = store.published.with_name("pricetracker.duckdb.wal")
@@ -477,7 +478,7 @@ def test_what_a_killed_publisher_or_a_writing_session_left_is_swept(store: Store
 
 
 def test_an_open_session_neither_blocks_nor_breaks_while_the_file_is_swapped_fifteen_times(
-    store: Store, sessions: list[Session]
+    store: PriceTable, sessions: list[Session]
 ) -> None:
     everything = "SELECT count(*), sum(close) FROM minute_prices"
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0, 2.0]))
@@ -490,7 +491,7 @@ def test_an_open_session_neither_blocks_nor_breaks_while_the_file_is_swapped_fif
         assert publish(store, None, now=NOW).built
         if swap % 5 == 0:
             assert session.ask(everything) == was == [[2, 3.0]]
-    done = upkeep(store)
+    done = maintain(store)
     assert done.files_after < done.files_before == 16
     publish(store, None, now=NOW)
     assert session.ask(everything) == was  # the Parquet files it reads were replaced, and are still there
@@ -500,7 +501,9 @@ def test_an_open_session_neither_blocks_nor_breaks_while_the_file_is_swapped_fif
     assert newcomer.ask(everything) == [[17, 18.0]]
 
 
-def test_a_session_that_writes_all_the_same_changes_nothing_for_others(store: Store, sessions: list[Session]) -> None:
+def test_a_session_that_writes_all_the_same_changes_nothing_for_others(
+    store: PriceTable, sessions: list[Session]
+) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     publish(store, None, now=NOW)
     writer = [sys.executable, "-c", READER, str(store.published), "write"]
@@ -537,7 +540,7 @@ def test_a_session_that_writes_all_the_same_changes_nothing_for_others(store: St
 
 
 def test_a_writing_session_that_died_on_the_newest_file_leaves_it_to_be_built_anew(
-    store: Store, sessions: list[Session]
+    store: PriceTable, sessions: list[Session]
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can write to the published file")
@@ -553,7 +556,7 @@ def test_a_writing_session_that_died_on_the_newest_file_leaves_it_to_be_built_an
     assert not store.published.with_name("pricetracker.duckdb.wal").exists()
 
 
-def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(store: Store) -> None:
+def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(store: PriceTable) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - DAY, [1.0]))  # no part of the 24 hours
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - 20 * 60 * MINUTE, [2.0]), candles("KRAKEN:BTCUSD", AS_OF, [2.0]))
     publish(store, None, now=NOW)
@@ -570,7 +573,7 @@ def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(sto
     assert sorted(path.name for path in store.folder.iterdir()) == ["minute_prices", "pricetracker.duckdb", "state"]
 
 
-def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: Store, sessions: list[Session]) -> None:
+def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: PriceTable, sessions: list[Session]) -> None:
     if not OLD_DUCKDB.is_dir():
         pytest.skip(f"no DuckDB 1.2 at {OLD_DUCKDB}: `make test` installs it")
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - 9 * MINUTE, [1.5, 2.5, 4.5]), candles("KRAKEN:ETHUSD", AS_OF, [7.0]))
@@ -596,12 +599,12 @@ def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: Store, sessions: li
     ]
 
 
-def test_a_person_who_asks_before_anything_is_published_is_told_what_makes_it(store: Store) -> None:
+def test_a_person_who_asks_before_anything_is_published_is_told_what_makes_it(store: PriceTable) -> None:
     with pytest.raises(reading.NotPublished, match="pricetracker"):
         reading.metrics(store.published)
 
 
-def test_a_statement_that_would_write_is_refused(store: Store) -> None:
+def test_a_statement_that_would_write_is_refused(store: PriceTable) -> None:
     publish(store, None, now=NOW)
     with pytest.raises(duckdb.Error, match="read-only"):
         reading.query(store.published, "CREATE TABLE t (x INTEGER)")

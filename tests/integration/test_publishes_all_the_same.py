@@ -4,10 +4,11 @@ import dagster as dg
 import pytest
 
 from pricetracker_dagster.assets.minute_prices import minute_prices
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.ranking import ranking
 from tests.integration.conftest import NOON
 
@@ -18,16 +19,16 @@ def test_a_failure_while_collecting_still_publishes_what_is_stored(
 ) -> None:
     assert callable(write_settings)
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    store = Store(load_settings().folder)
+    store = PriceTable(load_settings().folder)
     rows = [
         ("KRAKEN:BTCUSD", int((NOON - i * MINUTE).timestamp()), 1 + i, 1 + i, 1 + i, 1 + i, 1, 1) for i in (1, 2, 3)
     ]
-    store.upsert(sift_rows(rows, NOON).kept)
+    store.upsert(validate_rows(rows, NOON).kept)
 
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("pricetracker_dagster.collect._Tick.run", fails)
+    monkeypatch.setattr("pricetracker_dagster.collect.tick._Tick.run", fails)
     minute = NOON - MINUTE
     done = dg.materialize(
         [minute_prices],

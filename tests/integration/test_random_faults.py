@@ -19,9 +19,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pricetracker_dagster.alerts.watch import Watched, watch_minutes, watch_prices
-from pricetracker_dagster.candles import MINUTE, minutes_between, newest_closed_minute, sift_rows
-from pricetracker_dagster.collect import Collected, collect_minute
+from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
+from pricetracker_dagster.candles.minutes import MINUTE, minutes_between, newest_closed_minute
+from pricetracker_dagster.candles.validate import validate_rows
+from pricetracker_dagster.collect.tick import Collected, collect_minute
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.simulator.faults import KINDS
@@ -172,7 +173,7 @@ class Story:
         if any("not noted" in trouble for trouble in collected.troubles):
             self.excused |= self.to_be_told
 
-    def look(self, watched: Watched) -> None:
+    def look(self, watched: SensorOutcome) -> None:
         """Note what a sensor could not do."""
         for trouble in watched.troubles:
             self.say(trouble)
@@ -309,7 +310,7 @@ def test_after_a_day_of_random_faults_every_minute_is_stored_with_its_final_valu
         for day in (0, 40)
         for i in range(1, 50)
     ]
-    bench.store.upsert(sift_rows(archive, MIDNIGHT).kept)
+    bench.store.upsert(validate_rows(archive, MIDNIGHT).kept)
     story = Story(bench, webhook, seed, monkeypatch, budget=20)
     began = bench.minute
     with _told_how(story):

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.store.delta import opened_once
 from pricetracker_dagster.store.records import (
     ACKNOWLEDGEMENTS,
@@ -28,7 +28,7 @@ from pricetracker_dagster.store.records import (
     Records,
     Row,
 )
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import note_tracked
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 BTC, ETH, XRP = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"
@@ -368,7 +368,7 @@ def test_a_day_of_a_hundred_metrics_is_noted_at_once(records: Records) -> None:
 
 
 def tracked(state: Path, metrics: Sequence[str], minute: int) -> dict[str, int]:
-    since = tracked_since(state, metrics, at(minute))
+    since = note_tracked(state, metrics, at(minute))
     assert all(moment.utcoffset() == timedelta(0) for moment in since.values())
     return {metric: (moment - NOON) // MINUTE for metric, moment in since.items()}
 

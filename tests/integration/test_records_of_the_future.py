@@ -9,7 +9,8 @@ import pytest
 from pricetracker_dagster.alerts.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.watch_standstill import is_covered
 from pricetracker_dagster.alerts.yet_to_come import put_right
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
 from tests.integration.test_watch import BTC, ETH, NOON, Watch, calm
@@ -187,7 +188,7 @@ def test_an_alert_of_a_minute_that_is_yet_to_come_ends(
 def test_stored_rows_of_the_future_raise_no_alert(it: Watch, webhook: Webhook, minutes: Iterable[int]) -> None:
     calm(it)
     rows = [(BTC, int((NOON + minute * MINUTE).timestamp()), 10.0, 10.0, 10.0, 10.0, 9000.0, 1) for minute in minutes]
-    it.store.upsert(sift_rows(rows, NOON).kept, now=NOON + timedelta(days=2))  # as an earlier version did
+    it.store.upsert(validate_rows(rows, NOON).kept, now=NOON + timedelta(days=2))  # as an earlier version did
     goes_on(it, [0])
     assert (it.alerts(), webhook.posted) == ([], [])
 

@@ -18,16 +18,17 @@ from click.testing import CliRunner
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import SCHEMA, newest_closed_minute
+from pricetracker_dagster.candles.minutes import newest_closed_minute
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.delta import StoreError, patterns
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.store.upkeep import upkeep
 from tests.integration.conftest import Bench
 from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles, grow, newest_commit, table_of
 
@@ -45,7 +46,7 @@ def rows_of(folder: Path, table: str) -> Rows:
 
 
 def mend(folder: Path, now: datetime = NOW) -> repair.Repair:
-    return repair.repair(folder, now, METRICS, lambda: publish(Store(folder), METRICS, now=now))
+    return repair.repair(folder, now, METRICS, lambda: publish(PriceTable(folder), METRICS, now=now))
 
 
 def keys_of(rows: Rows) -> list[tuple[Any, ...]]:
@@ -71,12 +72,12 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(grown: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "data"
     shutil.copytree(grown, copy)
-    publish(Store(copy), METRICS, now=NOW, minute=NOW - MINUTE)
+    publish(PriceTable(copy), METRICS, now=NOW, minute=NOW - MINUTE)
     return copy
 
 
 def test_nothing_is_wrong_with_a_sound_folder_and_nothing_is_touched(folder: Path) -> None:
-    upkeep(Store(folder))
+    maintain(PriceTable(folder))
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
     assert repair.look(folder, NOW) == []
     assert mend(folder) == repair.Repair()
@@ -132,7 +133,7 @@ def test_newest_commits_that_are_gone_are_known_by_what_was_published(folder: Pa
 
 def test_minutes_of_a_newest_commit_that_is_gone_with_its_file_are_listed(folder: Path) -> None:
     before = rows_of(folder, "minute_prices")
-    store = Store(folder)
+    store = PriceTable(folder)
     store.upsert(candles(FIRST + 22 * MINUTE, 1, 900.0), now=NOW)
     store.upsert(candles(FIRST + 23 * MINUTE, 4, 900.0), now=NOW)
     publish(store, METRICS, now=NOW)
@@ -207,13 +208,13 @@ def fault_in_data(file: Path, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["gone", "truncated", "empty", "overwritten"])
 def test_rows_of_a_data_file_that_is_lost_are_found_in_those_it_replaced(folder: Path, fault: str) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     expected = keys_of(rows_of(folder, "minute_prices"))
-    upkeep(store)
+    maintain(store)
     before = rows_of(folder, "minute_prices")
     for _ in range(5):
         store.upsert(candles(FIRST + 21 * MINUTE + _ * MINUTE, 1, 500.0 + _), now=NOW)
-    upkeep(store)  # joins the day's files: those that it replaced are kept for a week
+    maintain(store)  # joins the day's files: those that it replaced are kept for a week
     expected = rows_of(folder, "minute_prices")
     assert len(expected) == len(before) + 10
     [joined] = store.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
@@ -240,7 +241,7 @@ def test_files_whose_names_were_changed_round_lose_and_double_no_row(folder: Pat
     longer, shorter = two_of(folder, "minute_prices")
     assert longer.stat().st_size > shorter.stat().st_size
     if log_too:
-        Store(folder).upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
+        PriceTable(folder).upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
     expected = rows_of(folder, "minute_prices")
     longer.rename(folder / "other")
     shorter.rename(longer)
@@ -256,7 +257,7 @@ def test_files_whose_names_were_changed_round_lose_and_double_no_row(folder: Pat
 
 @pytest.mark.parametrize("other", ["of this table", "of another"])
 def test_a_file_that_was_copied_over_another_doubles_no_row(folder: Path, other: str) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     expected = rows_of(folder, "minute_prices")
     store.upsert(candles(FIRST + 24 * MINUTE, 2, 900.0), now=NOW)
     [only] = store.files(FIRST + 24 * MINUTE, FIRST + 25 * MINUTE)
@@ -278,7 +279,7 @@ def test_minutes_whose_correction_is_lost_are_listed_to_be_asked_for_again(
     folder: Path, write_settings: Callable[[str], Path], log_too: bool
 ) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\n')
-    store = Store(folder)
+    store = PriceTable(folder)
     before = rows_of(folder, "minute_prices")
     store.upsert(candles(FIRST + 7 * MINUTE, 2, 999.0), now=NOW)  # 23:57 and 23:58, stored as 203 and 204 before
     [corrected] = [file for file in store.files() if max(row[5] for row in rows_in([file])) >= 999.0]
@@ -296,7 +297,7 @@ def test_minutes_whose_correction_is_lost_are_listed_to_be_asked_for_again(
 
 
 def test_minutes_that_stood_in_a_lost_file_alone_are_listed_and_the_others_are_kept(folder: Path) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     store.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
     before = rows_of(folder, "minute_prices")
     [only] = store.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
@@ -353,7 +354,7 @@ def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..
 
 
 def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know(folder: Path) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     table = store.open()
     assert table is not None
     before = table.version()
@@ -363,12 +364,12 @@ def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know
     assert DeltaTable(store.prices).version() == before + 1
     store.upsert(candles(FIRST + 25 * MINUTE, 1, 1.0), now=NOW)
     assert DeltaTable(store.prices).version() == before + 2
-    upkeep(store)
+    maintain(store)
     assert not repair.look(folder, NOW)
 
 
 def test_rows_of_the_future_are_kept_aside_and_removed(folder: Path) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     expected = rows_of(folder, "minute_prices")
     ahead = NOW + timedelta(days=300)
     store.upsert(candles(ahead, 4, 1.0), now=ahead + timedelta(days=1))
@@ -469,7 +470,7 @@ def test_what_stands_where_the_folder_of_a_table_belongs_is_set_aside(folder: Pa
     since = NOW - MINUTE - timedelta(days=7)
     expected = [(metric, since, NOW - MINUTE) for metric in METRICS] if table == "minute_prices" else []
     assert [(a.metric, a.first, a.last) for a in done.again] == expected
-    Store(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
+    PriceTable(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
     Records(folder).causes.put([{"metric": "X:Y", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
 
 
@@ -527,11 +528,11 @@ print("survived")
 def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_again(
     folder: Path, tmp_path: Path, fault: str
 ) -> None:
-    store = Store(folder)
-    upkeep(store)
+    store = PriceTable(folder)
+    maintain(store)
     for i in range(5):
         store.upsert(candles(FIRST + (21 + i) * MINUTE, 1, 500.0 + i), now=NOW)
-    upkeep(store)
+    maintain(store)
     expected = rows_of(folder, "minute_prices")
     if fault == "torn":
         store.upsert(candles(FIRST + 28 * MINUTE, 1, 600.0), now=NOW)
@@ -561,7 +562,7 @@ def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_ag
 
 def test_the_command_shows_mends_and_lists(folder: Path, tmp_path: Path, write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\n')
-    store = Store(folder)
+    store = PriceTable(folder)
     store.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
     [only] = store.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
     Path(only).unlink()
@@ -590,7 +591,7 @@ def test_stored_minutes_without_trades_are_listed_while_the_exchange_can_be_aske
         if row["metric"] == METRICS[1] and row["minute"] != FIRST + 26 * MINUTE:
             price = row["open"]
             row.update(high=price, low=price, close=price, volume=0.0, trades=0)
-    Store(folder).upsert(pa.Table.from_pylist(rows, SCHEMA), now=NOW)
+    PriceTable(folder).upsert(pa.Table.from_pylist(rows, SCHEMA), now=NOW)
     since = dict.fromkeys(METRICS, FIRST + 25 * MINUTE)  # further back it cannot be asked
     expected = [
         repair.Again(METRICS[1], FIRST + at * MINUTE, FIRST + (at + length - 1) * MINUTE, repair.FILLED)
@@ -604,7 +605,7 @@ def test_a_sound_folder_is_said_to_be_sound_first(folder: Path, write_settings: 
     minute = newest_closed_minute(datetime.now(UTC)) - MINUTE
     flat = candles(minute, 1, 900.0).to_pylist()[:1]
     flat[0].update(high=flat[0]["open"], low=flat[0]["open"], close=flat[0]["open"], volume=0.0, trades=0)
-    Store(folder).upsert(pa.Table.from_pylist(flat, SCHEMA), now=datetime.now(UTC))
+    PriceTable(folder).upsert(pa.Table.from_pylist(flat, SCHEMA), now=datetime.now(UTC))
     ended = CliRunner().invoke(main, ["repair"])
     assert ended.exit_code == 0, ended.output
     first, second, third = ended.stdout.splitlines()

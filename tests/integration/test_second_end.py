@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from tests.integration.test_watch import NOON, SOON, Watch, calm
 from tests.webhook import Webhook

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import ALERTS, RecordTable, Row
 from tests.integration.test_watch import BTC, ETH, NOON, Watch

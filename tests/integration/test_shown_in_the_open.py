@@ -6,11 +6,12 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from pricetracker_dagster.assets.shown import SAMPLE, duckdb_command, sample
-from pricetracker_dagster.candles import MINUTE, sift_rows
+from pricetracker_dagster.assets.ui_metadata import SAMPLE, duckdb_command, sample
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.definitions import build_defs
+from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.sensors import first_charts
-from pricetracker_dagster.tick import run_minute_tick
 from tests.integration.conftest import NOON, Bench, checked, tracker
 
 Start = Callable[..., Bench]
@@ -69,9 +70,9 @@ def test_no_asset_and_no_check_of_a_tick_hides_anything_but_pictures(
             shown |= event.step_materialization_data.materialization.metadata
         elif event is not None and event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             shown |= event.asset_check_evaluation_data.metadata
-    assert shown.keys() >= {"sql", "duckdb", "sample", "repair", "which", "refused_rows"}
+    assert shown.keys() >= {"sql", "duckdb", "sample", "repair", "which", "rejected_rows"}
     assert [name for name, value in shown.items() if isinstance(value, HIDDEN)] == []
-    for name in ("sql", "duckdb", "sample", "repair", "which", "refused_rows"):
+    for name in ("sql", "duckdb", "sample", "repair", "which", "rejected_rows"):
         assert isinstance(shown[name], IN_THE_OPEN), name
 
 
@@ -127,7 +128,9 @@ def test_charts_are_not_requested_of_a_file_without_rows_or_one_that_cannot_be_r
     bench = start("BTCUSD")
     publish(bench.store, ["SIMULATED:BTCUSD"], now=bench.now)
     assert isinstance(evaluated(bench, instance), dg.SkipReason)
-    bench.store.upsert(sift_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1.0, 1.0, 1.0, 1.0, 1.0, 1)], NOON).kept)
+    bench.store.upsert(
+        validate_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1.0, 1.0, 1.0, 1.0, 1.0, 1)], NOON).kept
+    )
     bench.store.published.unlink()
     bench.store.published.write_bytes(b"no database")
     skipped = evaluated(bench, instance)

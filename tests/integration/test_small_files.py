@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.store.clock import ahead_for_certain, clock_differences, note_clock
-from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.tracked import note_tracked
 from tests.integration.conftest import NOON, Track
 from tests.odd_kraken import NEWEST
 
@@ -56,7 +56,7 @@ def test_a_tick_stores_every_metric_whatever_has_become_of_the_small_files(track
     tick = collect_minute(settings, NEWEST)
     assert (tick.missing, tick.reasons, tick.tracebacks) == ({}, {}, [])
     metrics = [str(metric) for metric in settings.tracked]
-    assert Store(settings.folder).newest(metrics, NEWEST) == dict.fromkeys(metrics, NEWEST)
+    assert PriceTable(settings.folder).newest(metrics, NEWEST) == dict.fromkeys(metrics, NEWEST)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_difference_under_a_name_that_no_exchange_has_holds_up_no_row(track: T
     # 95 years: a clock may be so wrong
     absurd = {name: {"ahead": 3e9, "at_least": 3e9, "measured_at": now.isoformat()}}
     (settings.state / "clock.json").write_text(json.dumps(absurd), encoding="utf-8")
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     candles = store.candles([str(metric) for metric in settings.tracked], NEWEST, NEWEST)
-    assert store.upsert(candles, now=now).refused == []
+    assert store.upsert(candles, now=now).rejected == []
 
 
 def test_two_exchanges_are_measured_within_one_moment(tmp_path: Path) -> None:
@@ -108,10 +108,10 @@ def test_since_when_one_metric_is_tracked_outlives_what_is_wrong_with_another(tm
     file = tmp_path / "tracked.json"
     before = NOON - timedelta(days=3)
     file.write_text(json.dumps({"A:BUSD": before.isoformat(), "A:CUSD": bad}), encoding="utf-8")
-    assert tracked_since(tmp_path, ["A:BUSD", "A:CUSD"], NOON) == {"A:BUSD": before, "A:CUSD": NOON}
+    assert note_tracked(tmp_path, ["A:BUSD", "A:CUSD"], NOON) == {"A:BUSD": before, "A:CUSD": NOON}
     assert json.loads(file.read_text(encoding="utf-8")) == {"A:BUSD": before.isoformat(), "A:CUSD": NOON.isoformat()}
 
 
 def test_since_when_is_a_whole_minute_of_utc_whatever_was_written(tmp_path: Path) -> None:
     (tmp_path / "tracked.json").write_text('{"A:BUSD": "2026-03-01T13:30:59.5+01:00"}', encoding="utf-8")
-    assert tracked_since(tmp_path, ["A:BUSD"], NOON) == {"A:BUSD": datetime(2026, 3, 1, 12, 30, tzinfo=UTC)}
+    assert note_tracked(tmp_path, ["A:BUSD"], NOON) == {"A:BUSD": datetime(2026, 3, 1, 12, 30, tzinfo=UTC)}

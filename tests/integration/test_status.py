@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.alerts.standstill import Sign
+from pricetracker_dagster.alerts.status import lines, status
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.local.up import _only_one
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.status import lines, status
 from pricetracker_dagster.store.publish import publish
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook

@@ -14,11 +14,12 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricetracker_dagster.candles import DAY, MINUTE, SCHEMA, MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.delta import Delta
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import Maintained, maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
-from pricetracker_dagster.store.upkeep import Upkeep, upkeep
 
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
 NOW = datetime(2026, 3, 4, 1, 0, 3, tzinfo=UTC)
@@ -29,8 +30,8 @@ Row = tuple[str, datetime, float, float, float, float, float, int, datetime]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
+def store(tmp_path: Path) -> PriceTable:
+    return PriceTable(tmp_path / "data")
 
 
 def row(metric: str, minute: int, price: float = 10.0, fetched_at: datetime = NOW) -> Row:
@@ -43,11 +44,11 @@ def table(rows: Iterable[Row]) -> pa.Table:
     return pa.table(columns, schema=SCHEMA) if columns else SCHEMA.empty_table()
 
 
-def rows_in(store: Store) -> list[Row]:
+def rows_in(store: PriceTable) -> list[Row]:
     return [tuple(each.values()) for each in store.candles([BTC, ETH, XRP], *EVER).to_pylist()]
 
 
-def test_a_store_that_was_never_written_answers_and_makes_nothing(store: Store) -> None:
+def test_a_store_that_was_never_written_answers_and_makes_nothing(store: PriceTable) -> None:
     assert store.open() is None
     assert store.rows() == store.day_rows(date(2026, 3, 4)) == 0
     assert store.files() == []
@@ -56,11 +57,11 @@ def test_a_store_that_was_never_written_answers_and_makes_nothing(store: Store) 
     assert store.missed([BTC], MIDNIGHT, NOW, since_first_row=False) == {BTC: [MinuteRange(MIDNIGHT, NOW)]}
     assert store.insane(*EVER) == []
     assert store.candles([BTC], *EVER) == SCHEMA.empty_table()
-    assert upkeep(store) == Upkeep((), 0, 0, 0, ())
+    assert maintain(store) == Maintained((), 0, 0, 0, ())
     assert not store.folder.exists()
 
 
-def test_what_is_upserted_is_read_back_exactly(store: Store) -> None:
+def test_what_is_upserted_is_read_back_exactly(store: PriceTable) -> None:
     rows = [
         (BTC, MIDNIGHT - MINUTE, 0.1, 1e300, 5e-324, 0.30000000000000004, 0.0, 2**53, NOW),
         (BTC, MIDNIGHT, 22414.9, 22414.9, 22414.9, 22414.9, 0.0933166, 15, NOW + timedelta(microseconds=1)),
@@ -73,7 +74,7 @@ def test_what_is_upserted_is_read_back_exactly(store: Store) -> None:
     assert store.candles([BTC], MIDNIGHT, MIDNIGHT).num_rows == 1
 
 
-def test_an_upsert_repeated_changes_nothing(store: Store) -> None:
+def test_an_upsert_repeated_changes_nothing(store: PriceTable) -> None:
     rows = [row(BTC, minute) for minute in range(-5, 5)]
     store.upsert(table(rows))
     files = store.files()
@@ -83,7 +84,7 @@ def test_an_upsert_repeated_changes_nothing(store: Store) -> None:
     assert rows_in(store) == rows
 
 
-def test_a_row_fetched_again_without_change_keeps_its_first_fetched_at(store: Store) -> None:
+def test_a_row_fetched_again_without_change_keeps_its_first_fetched_at(store: PriceTable) -> None:
     store.upsert(table([row(BTC, 0), row(BTC, 1)]))
     files = store.files()
     later = NOW + timedelta(hours=1)
@@ -94,7 +95,7 @@ def test_a_row_fetched_again_without_change_keeps_its_first_fetched_at(store: St
 
 
 @pytest.mark.parametrize("column", range(2, 8))
-def test_a_correction_of_any_value_is_stored_with_its_own_fetched_at(store: Store, column: int) -> None:
+def test_a_correction_of_any_value_is_stored_with_its_own_fetched_at(store: PriceTable, column: int) -> None:
     store.upsert(table([row(BTC, 0), row(ETH, 0)]))
     corrected = list(row(BTC, 0, fetched_at=NOW + MINUTE))
     corrected[column] = 7
@@ -103,7 +104,7 @@ def test_a_correction_of_any_value_is_stored_with_its_own_fetched_at(store: Stor
     assert rows_in(store) == [tuple(corrected), row(ETH, 0)]
 
 
-def test_new_rows_leave_every_file_that_is_there_alone(store: Store) -> None:
+def test_new_rows_leave_every_file_that_is_there_alone(store: PriceTable) -> None:
     store.upsert(table(row(BTC, minute) for minute in (-2, -1, 0, 1)))
     before = set(store.files())
     done = store.upsert(table([row(BTC, 1), row(BTC, 2)]))
@@ -111,7 +112,7 @@ def test_new_rows_leave_every_file_that_is_there_alone(store: Store) -> None:
     assert before < set(store.files())
 
 
-def test_a_correction_rewrites_the_files_that_hold_its_minute_and_no_other(store: Store) -> None:
+def test_a_correction_rewrites_the_files_that_hold_its_minute_and_no_other(store: PriceTable) -> None:
     for day in (-2, -1, 0):
         store.upsert(table(row(BTC, day * 1440 + minute) for minute in range(10)))
         store.upsert(table(row(BTC, day * 1440 + minute) for minute in range(20, 30)))
@@ -122,7 +123,7 @@ def test_a_correction_rewrites_the_files_that_hold_its_minute_and_no_other(store
     assert store.rows() == 60
 
 
-def test_a_table_of_another_schema_is_refused_with_nothing_stored(store: Store) -> None:
+def test_a_table_of_another_schema_is_refused_with_nothing_stored(store: PriceTable) -> None:
     right = table([row(BTC, 0)])
     for wrong in (
         right.drop_columns(["trades"]),
@@ -137,18 +138,20 @@ def test_a_table_of_another_schema_is_refused_with_nothing_stored(store: Store) 
     assert not store.folder.exists()
 
 
-def test_two_candles_for_one_minute_are_refused_with_nothing_stored(store: Store) -> None:
+def test_two_candles_for_one_minute_are_refused_with_nothing_stored(store: PriceTable) -> None:
     with pytest.raises(ValueError, match="two candles for KRAKEN:ETHUSD 2026-03-04 00:01"):
         store.upsert(table([row(BTC, 1), row(ETH, 1), row(ETH, 1, price=11.0)]))
     assert not store.folder.exists()
 
 
-def test_no_candles_at_all_are_stored_in_no_time(store: Store) -> None:
+def test_no_candles_at_all_are_stored_in_no_time(store: PriceTable) -> None:
     done = store.upsert(SCHEMA.empty_table())
     assert (done.inserted, done.updated) == (0, 0)
 
 
-def test_more_rows_than_are_merged_at_once_are_stored_once_each(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_are_merged_at_once_are_stored_once_each(
+    store: PriceTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pricetracker_dagster.store.prices._CHUNK", 100)
     rows = [row(metric, day * 1440 + minute) for metric in (BTC, ETH) for day in range(-4, 1) for minute in range(30)]
     done = store.upsert(table(rows))
@@ -158,7 +161,7 @@ def test_more_rows_than_are_merged_at_once_are_stored_once_each(store: Store, mo
     assert sorted(rows_in(store)) == sorted(rows)
 
 
-def test_rows_of_a_day_are_counted_without_reading_them(store: Store) -> None:
+def test_rows_of_a_day_are_counted_without_reading_them(store: PriceTable) -> None:
     store.upsert(table(row(metric, minute) for metric in (BTC, ETH) for minute in (-1, 0, 1)))
     for file in store.files():
         os.truncate(file, 0)
@@ -166,7 +169,7 @@ def test_rows_of_a_day_are_counted_without_reading_them(store: Store) -> None:
     assert store.rows() == 6
 
 
-def test_missed_minutes_are_those_without_a_row(store: Store) -> None:
+def test_missed_minutes_are_those_without_a_row(store: PriceTable) -> None:
     have = {BTC: {-3, -2, 1, 5, 6}, ETH: {2}, XRP: set(range(-4, 9))}
     store.upsert(table(row(metric, minute) for metric, minutes in have.items() for minute in minutes))
     first, last = MIDNIGHT - 4 * MINUTE, MIDNIGHT + 8 * MINUTE
@@ -188,7 +191,7 @@ def test_missed_minutes_are_those_without_a_row(store: Store) -> None:
     assert store.missed([], first, last, since_first_row=False) == {}
 
 
-def test_the_newest_minute_of_each_metric_is_looked_for_between_bounds(store: Store) -> None:
+def test_the_newest_minute_of_each_metric_is_looked_for_between_bounds(store: PriceTable) -> None:
     store.upsert(table([row(BTC, -700), row(BTC, -3), row(BTC, 4), row(ETH, -700)]))
     early, late = MIDNIGHT - 10 * MINUTE, MIDNIGHT + 10 * MINUTE
     assert store.newest([BTC, ETH, XRP], early) == {BTC: MIDNIGHT + 4 * MINUTE}
@@ -197,7 +200,7 @@ def test_the_newest_minute_of_each_metric_is_looked_for_between_bounds(store: St
     assert store.newest([BTC], late) == {}
 
 
-def test_stored_rows_that_are_insane_are_named_with_their_problem(store: Store) -> None:
+def test_stored_rows_that_are_insane_are_named_with_their_problem(store: PriceTable) -> None:
     nan = float("nan")
     store.upsert(
         table(
@@ -212,7 +215,7 @@ def test_stored_rows_that_are_insane_are_named_with_their_problem(store: Store) 
         )
     )
     found = store.insane(MIDNIGHT, MIDNIGHT + 8 * MINUTE)
-    assert [(refused.metric, refused.minute, refused.problem) for refused in found] == [
+    assert [(rejected.metric, rejected.minute, rejected.problem) for rejected in found] == [
         (BTC, MIDNIGHT + 1 * MINUTE, "high is below low"),
         (BTC, MIDNIGHT + 2 * MINUTE, "close is not a number"),
         (ETH, MIDNIGHT + 1 * MINUTE + timedelta(seconds=1), "time is not a whole minute"),
@@ -241,7 +244,7 @@ Batch = dict[tuple[str, int], tuple[int, int]]
 def test_any_sequence_of_upserts_leaves_what_a_dictionary_would_hold(batches: list[Batch], upkeeps: set[int]) -> None:
     model: dict[tuple[str, int], Row] = {}
     with TemporaryDirectory() as folder:
-        store = Store(Path(folder))
+        store = PriceTable(Path(folder))
         for i, batch in enumerate(batches):
             rows = {
                 key: row(*key, price=float(price), fetched_at=NOW + timedelta(hours=hour))
@@ -253,7 +256,7 @@ def test_any_sequence_of_upserts_leaves_what_a_dictionary_would_hold(batches: li
             model |= {key: rows[key] for key in new | corrected}
             assert (done.inserted, done.updated) == (len(new), len(corrected))
             if i in upkeeps:
-                upkeep(store)
+                maintain(store)
             assert rows_in(store) == [model[key] for key in sorted(model)]
         assert store.rows() == len(model)
         assert store.day_rows(date(2026, 3, 3)) == sum(minute < 0 for _, minute in model)
@@ -272,18 +275,18 @@ def test_any_sequence_of_upserts_leaves_what_a_dictionary_would_hold(batches: li
         assert lacking == every_minute - model.keys()
 
 
-def many_small_files(store: Store) -> list[Row]:
+def many_small_files(store: PriceTable) -> list[Row]:
     rows = [row(metric, minute) for minute in range(-6, 6) for metric in (BTC, ETH)]
     for i in range(0, len(rows), 2):
         store.upsert(table(rows[i : i + 2]))
     return rows
 
 
-def log_of(store: Store) -> list[Path]:
+def log_of(store: PriceTable) -> list[Path]:
     return sorted((store.prices / "_delta_log").glob("*.json"))
 
 
-def age_removals(store: Store, age: timedelta) -> None:
+def age_removals(store: PriceTable, age: timedelta) -> None:
     """Make the log say that what it removed was removed so long ago."""
     for entry in log_of(store):
         actions = [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines()]
@@ -293,19 +296,19 @@ def age_removals(store: Store, age: timedelta) -> None:
         entry.write_text("\n".join(map(json.dumps, actions)), encoding="utf-8")
 
 
-def test_upkeep_joins_the_files_of_each_day_and_keeps_every_row(store: Store) -> None:
+def test_upkeep_joins_the_files_of_each_day_and_keeps_every_row(store: PriceTable) -> None:
     rows = many_small_files(store)
     replaced = store.files()
     assert len(replaced) == 12
-    done = upkeep(store)
-    assert done == Upkeep(("2026-03-03", "2026-03-04"), 12, 2, 0, ())
+    done = maintain(store)
+    assert done == Maintained(("2026-03-03", "2026-03-04"), 12, 2, 0, ())
     assert len(store.files()) == 2
     assert sorted(rows_in(store)) == sorted(rows)
     assert all(Path(file).exists() for file in replaced)  # for a week, for those who have the old list
     assert store.upsert(table(rows)).inserted == 0
 
 
-def test_upkeep_joins_the_files_of_the_small_tables_too(store: Store) -> None:
+def test_upkeep_joins_the_files_of_the_small_tables_too(store: PriceTable) -> None:
     store.upsert(table([row(BTC, 0)]))
     causes = Records(store.folder).causes
     noted = {"cause": "not run", "reason": None, "noted_at": NOW}
@@ -315,39 +318,39 @@ def test_upkeep_joins_the_files_of_the_small_tables_too(store: Store) -> None:
     opened = causes.open()
     assert opened is not None
     assert len(opened.file_uris()) == 10
-    upkeep(store)
+    maintain(store)
     opened = causes.open()
     assert opened is not None
     assert len(opened.file_uris()) == 1
     assert causes.rows() == rows
 
 
-def test_upkeep_leaves_a_day_of_few_files_alone(store: Store) -> None:
+def test_upkeep_leaves_a_day_of_few_files_alone(store: PriceTable) -> None:
     for minute in range(4):
         store.upsert(table([row(BTC, minute)]))
     files = store.files()
-    assert upkeep(store) == Upkeep((), 4, 4, 0, ())
+    assert maintain(store) == Maintained((), 4, 4, 0, ())
     assert store.files() == files
 
 
 @pytest.mark.parametrize(("age", "stays"), [(timedelta(days=6, hours=22), True), (timedelta(days=7, hours=2), False)])
-def test_a_replaced_file_stays_for_a_week(store: Store, age: timedelta, stays: bool) -> None:
+def test_a_replaced_file_stays_for_a_week(store: PriceTable, age: timedelta, stays: bool) -> None:
     store.upsert(table([row(BTC, 0)]))
     [replaced] = store.files()
     store.upsert(table([row(BTC, 0, price=11.0)]))
     age_removals(store, age)
     os.utime(replaced, (time.time() - 30 * 86400,) * 2)  # how old the file is does not matter
-    done = upkeep(store)
+    done = maintain(store)
     assert Path(replaced).exists() == stays
     assert done.files_removed == (0 if stays else 1)
     for entry in log_of(store)[:-2]:
         entry.unlink()  # what the log's own clean-up does a day later: from now on the checkpoint has to know
-    assert upkeep(store).files_removed == 0
+    assert maintain(store).files_removed == 0
     assert Path(replaced).exists() == stays
     assert rows_in(store) == [row(BTC, 0, price=11.0)]
 
 
-def test_upkeep_removes_in_time_what_a_killed_writer_left(store: Store) -> None:
+def test_upkeep_removes_in_time_what_a_killed_writer_left(store: PriceTable) -> None:
     store.upsert(table([row(BTC, 0)]))
     [live] = store.files()
     old, young = Path(live).with_name("part-old.parquet"), Path(live).with_name("part-young.parquet")
@@ -355,28 +358,28 @@ def test_upkeep_removes_in_time_what_a_killed_writer_left(store: Store) -> None:
         orphan.write_bytes(Path(live).read_bytes())
         os.utime(orphan, (time.time() - age.total_seconds(),) * 2)
     os.utime(live, (time.time() - 9 * 86400,) * 2)
-    assert upkeep(store).files_removed == 1
+    assert maintain(store).files_removed == 1
     assert not old.exists()
     assert young.exists()
     assert rows_in(store) == [row(BTC, 0)]
 
 
-def test_upkeep_shortens_the_log_to_a_day_and_the_table_still_reads(store: Store) -> None:
+def test_upkeep_shortens_the_log_to_a_day_and_the_table_still_reads(store: PriceTable) -> None:
     rows = many_small_files(store)
-    upkeep(store)
+    maintain(store)
     long_ago = {path for path in (store.prices / "_delta_log").iterdir() if path.is_file()}
     for path in long_ago:
         os.utime(path, (time.time() - 3 * 86400,) * 2)
     rows.append(row(BTC, 6))
     store.upsert(table(rows))
-    upkeep(store)
+    maintain(store)
     assert len(long_ago) > 12
     assert len([path for path in long_ago if path.exists()]) < 5
     assert sorted(rows_in(store)) == sorted(rows)
     assert store.upsert(table([row(BTC, 7)])).inserted == 1
 
 
-def test_a_writer_that_was_overtaken_tries_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_was_overtaken_tries_again(store: PriceTable, monkeypatch: pytest.MonkeyPatch) -> None:
     store.upsert(table([row(BTC, 0), row(ETH, 0)]))
     opened: list[int] = []
     real: Callable[[Delta], DeltaTable | None] = Delta._open
@@ -386,7 +389,7 @@ def test_a_writer_that_was_overtaken_tries_again(store: Store, monkeypatch: pyte
         assert opened_table is not None
         opened.append(opened_table.version())
         if len(opened) == 1:  # another process corrects the same file between this one's read and its commit
-            other = Store(store.folder)
+            other = PriceTable(store.folder)
             monkeypatch.setattr(Delta, "_open", real)
             other.upsert(table([row(ETH, 0, price=12.0)]))
             monkeypatch.setattr(Delta, "_open", open_and_be_overtaken)

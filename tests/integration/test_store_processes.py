@@ -14,8 +14,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pricetracker_dagster.candles import DAY, MINUTE
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 
 START = datetime(2026, 3, 3, 23, 40, tzinfo=UTC)  # 20 minutes before midnight: two partitions
@@ -29,11 +29,12 @@ import sys, threading
 from datetime import datetime, timedelta
 from pathlib import Path
 import pyarrow as pa
-from pricetracker_dagster.candles import MINUTE, SCHEMA
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 
-store = Store(Path(sys.argv[1]))
+store = PriceTable(Path(sys.argv[1]))
 start = datetime.fromisoformat("{START.isoformat()}")
 asked_to_stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), asked_to_stop.set()), daemon=True).start()
@@ -168,11 +169,11 @@ def start() -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "data")
+def store(tmp_path: Path) -> PriceTable:
+    return PriceTable(tmp_path / "data")
 
 
-def stored(store: Store) -> dict[int, dict[str, float]]:
+def stored(store: PriceTable) -> dict[int, dict[str, float]]:
     """Close of each metric in each minute after START; no key may be there twice."""
     rows = store.candles(METRICS, START - 3 * DAY, START + 3 * DAY).select(["metric", "minute", "close"]).to_pylist()
     doubled = [key for key, count in Counter((row["metric"], row["minute"]) for row in rows).items() if count > 1]
@@ -183,7 +184,7 @@ def stored(store: Store) -> dict[int, dict[str, float]]:
     return minutes
 
 
-def published(store: Store) -> tuple[int, int]:
+def published(store: PriceTable) -> tuple[int, int]:
     """Rows of the published file, and what it says they are."""
     with duckdb.connect(str(store.published), read_only=True) as connection:
         row = connection.execute("SELECT count(*), (SELECT rows FROM snapshot) FROM minute_prices").fetchone()
@@ -193,7 +194,7 @@ def published(store: Store) -> tuple[int, int]:
 
 @pytest.mark.long
 def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_along(
-    store: Store, start: Callable[..., Process]
+    store: PriceTable, start: Callable[..., Process]
 ) -> None:
     start(BULK, store.folder, 1.0).join()
     publish(store, None, now=START)
@@ -221,7 +222,7 @@ def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_
     assert published(store) == (2060 * 3, 2060 * 3)
 
 
-def test_processes_that_create_the_table_at_once_lose_nothing(store: Store, start: Callable[..., Process]) -> None:
+def test_processes_that_create_the_table_at_once_lose_nothing(store: PriceTable, start: Callable[..., Process]) -> None:
     writers = [start(WRITER, store.folder, price, 3) for price in (10.0, 20.0, 30.0)]
     for writer in writers:
         assert writer.join() == ["0", "1", "2"]
@@ -229,7 +230,7 @@ def test_processes_that_create_the_table_at_once_lose_nothing(store: Store, star
 
 
 def test_a_process_killed_at_any_moment_leaves_a_store_that_reads_and_publishes(
-    store: Store, start: Callable[..., Process]
+    store: PriceTable, start: Callable[..., Process]
 ) -> None:
     acknowledged: set[int] = set()
     for moment in range(10):
@@ -254,7 +255,7 @@ def test_a_process_killed_at_any_moment_leaves_a_store_that_reads_and_publishes(
 
 
 def test_of_publishers_at_once_the_others_take_the_file_that_one_built(
-    store: Store, start: Callable[..., Process]
+    store: PriceTable, start: Callable[..., Process]
 ) -> None:
     start(WRITER, store.folder, 10.0, 1).join()
     publishers = [start(PUBLISHER, store.folder) for _ in range(3)]

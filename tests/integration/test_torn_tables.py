@@ -9,17 +9,17 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.candles import SCHEMA
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.damage import Kind, examine, read_commit, read_log, unreadable
 from pricetracker_dagster.store.delta import Delta, StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records
 from pricetracker_dagster.store.repair import repair
-from pricetracker_dagster.store.upkeep import upkeep
 from tests.integration.conftest import Bench
 
 MINUTE = timedelta(minutes=1)
@@ -44,7 +44,7 @@ def candles(first: datetime, count: int, price: float) -> pa.Table:
 
 def grow(folder: Path, after: Callable[[int], object] = lambda _: None) -> None:
     """Store minutes over midnight and correct them, with causes that change; four times, with something done after."""
-    store, causes = Store(folder), Records(folder).causes
+    store, causes = PriceTable(folder), Records(folder).causes
     for i in range(4):
         at = FIRST + 5 * i * MINUTE
         store.upsert(candles(at, 5, 100.0 + i), now=NOW)
@@ -71,7 +71,7 @@ def folder(grown: Path, tmp_path: Path) -> Path:
 
 
 def table_of(folder: Path, name: str) -> Delta:
-    return Store(folder).delta if name == "minute_prices" else getattr(Records(folder), name)
+    return PriceTable(folder).delta if name == "minute_prices" else getattr(Records(folder), name)
 
 
 def newest_commit(folder: Path, table: str) -> Path:
@@ -97,11 +97,11 @@ def test_a_commit_cut_at_any_byte_is_told_with_table_file_and_way_out(folder: Pa
 
 
 def test_no_whole_commit_of_any_operation_is_taken_for_a_cut_one(folder: Path) -> None:
-    store, records = Store(folder), Records(folder)
-    upkeep(store)
+    store, records = PriceTable(folder), Records(folder)
+    maintain(store)
     for _ in range(6):  # more files than are left alone
         store.upsert(candles(FIRST + 21 * MINUTE, 2, float(_)), now=NOW)
-    upkeep(store)
+    maintain(store)
     table = store.open()
     assert table is not None
     table.delete("trades = 3 AND metric = 'KRAKEN:ETHUSD'")
@@ -118,7 +118,7 @@ def test_no_whole_commit_of_any_operation_is_taken_for_a_cut_one(folder: Path) -
 def damaged(folder: Path, fault: str) -> str:
     """Do one kind of damage to the prices; return the file that is to be named."""
     log = folder / "minute_prices" / "_delta_log"
-    live = Path(Store(folder).files()[0])
+    live = Path(PriceTable(folder).files()[0])
     if fault == "gone":
         live.unlink()
     elif fault == "empty":
@@ -139,7 +139,7 @@ def damaged(folder: Path, fault: str) -> str:
         shutil.rmtree(log)
         return "_delta_log"
     elif fault == "checkpoint":
-        table = Store(folder).open()
+        table = PriceTable(folder).open()
         assert table is not None
         table.create_checkpoint()
         checkpoint = log / f"{table.version():020}.checkpoint.parquet"
@@ -154,7 +154,7 @@ FAULTS = ["gone", "empty", "truncated", "overwritten", "a folder", "commit in th
 @pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_is_damaged_is_named_by_who_reads_and_who_writes(folder: Path, fault: str) -> None:
     file = damaged(folder, fault)
-    store = Store(folder)
+    store = PriceTable(folder)
     with pytest.raises(StoreError, match="minute_prices is damaged") as of_reader:
         store.missed(METRICS, FIRST, NOW, since_first_row=True) and store.candles(METRICS, FIRST, NOW)
     with pytest.raises(StoreError, match="minute_prices is damaged") as of_writer:
@@ -167,7 +167,7 @@ def test_whatever_is_damaged_is_named_by_who_reads_and_who_writes(folder: Path, 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"version": "x"}', b"\xff"])
 def test_a_damaged_hint_of_the_newest_checkpoint_keeps_nobody_from_reading(folder: Path, content: bytes) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     (store.prices / "_delta_log" / "_last_checkpoint").write_bytes(content)
     assert store.rows() == 42
     assert store.upsert(candles(FIRST, 1, 7.0), now=NOW).updated == 2
@@ -177,7 +177,7 @@ def test_a_damaged_hint_of_the_newest_checkpoint_keeps_nobody_from_reading(folde
 def test_a_log_without_a_commit_is_never_taken_for_an_empty_table(folder: Path) -> None:
     shutil.rmtree(folder / "minute_prices" / "_delta_log")
     with pytest.raises(StoreError, match="_delta_log is gone or empty"):
-        Store(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
+        PriceTable(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
     assert not (folder / "minute_prices" / "_delta_log").exists()
 
 
@@ -198,7 +198,7 @@ def test_readers_go_on_with_the_published_file(folder: Path, fault: str) -> None
     before = reading.rank(folder / "pricetracker.duckdb", "price")
     damaged(folder, fault)
     with pytest.raises(StoreError):
-        publish(Store(folder), METRICS, now=NOW + MINUTE, minute=NOW)
+        publish(PriceTable(folder), METRICS, now=NOW + MINUTE, minute=NOW)
     assert reading.rank(folder / "pricetracker.duckdb", "price").equals(before)
 
 
@@ -222,7 +222,7 @@ def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: 
         live.unlink()
     else:
         live.write_bytes(live.read_bytes()[:4] + bytes(live.stat().st_size - 8) + live.read_bytes()[-4:])
-    store = Store(folder)
+    store = PriceTable(folder)
     store.upsert(candles(NOW - 2 * MINUTE, 1, 9.0), now=NOW)
     published = publish(store, METRICS, now=NOW, minute=NOW - MINUTE)
     assert published.built
@@ -251,7 +251,7 @@ def test_a_reading_command_opens_no_table(folder: Path, tmp_path: Path, monkeypa
     settings = tmp_path / "pricetracker.toml"
     settings.write_text('metrics = ["KRAKEN:BTCUSD"]\n', encoding="utf-8")
     monkeypatch.setenv("PRICETRACKER_CONFIG", str(settings))
-    publish(Store(folder), METRICS, now=NOW)  # the folder is a copy
+    publish(PriceTable(folder), METRICS, now=NOW)  # the folder is a copy
     for table in ("minute_prices", "causes"):
         newest_commit(folder, table).write_bytes(b"torn")
     for command in (["metrics"], ["rank", "price"], ["history", METRICS[0], "price"], ["sql", "FROM metric_rank"]):
@@ -262,7 +262,7 @@ def test_a_reading_command_opens_no_table(folder: Path, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 5000])
 def test_a_damaged_published_file_is_told_and_published_anew(folder: Path, content: bytes) -> None:
-    store = Store(folder)
+    store = PriceTable(folder)
     store.published.unlink()
     store.published.write_bytes(content)
     with pytest.raises(reading.PublishedDamaged, match=r"cannot be read: .*the next tick publishes it anew"):
@@ -272,7 +272,9 @@ def test_a_damaged_published_file_is_told_and_published_anew(folder: Path, conte
 
 
 def test_a_gone_file_of_a_view_is_told_by_its_name(folder: Path) -> None:
-    publish(Store(folder), METRICS, now=NOW, minute=NOW - MINUTE)  # the views of the copied file read the original's
+    publish(
+        PriceTable(folder), METRICS, now=NOW, minute=NOW - MINUTE
+    )  # the views of the copied file read the original's
     live = damaged(folder, "gone")
     with pytest.raises(reading.PublishedDamaged, match=live) as told:
         reading.query(folder / "pricetracker.duckdb", "FROM minute_prices")
@@ -285,7 +287,7 @@ def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(folde
     of_the_log.unlink(missing_ok=True)
     of_the_log.symlink_to("/proc/self/mem")  # whose first byte nobody can read: an I/O error
     with pytest.raises(StoreError, match=f"{file} cannot be read: Input/output error. That tells nothing") as told:
-        Store(folder).delta.examine()
+        PriceTable(folder).delta.examine()
     assert told.value.damage is None
     with pytest.raises(StoreError, match="nothing is mended"):
         repair(folder, NOW, METRICS, lambda: None)

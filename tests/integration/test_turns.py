@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster import collect
-from pricetracker_dagster.candles import MINUTE
-from pricetracker_dagster.collect import Collected, collect_minute
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.collect import tick as collect
+from pricetracker_dagster.collect.tick import Collected, collect_minute
+from pricetracker_dagster.collect.turns import Turn, Turns
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.turns import Turn, Turns
+from pricetracker_dagster.store.prices import PriceTable
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken, price
 
@@ -46,7 +46,7 @@ def lose(odd: OddKraken, candles: Container[int], trades: Container[int]) -> Non
 def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_others(odd: OddKraken, track: Track) -> None:
     names = odd.list_more("P", 40)
     settings = track(*names, budget=3, per_second=2.7)
-    stored, since = Store(settings.folder), NEWEST - timedelta(hours=1)
+    stored, since = PriceTable(settings.folder), NEWEST - timedelta(hours=1)
     metrics = [f"KRAKEN:{name}" for name in names]
     for ticks in range(1, 40):
         tick(odd, settings)
@@ -77,7 +77,7 @@ def test_quiet_pairs_that_leave_minutes_out_get_them_all_beside_the_others(odd: 
     odd.quiet |= set(names)
     settings = track("BTCUSD", "ETHUSD", *names, budget=8, per_second=5)  # as many requests as 40 s at one a second
     metrics = [str(metric) for metric in settings.tracked]
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     begun = datetime(2026, 3, 3, 1, tzinfo=UTC)  # the first hour in reach, for which a quiet pair has a candle
     missing: dict[str, Any] = {"": 1}
     for _ in range(12):
@@ -127,7 +127,7 @@ def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, 
     for _ in range(17):
         tick(odd, settings)
     assert (
-        Store(settings.folder).missed(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=2), NEWEST, since_first_row=True)
+        PriceTable(settings.folder).missed(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=2), NEWEST, since_first_row=True)
         == {}
     )
 

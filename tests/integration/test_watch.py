@@ -14,15 +14,16 @@ import pytest
 
 from pricetracker_dagster.alerts import channels, notify
 from pricetracker_dagster.alerts.failed_runs import note_failed_run
-from pricetracker_dagster.alerts.watch import Watched, watch_minutes, watch_prices
-from pricetracker_dagster.candles import MINUTE, sift_rows
-from pricetracker_dagster.collect import collect_minute
+from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
-from pricetracker_dagster.store.upkeep import upkeep
 from tests.integration.conftest import Bench, give_up_after
 from tests.webhook import Webhook
 
@@ -46,8 +47,8 @@ class Watch:
         return self.load()
 
     @property
-    def store(self) -> Store:
-        return Store(self.settings.folder)
+    def store(self) -> PriceTable:
+        return PriceTable(self.settings.folder)
 
     @property
     def records(self) -> Records:
@@ -60,7 +61,7 @@ class Watch:
             for metric in metrics or (BTC,)
             for minute in minutes
         ]
-        self.store.upsert(sift_rows(rows, NOON).kept)
+        self.store.upsert(validate_rows(rows, NOON).kept)
 
     def put_prices(self, prices: Mapping[tuple[str, int], float]) -> None:
         """Store prices by metric and minute, also in the stead of others, in one answer of the exchange."""
@@ -69,20 +70,20 @@ class Watch:
             for (metric, minute), price in prices.items()
         ]
         if rows:
-            self.store.upsert(sift_rows(rows, NOON).kept)
+            self.store.upsert(validate_rows(rows, NOON).kept)
 
     def fail(self, minute: int, metrics: Iterable[str]) -> None:
         """Note what a tick notes that could store nothing."""
         noted = {"minute": NOON + minute * MINUTE, "cause": "exchange error", "reason": "HTTP 502", "noted_at": NOON}
         self.records.causes.put([{"metric": metric, **noted} for metric in metrics])
 
-    def look(self, minute: int, seconds: float = 63) -> Watched:
+    def look(self, minute: int, seconds: float = 63) -> SensorOutcome:
         """Look at the prices so many seconds after a minute began."""
         watched = watch_prices(self.settings, NOON + minute * MINUTE + timedelta(seconds=seconds), self.cursor)
         self.cursor = watched.cursor
         return watched
 
-    def look_at_minutes(self, minute: int, seconds: float = 3) -> Watched:
+    def look_at_minutes(self, minute: int, seconds: float = 3) -> SensorOutcome:
         return watch_minutes(self.settings, NOON + minute * MINUTE + timedelta(seconds=seconds))
 
     def alerts(self) -> list[Row]:
@@ -273,7 +274,7 @@ def test_files_that_are_merely_written_again_are_nothing_new(watch: Callable[...
         it.put([minute], 100.0)
     it.look(-1)
     assert len(it.store.files()) > 25
-    upkeep(it.store)
+    maintain(it.store)
     assert len(it.store.files()) < 5
     assert it.look(0).judged == 0
 
@@ -448,7 +449,7 @@ def ticked(bench: Bench, minutes: int = 1) -> None:
         bench.now += MINUTE
 
 
-def look(bench: Bench) -> Watched:
+def look(bench: Bench) -> SensorOutcome:
     return watch_minutes(bench.settings, bench.now)
 
 

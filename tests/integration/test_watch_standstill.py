@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pricetracker_dagster.alerts import notify, watch_standstill
 from pricetracker_dagster.alerts.standstill import Sign
 from pricetracker_dagster.alerts.watch import watch_minutes
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.local.watching import Watch, wrong
@@ -20,7 +20,7 @@ from pricetracker_dagster.settings import config_file, load_settings
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from tests.integration.conftest import Bench
@@ -70,7 +70,7 @@ def stage(start: Callable[..., Bench], webhook: Webhook) -> Stage:
 
 
 def store_minutes(bench: Bench) -> None:
-    from pricetracker_dagster.collect import collect_minute
+    from pricetracker_dagster.collect.tick import collect_minute
 
     collect_minute(bench.settings, bench.minute)
 
@@ -350,7 +350,7 @@ def commits_of(delta: Delta) -> list[Path]:
 
 def tear(folder: Path, table: str) -> None:
     """Cut the newest commit of a table."""
-    newest = commits_of(Store(folder).delta if table == "minute_prices" else getattr(Records(folder), table))[-1]
+    newest = commits_of(PriceTable(folder).delta if table == "minute_prices" else getattr(Records(folder), table))[-1]
     newest.write_bytes(newest.read_bytes()[:200])
 
 
@@ -435,7 +435,7 @@ def test_damaged_tables_of_alarms_are_told_although_that_cannot_be_recorded(stag
 
 
 def test_a_data_file_that_is_gone_is_told_too(stage: Stage) -> None:
-    [file, *_] = Store(stage.bench.settings.folder).files()
+    [file, *_] = PriceTable(stage.bench.settings.folder).files()
     Path(file).unlink()
     stage.passes(seconds=10)
     [row] = stage.rows()

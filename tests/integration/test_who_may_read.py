@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.candles import MINUTE, sift_rows
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.validate import validate_rows
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -29,11 +30,11 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def store_a_minute(store: Store, minute: int, mask: int) -> None:
+def store_a_minute(store: PriceTable, minute: int, mask: int) -> None:
     """Store a minute after noon and publish, under a umask."""
     unix = int((NOON + minute * MINUTE).timestamp())
     with umask(mask):
-        store.upsert(sift_rows([(BTC, unix, 10.0, 10.0, 10.0, 10.0, 1.0, 1)], NOON).kept)
+        store.upsert(validate_rows([(BTC, unix, 10.0, 10.0, 10.0, 10.0, 1.0, 1)], NOON).kept)
         publish(store, [BTC], now=NOON + (minute + 1) * MINUTE)
 
 
@@ -46,7 +47,7 @@ def test_the_umask_decides_for_the_published_file_as_for_the_parquet_files(
     tmp_path: Path, mask: int, published: int
 ) -> None:
     with umask(mask):
-        store = Store(tmp_path / "data")
+        store = PriceTable(tmp_path / "data")
         store_a_minute(store, 0, mask)
     assert mode(store.published) == published
     assert {mode(Path(file)) & 0o444 for file in store.files()} == {published}
@@ -56,7 +57,7 @@ def test_the_umask_decides_for_the_published_file_as_for_the_parquet_files(
 def test_where_files_were_written_under_different_ones_the_strictest_holds(
     tmp_path: Path, masks: tuple[int, int], published: int
 ) -> None:
-    store = Store(tmp_path / "data")
+    store = PriceTable(tmp_path / "data")
     store_a_minute(store, 0, masks[0])
     store_a_minute(store, 24 * 60, masks[1])  # another day, another file
     assert mode(store.published) == published
@@ -66,7 +67,7 @@ def test_where_files_were_written_under_different_ones_the_strictest_holds(
 
 
 def test_a_folder_that_others_may_not_enter_is_as_good_as_its_files(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data")
+    store = PriceTable(tmp_path / "data")
     store_a_minute(store, 0, 0o022)
     store.files()
     Path(store.files()[0]).parent.chmod(0o750)
@@ -76,7 +77,7 @@ def test_a_folder_that_others_may_not_enter_is_as_good_as_its_files(tmp_path: Pa
 
 def test_the_owner_always_reads(tmp_path: Path) -> None:
     with umask(0o022):
-        store = Store(tmp_path / "data")
+        store = PriceTable(tmp_path / "data")
         store_a_minute(store, 0, 0o022)
     Path(store.files()[0]).chmod(0o000)
     Path(store.files()[0]).chmod(0o200)
@@ -100,7 +101,7 @@ def open_folder() -> Iterator[Path]:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(("mask", "reads"), [(0o022, "yes"), (0o077, "no"), (0o027, "no")])
 def test_another_user_reads_all_of_it_or_nothing(open_folder: Path, mask: int, reads: str) -> None:
-    store = Store(open_folder / "data")
+    store = PriceTable(open_folder / "data")
     store.folder.mkdir()
     store.folder.chmod(0o755)  # so that it is the files that decide
     store_a_minute(store, 0, mask)

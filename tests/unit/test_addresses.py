@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from pricetracker_dagster.local.addresses import CannotStart, ui_port
-from pricetracker_dagster.proxies import is_loopback, keep_loopback_off_proxies
+from pricetracker_dagster.process.proxies import is_loopback, keep_loopback_off_proxies
 
 
 @pytest.fixture

@@ -9,25 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.candles import (
-    MEASURES,
+from pricetracker_dagster.candles.metric import Metric, parse_metric
+from pricetracker_dagster.candles.minutes import (
     MINUTE,
-    SCHEMA,
-    Metric,
     MinuteRange,
-    Refused,
-    by_day,
-    fill_no_trade_minutes,
     floor_minute,
     minutes_between,
     minutes_of_day,
     newest_closed_minute,
-    newest_minute,
-    oldest_minute,
-    parse_metric,
     ranges,
-    sift_rows,
 )
+from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
+from pricetracker_dagster.candles.schema import MEASURES, SCHEMA
+from pricetracker_dagster.candles.table import by_day, newest_minute, oldest_minute
+from pricetracker_dagster.candles.validate import RejectedRow, validate_rows
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 UNIX = 1_772_539_200  # NOON
@@ -135,10 +130,10 @@ def test_ranges_hold_exactly_the_minutes_and_are_as_few_as_can_be(numbers: list[
 
 
 def test_a_sane_row_becomes_a_candle_of_the_exact_numbers() -> None:
-    sifted = sift_rows([raw(UNIX, "22414.90", "22500", "0.30000000000000004", 22415, "0.00000001", "7")], NOON)
-    assert sifted.refused == []
-    assert sifted.kept.schema == SCHEMA
-    assert sifted.kept.to_pylist() == [
+    validated = validate_rows([raw(UNIX, "22414.90", "22500", "0.30000000000000004", 22415, "0.00000001", "7")], NOON)
+    assert validated.rejected == []
+    assert validated.kept.schema == SCHEMA
+    assert validated.kept.to_pylist() == [
         {
             "metric": BTC,
             "minute": NOON,
@@ -161,9 +156,9 @@ def test_the_edges_of_sanity_are_kept() -> None:
         raw(UNIX + 60, "1e3", "1e3", "1e3", "1e3", "1e-9", "2e0"),
         raw(f"{UNIX + 120}.0"),
     ]
-    sifted = sift_rows(rows, NOON)
-    assert sifted.refused == []
-    assert sifted.kept.num_rows == 5
+    validated = validate_rows(rows, NOON)
+    assert validated.rejected == []
+    assert validated.kept.num_rows == 5
 
 
 @pytest.mark.parametrize(
@@ -208,54 +203,57 @@ def test_the_edges_of_sanity_are_kept() -> None:
 def test_a_row_that_is_no_candle_is_refused_with_its_reason_and_the_rest_kept(
     values: list[object], problem: str
 ) -> None:
-    sifted = sift_rows([raw(UNIX - 60), raw(*values), raw(UNIX + 60)], NOON)
-    assert sorted(sifted.kept["minute"].to_pylist()) == [at(-1), at(1)]
-    [refused] = sifted.refused
-    assert (refused.metric, refused.problem) == (BTC, problem)
+    validated = validate_rows([raw(UNIX - 60), raw(*values), raw(UNIX + 60)], NOON)
+    assert sorted(validated.kept["minute"].to_pylist()) == [at(-1), at(1)]
+    [rejected] = validated.rejected
+    assert (rejected.metric, rejected.problem) == (BTC, problem)
 
 
 @pytest.mark.parametrize("time", [UNIX, UNIX + 1, UNIX + 59.9, f"{UNIX}.0"])
 def test_the_minute_of_a_refused_row_is_known_where_its_time_can_be_read(time: object) -> None:
-    [refused] = sift_rows([raw(time, "bad")], NOON).refused
-    assert refused.minute == NOON
+    [rejected] = validate_rows([raw(time, "bad")], NOON).rejected
+    assert rejected.minute == NOON
 
 
 @pytest.mark.parametrize("time", ["soon", None, -60, 0, UNIX // 60, UNIX * 1000, "inf", "nan"])
 def test_the_minute_of_a_refused_row_is_unknown_where_its_time_says_nothing(time: object) -> None:
-    [refused] = sift_rows([raw(time)], NOON).refused
-    assert refused.minute is None
+    [rejected] = validate_rows([raw(time)], NOON).rejected
+    assert rejected.minute is None
 
 
 def test_a_refusal_shows_what_was_there() -> None:
-    [refused] = sift_rows([raw(UNIX, 10, 9, 12, 11)], NOON).refused
-    assert str(refused) == f"{BTC} 2026-03-03 12:00: high is below low ({UNIX},10,9,12,11,1.5,3)"
-    assert str(Refused(BTC, None, "time is not a number", "x,1")) == f"{BTC} minute unknown: time is not a number (x,1)"
+    [rejected] = validate_rows([raw(UNIX, 10, 9, 12, 11)], NOON).rejected
+    assert str(rejected) == f"{BTC} 2026-03-03 12:00: high is below low ({UNIX},10,9,12,11,1.5,3)"
+    assert (
+        str(RejectedRow(BTC, None, "time is not a number", "x,1"))
+        == f"{BTC} minute unknown: time is not a number (x,1)"
+    )
 
 
 def test_a_refusal_shows_the_beginning_of_what_is_long() -> None:
-    [refused] = sift_rows([raw(UNIX, "9" * 1_000_000)], NOON).refused
-    assert refused.row == f"{UNIX},{'9' * 188}…"
-    [refused] = sift_rows([["KRAKEN:BTCUSD", "x" * 200, *[None] * 6]], NOON).refused
-    assert refused.row == "x" * 200
+    [rejected] = validate_rows([raw(UNIX, "9" * 1_000_000)], NOON).rejected
+    assert rejected.row == f"{UNIX},{'9' * 188}…"
+    [rejected] = validate_rows([["KRAKEN:BTCUSD", "x" * 200, *[None] * 6]], NOON).rejected
+    assert rejected.row == "x" * 200
 
 
 def test_of_two_sane_rows_for_a_minute_the_later_stands_and_nobody_is_refused() -> None:
     rows = [raw(UNIX, 10, 12, 9, 10), raw(UNIX, 10, 12, 9, 11), raw(UNIX, 10, 12, 9, 9, metric=ETH)]
-    sifted = sift_rows(rows, NOON)
-    assert sifted.refused == []
-    assert {row["metric"]: row["close"] for row in sifted.kept.to_pylist()} == {BTC: 11.0, ETH: 9.0}
+    validated = validate_rows(rows, NOON)
+    assert validated.rejected == []
+    assert {row["metric"]: row["close"] for row in validated.kept.to_pylist()} == {BTC: 11.0, ETH: 9.0}
 
 
 def test_a_bad_row_after_a_sane_one_for_the_same_minute_is_refused_and_the_sane_one_stands() -> None:
-    sifted = sift_rows([raw(UNIX, 10, 12, 9, 10), raw(UNIX, 10, 12, 9, "bad"), raw(UNIX, "bad")], NOON)
-    assert {refused.problem for refused in sifted.refused} == {"close is not a number", "open is not a number"}
-    assert sifted.kept["close"].to_pylist() == [10.0]
+    validated = validate_rows([raw(UNIX, 10, 12, 9, 10), raw(UNIX, 10, 12, 9, "bad"), raw(UNIX, "bad")], NOON)
+    assert {rejected.problem for rejected in validated.rejected} == {"close is not a number", "open is not a number"}
+    assert validated.kept["close"].to_pylist() == [10.0]
 
 
 def test_no_rows_are_sifted_to_none() -> None:
-    sifted = sift_rows([], NOON)
-    assert sifted.kept == SCHEMA.empty_table()
-    assert sifted.refused == []
+    validated = validate_rows([], NOON)
+    assert validated.kept == SCHEMA.empty_table()
+    assert validated.rejected == []
 
 
 def test_oldest_and_newest_minute_of_candles() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts.episodes import FIRING, PENDING, RESOLVED, Known, alert_id, review
 from pricetracker_dagster.alerts.rules import ABOVE, Verdict
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.records import ALERTS, Row
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.figures import rounded, shown
+from pricetracker_dagster.candles.digits import rounded, shown
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts.incidents import OPEN, RESOLVED, Known, Missed, Noted, incident_id, review
-from pricetracker_dagster.candles import MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import INCIDENTS, NOT_RUN, Row
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.instance import dagster_home
+from pricetracker_dagster.instance.home import dagster_home
 from pricetracker_dagster.settings import PROJECT, load_settings
 
 

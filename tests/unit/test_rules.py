@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.rules import ABOVE, BROKEN, NOT_ABOVE, Episode, Verdict, joined, judge
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)

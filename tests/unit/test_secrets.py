@@ -19,17 +19,24 @@ import requests
 from dagster._utils.error import serializable_error_info_from_exc_info
 from deltalake.exceptions import DeltaError
 
-from pricetracker_dagster import instance
 from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.channels import channel_name
-from pricetracker_dagster.alerts.watch import Watched
-from pricetracker_dagster.candles import MINUTE, MinuteRange
+from pricetracker_dagster.alerts.watch import SensorOutcome
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.cli import errors
-from pricetracker_dagster.collect import in_plain_words
+from pricetracker_dagster.collect.tick import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.exchanges import exchange_time
-from pricetracker_dagster.guard import guard
-from pricetracker_dagster.secrets import keep_address, keep_channel, keep_login, keep_proxies, masked, without_login
+from pricetracker_dagster.instance import home as instance
+from pricetracker_dagster.process.guard import guard
+from pricetracker_dagster.process.secrets import (
+    keep_address,
+    keep_channel,
+    keep_login,
+    keep_proxies,
+    masked,
+    without_login,
+)
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings, messages
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.records import Records
@@ -258,7 +265,7 @@ def test_our_own_errors_and_foreign_text_in_them_hold_no_secret_also_where_they_
 @pytest.mark.parametrize("before", range(180, 320, 3))
 def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
     said = "x" * before + " SECRETtoken42"
-    watched = Watched()
+    watched = SensorOutcome()
     with watch._told(watched, "it failed"):
         dict[str, str]()[said]
     texts = [

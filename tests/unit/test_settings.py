@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.candles import Metric
+from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.settings import PROJECT, SettingsError, command, load_settings
 
 Write = Callable[[str], Path]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.store.tracked import tracked_since
+from pricetracker_dagster.store.tracked import note_tracked
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 
@@ -17,4 +17,4 @@ def test_a_moment_that_is_yet_to_come_is_ignored(tmp_path: Path, ahead: timedelt
     before = NOON - timedelta(days=1)
     moments = {"A:BUSD": (datetime.now(UTC) + ahead).isoformat(), "A:CUSD": before.isoformat()}
     file.write_text(json.dumps(moments), encoding="utf-8")
-    assert tracked_since(tmp_path, ["A:BUSD", "A:CUSD"], NOON) == {"A:BUSD": NOON, "A:CUSD": before}
+    assert note_tracked(tmp_path, ["A:BUSD", "A:CUSD"], NOON) == {"A:BUSD": NOON, "A:CUSD": before}

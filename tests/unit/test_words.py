@@ -7,7 +7,7 @@ import pytest
 
 from pricetracker_dagster.alerts import words
 from pricetracker_dagster.alerts.words import Happening
-from pricetracker_dagster.candles import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store.records import Row
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)

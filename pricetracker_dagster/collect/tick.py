@@ -21,33 +21,36 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles import (
+from pricetracker_dagster.candles.metric import Metric
+from pricetracker_dagster.candles.minutes import (
     DAY,
     MINUTE,
-    Metric,
     MinuteRange,
-    Refused,
-    Sifted,
-    by_day,
     floor_minute,
     minutes_in,
     newest_closed_minute,
-    newest_minute,
-    oldest_minute,
-    within,
 )
+from pricetracker_dagster.candles.table import by_day, newest_minute, oldest_minute, within
+from pricetracker_dagster.candles.validate import RejectedRow, Validated
+from pricetracker_dagster.collect.turns import Turns, in_turns
 from pricetracker_dagster.errors import PricetrackerError, plain
-from pricetracker_dagster.exchanges import Deadline, Exchange, ExchangeError, OutOfTime, PairUnknown, open_exchange
-from pricetracker_dagster.exchanges.exchange import NotAsked, again_after
+from pricetracker_dagster.exchanges import (
+    Deadline,
+    DeadlineExceeded,
+    Exchange,
+    ExchangeError,
+    PairUnknown,
+    open_exchange,
+)
+from pricetracker_dagster.exchanges.base import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
-from pricetracker_dagster.exchanges.pace import at_work
+from pricetracker_dagster.exchanges.rate_limit import at_work
 from pricetracker_dagster.settings import Settings, did_you_mean
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
-from pricetracker_dagster.store.prices import Store
-from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REFUSED, Records
-from pricetracker_dagster.store.tracked import added_later, tracked_since
-from pricetracker_dagster.turns import Turns, in_turns
+from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REJECTED, Records
+from pricetracker_dagster.store.tracked import added_later, note_tracked
 
 CORRECTED_MINUTES = 5
 """Exchanges correct a candle shortly after its close: so many of the last stored minutes are asked for again."""
@@ -114,10 +117,10 @@ class Collected:
         minute: the newest minute it was for, UTC.
         metrics: what it was to collect.
         stored: for each UTC day in which a row was added or corrected, how many.
-        refused: rows that were not sane, with the reason.
+        rejected: rows that were not sane, with the reason.
         missing: for each metric that lacks minutes after all, which ones.
         reasons: for metrics with trouble, what it was, in plain words.
-        causes: for the same metrics, its kind (ExchangeError.cause, REFUSED, NOT_STORED, MISTAKE or NOT_RUN).
+        causes: for the same metrics, its kind (ExchangeError.cause, REJECTED, NOT_STORED, MISTAKE or NOT_RUN).
         troubles: what went wrong beside, with no metric's minute at stake, in plain words.
         tracebacks: of our own mistakes, for the log.
         doubts: rows that take trades away from a stored one and wait for a second answer, by metric and minute.
@@ -127,7 +130,7 @@ class Collected:
     minute: datetime
     metrics: tuple[str, ...]
     stored: dict[date, Stored] = field(default_factory=dict)
-    refused: list[Refused] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     missing: dict[str, list[MinuteRange]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)
@@ -153,11 +156,11 @@ class Collected:
 
     def why(self, metric: str) -> str:
         """Say why a metric lacks minutes."""
-        refused = [row for row in self.refused if row.metric == metric]
+        rejected = [row for row in self.rejected if row.metric == metric]
         if metric in self.reasons:
             return self.reasons[metric]
-        if refused:
-            return f"its row was refused: {refused[-1].problem} ({refused[-1].row})"
+        if rejected:
+            return f"its row was rejected: {rejected[-1].problem} ({rejected[-1].row})"
         return "the exchange answered without it"
 
     def cause(self, metric: str) -> str:
@@ -201,7 +204,7 @@ def collect_minute(
     try:
         with at_work(settings.state, tick.deadline):
             tick.run()
-    except OutOfTime:
+    except DeadlineExceeded:
         for metric in collected.metrics:
             _note(collected, metric, "another tick was at work all the time", NOT_RUN)
         tick.find_missing()
@@ -231,7 +234,7 @@ class _Finding(NamedTuple):
     """
 
     metrics: tuple[str, ...]
-    what: Sifted | Exception | None
+    what: Validated | Exception | None
     late: bool = False
 
 
@@ -260,7 +263,7 @@ class _Tick:
         self._minute = collected.minute
         self._horizon = collected.minute - timedelta(days=settings.collect.heal_days)
         self._before_healing: Callable[[], object] | None = before_healing
-        self._store = Store(settings.folder)
+        self._store = PriceTable(settings.folder)
         self._turns = Turns(settings.state, collected.metrics, collected.minute)
         self._exchanges: dict[str, Exchange] = {}
         self._settled_at = 0.0
@@ -313,7 +316,7 @@ class _Tick:
             newest = self._store.newest(metrics, self._horizon, minute)
             gaps = self._store.missed(metrics, self._horizon, minute, since_first_row=True)
         with _told_beside(self._collected, "since when metrics are tracked could not be read"):
-            since_when = tracked_since(self._settings.state, metrics, minute)
+            since_when = note_tracked(self._settings.state, metrics, minute)
         with _told_beside(self._collected, "the minutes for which no tick was run were not noted"):
             _note_what_nobody_fetched(self._settings, self._collected, gaps, since_when)
         return newest, gaps, since_when
@@ -348,15 +351,15 @@ class _Tick:
 
         def ask(metric: Metric, times: int) -> float | None:
             try:
-                sifted = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
+                validated = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
             except Exception as error:
                 if not (times and isinstance(error, NotAsked)):  # what it said when it was asked tells more
                     told = _with_its_place(error, metric, pairs, self._settings)
                     findings.put(_Finding((str(metric),), not_over or told))
                 failed[metric] += 1
                 return again_after(error, failed[metric])
-            late = not _speaks_of(sifted, newest)
-            findings.put(_Finding((str(metric),), sifted, late))
+            late = not _speaks_of(validated, newest)
+            findings.put(_Finding((str(metric),), validated, late))
             if not_over is not None:
                 findings.put(_Finding((str(metric),), not_over))
             again = times - failed[metric]
@@ -382,14 +385,14 @@ class _Tick:
                 return theirs, None
             try:
                 if left.total_seconds() > _WAITS_AT_MOST * deadline.remaining:
-                    raise OutOfTime
+                    raise DeadlineExceeded
                 deadline.sleep(left.total_seconds())
-            except OutOfTime:
+            except DeadlineExceeded:
                 return theirs, ExchangeError(_not_over(exchange.name, self._minute, theirs, ours))
 
     def _take_in(self, findings: _Findings, askers: int, *, tells_late: bool = False) -> None:
         """Note and store what so many threads find, until they are done or time is up."""
-        waiting: list[tuple[str, Sifted]] = []
+        waiting: list[tuple[str, Validated]] = []
         began = stored_at = time.monotonic()
         late: dict[str, bool] = {}
         heard: set[str] = set()
@@ -401,7 +404,7 @@ class _Tick:
             else:
                 askers -= not found.metrics
             heard.update(found.metrics)
-            if isinstance(found.what, Sifted):
+            if isinstance(found.what, Validated):
                 for metric in found.metrics:
                     if tells_late:  # a later answer says of the same minutes what they are now
                         waiting = [each for each in waiting if each[0] != metric]
@@ -428,12 +431,12 @@ class _Tick:
                 if metric not in heard:
                     _note(self._collected, metric, "no answer came within the tick's budget", ExchangeError.cause)
 
-    def _keep(self, answers: Sequence[tuple[str, Sifted]]) -> None:
+    def _keep(self, answers: Sequence[tuple[str, Validated]]) -> None:
         stored = _store(self._store, self._collected, answers, self._horizon, self._now())
         self._has_minute.update(
             metric
-            for metric, sifted in answers
-            if metric in stored and metric not in self._has_minute and newest_minute(sifted.kept) == self._minute
+            for metric, validated in answers
+            if metric in stored and metric not in self._has_minute and newest_minute(validated.kept) == self._minute
         )
 
     def _publish(self) -> None:
@@ -452,7 +455,7 @@ class _Tick:
             return
         self._publish()
         if any(gap.last == self._minute for gaps in wanted.values() for gap in gaps):
-            with suppress(OutOfTime):
+            with suppress(DeadlineExceeded):
                 self.deadline.sleep(max(0.0, self._settled_at - time.monotonic()))
         findings = _Findings()
         whole: set[Metric] = set()
@@ -517,7 +520,7 @@ class _Tick:
         begin = {
             metric: min(since_when[str(metric)], self._minute - self._exchanges[metric.exchange].reach)
             for metric in self._settings.tracked
-            if metric.exchange in self._exchanges and self._collected.causes.get(str(metric), REFUSED) == REFUSED
+            if metric.exchange in self._exchanges and self._collected.causes.get(str(metric), REJECTED) == REJECTED
         }
         wanted = {}
         for metric, gaps in _gaps_to_rebuild(self._store, self._collected, begin, self._horizon).items():
@@ -559,13 +562,13 @@ class _Tick:
         turn = self._turns[str(metric)]
         before = self._store.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
         pages = self._exchanges[metric.exchange].rebuild(metric.pair, *span, self.deadline, before=before)
-        batches = _batches(Sifted(within(page.kept, gaps), page.refused, page.derived) for page in pages)
+        batches = _batches(Validated(within(page.kept, gaps), page.rejected, page.derived) for page in pages)
         if span == self._past.get(metric):
             batches = iter([*batches])  # in part it would leave a hole
         for batch in batches:
             turn.healed = _unix(self._minute)
-            for sifted in batch:
-                findings.put(_Finding((str(metric),), sifted))
+            for validated in batch:
+                findings.put(_Finding((str(metric),), validated))
         turn.healed = _unix(self._minute)
 
     def _remember_vain(self, asked: Mapping[Metric, Sequence[MinuteRange]]) -> None:
@@ -607,7 +610,7 @@ def backfill(
     Returns:
         What was stored and what is missing in the whole range. Minutes before a pair's first trade are not missing.
     """
-    store = Store(settings.folder)
+    store = PriceTable(settings.folder)
     collected = Collected(last, tuple(str(metric) for metric in settings.tracked))
     whole = MinuteRange(first, last)
     wanted = (
@@ -623,7 +626,7 @@ def backfill(
             on_progress(now_done, total, str(metric))
 
     for name, metrics in _by_exchange(settings.tracked).items():
-        exchange = open_exchange(name, settings, gives_way=True)
+        exchange = open_exchange(name, settings, low_priority=True)
         with _trouble_noted(collected, metrics):
             patience = Deadline.after(_PATIENCE_A_METRIC)
             before, now = datetime.now(UTC), exchange.time(patience)
@@ -647,7 +650,12 @@ def backfill(
 
 
 def _fetch(
-    exchange: Exchange, store: Store, collected: Collected, metric: Metric, gaps: Sequence[MinuteRange], now: datetime
+    exchange: Exchange,
+    store: PriceTable,
+    collected: Collected,
+    metric: Metric,
+    gaps: Sequence[MinuteRange],
+    now: datetime,
 ) -> Iterator[int]:
     """Store the minutes of ``gaps``: recent ones from candles, the others from trades. Yield how many are done."""
     deadline = Deadline.after(_PATIENCE_A_METRIC)
@@ -656,21 +664,21 @@ def _fetch(
     rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
     done = 0
     if recent:
-        sifted = exchange.candles(metric.pair, recent[0].first, deadline)
-        _store(store, collected, [(str(metric), sifted)], recent[0].first)
+        validated = exchange.candles(metric.pair, recent[0].first, deadline)
+        _store(store, collected, [(str(metric), validated)], recent[0].first)
         holes = store.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
         rest += [part for hole in holes.get(str(metric), []) for part in _overlaps(hole, recent)]
         done = minutes_in(gaps) - minutes_in(rest)
         yield done
     for gap in sorted(rest, reverse=True):
         for batch in _batches(exchange.rebuild(metric.pair, gap.first, gap.last, deadline)):
-            _store(store, collected, [(str(metric), sifted) for sifted in batch], gap.first)
-            done += sum(sifted.kept.num_rows for sifted in batch)
+            _store(store, collected, [(str(metric), validated) for validated in batch], gap.first)
+            done += sum(validated.kept.num_rows for validated in batch)
             yield done
 
 
 def _gaps_to_rebuild(
-    store: Store, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
+    store: PriceTable, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
 ) -> dict[Metric, list[MinuteRange]]:
     """Return what candles did not bring of each metric since ``begin``, oldest first."""
     minute = collected.minute
@@ -699,13 +707,13 @@ def _joined(gaps: Sequence[MinuteRange]) -> list[MinuteRange]:
     return [newest, *reversed(joined)]
 
 
-def _batches(pages: Iterator[Sifted]) -> Iterator[list[Sifted]]:
+def _batches(pages: Iterator[Validated]) -> Iterator[list[Validated]]:
     """Gather pages until they are worth a commit. What was gathered is yielded even where the next page fails."""
-    batch: list[Sifted] = []
+    batch: list[Validated] = []
     try:
         for page in pages:
             batch.append(page)
-            if sum(sifted.kept.num_rows for sifted in batch) >= _BATCH:
+            if sum(validated.kept.num_rows for validated in batch) >= _BATCH:
                 yield batch
                 batch = []
     except ExchangeError:
@@ -730,9 +738,9 @@ def _in_a_thread(ask: Callable[[], None], metrics: Sequence[Metric], findings: _
     threading.Thread(target=run, daemon=True).start()
 
 
-def _speaks_of(sifted: Sifted, minute: datetime) -> bool:
-    newest = newest_minute(sifted.kept)  # a tick that is late itself finds minutes after its own
-    return (newest is not None and newest >= minute) or any(row.minute == minute for row in sifted.refused)
+def _speaks_of(validated: Validated, minute: datetime) -> bool:
+    newest = newest_minute(validated.kept)  # a tick that is late itself finds minutes after its own
+    return (newest is not None and newest >= minute) or any(row.minute == minute for row in validated.rejected)
 
 
 def _with_its_place(error: Exception, metric: Metric, pairs: Collection[str], settings: Settings) -> Exception:
@@ -826,9 +834,9 @@ def _note_what_came_late(
 
 
 def _store(
-    store: Store,
+    store: PriceTable,
     collected: Collected,
-    answers: Sequence[tuple[str, Sifted]],
+    answers: Sequence[tuple[str, Validated]],
     first: datetime,
     now: datetime | None = None,
 ) -> set[str]:
@@ -837,19 +845,19 @@ def _store(
     Rows that cannot be stored are noted for their metric, and the others go in. Returned are the metrics of which all
     is stored.
     """
-    for metric, sifted in answers:
-        collected.refused += sifted.refused
-        if sifted.refused:
-            collected.causes.setdefault(metric, REFUSED)
-    together = _upsert(store, collected, [sifted for _, sifted in answers], first, now)
+    for metric, validated in answers:
+        collected.rejected += validated.rejected
+        if validated.rejected:
+            collected.causes.setdefault(metric, REJECTED)
+    together = _upsert(store, collected, [validated for _, validated in answers], first, now)
     failed = set()
     if together is not None:
         until = time.monotonic() + _SPLIT_WITHIN
         about_rows = not isinstance(together, OSError | PricetrackerError)
-        for metric, sifted in answers:
+        for metric, validated in answers:
             problem: Exception | None = together
             if about_rows and len(answers) > 1 and time.monotonic() < until:
-                problem = _upsert(store, collected, [sifted], first, now)
+                problem = _upsert(store, collected, [validated], first, now)
             if problem is not None:
                 failed.add(metric)
                 _note_error(collected, [metric], problem, stored=False)
@@ -857,22 +865,26 @@ def _store(
 
 
 def _upsert(
-    store: Store, collected: Collected, answers: Sequence[Sifted], first: datetime, now: datetime | None
+    store: PriceTable, collected: Collected, answers: Sequence[Validated], first: datetime, now: datetime | None
 ) -> Exception | None:
     """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
     problem: Exception | None = None
     try:
-        days = by_day(pa.concat_tables([sifted.kept for sifted in answers]), first, collected.minute) if answers else {}
+        days = (
+            by_day(pa.concat_tables([validated.kept for validated in answers]), first, collected.minute)
+            if answers
+            else {}
+        )
     except Exception as error:
         return error
-    derived = [sifted.derived for sifted in answers if sifted.derived is not None]
+    derived = [validated.derived for validated in answers if validated.derived is not None]
     for day, rows in days.items():
         try:
             upserted = store.upsert(rows, derived=pa.concat_tables(derived) if derived else None, now=now)
         except Exception as error:
             problem = error
             continue
-        collected.refused += upserted.refused
+        collected.rejected += upserted.rejected
         collected.doubts |= {doubt.key: doubt for doubt in upserted.doubts}
         if upserted.inserted or upserted.updated:
             before = collected.stored.get(day, Stored(0, 0))
@@ -924,7 +936,7 @@ def in_plain_words(error: Exception) -> tuple[str, str]:
         raise KeyboardInterrupt from error
     if isinstance(error, ExchangeError):
         return str(error), error.cause
-    if isinstance(error, OutOfTime):
+    if isinstance(error, DeadlineExceeded):
         return "not asked in time, others were before it", ExchangeError.cause
     if isinstance(error, PricetrackerError):
         return str(error), NOT_STORED

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from pricetracker_dagster.files.locks import OutOfTime
+from pricetracker_dagster.files.locks import DeadlineExceeded
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def within(seconds: float, ask: Callable[[], T], name: str) -> T:
     elsewhere holds up neither the caller nor the end of the process.
 
     Raises:
-        OutOfTime: it is not done by then.
+        DeadlineExceeded: it is not done by then.
     """
     answer: Future[T] = Future()
     connections = Connections()
@@ -53,7 +53,7 @@ def within(seconds: float, ask: Callable[[], T], name: str) -> T:
     threading.Thread(target=do, daemon=True, name=name).start()
     if not wait([answer], seconds).done:
         connections.end()
-        raise OutOfTime
+        raise DeadlineExceeded
     return answer.result()
 
 

@@ -1,6 +1,6 @@
 -- Judge the rows of `raw` (every column but fetched_at is text, as the exchange or the file wrote it).
 -- Of two rows for one minute the later one stands, as a corrected answer would.
-CREATE OR REPLACE TEMP TABLE sifted AS
+CREATE OR REPLACE TEMP TABLE validated AS
 WITH numbered AS (
     SELECT
         *,
@@ -18,7 +18,7 @@ judged AS (
     SELECT
         *,
         candle_problem(unix_, open_, high_, low_, close_, volume_, trades_) AS problem,
-        -- the minute is known even for most of the rows that are refused: nobody may call such a minute quiet
+        -- the minute is known even for most of the rows that are rejected: nobody may call such a minute quiet
         CASE WHEN isfinite(unix_) AND is_time(unix_) THEN to_timestamp(floor(unix_ / 60) * 60) END AS minute
     FROM numbered
 )

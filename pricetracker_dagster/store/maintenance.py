@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from pricetracker_dagster.store.delta import PROPERTIES, Delta, StoreError
-from pricetracker_dagster.store.prices import PARTITION, Store
+from pricetracker_dagster.store.prices import PARTITION, PriceTable
 from pricetracker_dagster.store.records import Records
 
 KEPT_FOR_READERS = timedelta(days=7)
@@ -29,7 +29,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True)
-class Upkeep:
+class Maintained:
     """What was done.
 
     Attributes:
@@ -49,7 +49,7 @@ class Upkeep:
     troubles: tuple[str, ...] = ()
 
 
-def upkeep(store: Store) -> Upkeep:
+def maintain(store: PriceTable) -> Maintained:
     """Join the small files of each day, delete files replaced a week ago, write a checkpoint, shorten the log.
 
     Safe beside writers and readers: a commit that collides is tried again, and put off if it still does.
@@ -75,7 +75,7 @@ def upkeep(store: Store) -> Upkeep:
                 if len(of_it.file_uris()) > _FEW:
                     _join(records.path, [*records.key[:1], records.time])
                 removed += _clean(records.path)
-    return Upkeep(tuple(joined), before, after, removed, tuple(put_off), tuple(troubles))
+    return Maintained(tuple(joined), before, after, removed, tuple(put_off), tuple(troubles))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
-from pricetracker_dagster import figures
+from pricetracker_dagster.candles import digits as figures
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.records import sql_types

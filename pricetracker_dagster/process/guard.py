@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-from pricetracker_dagster.secrets import keep_proxies, masked
+from pricetracker_dagster.process.secrets import keep_proxies, masked
 
 _lock = threading.Lock()
 _stands = False

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from pricetracker_dagster.candles import Sifted
+from pricetracker_dagster.candles.validate import Validated
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.locks import Deadline
 
@@ -40,7 +40,7 @@ class Exchange(Protocol):
     settles: timedelta
     """How long after its end a minute is complete for rebuild()."""
 
-    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Sifted:
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
         """Fetch the closed minutes of ``pair`` from ``since`` on, as far back as the candle endpoint reaches.
 
         With ``patient=False`` what may pass is not tried again: the caller has others to ask first (again_after()).
@@ -48,7 +48,7 @@ class Exchange(Protocol):
 
     def rebuild(
         self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
-    ) -> Iterator[Sifted]:
+    ) -> Iterator[Validated]:
         """Fetch closed minutes ``first`` to ``last`` however old they are, oldest first, in whole minutes.
 
         What was yielded stands even if the deadline passes before the next batch. ``before`` is the candle right before

@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from pricetracker_dagster.assets.shown import TROUBLES
+from pricetracker_dagster.assets.ui_metadata import TROUBLES
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.jobs import failures, minute_tick, tick_request
 from pricetracker_dagster.resources import Tracker

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import click
 
-from pricetracker_dagster.secrets import masked
+from pricetracker_dagster.process.secrets import masked
 
 _LAST_TICK_PATIENCE = 5.0
 _STOP_PATIENCE = 3.0
@@ -51,7 +51,7 @@ class CannotGoOn(click.ClickException):
 
 
 @dataclass
-class Child:
+class ManagedProcess:
     """One process that is kept running.
 
     Attributes:
@@ -83,7 +83,7 @@ class Child:
 
 
 @dataclass
-class Household:
+class Supervisor:
     """The processes of one data folder.
 
     Attributes:
@@ -93,11 +93,11 @@ class Household:
 
     folder: Path
     environment: Mapping[str, str]
-    children: list[Child] = field(default_factory=list)
+    children: list[ManagedProcess] = field(default_factory=list)
     _frozen: dict[int, int] = field(default_factory=dict)
     _looked_at: float = 0.0
 
-    def start(self, child: Child) -> None:
+    def start(self, child: ManagedProcess) -> None:
         """Start a process in a group of its own; it dies with this one even if this one is killed."""
         child.lines.clear()
         child.process = subprocess.Popen(  # noqa: S603 - commands of our own making
@@ -198,7 +198,7 @@ class Household:
                 end_group(child.process, signal.SIGKILL)
                 child.process.wait()
 
-    def _keep_log(self, child: Child, process: subprocess.Popen[str]) -> None:
+    def _keep_log(self, child: ManagedProcess, process: subprocess.Popen[str]) -> None:
         """Write a process's output to its log, and what matters of it to the terminal."""
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -257,17 +257,17 @@ def _ended(status: int) -> str:
     return f"ended with status {status}"
 
 
-def _signal(child: Child) -> None:
+def _signal(child: ManagedProcess) -> None:
     if child.process is not None:
         end_group(child.process, child.stop_with)
 
 
-def _runs_of(code: Child) -> bool:
+def _runs_of(code: ManagedProcess) -> bool:
     """Say whether the code server has runs at work."""
     return next(_run_pids(code), None) is not None
 
 
-def _run_pids(code: Child) -> Iterator[int]:
+def _run_pids(code: ManagedProcess) -> Iterator[int]:
     """Yield the processes of the code server's group beside itself that execute a run."""
     assert code.process is not None  # noqa: S101 - the caller has checked
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pricetracker_dagster.files.locks import Deadline, OutOfTime, locked
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 
 BURST = 5
 """Requests that may go out at once after a pause: a tick of a few metrics need not wait for its own pace."""
@@ -33,29 +33,29 @@ def boot_id() -> str:
         return "unknown"
 
 
-class Pace:
+class RateLimiter:
     """The allowance of one exchange: ``per_second`` on average, BURST at once (the generic cell rate algorithm).
 
     Args:
         folder: where the processes that share the allowance keep it.
         name: whose allowance it is.
         per_second: requests a second.
-        gives_way: wait while a tick is at work (see at_work()).
+        low_priority: wait while a tick is at work (see at_work()).
     """
 
-    def __init__(self, folder: Path, name: str, per_second: float, *, gives_way: bool = False) -> None:
+    def __init__(self, folder: Path, name: str, per_second: float, *, low_priority: bool = False) -> None:
         """Make the folder where it is not there yet."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"{name.lower()}.pace"
         self._folder = folder
         self._interval = 1.0 / per_second
-        self._gives_way = gives_way
+        self._gives_way = low_priority
 
     def wait(self, deadline: Deadline) -> None:
         """Wait for one's turn.
 
         Raises:
-            OutOfTime: it comes after the deadline; the allowance is then left to others.
+            DeadlineExceeded: it comes after the deadline; the allowance is then left to others.
         """
         if self._gives_way:
             _wait_for_the_tick(self._folder, deadline)
@@ -65,7 +65,7 @@ class Pace:
             if turn - now > _LONGEST + BURST * self._interval:
                 turn = now
             if turn - now >= deadline.remaining:
-                raise OutOfTime
+                raise DeadlineExceeded
             allowance.due = turn
         if turn > now:
             time.sleep(turn - now)
@@ -105,7 +105,7 @@ def at_work(folder: Path, deadline: Deadline) -> Iterator[None]:
     """Mark a tick as at work. A second tick waits here for the first.
 
     Raises:
-        OutOfTime: the other is still at work at the deadline.
+        DeadlineExceeded: the other is still at work at the deadline.
     """
     with locked(folder / "tick.lock", deadline):
         yield

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.local import household as at_home
-from pricetracker_dagster.local.household import CannotGoOn, Child, Household, until
+from pricetracker_dagster.local import supervisor as supervising
+from pricetracker_dagster.local.supervisor import CannotGoOn, ManagedProcess, Supervisor, until
 
 
 @pytest.fixture
-def household(tmp_path: Path) -> Iterator[Household]:
-    household = Household(tmp_path, dict(os.environ))
-    yield household
-    household.stop()
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    supervisor = Supervisor(tmp_path, dict(os.environ))
+    yield supervisor
+    supervisor.stop()
 
 
 def script(tmp_path: Path, text: str) -> list[str]:
@@ -27,13 +27,15 @@ def script(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_a_part_that_ends_each_time_it_is_started_is_named_with_its_last_lines(
-    household: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(at_home, "_RESTART_MOST", 0.1)
-    child = Child("code", script(tmp_path, "print('before'); raise RuntimeError('random.py was imported')"), pause=0.1)
-    household.start(child)
+    monkeypatch.setattr(supervising, "_RESTART_MOST", 0.1)
+    child = ManagedProcess(
+        "code", script(tmp_path, "print('before'); raise RuntimeError('random.py was imported')"), pause=0.1
+    )
+    supervisor.start(child)
     with pytest.raises(CannotGoOn) as given_up:
-        household.wait_for(lambda: False, 30)
+        supervisor.wait_for(lambda: False, 30)
     assert "code ended with status 1 each time it was started" in given_up.value.message
     assert "RuntimeError: random.py was imported" in given_up.value.message
     said = capsys.readouterr().err
@@ -41,7 +43,7 @@ def test_a_part_that_ends_each_time_it_is_started_is_named_with_its_last_lines(
     assert "RuntimeError: random.py was imported" in said
 
 
-def test_a_part_that_ends_once_is_started_again(household: Household, tmp_path: Path) -> None:
+def test_a_part_that_ends_once_is_started_again(supervisor: Supervisor, tmp_path: Path) -> None:
     text = f"""
 import pathlib, signal, time, os
 mark = pathlib.Path({str(tmp_path / "mark")!r})
@@ -50,37 +52,39 @@ if not mark.exists():
     os.kill(os.getpid(), signal.SIGSEGV)
 time.sleep(60)
 """
-    child = Child("ui", script(tmp_path, text), pause=0.1)
-    household.start(child)
-    assert household.wait_for(lambda: child.starts == 2, 30)
+    child = ManagedProcess("ui", script(tmp_path, text), pause=0.1)
+    supervisor.start(child)
+    assert supervisor.wait_for(lambda: child.starts == 2, 30)
     assert not child.has_ended()
 
 
 def test_a_part_that_lived_long_is_never_given_up(
-    household: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(at_home, "_RESTART_FIRST", 0.05)
-    monkeypatch.setattr(at_home, "_RESTART_MOST", 0.05)
-    monkeypatch.setattr(at_home, "LIVES_AFTER", 0.0)
-    child = Child("daemon", script(tmp_path, "raise SystemExit(3)"), pause=0.05)
-    household.start(child)
-    assert household.wait_for(lambda: child.starts > at_home._STARTS + 1, 30)
+    monkeypatch.setattr(supervising, "_RESTART_FIRST", 0.05)
+    monkeypatch.setattr(supervising, "_RESTART_MOST", 0.05)
+    monkeypatch.setattr(supervising, "LIVES_AFTER", 0.0)
+    child = ManagedProcess("daemon", script(tmp_path, "raise SystemExit(3)"), pause=0.05)
+    supervisor.start(child)
+    assert supervisor.wait_for(lambda: child.starts > supervising._STARTS + 1, 30)
 
 
-def test_a_part_that_was_started_anew_on_request_is_not_given_up_for_that(household: Household, tmp_path: Path) -> None:
-    child = Child("daemon", script(tmp_path, "import time; time.sleep(60)"), pause=0.05)
-    household.start(child)
-    for _ in range(at_home._STARTS):
-        household.restart("daemon")
+def test_a_part_that_was_started_anew_on_request_is_not_given_up_for_that(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    child = ManagedProcess("daemon", script(tmp_path, "import time; time.sleep(60)"), pause=0.05)
+    supervisor.start(child)
+    for _ in range(supervising._STARTS):
+        supervisor.restart("daemon")
     assert child.process is not None
     child.process.kill()
     child.process.wait()
-    assert household.wait_for(lambda: child.process is not None and not child.has_ended(), 30)
+    assert supervisor.wait_for(lambda: child.process is not None and not child.has_ended(), 30)
 
 
 @pytest.mark.parametrize("number", [None, signal.SIGSTOP])
 def test_a_part_that_heeds_no_signal_is_replaced_with_all_it_has_started(
-    household: Household, tmp_path: Path, number: signal.Signals | None
+    supervisor: Supervisor, tmp_path: Path, number: signal.Signals | None
 ) -> None:
     text = """
 import signal, subprocess, sys, time
@@ -89,8 +93,8 @@ child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.sig
 print("child", child.pid)
 time.sleep(99)
 """  # noqa: E501
-    child = Child("code", script(tmp_path, text), heard=lambda _: False)
-    household.start(child)
+    child = ManagedProcess("code", script(tmp_path, text), heard=lambda _: False)
+    supervisor.start(child)
     assert until(lambda: len(child.lines) > 0, 30)
     grandchild = int(child.lines[0].split()[1])
     first = child.process
@@ -98,7 +102,7 @@ time.sleep(99)
     if number is not None:
         os.killpg(first.pid, number)
     began = time.monotonic()
-    household.restart("code")
+    supervisor.restart("code")
     assert time.monotonic() - began < 15
     assert first.returncode is not None
     assert child.process is not first
@@ -106,9 +110,9 @@ time.sleep(99)
     assert until(lambda: not _lives(grandchild), 10)
 
 
-def test_restarting_what_is_not_there_does_nothing(household: Household) -> None:
-    household.restart("daemon")
-    assert household.children == []
+def test_restarting_what_is_not_there_does_nothing(supervisor: Supervisor) -> None:
+    supervisor.restart("daemon")
+    assert supervisor.children == []
 
 
 def _lives(pid: int) -> bool:
@@ -135,38 +139,42 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def code(household: Household, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
+def code(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ManagedProcess:
     """A code server with one run, which is a process of its own."""
-    monkeypatch.setattr(at_home, "_LOOKS_FOR_FROZEN_EVERY", 0.05)
-    child = Child("code", script(tmp_path, RUN))
-    household.start(child)
-    assert household.wait_for(lambda: bool(child.lines), 60)
+    monkeypatch.setattr(supervising, "_LOOKS_FOR_FROZEN_EVERY", 0.05)
+    child = ManagedProcess("code", script(tmp_path, RUN))
+    supervisor.start(child)
+    assert supervisor.wait_for(lambda: bool(child.lines), 60)
     return child
 
 
-def test_a_run_that_is_stopped_is_ended_and_the_code_server_goes_on(household: Household, code: Child) -> None:
+def test_a_run_that_is_stopped_is_ended_and_the_code_server_goes_on(
+    supervisor: Supervisor, code: ManagedProcess
+) -> None:
     os.kill(int(code.lines[0]), signal.SIGSTOP)
-    assert until(lambda: "ended -9" in code.lines, 60, meanwhile=household.end_frozen_runs)
+    assert until(lambda: "ended -9" in code.lines, 60, meanwhile=supervisor.end_frozen_runs)
     assert not code.has_ended()
 
 
-def test_a_run_that_goes_on_in_time_is_left_alone(household: Household, code: Child) -> None:
+def test_a_run_that_goes_on_in_time_is_left_alone(supervisor: Supervisor, code: ManagedProcess) -> None:
     pid = int(code.lines[0])
     for _ in range(5):
         os.kill(pid, signal.SIGSTOP)
         for _ in range(2):
             time.sleep(0.06)
-            household.end_frozen_runs()
+            supervisor.end_frozen_runs()
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.06)
-        household.end_frozen_runs()
+        supervisor.end_frozen_runs()
     os.kill(pid, 0)
     assert len(code.lines) == 1
 
 
-def test_a_code_server_that_is_stopped_itself_is_not_ended_for_that(household: Household, code: Child) -> None:
+def test_a_code_server_that_is_stopped_itself_is_not_ended_for_that(
+    supervisor: Supervisor, code: ManagedProcess
+) -> None:
     assert code.process is not None
     code.process.send_signal(signal.SIGSTOP)  # the watch notices that, and says so
-    until(lambda: False, 1, meanwhile=household.end_frozen_runs)
+    until(lambda: False, 1, meanwhile=supervisor.end_frozen_runs)
     code.process.send_signal(signal.SIGCONT)
     assert not code.has_ended()

@@ -23,13 +23,13 @@ from pricetracker_dagster.alerts.standstill import (
     said_of_clock,
 )
 from pricetracker_dagster.alerts.watch_standstill import damages, free_bytes, is_covered, newest_minute
-from pricetracker_dagster.candles import DAY, MINUTE, minutes_in, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import Store
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.reading import covered, moved_from, said_of_move
 from pricetracker_dagster.store.records import Records, Row
 
@@ -65,7 +65,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
             troubles.append(f"{what} cannot be read: {first_line(error)}")
             return otherwise
 
-    store, records = Store(settings.folder), Records(settings.folder)
+    store, records = PriceTable(settings.folder), Records(settings.folder)
     as_of = read(f"the published file {store.published.name}", lambda: covered(store.published), None)
     found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
     old = read("the published file", lambda: moved_from(store.published), None)
@@ -212,7 +212,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
-    store, names = Store(settings.folder), [str(metric) for metric in settings.tracked]
+    store, names = PriceTable(settings.folder), [str(metric) for metric in settings.tracked]
     closed = newest_closed_minute(now)
     newest = store.newest(names, now - DAY, closed)
     missed = store.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)

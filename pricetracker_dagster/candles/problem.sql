@@ -1,4 +1,4 @@
--- What a sane candle is, once for the whole project: candles.sift() judges with it what arrives from an
+-- What a sane candle is, once for the whole project: candles.validate() judges with it what arrives from an
 -- exchange or a CSV, and the "candles sane" check judges with it what is stored.
 -- Nothing was traded before 2009: what lies there is minutes, hours or days in place of seconds.
 CREATE OR REPLACE TEMP MACRO is_time(unix) AS unix >= 1230768000 AND unix < 4102444800;

@@ -1,0 +1,57 @@
+"""Minutes without trades: rows that nobody stated, with the previous close and no volume."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles.minutes import MinuteRange
+from pricetracker_dagster.candles.schema import SCHEMA
+
+_SQL = Path(__file__).parent
+
+
+def fill_no_trade_minutes(
+    candles: pa.Table,
+    spans: Mapping[str, MinuteRange],
+    left_out: Iterable[tuple[str, datetime]] = (),
+    longest: timedelta | None = None,
+    absent: Iterable[tuple[str, datetime]] = (),
+) -> pa.Table:
+    """Give every minute of ``spans`` a row: where there was no trade, volume 0, trades 0 and the previous close.
+
+    Args:
+        candles: SCHEMA. May begin before a span: that candle's close then opens the span. Only rows inside
+            the spans are returned.
+        spans: for each metric, the minutes about which the source has spoken.
+        left_out: (metric, minute) of rejected rows. They stay absent unless ``candles`` has them, and so do the quiet
+            minutes after them, since nobody knows at which price those minutes closed.
+        longest: between two candles further apart than this nothing is filled: a silence as long is unknown, not
+            quiet. None: there is no limit, since the source itself has said that there was no trade.
+        absent: (metric, minute) that stay absent unless ``candles`` has them, but not the quiet minutes after them.
+
+    Returns:
+        SCHEMA, ordered by metric and minute.
+    """
+    connection = sql.connect()
+    connection.register("candles", candles)
+    filled = connection.sql(
+        sql.load(_SQL / "no_trade.sql"),
+        params={
+            "spans": [{"metric": metric, "first": span.first, "last": span.last} for metric, span in spans.items()],
+            "left_out": [{"metric": metric, "minute": minute} for metric, minute in left_out],
+            "absent": [{"metric": metric, "minute": minute} for metric, minute in absent],
+            "longest": None if longest is None else int(longest.total_seconds()),
+        },
+    )
+    return filled.to_arrow_table().cast(SCHEMA)
+
+
+def not_in(candles: pa.Table, stated: pa.Table) -> pa.Table:
+    """Return metric and minute of those candles that are not among ``stated``: the ones that were filled in."""
+    connection = sql.connect()
+    connection.register("candles", candles)
+    connection.register("stated", stated)
+    return connection.sql("SELECT metric, minute FROM candles ANTI JOIN stated USING (metric, minute)").to_arrow_table()
