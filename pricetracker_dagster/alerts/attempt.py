@@ -27,7 +27,7 @@ import requests
 import urllib3
 
 from pricetracker_dagster.files.locks import Deadline
-from pricetracker_dagster.process.time_limit import Connections
+from pricetracker_dagster.process.bounded_call import Connections
 from pricetracker_dagster.settings import log_of_apprise
 
 RETRY_AFTER_MOST = 3600.0

@@ -1,8 +1,7 @@
 """The heartbeat: a URL that is requested after each good tick. Silence there is how a dead daemon is noticed."""
 
-from pricetracker_dagster.files.locks import DeadlineExceeded
+from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
-from pricetracker_dagster.process.time_limit import within
 from pricetracker_dagster.settings import Settings
 
 _BEAT_WITHIN = 10.0
@@ -32,7 +31,7 @@ def beat(settings: Settings) -> bool:
 
     try:
         status = within(_BEAT_WITHIN, ask, "asks for the heartbeat")
-    except DeadlineExceeded:
+    except TimeoutError:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:g} s") from None
     except Exception as error:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None

@@ -20,7 +20,7 @@ from pricetracker_dagster.assets.ui_metadata import (
 from pricetracker_dagster.candles.minutes import floor_minute, minutes_of_day
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.collect.tick import Collected, Stored, backfill, collect_minute
-from pricetracker_dagster.process.time_limit import time_limit
+from pricetracker_dagster.instance.watchdog import time_limit
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import PriceTable

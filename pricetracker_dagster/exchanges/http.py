@@ -18,8 +18,8 @@ from requests.auth import HTTPBasicAuth
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
+from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
-from pricetracker_dagster.process.time_limit import within
 
 MOST_BYTES = 10_000_000
 """Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. JSON as odd as can be takes a second and
@@ -76,7 +76,7 @@ class Http:
         ends = Deadline.after(patience)
         try:
             return within(patience, lambda: self._answer(what, path, asked, ends, most), f"asks {what}")
-        except DeadlineExceeded:
+        except TimeoutError:
             raise _late(what, patience, self.url) from None
 
     def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, most: int) -> Any:

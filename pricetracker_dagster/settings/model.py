@@ -29,7 +29,7 @@ from pydantic_settings import (
 
 from pricetracker_dagster.candles.metric import Metric, parse_metric
 from pricetracker_dagster.errors import did_you_mean, in_one_line, is_utf8
-from pricetracker_dagster.process.secrets import without_login
+from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.settings.routes import AlertRoute, channel_name, is_channel_name, no_such_rule
 from pricetracker_dagster.settings.secret import keep_given, keep_secrets
 from pricetracker_dagster.settings.section import (

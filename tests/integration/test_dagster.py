@@ -344,7 +344,7 @@ def test_the_upkeep_job_runs(start: Start, instance: dg.DagsterInstance) -> None
 
 def test_a_block_that_outlasts_its_limit_ends_the_process_even_where_the_interpreter_is_locked() -> None:
     stuck = (
-        "from datetime import timedelta; from pricetracker_dagster.process.time_limit import time_limit; import re\n"
+        "from datetime import timedelta; from pricetracker_dagster.instance.watchdog import time_limit; import re\n"
         "with time_limit(timedelta(seconds=0.3)):\n"
         "    re.match(r'(a+)+$', 'a' * 40 + 'b')  # for hours, in C, without letting go of the interpreter's lock\n"
     )

@@ -29,13 +29,13 @@ from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.exchanges import exchange_time
 from pricetracker_dagster.instance import home as instance
 from pricetracker_dagster.process.guard import guard
+from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.process.secrets import (
     keep_address,
     keep_channel,
     keep_login,
     keep_proxies,
     masked,
-    without_login,
 )
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings, messages
 from pricetracker_dagster.store import delta
@@ -117,6 +117,12 @@ SAID = [
 def test_words_numbers_hosts_and_metrics_are_shown_whatever_a_channel_holds(url: str) -> None:
     keep_channel(url, ["KRAKEN:BTCUSD"])
     assert [masked(text) for text in SAID] == SAID
+
+
+def test_words_of_every_folder_of_our_own_code_are_shown() -> None:
+    keep_channel("json://host.example/minute_prices/incident_resolve_after_minutes/exchange_time/hook_of_nobody_1")
+    said = "minute_prices: incident_resolve_after_minutes, exchange_time"
+    assert masked(f"{said}, hook_of_nobody_1") == f"{said}, ***"
 
 
 def test_what_is_spared_as_a_word_is_masked_in_its_place() -> None:

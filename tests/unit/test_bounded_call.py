@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pricetracker_dagster.files.locks import DeadlineExceeded
-from pricetracker_dagster.process.time_limit import Connections, within
+from pricetracker_dagster.process.bounded_call import Connections, within
 from tests.waiting import until
 
 
@@ -28,7 +27,7 @@ def read_of(server: socket.socket, ended: threading.Event) -> bytes:
 
 def test_what_reads_for_ever_ends_with_the_time(silent: socket.socket) -> None:
     ended = threading.Event()
-    with pytest.raises(DeadlineExceeded):
+    with pytest.raises(TimeoutError):
         within(0.1, lambda: read_of(silent, ended), "reads")
     assert ended.wait(5)
     until(lambda: not any(each.name == "reads" for each in threading.enumerate()), 5, "the thread ends")
@@ -36,7 +35,7 @@ def test_what_reads_for_ever_ends_with_the_time(silent: socket.socket) -> None:
 
 def test_what_others_opened_goes_on(silent: socket.socket) -> None:
     with socket.create_connection(silent.getsockname()) as mine:
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(TimeoutError):
             within(0.1, lambda: read_of(silent, threading.Event()), "reads")
         there, _ = silent.accept()
         with there:

@@ -1,6 +1,8 @@
-"""An end for what is stuck, where nothing else can end it."""
+"""A blocking call that is given so many seconds: then its connections are shut down, whatever library opened them.
 
-import faulthandler
+Time-outs of sockets do not do it: they begin anew with each byte, and looking up a name has none at all.
+"""
+
 import os
 import socket
 import sys
@@ -8,37 +10,19 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from typing import Any, TypeVar
-
-from pricetracker_dagster.files.locks import DeadlineExceeded
 
 T = TypeVar("T")
 
 
-@contextmanager
-def time_limit(limit: timedelta) -> Iterator[None]:
-    """End the process if the block takes longer, with a trace of every thread on stderr.
-
-    It works where a time-out cannot: in a library that holds the interpreter's lock. Dagster sees the process gone and
-    marks the run failed; the store survives it, as it survives a SIGKILL.
-    """
-    faulthandler.dump_traceback_later(limit.total_seconds(), exit=True, file=2)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
 def within(seconds: float, ask: Callable[[], T], name: str) -> T:
-    """Return what a function returns, or raise what it raises; it is waited for no longer than so many seconds.
+    """Return what a function returns, or raise what it raises; wait for it no longer than so many seconds.
 
-    It is done in a thread of its own: time-outs of sockets begin anew with each byte, and looking up a name has none at
-    all. Then the connections that it opened are ended, and with them the thread. Daemon, so that one which hangs
-    elsewhere holds up neither the caller nor the end of the process.
+    It runs in a thread of its own. When the time is over, the connections that it opened are shut down, which ends the
+    thread. The thread is a daemon: one that hangs elsewhere holds up neither the caller nor the end of the process.
 
     Raises:
-        DeadlineExceeded: it is not done by then.
+        TimeoutError: it is not done by then.
     """
     answer: Future[T] = Future()
     connections = Connections()
@@ -53,20 +37,20 @@ def within(seconds: float, ask: Callable[[], T], name: str) -> T:
     threading.Thread(target=do, daemon=True, name=name).start()
     if not wait([answer], seconds).done:
         connections.end()
-        raise DeadlineExceeded
+        raise TimeoutError
     return answer.result()
 
 
 class Connections:
-    """The connections that one thread opens, which another can end, whatever library opened them.
+    """The connections that one thread opens, which another thread can shut down.
 
-    A thread that reads cannot be ended from without, but what it reads from can: it is shut down, under TLS or a mail
-    session too. Python tells of each socket that is about to connect, with its own means of auditing; of each another
-    descriptor is kept meanwhile.
+    A thread that reads cannot be ended from outside, but what it reads from can be shut down, below TLS or a mail
+    session too. Python's audit events tell of each socket that is about to connect; a duplicate of its descriptor is
+    kept until the block ends.
     """
 
     def __init__(self) -> None:
-        """Hold nothing yet."""
+        """Hold no connection yet."""
         self._lock = threading.Lock()
         self._held: list[int] = []
         self._ended = False
@@ -78,7 +62,7 @@ class Connections:
 
     @contextmanager
     def of_this_thread(self) -> Iterator[None]:
-        """Hold what this thread connects while the block lasts."""
+        """Hold the connections that this thread opens while the block lasts."""
         _listen_to_connects()
         before = getattr(_this_thread, "connections", None)
         _this_thread.connections = self
@@ -92,10 +76,10 @@ class Connections:
                 os.close(descriptor)
 
     def hold(self, connecting: socket.socket) -> None:
-        """Keep a socket that is about to connect.
+        """Hold a socket that is about to connect.
 
         Raises:
-            TimeoutError: this was ended already; nothing is sent after the end.
+            TimeoutError: end() was called already; nothing is sent after that.
         """
         with self._lock:
             if self._ended:
@@ -103,12 +87,12 @@ class Connections:
             self._held.append(os.dup(connecting.fileno()))
 
     def end(self) -> None:
-        """End everything that was opened, and let nothing be opened any more."""
+        """Shut down every connection, and refuse new ones."""
         with self._lock:
             self._ended = True
             held, self._held = self._held, []
         for descriptor in held:
-            with socket.socket(fileno=descriptor) as connection, suppress(OSError):  # ended already
+            with socket.socket(fileno=descriptor) as connection, suppress(OSError):  # closed already
                 connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -117,8 +101,8 @@ _listening = threading.Lock()
 
 
 def _listen_to_connects() -> None:
-    """Hear of each connection from now on. There is no way to stop, so it is done once; it costs next to nothing."""
-    if _listening.acquire(blocking=False):  # never released: it listens for good
+    """Add the audit hook, once for the process: there is no way to remove one. It costs next to nothing."""
+    if _listening.acquire(blocking=False):  # never released: the hook stays
         sys.addaudithook(_hear)
 
 
