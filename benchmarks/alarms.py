@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 from benchmarks.hook import Answer, Hook
 from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.alerts.notify import channel_name
+from pricetracker_dagster.alerts.delivery.notify import channel_name
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings

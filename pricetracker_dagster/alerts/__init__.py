@@ -1,16 +1,11 @@
-"""What deserves a message, and how it reaches somebody. Nothing here knows Dagster; time comes in as an argument.
+"""What deserves a message, and how it reaches people. Nothing here knows Dagster; time comes in as an argument.
 
-From what is stored to facts: rules.py judges minutes, episodes.py makes alerts of those that are above; missed.py finds
-the minutes that are missing, failed_runs.py notes those of ticks that failed, incidents.py makes outages of them;
-watch_standstill.py and of_sensors.py see what stands still or fails of the alarms themselves, standstill.py judges it.
-
-From facts to messages: transitions.py finds what is to be told, to whom routing.py says, words.py how; desk.py knows
-what people have silenced and acknowledged, desk_book.py writes it down. adopted.py understands what the version before
-has told.
-
-From messages to people: notify.py keeps each channel's account, fitting.py parts what is too long, quoting.py and
-markup.py make text of what comes from elsewhere, channels.py and attempt.py send it; heartbeat.py tells a watchman.
-
-In which order: watch.py and telling.py look, record and send; recording.py writes messages before facts;
-yet_to_come.py puts right what a clock that was ahead has written; unrecorded.py tells what cannot be recorded.
+- ``rules.py`` judges minutes; ``lifecycle/`` makes alerts of those that are above a rule.
+- ``incidents/`` makes outages of minutes that are missed.
+- ``watchdog/`` makes incidents of what stands still or fails in pricetracker itself.
+- ``operators/`` holds what people have silenced and acknowledged.
+- ``messages/`` decides what is to be told of all of these, to whom and in which words, and records it.
+- ``delivery/`` sends what is recorded through the channels, and accounts for it.
+- ``watch.py`` runs these steps in order for one evaluation of a sensor; ``status.py`` judges how everything is now.
+- ``future_records.py`` corrects records that a clock which was ahead has written.
 """

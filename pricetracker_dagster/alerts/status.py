@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pricetracker_dagster.alerts.desk import Desk, is_in_force
-from pricetracker_dagster.alerts.routing import Subject, urls
-from pricetracker_dagster.alerts.standstill import (
+from pricetracker_dagster.alerts.messages.routing import Subject, urls
+from pricetracker_dagster.alerts.operators.state import Desk, is_in_force
+from pricetracker_dagster.alerts.watchdog.look import damages, free_bytes, is_covered, newest_minute
+from pricetracker_dagster.alerts.watchdog.standstill import (
     EVALUATION,
     PUBLICATION,
     STILL,
@@ -22,7 +23,6 @@ from pricetracker_dagster.alerts.standstill import (
     judge,
     said_of_clock,
 )
-from pricetracker_dagster.alerts.watch_standstill import damages, free_bytes, is_covered, newest_minute
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.locks import said_by_holder

@@ -17,13 +17,14 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts import episodes, notify
-from pricetracker_dagster.alerts.desk import Desk
-from pricetracker_dagster.alerts.missed import look_for_missed
-from pricetracker_dagster.alerts.recording import record, record_ends_of_silences
+from pricetracker_dagster.alerts.delivery import notify
+from pricetracker_dagster.alerts.future_records import put_right
+from pricetracker_dagster.alerts.incidents.missed import look_for_missed
+from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.messages.recording import record, record_ends_of_silences
+from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
+from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
-from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT
-from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.files.locks import Deadline, locked

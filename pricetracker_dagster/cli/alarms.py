@@ -43,8 +43,8 @@ def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
 @plain_errors
 def alerts_test(shape: str) -> None:
     """Send a test message through every channel and say how each took it; exit status 1 where one did not."""
-    from pricetracker_dagster.alerts import routing
-    from pricetracker_dagster.alerts.channels import Message, Outcome, send
+    from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, send
+    from pricetracker_dagster.alerts.messages import routing
 
     settings = load_settings()
     urls = list(routing.urls(settings).values())

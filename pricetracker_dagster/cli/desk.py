@@ -91,7 +91,7 @@ def silence(
 
     Alerts and incidents are recorded and shown all the same. At its end it is said what still lasts.
     """
-    from pricetracker_dagster.alerts import desk_book
+    from pricetracker_dagster.alerts.operators import actions as desk_book
 
     settings, now = load_settings(), datetime.now(UTC)
     if own is not None:
@@ -125,7 +125,7 @@ def silence(
 @plain_errors
 def silences(*, every: bool, shape: str) -> None:
     """Show whose messages are kept back, newest first."""
-    from pricetracker_dagster.alerts.desk import end_of
+    from pricetracker_dagster.alerts.operators.state import end_of
     from pricetracker_dagster.store.records import SILENCES, Records
 
     now = datetime.now(UTC)
@@ -145,7 +145,7 @@ def acknowledge(own: str, *, note: str | None, who: str | None) -> None:
 
     ID is as `alerts --open` and `incidents --open` show it, or a beginning that no other open one has.
     """
-    from pricetracker_dagster.alerts import desk_book
+    from pricetracker_dagster.alerts.operators import actions as desk_book
 
     settings, now = load_settings(), datetime.now(UTC)
     row, fact = desk_book.acknowledge(settings, own, now, who=_name(who), note=_text(note))

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.heartbeat import beat
+from pricetracker_dagster.alerts.watchdog.heartbeat import beat
 from pricetracker_dagster.jobs import minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.accountable import accountable

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.of_sensors import tell_of_publication
 from pricetracker_dagster.alerts.watch import watch_minutes
+from pricetracker_dagster.alerts.watchdog.sensor_evaluations import tell_of_publication
 from pricetracker_dagster.assets.alerts import incidents, what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.resources import Tracker

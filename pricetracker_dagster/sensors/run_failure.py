@@ -4,9 +4,9 @@ from datetime import datetime
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.failed_runs import note_failed_run
-from pricetracker_dagster.alerts.of_sensors import tell_of_publication
+from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.watch import watch_minutes
+from pricetracker_dagster.alerts.watchdog.sensor_evaluations import tell_of_publication
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.jobs import MINUTE, failures, minute_tick

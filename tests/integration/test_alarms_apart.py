@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts import channels, episodes, notify, watch, words
-from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
+from pricetracker_dagster.alerts import watch
+from pricetracker_dagster.alerts.delivery import channels, notify
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
+from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.messages import wording as words
+from pricetracker_dagster.alerts.messages.wording import Happening
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
-from pricetracker_dagster.alerts.words import Happening
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import AlertRule, Settings, load_settings
 from pricetracker_dagster.store.prices import PriceTable

@@ -11,9 +11,9 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.alerts import unrecorded
-from pricetracker_dagster.alerts.standstill import Sign
-from pricetracker_dagster.alerts.watch_standstill import Look, watch_standstill
+from pricetracker_dagster.alerts.watchdog import unrecorded
+from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
+from pricetracker_dagster.alerts.watchdog.standstill import Sign
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute

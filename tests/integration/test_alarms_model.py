@@ -21,8 +21,10 @@ from hypothesis import settings as of_hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from pricetracker_dagster.alerts import desk_book, notify, watch
-from pricetracker_dagster.alerts.channels import channel_name
+from pricetracker_dagster.alerts import watch
+from pricetracker_dagster.alerts.delivery import notify
+from pricetracker_dagster.alerts.delivery.channels import channel_name
+from pricetracker_dagster.alerts.operators import actions as desk_book
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.store.records import RecordTable, Row

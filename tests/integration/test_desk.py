@@ -13,11 +13,11 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
-from pricetracker_dagster.alerts import desk_book
-from pricetracker_dagster.alerts.desk import Desk
-from pricetracker_dagster.alerts.desk_book import DeskError
+from pricetracker_dagster.alerts.future_records import put_right
+from pricetracker_dagster.alerts.operators import actions as desk_book
+from pricetracker_dagster.alerts.operators.actions import DeskError
+from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.alerts.status import lines, status
-from pricetracker_dagster.alerts.yet_to_come import put_right
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings, load_settings

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts import desk_book, watch
+from pricetracker_dagster.alerts import watch
+from pricetracker_dagster.alerts.operators import actions as desk_book
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from tests.integration.test_watch import BTC, ETH, NOON, Watch

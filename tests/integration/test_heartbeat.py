@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts import heartbeat
-from pricetracker_dagster.alerts.heartbeat import HeartbeatError, beat
+from pricetracker_dagster.alerts.watchdog import heartbeat
+from pricetracker_dagster.alerts.watchdog.heartbeat import HeartbeatError, beat
 from pricetracker_dagster.settings import Settings, load_settings
 from tests.odd_kraken import OddKraken, send
 from tests.waiting import until

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts.failed_runs import note_failed_run
-from pricetracker_dagster.alerts.watch_standstill import is_covered
-from pricetracker_dagster.alerts.yet_to_come import put_right
+from pricetracker_dagster.alerts.future_records import put_right
+from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.watchdog.look import is_covered
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings

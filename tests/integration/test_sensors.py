@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pricetracker_dagster.alerts.heartbeat import HeartbeatError
+from pricetracker_dagster.alerts.watchdog.heartbeat import HeartbeatError
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts import channels, notify
-from pricetracker_dagster.alerts.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.delivery import channels, notify
+from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows

@@ -15,9 +15,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 
-from pricetracker_dagster.alerts import channels
-from pricetracker_dagster.alerts.attempt import Attempt
-from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name
+from pricetracker_dagster.alerts.delivery import channels
+from pricetracker_dagster.alerts.delivery.attempt import Attempt
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
 from pricetracker_dagster.process import secrets
 from tests.waiting import until
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.desk import Desk, end_of, is_in_force
+from pricetracker_dagster.alerts.operators.state import Desk, end_of, is_in_force
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.episodes import FIRING, PENDING, RESOLVED, Known, alert_id, review
+from pricetracker_dagster.alerts.lifecycle.review import FIRING, PENDING, RESOLVED, Known, alert_id, review
 from pricetracker_dagster.alerts.rules import ABOVE, Verdict
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule

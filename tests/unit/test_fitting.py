@@ -12,12 +12,12 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts import channels, notify
-from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_of
-from pricetracker_dagster.alerts.desk import Desk
-from pricetracker_dagster.alerts.fitting import Limit, parted, shortened
-from pricetracker_dagster.alerts.notify import Notice
-from pricetracker_dagster.alerts.recording import record
+from pricetracker_dagster.alerts.delivery import channels, notify
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name, limit_of
+from pricetracker_dagster.alerts.delivery.fitting import Limit, parted, shortened
+from pricetracker_dagster.alerts.delivery.notify import Notice
+from pricetracker_dagster.alerts.messages.recording import record
+from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Records, Row
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.incidents import OPEN, RESOLVED, Known, Missed, Noted, incident_id, review
+from pricetracker_dagster.alerts.incidents.review import OPEN, RESOLVED, Known, Missed, Noted, incident_id, review
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import INCIDENTS, NOT_RUN, Row
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from pricetracker_dagster.alerts import channels
-from pricetracker_dagster.alerts.channels import Message, limit_of
+from pricetracker_dagster.alerts.delivery import channels
+from pricetracker_dagster.alerts.delivery.channels import Message, limit_of
 
 FOREIGN = (
     "<script>alert(1)</script> *b* _i_ ~s~ `c` [x](http://evil) a|b ||c|| & more :smile: # h > q "

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.channels import Message, Outcome
-from pricetracker_dagster.alerts.fitting import Limit
-from pricetracker_dagster.alerts.notify import Notice, attempt, failures, fitted, joined_up, not_before, pause
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome
+from pricetracker_dagster.alerts.delivery.fitting import Limit
+from pricetracker_dagster.alerts.delivery.notify import Notice, attempt, failures, fitted, joined_up, not_before, pause
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Row

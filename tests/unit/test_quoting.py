@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.quoting import quoted, without_mentions
+from pricetracker_dagster.alerts.messages.quoting import quoted, without_mentions
 
 
 @pytest.mark.parametrize(

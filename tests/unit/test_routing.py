@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.routing import Recipient, Subject, is_quiet, quiet_until, recipients, urls
+from pricetracker_dagster.alerts.messages.routing import Recipient, Subject, is_quiet, quiet_until, recipients, urls
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import QuietHours, Settings, channel_name, load_settings
 from pricetracker_dagster.store.records import Row

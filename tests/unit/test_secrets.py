@@ -20,7 +20,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.alerts.channels import channel_name
+from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.cli import errors

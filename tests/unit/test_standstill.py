@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.standstill import (
+from pricetracker_dagster.alerts.watchdog.standstill import (
     ALIVE,
     CLOCK,
     DIFFERENCE,

@@ -8,10 +8,17 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.channels import channel_name
-from pricetracker_dagster.alerts.desk import Desk
-from pricetracker_dagster.alerts.routing import Subject
-from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, facts_of_silences, owed, summaries
+from pricetracker_dagster.alerts.delivery.channels import channel_name
+from pricetracker_dagster.alerts.messages.routing import Subject
+from pricetracker_dagster.alerts.messages.transitions import (
+    ALERT,
+    INCIDENT,
+    Context,
+    facts_of_silences,
+    owed,
+    summaries,
+)
+from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import Row

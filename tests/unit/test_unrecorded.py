@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts import unrecorded
+from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings, load_settings
 from tests.webhook import Webhook

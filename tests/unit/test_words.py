@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts import words
-from pricetracker_dagster.alerts.words import Happening
+from pricetracker_dagster.alerts.messages import wording as words
+from pricetracker_dagster.alerts.messages.wording import Happening
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store.records import Row
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from pricetracker_dagster.alerts import unrecorded
-from pricetracker_dagster.alerts.standstill import (
+from pricetracker_dagster.alerts.watchdog import unrecorded
+from pricetracker_dagster.alerts.watchdog.look import covered_by, damages, newest_minute, up_to
+from pricetracker_dagster.alerts.watchdog.reporting import Told, open_incidents, publish_what_changed, tell
+from pricetracker_dagster.alerts.watchdog.standstill import (
     ALIVE,
     PUBLICATION,
     SETTINGS,
@@ -24,8 +26,6 @@ from pricetracker_dagster.alerts.standstill import (
     said_of_storage,
     sensor_kind,
 )
-from pricetracker_dagster.alerts.telling import Told, open_incidents, publish_what_changed, tell
-from pricetracker_dagster.alerts.watch_standstill import covered_by, damages, newest_minute, up_to
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings

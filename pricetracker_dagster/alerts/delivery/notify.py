@@ -13,11 +13,11 @@ from typing import NamedTuple
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.channels import Message, Outcome, channel_name, limit_or_most, send
-from pricetracker_dagster.alerts.fitting import Limit, parted
-from pricetracker_dagster.alerts.heartbeat import beat
-from pricetracker_dagster.alerts.routing import Subject, is_quiet, recipients, urls
-from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, SUMMARY, base, is_end
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name, limit_or_most, send
+from pricetracker_dagster.alerts.delivery.fitting import Limit, parted
+from pricetracker_dagster.alerts.messages.routing import Subject, is_quiet, recipients, urls
+from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, SUMMARY, base, is_end
+from pricetracker_dagster.alerts.watchdog.heartbeat import beat
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError

@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts import incidents, standstill
+from pricetracker_dagster.alerts.incidents import review as incidents
+from pricetracker_dagster.alerts.watchdog import standstill
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.prices import PriceTable

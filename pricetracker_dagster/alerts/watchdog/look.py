@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pricetracker_dagster.alerts.standstill import (
+from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
+from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed, tell
+from pricetracker_dagster.alerts.watchdog.standstill import (
     CAUSES,
     EVALUATION,
     PUBLICATION,
@@ -26,8 +28,6 @@ from pricetracker_dagster.alerts.standstill import (
     judge,
     kind_of,
 )
-from pricetracker_dagster.alerts.telling import publish_what_changed, tell
-from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings

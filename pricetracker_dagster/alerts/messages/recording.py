@@ -9,11 +9,20 @@ from datetime import datetime
 
 import duckdb
 
-from pricetracker_dagster.alerts import adopted, episodes, incidents
-from pricetracker_dagster.alerts.desk import Desk
-from pricetracker_dagster.alerts.routing import Subject, urls
-from pricetracker_dagster.alerts.transitions import ALERT, INCIDENT, Context, facts_of_silences, owed, summaries
-from pricetracker_dagster.alerts.words import is_of_whole_exchange
+from pricetracker_dagster.alerts.incidents import review as incidents
+from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.messages import earlier_version as adopted
+from pricetracker_dagster.alerts.messages.routing import Subject, urls
+from pricetracker_dagster.alerts.messages.transitions import (
+    ALERT,
+    INCIDENT,
+    Context,
+    facts_of_silences,
+    owed,
+    summaries,
+)
+from pricetracker_dagster.alerts.messages.wording import is_of_whole_exchange
+from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Records, Row

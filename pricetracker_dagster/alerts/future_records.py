@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from pricetracker_dagster.alerts import episodes, incidents, standstill
+from pricetracker_dagster.alerts.incidents import review as incidents
+from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.watchdog import standstill
 from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pricetracker_dagster.alerts import markup
-from pricetracker_dagster.alerts.fitting import Limit
-from pricetracker_dagster.alerts.quoting import without_mentions
+from pricetracker_dagster.alerts.delivery import markup
+from pricetracker_dagster.alerts.delivery.fitting import Limit
+from pricetracker_dagster.alerts.messages.quoting import without_mentions
 from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import channel_name, log_of_apprise
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.alerts.attempt import Attempt
+    from pricetracker_dagster.alerts.delivery.attempt import Attempt
 
 __all__ = ["ANSWER_WITHIN", "Message", "Outcome", "channel_name", "limit_of", "limit_or_most", "send"]
 
@@ -65,7 +65,7 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
     ends within ``ANSWER_WITHIN``: where several messages to a slow channel do not fit, those that were not begun have
     no outcome.
     """
-    from pricetracker_dagster.alerts.attempt import Attempt
+    from pricetracker_dagster.alerts.delivery.attempt import Attempt
 
     keep_loopback_off_proxies(os.environ)  # apprise asks a proxy that is named there for whatever it sends
     said: queue.Queue[Outcome | str] = queue.Queue()
@@ -163,7 +163,7 @@ def _send(url: str, message: Message) -> Outcome:
     """Send one channel a message; whatever goes wrong is its outcome."""
     import apprise
 
-    from pricetracker_dagster.alerts.attempt import attempt_of_this_thread, take_over_pauses
+    from pricetracker_dagster.alerts.delivery.attempt import attempt_of_this_thread, take_over_pauses
 
     attempt, name = attempt_of_this_thread(), channel_name(url)
     if attempt is None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from pricetracker_dagster.alerts import standstill
-from pricetracker_dagster.alerts.quoting import quoted
+from pricetracker_dagster.alerts.messages.quoting import quoted
+from pricetracker_dagster.alerts.watchdog import standstill
 from pricetracker_dagster.candles.digits import shown
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import Row

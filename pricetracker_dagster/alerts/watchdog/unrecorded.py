@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pricetracker_dagster.alerts.channels import Message, send
-from pricetracker_dagster.alerts.quoting import quoted
-from pricetracker_dagster.alerts.routing import Recipient, recipients, urls
-from pricetracker_dagster.alerts.transitions import INCIDENT
+from pricetracker_dagster.alerts.delivery.channels import Message, send
+from pricetracker_dagster.alerts.messages.quoting import quoted
+from pricetracker_dagster.alerts.messages.routing import Recipient, recipients, urls
+from pricetracker_dagster.alerts.messages.transitions import INCIDENT
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in

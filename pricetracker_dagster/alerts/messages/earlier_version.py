@@ -7,9 +7,9 @@ took is told it again, and what is owed to one still is.
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from pricetracker_dagster.alerts import words
-from pricetracker_dagster.alerts.routing import Subject
-from pricetracker_dagster.alerts.words import Happening
+from pricetracker_dagster.alerts.messages import wording as words
+from pricetracker_dagster.alerts.messages.routing import Subject
+from pricetracker_dagster.alerts.messages.wording import Happening
 from pricetracker_dagster.store.records import Row
 
 

@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pricetracker_dagster.alerts import episodes, incidents, words
-from pricetracker_dagster.alerts.desk import Desk, end_of
-from pricetracker_dagster.alerts.quoting import quoted
-from pricetracker_dagster.alerts.routing import Recipient, Subject, recipients, urls
-from pricetracker_dagster.alerts.words import Happening
+from pricetracker_dagster.alerts.incidents import review as incidents
+from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.messages import wording as words
+from pricetracker_dagster.alerts.messages.quoting import quoted
+from pricetracker_dagster.alerts.messages.routing import Recipient, Subject, recipients, urls
+from pricetracker_dagster.alerts.messages.wording import Happening
+from pricetracker_dagster.alerts.operators.state import Desk, end_of
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Row

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from pricetracker_dagster.alerts import episodes, incidents
-from pricetracker_dagster.alerts.desk import Desk, end_of
+from pricetracker_dagster.alerts.incidents import review as incidents
+from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.operators.state import Desk, end_of
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.settings import Settings
