@@ -33,7 +33,7 @@ from pricetracker_dagster.candles.minutes import (
 from pricetracker_dagster.candles.table import by_day, newest_minute, oldest_minute, within
 from pricetracker_dagster.candles.validate import RejectedRow, Validated
 from pricetracker_dagster.collect.turns import Turns, in_turns
-from pricetracker_dagster.errors import PricetrackerError, plain
+from pricetracker_dagster.errors import PricetrackerError, did_you_mean, plain
 from pricetracker_dagster.exchanges import (
     Deadline,
     DeadlineExceeded,
@@ -45,7 +45,7 @@ from pricetracker_dagster.exchanges import (
 from pricetracker_dagster.exchanges.base import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.rate_limit import at_work
-from pricetracker_dagster.settings import Settings, did_you_mean
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
 from pricetracker_dagster.store.prices import PriceTable

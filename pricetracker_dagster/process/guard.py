@@ -46,6 +46,17 @@ def guard() -> None:
             sys.unraisablehook = _tell_unraisable
 
 
+def apprise_log() -> logging.Logger:
+    """Return apprise's logger, cut off from ours for good: what it says may name a URL and its secrets."""
+    log = logging.getLogger("apprise")
+    log.propagate = False
+    log.setLevel(logging.WARNING)
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)  # which names paths when it debugs
+    return log
+
+
 def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
     """Return what makes records as before, without secrets in what they say."""
 

@@ -4,33 +4,29 @@ Each tick loads the settings afresh, so a changed file takes effect at the next 
 set, ``source`` where it comes from, ``messages`` how a mistake is told, ``load`` puts them together.
 """
 
-from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
+from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
+from pricetracker_dagster.settings.command_line import command
 from pricetracker_dagster.settings.load import changed_rules, load_settings
 from pricetracker_dagster.settings.model import (
     SIMULATED,
-    AlertRule,
-    AlertSettings,
     CollectSettings,
     Exchanges,
     ExchangeSettings,
     Settings,
     UiSettings,
     WatchSettings,
-    host_name,
-    http_address,
-    is_channel,
-    log_of_apprise,
 )
-from pricetracker_dagster.settings.routes import AlertRoute, QuietHours, RouteMatch, channel_name, is_channel_name
+from pricetracker_dagster.settings.routes import AlertRoute, QuietHours, RouteMatch
 from pricetracker_dagster.settings.section import Measure, metric_pattern
 from pricetracker_dagster.settings.source import (
     CONFIG_VARIABLE,
     PREFIX,
     PROJECT,
     SettingsError,
-    command,
     config_file,
 )
+from pricetracker_dagster.settings.urls import host_name, http_address
 
 __all__ = [
     "CONFIG_VARIABLE",
@@ -54,12 +50,10 @@ __all__ = [
     "channel_name",
     "command",
     "config_file",
-    "did_you_mean",
     "host_name",
     "http_address",
     "is_channel",
     "is_channel_name",
     "load_settings",
-    "log_of_apprise",
     "metric_pattern",
 ]

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsError as SettingsSourceError
 
 from pricetracker_dagster.errors import in_one_line
 from pricetracker_dagster.process.guard import guard
+from pricetracker_dagster.settings.alerts import AlertRule
 from pricetracker_dagster.settings.messages import (
     said,
     said_of_rule,
@@ -15,7 +16,7 @@ from pricetracker_dagster.settings.messages import (
     variables_that_are_no_json,
     variables_that_are_no_text,
 )
-from pricetracker_dagster.settings.model import AlertRule, Settings
+from pricetracker_dagster.settings.model import Settings
 from pricetracker_dagster.settings.source import CONFIG_VARIABLE, SettingsError, config_file, is_there
 
 

@@ -4,26 +4,16 @@ Here belongs what a route may say and what is refused; to whom a message goes by
 """
 
 import difflib
-import hashlib
 import re
 import zoneinfo
 from collections.abc import Collection
 from datetime import time
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from pricetracker_dagster.errors import did_you_mean, plain
 from pricetracker_dagster.settings.section import Measure, Section, at_least_one, metric_pattern
-
-_NAME = re.compile(r"[a-z0-9+.-]+-[0-9a-f]{8}")
-"""What a channel is called."""
-
-
-def channel_name(url: str) -> str:
-    """Return what a channel is called: its kind, and a digest that tells it from others but gives no secret away."""
-    return f"{urlsplit(url).scheme or 'channel'}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
 
 
 class RouteMatch(Section):
@@ -132,11 +122,6 @@ class AlertRoute(Section):
                 there, lacks = lacks, there
             raise ValueError(f"{there} is set, {lacks} is not: set both or neither")
         return self
-
-
-def is_channel_name(text: str) -> bool:
-    """Say whether a text can be the name of a channel; it is no URL and no secret then."""
-    return _NAME.fullmatch(text) is not None
 
 
 def no_such_rule(name: str, known: Collection[str]) -> str:

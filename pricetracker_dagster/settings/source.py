@@ -6,8 +6,6 @@ Here belongs what is true of any settings, whatever their keys are.
 import codecs
 import os
 import re
-import shlex
-import shutil
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -123,25 +121,6 @@ def _refuse_another_checkout(folder: Path) -> None:
             f"{folder} is a checkout of its own, but this pricetracker runs the code of {PROJECT}: run `make run` "
             f"there, which makes its .venv anew, or name the settings that you mean with {CONFIG_VARIABLE}"
         )
-
-
-def command(*, simulated: bool) -> str:
-    """Return how a person calls the command line for the settings in force."""
-    file = config_file()
-    named = "" if file == PROJECT / NAME else f"{CONFIG_VARIABLE}={shlex.quote(str(file))} "
-    return f"{named}{_program()}{' --simulated' if simulated else ''}"
-
-
-def _program() -> str:
-    """Return what is called: the checkout's own script, else the one that was installed beside this Python."""
-    own = Path(".venv/bin/pricetracker")
-    if (PROJECT / own).exists():
-        return str(own) if working_directory() == PROJECT else shlex.quote(str(PROJECT / own))
-    script = Path(sys.executable).with_name("pricetracker")
-    if not script.exists():
-        return f"{shlex.quote(sys.executable)} -m {PROJECT_PACKAGE}.cli"
-    on_path = shutil.which("pricetracker")
-    return "pricetracker" if on_path and Path(on_path).samefile(script) else shlex.quote(str(script))
 
 
 def read_file(path: Path) -> dict[str, Any]:

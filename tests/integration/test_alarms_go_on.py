@@ -21,7 +21,7 @@ from pricetracker_dagster.instance.tick_by_hand import TickOutcome, run_minute_t
 from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
-from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
+from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings, where_kept
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 from tests.integration.conftest import Bench
@@ -94,7 +94,7 @@ class Hours:
 def hours(
     start: Callable[..., Bench], webhook: Webhook, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> Hours:
-    monkeypatch.setattr(last_good, "_WRITTEN_WITHIN", 0.0)
+    monkeypatch.setattr(last_good, "WRITTEN_WITHIN", 0.0)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setattr(unrecorded, "_unwritten", {})
     bench = start("BTCUSD", extra=f'[alerts]\nchannels = ["{webhook.channel()}"]\n[watch]\nfree_disk_mb = 1\n')
@@ -242,7 +242,7 @@ def test_what_a_later_tick_has_noted_before_the_failure_was_heard_of_is_put_righ
 
 
 def test_where_there_never_were_good_settings_a_sensor_fails_plainly(hours: Hours) -> None:
-    (folder(hours) / "state" / last_good.FILE).unlink()
+    (folder(hours) / "state" / where_kept.FILE).unlink()
     hours.tracker = Tracker(load_settings, now=lambda: hours.bench.now)
     hours.break_settings()
     with pytest.raises(SettingsError, match="not valid TOML"):
@@ -346,7 +346,7 @@ def test_a_reminder_comes_when_it_is_due(hours: Hours) -> None:
 
 
 def test_no_view_shows_what_is_kept(hours: Hours, tmp_path: Path) -> None:
-    kept = folder(hours) / "state" / last_good.FILE
+    kept = folder(hours) / "state" / where_kept.FILE
     secret = hours.webhook.channel()
     assert secret in kept.read_text(encoding="utf-8")
     hours.break_settings()

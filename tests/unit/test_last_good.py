@@ -12,7 +12,8 @@ import pytest
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import AlertRoute, SettingsError, channel_name, config_file, load_settings
 from pricetracker_dagster.settings import last_good as module
-from pricetracker_dagster.settings.last_good import FILE, SettingsKeeper, last_good
+from pricetracker_dagster.settings.last_good import SettingsKeeper, last_good
+from pricetracker_dagster.settings.where_kept import FILE
 
 Write = Callable[[str], Path]
 
@@ -34,7 +35,7 @@ quiet_hours = { from = "22:00", to = "7:00", time_zone = "Europe/Zurich" }
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WRITTEN_WITHIN", 0.0)
+    monkeypatch.setattr(module, "WRITTEN_WITHIN", 0.0)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
 
 

@@ -11,7 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.settings import PROJECT, Settings, SettingsError, config_file, load_settings, source
+from pricetracker_dagster.settings import (
+    PROJECT,
+    Settings,
+    SettingsError,
+    command,
+    command_line,
+    config_file,
+    load_settings,
+    source,
+)
 from pricetracker_dagster.settings.template import template
 
 BTC = 'metrics = ["KRAKEN:BTCUSD"]\n'
@@ -22,7 +31,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As if the package were installed elsewhere: its folder is no checkout."""
     packages = tmp_path / "site-packages"
     packages.mkdir()
-    monkeypatch.setattr(source, "PROJECT", packages)
+    for module in (source, command_line):
+        monkeypatch.setattr(module, "PROJECT", packages)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     return packages
 
@@ -145,11 +155,11 @@ def test_a_command_to_copy_is_one_that_can_be_called(
     monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
     monkeypatch.setenv("PATH", "")
     named = f"PRICETRACKER_CONFIG={file}"
-    assert source.command(simulated=False) == f"{named} {sys.executable} -m pricetracker_dagster.cli"
+    assert command(simulated=False) == f"{named} {sys.executable} -m pricetracker_dagster.cli"
     shutil.copy(sys.executable if Path(sys.executable).exists() else "/bin/sh", script)
-    assert source.command(simulated=True) == f"{named} {script} --simulated"
+    assert command(simulated=True) == f"{named} {script} --simulated"
     monkeypatch.setenv("PATH", str(script.parent))
-    assert source.command(simulated=False) == f"{named} pricetracker"
+    assert command(simulated=False) == f"{named} pricetracker"
 
 
 def test_init_says_where_another_file_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,4 +200,4 @@ def test_in_a_working_folder_that_is_gone_it_says_so(tmp_path: Path, monkeypatch
     )
     (tmp_path / "pt.toml").write_text(BTC)
     monkeypatch.setenv("PRICETRACKER_CONFIG", str(tmp_path / "pt.toml"))
-    assert source.command(simulated=False).startswith(f"PRICETRACKER_CONFIG={tmp_path}/pt.toml ")
+    assert command(simulated=False).startswith(f"PRICETRACKER_CONFIG={tmp_path}/pt.toml ")

@@ -28,7 +28,7 @@ import urllib3
 
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.process.bounded_call import Connections
-from pricetracker_dagster.settings import log_of_apprise
+from pricetracker_dagster.process.guard import apprise_log
 
 RETRY_AFTER_MOST = 3600.0
 """Seconds: a channel that asks for more is tried after so long."""
@@ -236,7 +236,7 @@ def _watch() -> None:
     requests.Session.send = _watched_requests(requests.Session.send)  # type: ignore[method-assign]
     if hasattr(smtplib.SMTP, "sendmail"):
         smtplib.SMTP.sendmail = _watched_mail(smtplib.SMTP.sendmail)  # type: ignore[method-assign]
-    log_of_apprise().addHandler(_Listener(logging.WARNING))
+    apprise_log().addHandler(_Listener(logging.WARNING))
     # who asks that a certificate be not looked at knows; the warning names the host
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 

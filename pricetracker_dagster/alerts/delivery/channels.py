@@ -16,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 from pricetracker_dagster.alerts.delivery import markup
 from pricetracker_dagster.alerts.delivery.fitting import Limit
 from pricetracker_dagster.alerts.messages.quoting import without_mentions
+from pricetracker_dagster.process.guard import apprise_log
 from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.process.secrets import masked
-from pricetracker_dagster.settings import channel_name, log_of_apprise
+from pricetracker_dagster.settings import channel_name
 
 if TYPE_CHECKING:
     from pricetracker_dagster.alerts.delivery.attempt import Attempt
@@ -147,7 +148,7 @@ def limit_of(url: str) -> Limit:
     """Return how much a channel takes, as apprise knows it. Characters count as they are sent, escapes and all."""
     import apprise
 
-    log_of_apprise()
+    apprise_log()
     channel = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if not isinstance(channel, apprise.NotifyBase):
         return Limit()

@@ -1,0 +1,127 @@
+"""What deserves a message, and who gets it: ``[alerts]`` and ``[[alerts.rules]]``. Routes are in routes.py."""
+
+from collections.abc import Sequence
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
+from pricetracker_dagster.settings.routes import AlertRoute, no_such_rule
+from pricetracker_dagster.settings.section import Measure, Section, at_least_one, metric_pattern
+from pricetracker_dagster.settings.urls import http_url
+
+
+class AlertRule(Section):
+    """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged."""
+
+    name: str = Field(default="spike", pattern=r"^[A-Za-z0-9_-]+$")
+    metrics: tuple[Annotated[str, AfterValidator(metric_pattern)], ...] = ("*",)
+    """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
+    measures: tuple[Measure, ...] = ("price", "volume")
+    factor: float = Field(default=3.0, gt=0, le=1_000_000)
+    window_minutes: int = Field(default=60, ge=1, le=1440)
+    min_points: int = Field(default=30, ge=1)
+    """Fewer stored minutes in the window: not judged."""
+    min_average: float = Field(default=0.0, ge=0)
+    """An average not above this is not judged."""
+    for_minutes: int = Field(default=1, ge=1, le=1440)
+    """So many consecutive minutes must be above before it fires."""
+    resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
+    """So many minutes without one above, and it is resolved."""
+
+    @field_validator("metrics", "measures")
+    @classmethod
+    def _at_least_one(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return at_least_one(values)
+
+    @model_validator(mode="after")
+    def _points_fit_into_the_window(self) -> Self:
+        if self.min_points > self.window_minutes:
+            raise ValueError(
+                f"min_points {self.min_points} is more than window_minutes {self.window_minutes}: it would never fire; "
+                "lower min_points"
+            )
+        return self
+
+
+class AlertSettings(Section):
+    """What deserves a message, and who gets it."""
+
+    rules: tuple[AlertRule, ...] = (AlertRule(),)
+    channels: tuple[SecretStr, ...] = ()
+    """apprise URLs. They hold secrets."""
+    max_age_minutes: int = Field(default=15, ge=1, le=525_600)
+    """Alerts of older minutes are recorded but not sent; a message that no channel takes is given up after as long."""
+    repeat_minutes: int = Field(default=60, ge=0, le=525_600)
+    """A reminder as often while it lasts; 0 = none."""
+    missed_grace_minutes: int = Field(default=2, ge=0, le=1440)
+    """How long after its end a minute may still come before it is missed."""
+    incident_resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
+    """So many minutes in a row must be stored before a metric is back; an incident ends when all its metrics are."""
+    heartbeat_url: SecretStr = SecretStr("")
+    """Requested after each good tick; a service that hears nothing for a while says so."""
+    routes: tuple[AlertRoute, ...] = ()
+    """Who gets which messages; without one every channel gets all. docs/alerts.md says more."""
+
+    @field_validator("rules")
+    @classmethod
+    def _no_name_twice(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
+        for i, rule in enumerate(rules):
+            if rule.name in {other.name for other in rules[:i]}:
+                raise ValueError(f'alerts.rules[{i}] name "{rule.name}" stands there twice: give it another')
+        return rules
+
+    @field_validator("channels")
+    @classmethod
+    def _apprise_knows_them(cls, channels: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for i, channel in enumerate(channels):
+            if not is_channel(channel.get_secret_value()):
+                raise ValueError(
+                    f"alerts.channels[{i}] (not shown, it may hold secrets): no URL that apprise can use: "
+                    "write e.g. slack://TokenA/TokenB/TokenC or json://host/path; see the apprise documentation"
+                )
+        return channels
+
+    @field_validator("routes")
+    @classmethod
+    def _routes_lead_to_what_there_is(
+        cls, routes: tuple[AlertRoute, ...], info: ValidationInfo
+    ) -> tuple[AlertRoute, ...]:
+        if not {"rules", "channels"} <= info.data.keys():  # a mistake in these is told, and would make another here
+            return routes
+        rules = [rule.name for rule in info.data["rules"]]
+        told = [*info.data["channels"], *(each for route in routes for each in (*route.channels, *route.escalate_to))]
+        urls = [each.get_secret_value() for each in told if not is_channel_name(each.get_secret_value())]
+        names = list(dict.fromkeys(map(channel_name, urls)))
+        for i, route in enumerate(routes):
+            for j, name in enumerate(route.match.rules or ()):
+                if name not in rules:
+                    raise ValueError(f"alerts.routes[{i}].match.rules[{j}] {no_such_rule(name, rules)}")
+            for key, channels in (("channels", route.channels), ("escalate_to", route.escalate_to)):
+                for j, channel in enumerate(channels):
+                    if wrong := _wrong_with(channel.get_secret_value(), names):
+                        raise ValueError(f"alerts.routes[{i}].{key}[{j}] {wrong}")
+        return routes
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _a_url(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value():
+            try:
+                http_url(url.get_secret_value(), "https://…")
+            except ValueError as error:
+                raise ValueError(f"alerts.heartbeat_url (not shown, it may hold secrets): {error}") from None
+        return url
+
+
+def _wrong_with(channel: str, names: Sequence[str]) -> str | None:
+    """Return what is wrong with a channel of a route, an apprise URL or the name of one; None where nothing is."""
+    if is_channel_name(channel):
+        return None if channel in names else f'"{channel}": no channel of that name{did_you_mean(channel, names)}'
+    if is_channel(channel):
+        return None
+    return (
+        "(not shown, it may hold secrets): neither a URL that apprise can use nor the name of a channel: "
+        "write e.g. json://host/path, or a name as `pricetracker alerts test` shows it"
+    )
