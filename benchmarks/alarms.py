@@ -30,8 +30,7 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 
 HERE = Path(__file__).parents[1]
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -63,7 +62,7 @@ class Bench:
         file.write_text(f"metrics = {json.dumps(self.metrics)}\n[alerts]\nchannels = {json.dumps(channels)}\n")
         os.environ["PRICETRACKER_CONFIG"] = str(file)
         self.settings, self.hook = load_settings(), hook
-        self.store, self.records = PriceTable(self.settings.folder), Records(self.settings.folder)
+        self.store, self.records = open_store(self.settings), open_store(self.settings).records
         self.cursor: str | None = None
         self.took: dict[str, list[float]] = {"prices": [], "minutes": []}
 
@@ -81,7 +80,7 @@ class Bench:
             for metric in self.metrics
             for i in minutes
         ]
-        self.store.upsert(validate_rows(rows, NOON).kept)
+        self.store.prices.upsert(validate_rows(rows, NOON).kept)
 
     def fail(self, minute: int) -> None:
         """Note that a minute could not be had of any metric."""

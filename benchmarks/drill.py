@@ -30,8 +30,7 @@ from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.exchanges import Deadline, open_exchange
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store, store_in
 
 FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "error", "text": "EService:Unavailable"},
@@ -261,7 +260,7 @@ def _parent(process: Path) -> int:
 
 def _untold(folder: Path, struck: Sequence[Blow]) -> list[str]:
     """Print the incidents that were recorded; return of which blows there is none."""
-    rows = Records(folder / "data").incidents.rows()
+    rows = store_in(folder / "data").records.incidents.rows()
     for row in rows:
         print(json.dumps({name: str(row[name]) for name in ("cause", "state", "first", "last", "reason")}))
     told = "\n".join(row["reason"] for row in rows)
@@ -282,16 +281,16 @@ def _mistakes(folder: Path) -> list[str]:
 def _compare(first: datetime) -> list[str]:
     """Compare what is stored with what the exchange says now, minute by minute; return what is wrong."""
     settings = load_settings()
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     last = newest_closed_minute(datetime.now(UTC)) - MINUTE
     metrics = [str(metric) for metric in settings.tracked]
     wrong = [
         f"{metric} {gap} is missing"
-        for metric, gaps in store.missed(metrics, first, last, since_first_row=False).items()
+        for metric, gaps in store.prices.missed(metrics, first, last, since_first_row=False).items()
         for gap in gaps
     ]
     exchange = open_exchange("KRAKEN", settings)
-    ours = {(row["metric"], row["minute"]): row for row in store.candles(metrics, first, last).to_pylist()}
+    ours = {(row["metric"], row["minute"]): row for row in store.prices.candles(metrics, first, last).to_pylist()}
     for metric in metrics:
         for row in exchange.candles(parse_metric(metric).pair, first, Deadline.after(30)).kept.to_pylist():
             mine = ours.get((metric, row["minute"]))

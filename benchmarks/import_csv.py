@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pricetracker_dagster.exchanges import ohlcvt
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import Store, store_in
 
 ROUNDS = 3
 DAYS = 4 * 365
@@ -32,9 +32,9 @@ def main() -> None:
         lines = generate(file)
         pairs = []
         for number in range(ROUNDS):
-            store = PriceTable(Path(folder) / f"store {number}")
+            store = store_in(Path(folder) / f"store {number}")
             pairs.append((timed(partial(read_plainly, file)), timed(partial(imported, file, store))))
-        minutes = store.rows()
+        minutes = store.prices.rows()
         again = timed(lambda: imported(file, store))
         parts = {
             "read, judge and fill": statistics.median(
@@ -79,10 +79,10 @@ def read_plainly(file: Path) -> None:
         connection.execute("CREATE TABLE lines AS FROM read_csv($file, header = false)", {"file": str(file)})
 
 
-def imported(file: Path, store: PriceTable) -> None:
+def imported(file: Path, store: Store) -> None:
     """Do what ``pricetracker import`` does."""
     for sheet in ohlcvt.read([file], fetched_at=NOW):
-        store.upsert(sheet.candles)
+        store.prices.upsert(sheet.candles)
 
 
 def timed(work: Callable[[], object]) -> float:

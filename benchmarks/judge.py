@@ -13,7 +13,7 @@ from benchmarks.publish import AS_OF, ROUNDS, in_turn, random_walks
 from pricetracker_dagster.alerts.watch import backtest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import Store, store_in
 
 RULE = AlertRule()
 
@@ -22,14 +22,14 @@ def main() -> None:
     """Measure and print medians and their ratios."""
     for count in (1_000, 10_000):
         with tempfile.TemporaryDirectory() as folder:
-            beside_pandas(PriceTable(Path(folder)), count)
+            beside_pandas(store_in(Path(folder)), count)
 
 
-def beside_pandas(store: PriceTable, count: int) -> None:
+def beside_pandas(store: Store, count: int) -> None:
     """Judge one minute of so many metrics, in turn with pandas."""
     minutes = pd.date_range(end=AS_OF, periods=RULE.window_minutes + 1, freq="min", unit="us")
-    store.upsert(random_walks([f"KRAKEN:M{number:05}USD" for number in range(count)], minutes))
-    files = store.files()
+    store.prices.upsert(random_walks([f"KRAKEN:M{number:05}USD" for number in range(count)], minutes))
+    files = store.prices.files()
     ours, theirs = in_turn(lambda: backtest(store, [RULE], AS_OF, AS_OF), lambda: judged_by_pandas(files))
     mine = {(verdict.metric, verdict.measure) for verdict in backtest(store, [RULE], AS_OF, AS_OF)}
     assert mine == judged_by_pandas(files)

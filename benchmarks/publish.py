@@ -19,8 +19,8 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import Store, store_in
 
 ROUNDS = 9
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
@@ -30,24 +30,25 @@ MEASURES = ["price", "volume", "change_absolute", "change_percentage"]
 def main() -> None:
     """Measure and print medians and their ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        beside_pandas(PriceTable(Path(folder) / "wide"))
+        beside_pandas(store_in(Path(folder) / "wide"))
         flatness(Path(folder))
 
 
-def beside_pandas(store: PriceTable) -> None:
+def beside_pandas(store: Store) -> None:
     """Publish and rank 1,000 metrics of 24 hours, in turn with pandas."""
     metrics = [f"KRAKEN:M{number:03}USD" for number in range(1000)]
     minutes = pd.date_range(end=AS_OF, periods=1440, freq="min", unit="us")
-    store.upsert(random_walks(metrics, minutes))
-    files = store.files()
+    store.prices.upsert(random_walks(metrics, minutes))
+    files = store.prices.files()
 
     ours, theirs = in_turn(lambda: published(store), lambda: ranked_by_pandas(files))
-    answer = reading.query(store.published, "SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL")
+    answer = reading.query(store.folder.published, "SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL")
     expected = ranked_by_pandas(files).sort_values(["measure", "rank"], ignore_index=True)[list(answer.columns)]
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-9)
 
     print(
-        f"publish and rank 1,000 metrics x 24 h ({store.rows():,} rows in {len(files)} files), {ROUNDS} of each in turn"
+        f"publish and rank 1,000 metrics x 24 h ({store.prices.rows():,} rows in {len(files)} files), "
+        f"{ROUNDS} of each in turn"
     )
     print(
         f"  publish {ours * 1000:.0f} ms   pandas {theirs * 1000:.0f} ms   ratio {theirs / ours:.1f} (goal: 5 or more)"
@@ -58,14 +59,14 @@ def flatness(folder: Path) -> None:
     """Publish 3 metrics with a month and with a year of history, in turn."""
     stores = {}
     for days in (30, 365):
-        stores[days] = PriceTable(folder / f"{days} days")
+        stores[days] = store_in(folder / f"{days} days")
         minutes = pd.date_range(end=AS_OF - 30 * MINUTE, periods=days * 1440, freq="min", unit="us")
         metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
-        stores[days].upsert(random_walks(metrics, minutes))
+        stores[days].prices.upsert(random_walks(metrics, minutes))
         maintain(stores[days])
         for minute in range(29, -1, -1):  # and what half an hour of ticks adds
             tick = pd.date_range(end=AS_OF - minute * MINUTE, periods=1, freq="min", unit="us")
-            stores[days].upsert(random_walks(metrics, tick))
+            stores[days].prices.upsert(random_walks(metrics, tick))
     month, year = in_turn(lambda: published(stores[30]), lambda: published(stores[365]))
     print(f"publish 3 metrics, {ROUNDS} of each in turn")
     print(f"  after 30 days {month * 1000:.0f} ms   after 365 days {year * 1000:.0f} ms   ratio {year / month:.2f}")
@@ -86,9 +87,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def published(store: PriceTable) -> None:
+def published(store: Store) -> None:
     """Publish, though nothing has changed: every metric is tracked, and the file is gone."""
-    store.published.unlink(missing_ok=True)
+    store.folder.published.unlink(missing_ok=True)
     done = publish(store, None, now=AS_OF + timedelta(seconds=63))
     assert done.built
 

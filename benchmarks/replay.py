@@ -29,8 +29,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.exchanges import ohlcvt
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 
 RECORDED = Path(__file__).parents[1] / "tests" / "data" / "kraken_ohlcvt.csv.xz"
 DAY_OF_IT = datetime(2023, 3, 9, tzinfo=UTC)
@@ -66,7 +65,7 @@ def main() -> None:
         settings = configured(folder, sorted({metric for rows in minutes.values() for metric in pairs_of(rows)}), hook)
         took = replay(settings, minutes, hook, asked.day, asked.hours * 60)
         show(hook, down)
-        records = Records(settings.folder)
+        records = open_store(settings).records
         print(f"{len(records.alerts.rows())} alerts, {len(records.incidents.rows())} incidents,", end=" ")
         print(f"{len(records.messages.rows())} rows in messages, {len(records.deliveries.rows())} in deliveries")
         for what, seconds in took.items():
@@ -116,8 +115,9 @@ def replay(
     settings: Settings, minutes: Mapping[datetime, pa.Table], hook: Hook, day: datetime, length: int
 ) -> dict[str, list[float]]:
     """Store minute by minute and look after each; return how long the looks took, in seconds."""
-    store, records = PriceTable(settings.folder), Records(settings.folder)
-    store.upsert(pa.concat_tables([rows for minute, rows in minutes.items() if minute < day]))
+    store = open_store(settings)
+    records = store.records
+    store.prices.upsert(pa.concat_tables([rows for minute, rows in minutes.items() if minute < day]))
     hook.now = day + timedelta(seconds=5)
     watch.watch_minutes(settings, hook.now)
     cursor = watch.watch_prices(settings, hook.now, None).cursor
@@ -132,7 +132,7 @@ def replay(
                 records.causes.put([*noted(minute, pairs_of(minutes[minute]), i, hook.now)])
                 kept_back.append(minutes[minute])
             else:
-                store.upsert(pa.concat_tables([*kept_back, minutes[minute]]))
+                store.prices.upsert(pa.concat_tables([*kept_back, minutes[minute]]))
                 kept_back = []
             began = time.perf_counter()
             cursor = watch.watch_prices(settings, hook.now, cursor).cursor

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import Store, open_store
 
 
 def utc_now() -> datetime:
@@ -52,9 +52,9 @@ class Tracker:
         tracker._keeper = SettingsKeeper(lambda: settings, keeps=False)
         return tracker
 
-    def store(self) -> PriceTable:
+    def store(self) -> Store:
         """Return the store in the data folder that the settings name."""
-        return PriceTable(self.settings().folder)
+        return open_store(self.settings())
 
     def newest_closed_minute(self) -> datetime:
         """Return the newest minute that is over by this machine's clock, UTC."""

@@ -25,13 +25,14 @@ from pricetracker_dagster.alerts.watchdog.standstill import (
 )
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.reading import covered, moved_from, said_of_move
-from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.store import open_store
 
 T = TypeVar("T")
 
@@ -65,19 +66,20 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
             troubles.append(f"{what} cannot be read: {first_line(error)}")
             return otherwise
 
-    store, records = PriceTable(settings.folder), Records(settings.folder)
-    as_of = read(f"the published file {store.published.name}", lambda: covered(store.published), None)
+    store = open_store(settings)
+    records = store.records
+    as_of = read(f"the published file {store.folder.published.name}", lambda: covered(store.folder.published), None)
     found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
-    old = read("the published file", lambda: moved_from(store.published), None)
+    old = read("the published file", lambda: moved_from(store.folder.published), None)
     if old is not None:
-        troubles.append(said_of_move(store.published, old))
+        troubles.append(said_of_move(store.folder.published, old))
     no_metrics: list[dict[str, Any]] = []
     metrics = read("the table minute_prices", lambda: _metrics(settings, now), no_metrics)
     found["metrics"] = metrics
     no_work: Work = (), None, {}
     signs, ahead, in_progress = read("Dagster's storage", work, no_work)
     found |= {
-        "up": read("state/up.lock", lambda: said_by_holder(settings.state / "up.lock"), None),
+        "up": read("state/up.lock", lambda: said_by_holder(settings.state / StateFile.UP_LOCK), None),
         "runs_in_progress": in_progress,
         "evaluations": [{"part": sign.name, "last": sign.at, "trouble": sign.trouble or None} for sign in signs],
     }
@@ -105,7 +107,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         ],
         "channels": _channels(settings, deliveries),
     }
-    waiting = read("state/doubts.json", lambda: store.waiting(now), None)
+    waiting = read("state/doubts.json", lambda: store.prices.waiting(now), None)
     found["doubts"] = {
         "count": waiting.total if waiting else 0,
         "metrics": dict(waiting.by_metric) if waiting else {},
@@ -118,11 +120,11 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         "clock_difference_seconds": clocks,
         "sizes_bytes": {
             "data": _size(settings.folder),
-            "published": store.published.stat().st_size if store.published.exists() else 0,
-            "dagster": _size(settings.folder / "dagster"),
+            "published": store.folder.published.stat().st_size if store.folder.published.exists() else 0,
+            "dagster": _size(settings.data_folder.dagster_home),
         },
     }
-    damaged = read("which tables are damaged", lambda: damages(settings.folder), None)
+    damaged = read("which tables are damaged", lambda: damages(store), None)
     newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
     # where the prices cannot be read nobody knows whether they stand still
     seen = Seen(
@@ -212,10 +214,10 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
-    store, names = PriceTable(settings.folder), [str(metric) for metric in settings.tracked]
+    store, names = open_store(settings), [str(metric) for metric in settings.tracked]
     closed = newest_closed_minute(now)
-    newest = store.newest(names, now - DAY, closed)
-    missed = store.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
+    newest = store.prices.newest(names, now - DAY, closed)
+    missed = store.prices.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
     count = {metric: minutes_in(gaps) for metric, gaps in missed.items()}
     return [{"metric": each, "newest_minute": newest.get(each), "missing": count.get(each, 0)} for each in names]
 

@@ -27,12 +27,13 @@ from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.errors import plain
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import AlertRule, Settings
 from pricetracker_dagster.store.delta import files_of, opened_once, patterns
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import added_later, note_tracked
 
 PATIENCE = 20.0
@@ -91,8 +92,9 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
         DeadlineExceeded: another look is at work all the time.
     """
     with one_at_a_time(settings):
-        store, records = PriceTable(settings.folder), Records(settings.folder)
-        table = store.open()
+        store = open_store(settings)
+        records = store.records
+        table = store.prices.open()
         version = -1 if table is None else table.version()
         since = None if cursor is None else int(cursor)
         watched = SensorOutcome(cursor=str(version))
@@ -101,7 +103,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
             with _told(watched, _NOT_PUT_RIGHT):
                 put_right(records, now)
             if table is not None and since is not None and since != version:
-                with store.delta.read():
+                with store.prices.delta.read():
                     changed = _changed(table, since, settings, now)
             desk = _desk(records, now, watched)
             try:
@@ -129,7 +131,8 @@ def watch_minutes(settings: Settings, now: datetime) -> SensorOutcome:
         DeadlineExceeded: another look is at work all the time.
     """
     with one_at_a_time(settings):
-        store, records = PriceTable(settings.folder), Records(settings.folder)
+        store = open_store(settings)
+        records = store.records
         watched = SensorOutcome()
         with _what_is_due_is_sent_all_the_same(settings, records, now, watched):
             with _told(watched, _NOT_PUT_RIGHT):
@@ -140,7 +143,7 @@ def watch_minutes(settings: Settings, now: datetime) -> SensorOutcome:
         return watched
 
 
-def backtest(store: PriceTable, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
+def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
     """Return what the rules would have said of the stored minutes ``first`` to ``last``: those above, oldest first.
 
     Nothing is recorded or sent. Every metric that is stored is judged, tracked or not.
@@ -158,7 +161,7 @@ def one_at_a_time(settings: Settings) -> Iterator[None]:
     Raises:
         DeadlineExceeded: another look is at work all the time.
     """
-    with locked(settings.state / "alerts.lock", Deadline.after(PATIENCE)), opened_once():
+    with locked(settings.state / StateFile.ALERTS_LOCK, Deadline.after(PATIENCE)), opened_once():
         yield
 
 
@@ -257,7 +260,7 @@ def _recorded(records: Records, now: datetime, changed: Mapping[str, MinuteRange
 
 
 def _judge(
-    store: PriceTable,
+    store: Store,
     settings: Settings,
     now: datetime,
     changed: Mapping[str, MinuteRange],
@@ -320,7 +323,7 @@ def _spans(first: datetime, last: datetime, length: timedelta) -> Iterator[Minut
 
 
 def _judged_apart(
-    store: PriceTable, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: SensorOutcome
+    store: Store, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: SensorOutcome
 ) -> list[Verdict]:
     """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
 
@@ -350,7 +353,7 @@ def _judged_apart(
 
 
 def _judged(
-    store: PriceTable,
+    store: Store,
     rules: Sequence[AlertRule],
     metrics: Sequence[str] | None,
     first: datetime,
@@ -359,18 +362,18 @@ def _judged(
 ) -> list[Verdict]:
     """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all."""
     begin = first - _lookback(rules)
-    files = store.files(begin, last)
+    files = store.prices.files(begin, last)
     if not files:
         return []
     connection = sql.connect()
     values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
-    with store.delta.read():
+    with store.prices.delta.read():
         connection.execute(sql.load(_SQL / "candles.sql"), values)
         return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
 
 
 def _record(
-    store: PriceTable,
+    store: Store,
     records: Records,
     settings: Settings,
     now: datetime,
@@ -387,7 +390,7 @@ def _record(
 
 
 def _reviewed(
-    store: PriceTable,
+    store: Store,
     settings: Settings,
     now: datetime,
     judged: Judged,
@@ -400,7 +403,7 @@ def _reviewed(
         now=now,
         newest_closed=newest_closed_minute(now),
         tracked=tracked,
-        stored=store.newest(tracked, now - DAY, newest_closed_minute(now)),
+        stored=store.prices.newest(tracked, now - DAY, newest_closed_minute(now)),
         max_age=settings.alerts.max_age_minutes * MINUTE,
         below=judged.below,
         judged_from=judged.since,
@@ -421,7 +424,7 @@ def _reviewed(
     return rows
 
 
-def _publish_if(store: PriceTable, settings: Settings, now: datetime, watched: SensorOutcome) -> None:
+def _publish_if(store: Store, settings: Settings, now: datetime, watched: SensorOutcome) -> None:
     """Let people read what has changed."""
     if watched.alerts or watched.incidents or watched.attempts:
         with _told(watched, "what was recorded is not published yet"):  # the next tick publishes it

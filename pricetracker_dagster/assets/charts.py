@@ -15,7 +15,7 @@ def charts_24h(tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]
     Materialized at the first start, hourly and on demand: the pictures are kept in Dagster's event log, so not every
     minute.
     """
-    drawn = charts(tracker.store().published)
+    drawn = charts(tracker.store().folder.published)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": sum(chart.minutes for chart in drawn),

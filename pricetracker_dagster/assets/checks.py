@@ -16,9 +16,9 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minut
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.ranking import ranking
-from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+from pricetracker_dagster.store.records import NOT_RUN, Row
+from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import note_tracked
 
 NO_MINUTE_MISSING = "no_minute_missing"
@@ -70,11 +70,11 @@ def price_checks(
         missed = _missed(store, note_tracked(settings.state, metrics, last + MINUTE), last)
         causes: Sequence[Row] = []
         with suppress(StoreError):  # history_24h tells of it
-            causes = Records(settings.folder).causes.rows(first) if missed else []
+            causes = open_store(settings).records.causes.rows(first) if missed else []
         yield _no_minute_missing(missed, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
-        future = store.future_rows(tracker.now())
-        insane = [*store.insane(first, last), *future]
+        future = store.prices.future_rows(tracker.now())
+        insane = [*store.prices.insane(first, last), *future]
         yield dg.AssetCheckResult(
             check_name=CANDLES_SANE,
             asset_key=minute_prices.key,
@@ -89,7 +89,7 @@ def price_checks(
             },
         )
     if EVERY_METRIC_RANKED in wanted:
-        rows = ranking(store.published) if store.published.exists() else []
+        rows = ranking(store.folder.published) if store.folder.published.exists() else []
         current = [row for row in rows if row["as_of"] >= last - _RANK_IS_OLD_AFTER]
         ranked = {row["metric"] for row in current if row["measure"] == "price" and row["stddev"] is not None}
         unranked = [metric for metric in metrics if metric not in ranked]
@@ -119,10 +119,10 @@ def price_checks(
             raise dg.Failure("\n".join(missing), allow_retries=False)
 
 
-def _missed(store: PriceTable, since: Mapping[str, datetime], last: datetime) -> dict[str, list[MinuteRange]]:
+def _missed(store: Store, since: Mapping[str, datetime], last: datetime) -> dict[str, list[MinuteRange]]:
     """Return what is missing now: since a metric's first row; of one that never delivered, since it is tracked."""
-    missed = store.missed_lately(list(since), last)
-    delivered = store.newest(list(since), last - DAY + MINUTE, last)
+    missed = store.prices.missed_lately(list(since), last)
+    delivered = store.prices.newest(list(since), last - DAY + MINUTE, last)
     for metric, moment in since.items():
         first = max(moment, last - DAY + MINUTE)
         if metric not in delivered and metric not in missed and first <= last:

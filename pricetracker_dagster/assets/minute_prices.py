@@ -23,8 +23,8 @@ from pricetracker_dagster.collect.tick import Collected, Stored, backfill, colle
 from pricetracker_dagster.instance.watchdog import time_limit
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import Store
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
 """UTC days from Kraken's first trade to today, which is open. Minute partitions would pass Dagster's limit of
@@ -111,7 +111,7 @@ def minute_prices(
         context.add_asset_metadata(_of_day(store, collected, datetime.fromisoformat(day).date()), partition_key=day)
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": store.rows(),
+            "dagster/row_count": store.prices.rows(),
             "rejected": len(collected.rejected),
             "doubts": collected.doubted,
             "missing": len(collected.missing),
@@ -121,7 +121,7 @@ def minute_prices(
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
             "missing_why": dg.MetadataValue.json(_missing_why(collected)),
             "rejected_rows": sample("row", collected.rejected),
-            "folder": dg.MetadataValue.path(store.prices),
+            "folder": dg.MetadataValue.path(store.prices.delta.path),
             "sql": sql_command(
                 "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10", simulated=settings.simulated
             ),
@@ -167,11 +167,11 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
     )
 
 
-def _of_day(store: PriceTable, collected: Collected, day: date) -> dict[str, int]:
+def _of_day(store: Store, collected: Collected, day: date) -> dict[str, int]:
     """Return the numbers of one partition."""
     stored = collected.stored.get(day, Stored(0, 0))
     return {
-        "dagster/partition_row_count": store.day_rows(day),
+        "dagster/partition_row_count": store.prices.day_rows(day),
         "inserted": stored.inserted,
         "corrected": stored.updated,
     }
@@ -183,7 +183,7 @@ def _publish(tracker: Tracker, settings: Settings, minute: datetime) -> None:
 
 
 def _touch_other_days(
-    context: dg.AssetExecutionContext, store: PriceTable, collected: Collected, days: Sequence[str]
+    context: dg.AssetExecutionContext, store: Store, collected: Collected, days: Sequence[str]
 ) -> None:
     """Record the days that were changed beside the run's own: a tick after midnight also heals yesterday."""
     for day in collected.stored:

@@ -77,14 +77,14 @@ def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, s
     from pricetracker_dagster.alerts.watch import backtest
     from pricetracker_dagster.candles.minutes import floor_minute, newest_closed_minute
     from pricetracker_dagster.settings import changed_rules
-    from pricetracker_dagster.store.prices import PriceTable
+    from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
     first, last = floor_minute(first), floor_minute(last or newest_closed_minute(datetime.now(UTC)))
     if first > last:
         raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
     rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
-    above = backtest(PriceTable(settings.folder), rules, first, last)
+    above = backtest(open_store(settings), rules, first, last)
     if episodes:
         show(Episode._fields, joined(above), shape)
     else:

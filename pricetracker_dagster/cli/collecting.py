@@ -64,8 +64,8 @@ def backfill(*, first: datetime | None, last: datetime | None, hours: int | None
     """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
     from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
     from pricetracker_dagster.collect.tick import backfill as fetch
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
     newest = newest_closed_minute(datetime.now(UTC))
@@ -92,9 +92,7 @@ def backfill(*, first: datetime | None, last: datetime | None, hours: int | None
             refetch=refetch,
             on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
-    published = publish(
-        PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC)
-    )
+    published = publish(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     for trouble in published.troubles:
         click.echo(f"Warning: {trouble}", err=True)
     for mistake in dict.fromkeys(collected.tracebacks):
@@ -143,12 +141,12 @@ def import_(files: Sequence[Path]) -> None:
     """
     from pricetracker_dagster.collect.tick import in_plain_words
     from pricetracker_dagster.exchanges.ohlcvt import read
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.records import MISTAKE
+    from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     longest = timedelta(hours=settings.collect.fill_hours)
     rejected = failed = 0
     doubts: list[Doubt] = []
@@ -160,7 +158,7 @@ def import_(files: Sequence[Path]) -> None:
             progress.update(bar, description=path.name)
             try:
                 [sheet] = read([path], fetched_at=datetime.now(UTC), longest=longest)
-                upserted = store.upsert(sheet.candles, derived=sheet.derived)
+                upserted = store.prices.upsert(sheet.candles, derived=sheet.derived)
             except Exception as error:
                 failed += 1
                 reason, cause = in_plain_words(error)

@@ -126,11 +126,12 @@ def silence(
 def silences(*, every: bool, shape: str) -> None:
     """Show whose messages are kept back, newest first."""
     from pricetracker_dagster.alerts.operators.state import end_of
-    from pricetracker_dagster.store.records import SILENCES, Records
+    from pricetracker_dagster.store.records import SILENCES
+    from pricetracker_dagster.store.store import open_store
 
     now = datetime.now(UTC)
     # not from the published file: who has just silenced something sees it, also where nothing can be published
-    rows = [row for row in Records(load_settings().folder).silences.rows() if every or end_of(row) > now]
+    rows = [row for row in open_store(load_settings()).records.silences.rows() if every or end_of(row) > now]
     rows.sort(key=lambda row: (row["made_at"], len(row["id"]), row["id"]), reverse=True)
     show(SILENCES.names, ([row[name] for name in SILENCES.names] for row in rows), shape)
 
@@ -176,12 +177,12 @@ def _name(who: str | None) -> str:
 
 def _shown_everywhere(settings: Settings, table: str, row: "Row") -> None:
     """Publish anew, and let the UI know; where that cannot be, what was written down holds all the same."""
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.store import open_store
 
     sys.stdout.flush()  # it is done, whatever becomes of the rest
     try:
-        publish(PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+        publish(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     except Exception as error:
         click.echo(f"Not published yet, the next tick does: {first_line(error)}", err=True)
     without_dagsters_warnings()
@@ -189,7 +190,7 @@ def _shown_everywhere(settings: Settings, table: str, row: "Row") -> None:
     from pricetracker_dagster.instance.evaluations import is_kept
     from pricetracker_dagster.instance.home import open_instance
 
-    if not is_kept(settings.folder / "dagster"):
+    if not is_kept(settings.data_folder.dagster_home):
         return
     try:
         with open_instance(settings) as instance:

@@ -13,8 +13,8 @@ from pricetracker_dagster.errors import is_utf8
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.reading import Question
+    from pricetracker_dagster.store.store import Store
 
 
 @click.command()
@@ -54,10 +54,9 @@ def rank(measure: str, shape: str) -> None:
 
 def _tell_who_has_fewer(measure: str) -> None:
     """Say below a ranking whose deviation is over fewer minutes than that of the others."""
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.ranking import fewer_observations, ranking
 
-    rows = ranking(PriceTable(load_settings().folder).published)
+    rows = ranking(load_settings().data_folder.published)
     for (of, metric), (count, most) in fewer_observations(rows).items():
         if of == measure:
             click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
@@ -82,25 +81,25 @@ def sql_(statement: str, shape: str) -> None:
 
 def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.reading import NotPublished, connect, has_rows
+    from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     # no table is opened for that: readers go on while one is damaged
-    elsewhere = not settings.simulated and not has_rows(store.published)
-    if elsewhere and has_rows(PriceTable(load_settings(simulated=True).folder).published):
-        error = NotPublished(store.published)
+    elsewhere = not settings.simulated and not has_rows(store.folder.published)
+    if elsewhere and has_rows(load_settings(simulated=True).data_folder.published):
+        error = NotPublished(store.folder.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
     _publish_where_moved(store, [str(metric) for metric in settings.tracked])
-    question = ask(store.published)
-    with connect(store.published) as connection:
+    question = ask(store.folder.published)
+    with connect(store.folder.published) as connection:
         show_answer(
             connection, lambda: connection.sql(question.statement, params=dict(question.parameters) or None), shape
         )
 
 
-def _publish_where_moved(store: "PriceTable", metrics: Sequence[str]) -> None:
+def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
     """Publish anew where the data folder lies elsewhere than when it was published, if it can be written.
 
     Raises:
@@ -110,7 +109,7 @@ def _publish_where_moved(store: "PriceTable", metrics: Sequence[str]) -> None:
 
     from pricetracker_dagster.store.reading import Moved, moved_from, said_of_move
 
-    old = moved_from(store.published)
+    old = moved_from(store.folder.published)
     if old is None:
         return
     from pricetracker_dagster.store.publish import publish
@@ -118,4 +117,4 @@ def _publish_where_moved(store: "PriceTable", metrics: Sequence[str]) -> None:
     try:
         publish(store, metrics, now=datetime.now(UTC))
     except Exception as error:
-        raise Moved(said_of_move(store.published, old)) from error
+        raise Moved(said_of_move(store.folder.published, old)) from error

@@ -30,18 +30,19 @@ def repair(*, yes: bool, shape: str) -> None:
     can be read is kept. Ticks wait meanwhile.
     """
     from pricetracker_dagster.store import repair as work
-    from pricetracker_dagster.store.prices import PriceTable
     from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
-    folder, now = settings.folder, datetime.now(UTC)
+    store, now = open_store(settings), datetime.now(UTC)
+    folder = store.folder.path
     if not folder.exists():
         raise click.ClickException(f"{folder} is not there: nothing has run yet, and nothing is to be repaired")
     tracked = [str(metric) for metric in settings.tracked]
     if yes:
-        done = work.repair(folder, now, tracked, lambda: publish(PriceTable(folder), tracked, now=datetime.now(UTC)))
+        done = work.repair(store, now, tracked, lambda: publish(store, tracked, now=datetime.now(UTC)))
     else:
-        found = work.look(folder, now)
+        found = work.look(store, now)
         done = work.Repair(found=found, left=found)
     if not done.left:
         done.again += _filled(settings, now)
@@ -111,9 +112,10 @@ def _filled(settings: Settings, now: datetime) -> "list[Again]":
     from pricetracker_dagster.candles.minutes import newest_closed_minute
     from pricetracker_dagster.exchanges.kraken import REACH
     from pricetracker_dagster.store.repair import filled
+    from pricetracker_dagster.store.store import open_store
 
     latest = newest_closed_minute(now)
-    return filled(settings.folder, {str(metric): latest - REACH for metric in settings.tracked}, latest)
+    return filled(open_store(settings), {str(metric): latest - REACH for metric in settings.tracked}, latest)
 
 
 def _as_json(done: "Repair", settings: Settings) -> dict[str, object]:

@@ -48,8 +48,8 @@ from pricetracker_dagster.exchanges.rate_limit import at_work
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REJECTED, Records
+from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REJECTED
+from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import added_later, note_tracked
 
 CORRECTED_MINUTES = 5
@@ -209,7 +209,7 @@ def collect_minute(
             _note(collected, metric, "another tick was at work all the time", NOT_RUN)
         tick.find_missing()
     with _told_beside(collected, "why minutes are missing was not noted"):
-        Records(settings.folder).causes.put(
+        open_store(settings).records.causes.put(
             [
                 {
                     "metric": metric,
@@ -263,7 +263,7 @@ class _Tick:
         self._minute = collected.minute
         self._horizon = collected.minute - timedelta(days=settings.collect.heal_days)
         self._before_healing: Callable[[], object] | None = before_healing
-        self._store = PriceTable(settings.folder)
+        self._store = open_store(settings)
         self._turns = Turns(settings.state, collected.metrics, collected.minute)
         self._exchanges: dict[str, Exchange] = {}
         self._settled_at = 0.0
@@ -302,7 +302,7 @@ class _Tick:
         metrics, minute = self._collected.metrics, self._minute
         missing = {each: [MinuteRange(minute, minute)] for each in metrics if each not in self._has_minute}
         with _told_beside(self._collected, "what is stored could not be read"):
-            missing = self._store.missed(metrics, minute, minute, since_first_row=False)
+            missing = self._store.prices.missed(metrics, minute, minute, since_first_row=False)
         self._collected.missing = missing
 
     def _look(self) -> tuple[Mapping[str, datetime], Mapping[str, Sequence[MinuteRange]], Mapping[str, datetime]]:
@@ -313,8 +313,8 @@ class _Tick:
         gaps: Mapping[str, Sequence[MinuteRange]] = {}
         since_when: Mapping[str, datetime] = dict.fromkeys(metrics, minute)
         with _told_beside(self._collected, "what is stored could not be read"):
-            newest = self._store.newest(metrics, self._horizon, minute)
-            gaps = self._store.missed(metrics, self._horizon, minute, since_first_row=True)
+            newest = self._store.prices.newest(metrics, self._horizon, minute)
+            gaps = self._store.prices.missed(metrics, self._horizon, minute, since_first_row=True)
         with _told_beside(self._collected, "since when metrics are tracked could not be read"):
             since_when = note_tracked(self._settings.state, metrics, minute)
         with _told_beside(self._collected, "the minutes for which no tick was run were not noted"):
@@ -323,7 +323,7 @@ class _Tick:
 
     def _doubted(self) -> dict[str, datetime]:
         """Return of each metric the oldest minute of late that waits for a second answer."""
-        doubts = self._store.doubts(self._now())
+        doubts = self._store.prices.doubts(self._now())
         recent = [doubt for doubt in doubts if self._minute - _DOUBTED <= doubt.minute <= self._minute]
         return {doubt.metric: doubt.minute for doubt in sorted(recent, key=lambda each: each.minute, reverse=True)}
 
@@ -505,7 +505,9 @@ class _Tick:
         missing: Mapping[str, Sequence[MinuteRange]] = {}
         if begins:
             names = [str(metric) for metric in begins]
-            missing = self._store.missed(names, min(begins.values()) - MINUTE, self._minute, since_first_row=False)
+            missing = self._store.prices.missed(
+                names, min(begins.values()) - MINUTE, self._minute, since_first_row=False
+            )
         widened = dict(wanted)
         for metric, begin in begins.items():
             newest_gap = wanted[metric][-1]
@@ -548,7 +550,7 @@ class _Tick:
         later = {metric: begin for metric, begin in later.items() if begin >= self._horizon}
         if not later:
             return {}
-        missed = self._store.missed([*later], min(later.values()), self._minute, since_first_row=False)
+        missed = self._store.prices.missed([*later], min(later.values()), self._minute, since_first_row=False)
         pieces = {}
         for metric, begin in later.items():
             before = [gap for gap in missed.get(metric, []) if gap.first <= begin <= gap.last < self._minute]
@@ -560,7 +562,7 @@ class _Tick:
     def _rebuild(self, metric: Metric, span: MinuteRange, gaps: Sequence[MinuteRange], findings: _Findings) -> None:
         """Rebuild the gaps that lie in a span; what is stored between them stays as it is."""
         turn = self._turns[str(metric)]
-        before = self._store.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
+        before = self._store.prices.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
         pages = self._exchanges[metric.exchange].rebuild(metric.pair, *span, self.deadline, before=before)
         batches = _batches(Validated(within(page.kept, gaps), page.rejected, page.derived) for page in pages)
         if span == self._past.get(metric):
@@ -576,7 +578,7 @@ class _Tick:
         if not asked:
             return
         first = min(gap.first for gaps in asked.values() for gap in gaps)
-        missed = self._store.missed([*map(str, asked)], first, self._minute, since_first_row=False)
+        missed = self._store.prices.missed([*map(str, asked)], first, self._minute, since_first_row=False)
         for metric, gaps in asked.items():
             turn = self._turns[str(metric)]
             left = [part for gap in missed.get(str(metric), []) for part in _overlaps(gap, gaps)]
@@ -610,13 +612,13 @@ def backfill(
     Returns:
         What was stored and what is missing in the whole range. Minutes before a pair's first trade are not missing.
     """
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     collected = Collected(last, tuple(str(metric) for metric in settings.tracked))
     whole = MinuteRange(first, last)
     wanted = (
         {metric: [whole] for metric in collected.metrics}
         if refetch
-        else store.missed(collected.metrics, first, last, since_first_row=False)
+        else store.prices.missed(collected.metrics, first, last, since_first_row=False)
     )
     total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
     done = 0
@@ -642,16 +644,16 @@ def backfill(
                         raise _with_its_place(error, metric, pairs, settings) from error
                 done += minutes_in(gaps)
                 say(done, metric)
-    collected.missing = store.missed(collected.metrics, first, last, since_first_row=True)
+    collected.missing = store.prices.missed(collected.metrics, first, last, since_first_row=True)
     if collected.causes:  # where something went wrong, an absent beginning is not the time before the first trade
         troubled = [metric for metric in collected.metrics if metric in collected.causes]
-        collected.missing |= store.missed(troubled, first, last, since_first_row=False)
+        collected.missing |= store.prices.missed(troubled, first, last, since_first_row=False)
     return collected
 
 
 def _fetch(
     exchange: Exchange,
-    store: PriceTable,
+    store: Store,
     collected: Collected,
     metric: Metric,
     gaps: Sequence[MinuteRange],
@@ -666,7 +668,7 @@ def _fetch(
     if recent:
         validated = exchange.candles(metric.pair, recent[0].first, deadline)
         _store(store, collected, [(str(metric), validated)], recent[0].first)
-        holes = store.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
+        holes = store.prices.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
         rest += [part for hole in holes.get(str(metric), []) for part in _overlaps(hole, recent)]
         done = minutes_in(gaps) - minutes_in(rest)
         yield done
@@ -678,12 +680,12 @@ def _fetch(
 
 
 def _gaps_to_rebuild(
-    store: PriceTable, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
+    store: Store, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
 ) -> dict[Metric, list[MinuteRange]]:
     """Return what candles did not bring of each metric since ``begin``, oldest first."""
     minute = collected.minute
-    missed = store.missed(collected.metrics, horizon, minute, since_first_row=True)
-    absent = store.missed(collected.metrics, minute, minute, since_first_row=False)
+    missed = store.prices.missed(collected.metrics, horizon, minute, since_first_row=True)
+    absent = store.prices.missed(collected.metrics, minute, minute, since_first_row=False)
     gaps = {
         metric: [
             gap
@@ -815,7 +817,7 @@ def _note_what_nobody_fetched(
             parts += _overlaps(gap, [first_day, last_day])
         # what reaches back beyond the grace was one stop: its last minutes had no tick of their own either
         missed[metric] = [part for part in parts if part.first <= late]
-    Records(settings.folder).note_not_run(missed, datetime.now(UTC))
+    open_store(settings).records.note_not_run(missed, datetime.now(UTC))
 
 
 def _note_what_came_late(
@@ -830,11 +832,11 @@ def _note_what_came_late(
         return
     own = MinuteRange(minute, minute)
     late = {metric: [own] for metric in stored if any(_overlaps(own, [gap]) for gap in gaps.get(metric, ()))}
-    Records(settings.folder).note_not_run(late, now, f"its tick asked for it only at {now:%H:%M:%S}")
+    open_store(settings).records.note_not_run(late, now, f"its tick asked for it only at {now:%H:%M:%S}")
 
 
 def _store(
-    store: PriceTable,
+    store: Store,
     collected: Collected,
     answers: Sequence[tuple[str, Validated]],
     first: datetime,
@@ -865,7 +867,7 @@ def _store(
 
 
 def _upsert(
-    store: PriceTable, collected: Collected, answers: Sequence[Validated], first: datetime, now: datetime | None
+    store: Store, collected: Collected, answers: Sequence[Validated], first: datetime, now: datetime | None
 ) -> Exception | None:
     """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
     problem: Exception | None = None
@@ -880,7 +882,7 @@ def _upsert(
     derived = [validated.derived for validated in answers if validated.derived is not None]
     for day, rows in days.items():
         try:
-            upserted = store.upsert(rows, derived=pa.concat_tables(derived) if derived else None, now=now)
+            upserted = store.prices.upsert(rows, derived=pa.concat_tables(derived) if derived else None, now=now)
         except Exception as error:
             problem = error
             continue

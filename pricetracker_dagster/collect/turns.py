@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
@@ -81,7 +82,7 @@ class Turns:
 
     def __init__(self, state: Path, metrics: Sequence[str], minute: datetime) -> None:
         """Read what was kept."""
-        self._file = state / "turns.json"
+        self._file = state / StateFile.TURNS
         self._unix = int(minute.timestamp())
         kept = kept_in(self._file)
         self._of = {metric: _turn(kept.get(metric), self._unix) for metric in metrics}

@@ -35,6 +35,7 @@ from pricetracker_dagster.exchanges.base import (
 from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
 from pricetracker_dagster.exchanges.rate_limit import RateLimiter
 from pricetracker_dagster.exchanges.trades import candles_from_trades
+from pricetracker_dagster.files.data_folder import pairs_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
@@ -97,7 +98,7 @@ class Kraken:
         self.settles = SETTLES
         self._url = url
         self._limiter = limiter
-        self._pairs_file = cache / f"{name.lower()}_pairs.json"
+        self._pairs_file = pairs_file(cache, name)
         self._pairs = _NO_PAIRS
         self._clock: tuple[int, float] | None = None
         self._http = Http(url, timeout, login)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pricetracker_dagster.files.data_folder import StateFile, allowance_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 
 BURST = 5
@@ -46,7 +47,7 @@ class RateLimiter:
     def __init__(self, folder: Path, name: str, per_second: float, *, low_priority: bool = False) -> None:
         """Make the folder where it is not there yet."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = folder / f"{name.lower()}.pace"
+        self._file = allowance_file(folder, name)
         self._folder = folder
         self._interval = 1.0 / per_second
         self._gives_way = low_priority
@@ -107,10 +108,10 @@ def at_work(folder: Path, deadline: Deadline) -> Iterator[None]:
     Raises:
         DeadlineExceeded: the other is still at work at the deadline.
     """
-    with locked(folder / "tick.lock", deadline):
+    with locked(folder / StateFile.TICK_LOCK, deadline):
         yield
 
 
 def _wait_for_the_tick(folder: Path, deadline: Deadline) -> None:
-    with locked(folder / "tick.lock", deadline, shared=True):
+    with locked(folder / StateFile.TICK_LOCK, deadline, shared=True):
         pass

@@ -11,6 +11,7 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from pricetracker_dagster.errors import PricetrackerError, plain
+from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import PROJECT, Settings
 from pricetracker_dagster.store.delta import LEAST_FREE, repair_command
@@ -23,7 +24,7 @@ class InstanceError(PricetrackerError):
 
 def dagster_home(settings: Settings) -> Path:
     """Return the instance's folder, made ready: it exists and holds the project's ``dagster.yaml``."""
-    home = settings.folder / "dagster"
+    home = settings.data_folder.dagster_home
     home.mkdir(parents=True, exist_ok=True)
     ours = _dagster_yaml().read_text(encoding="utf-8")
     theirs = home / "dagster.yaml"
@@ -39,12 +40,15 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     Raises:
         InstanceError: its databases cannot be used, also later in the block.
     """
-    with plain_of_databases(settings.folder), dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance:
+    with (
+        plain_of_databases(settings.data_folder),
+        dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance,
+    ):
         yield instance
 
 
 @contextmanager
-def plain_of_databases(folder: Path) -> Iterator[None]:
+def plain_of_databases(folder: DataFolder) -> Iterator[None]:
     """Put in plain words what SQLite says of the instance of a data folder.
 
     Raises:
@@ -56,16 +60,16 @@ def plain_of_databases(folder: Path) -> Iterator[None]:
         raise InstanceError(_said(error, folder)) from error
 
 
-def _said(error: Exception, folder: Path) -> str:
-    home = folder / "dagster"
+def _said(error: Exception, folder: DataFolder) -> str:
+    home = folder.dagster_home
     said = plain(str(error).partition("\n[SQL: ")[0], 200)
-    for file, what in damaged_databases(folder):
-        command = f"{repair_command(folder)} --yes"
+    for file, what in damaged_databases(home):
+        command = f"{repair_command(folder.path)} --yes"
         return (
             f"Dagster's database {file} {what}; prices are untouched. Run `{command}`: it sets the file aside, and "
             "Dagster makes a new one"
         )
-    if "full" in said or shutil.disk_usage(folder).free < LEAST_FREE:
+    if "full" in said or shutil.disk_usage(folder.path).free < LEAST_FREE:
         return f"the disk of {home} is full: free some space ({said})"
     if "readonly" in said or "unable to open" in said or not os.access(home, os.W_OK):
         return f"{home} cannot be written: check who owns it, and whether its disk is read-only ({said})"

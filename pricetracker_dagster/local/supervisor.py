@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.process.secrets import masked
 
 _LAST_TICK_PATIENCE = 5.0
@@ -200,7 +201,7 @@ class Supervisor:
 
     def _keep_log(self, child: ManagedProcess, process: subprocess.Popen[str]) -> None:
         """Write a process's output to its log, and what matters of it to the terminal."""
-        logs = self.folder / "logs"
+        logs = DataFolder(self.folder).logs
         logs.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(logs / f"{child.name}.log", maxBytes=5_000_000, backupCount=2, encoding="utf-8")
         handler.terminator = ""

@@ -19,6 +19,7 @@ from typing import TextIO
 
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.instance.home import dagster_home
 from pricetracker_dagster.local.addresses import (
@@ -41,8 +42,8 @@ from pricetracker_dagster.settings import (
     load_settings,
 )
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
+from pricetracker_dagster.store.store import open_store
 
 LOCATION = "pricetracker_dagster"
 DEFINITIONS = "pricetracker_dagster.definitions"
@@ -95,9 +96,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         lock.write(f"process {os.getpid()}, {http_address(host, free)}\n")
         lock.flush()
         with suppress(PricetrackerError):  # ticks and readers tell of it
-            publish_if_moved(
-                PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=datetime.now(UTC)
-            )
+            publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
         supervisor = Supervisor(settings.folder, _environment(settings))
         guard = Guard()
         try:
@@ -110,7 +109,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         finally:
             say("stopping …")
             supervisor.stop()
-            sweep(PriceTable(settings.folder))
+            sweep(open_store(settings))
             settings.simulator_file.unlink(missing_ok=True)
             if marker is not None:
                 marker.unlink(missing_ok=True)
@@ -166,7 +165,7 @@ def _start_all(supervisor: Supervisor, settings: Settings, host: str, port: int,
         )
         supervisor.wait_for(lambda: listens(LOOPBACK, exchange_port) or stop.is_set(), _READY_PATIENCE)
     try:
-        if PriceTable(settings.folder).rows() == 0:
+        if open_store(settings).prices.rows() == 0:
             _load(supervisor, stop)
     except StoreError as error:  # ticks say it each minute; readers go on, and it can be mended beside
         say("", str(error), error=True)
@@ -258,7 +257,7 @@ def _only_one(settings: Settings) -> Iterator[TextIO]:
         CannotStart: another ``up`` holds it.
     """
     settings.state.mkdir(parents=True, exist_ok=True)
-    with (settings.state / "up.lock").open("a+", encoding="utf-8") as lock:
+    with (settings.state / StateFile.UP_LOCK).open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

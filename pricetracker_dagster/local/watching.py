@@ -96,7 +96,7 @@ class Watch:
         since = now - timedelta(seconds=moment - (self._began or moment)) if goes_on else None
         look = watch_standstill(settings, now, lambda: _signs(settings, now), since=since, unreadable=unreadable)
         self._tell(look)
-        if look.changed and is_kept(settings.folder / "dagster"):
+        if look.changed and is_kept(settings.data_folder.dagster_home):
             with suppress(Exception), open_instance(settings) as instance:  # the UI shows it where it can
                 watched = SensorOutcome(incidents=look.changed, attempts=look.attempts)
                 for event in what_changed(watched, simulated=settings.simulated):
@@ -198,7 +198,7 @@ class Watch:
     def _concerned(self, kind: str, settings: Settings, count: int) -> Sequence[str]:
         if count:  # what was tried first did not help
             return ("code", "daemon")
-        silent = self.answers(settings.folder / "dagster") is False
+        silent = self.answers(settings.data_folder.dagster_home) is False
         if kind == PRICES:
             return ("code",)
         return ("code",) if silent else ("daemon",)
@@ -219,7 +219,7 @@ class Watch:
             self.say(f"{schedule.name} is evaluated, first at {schedule.at:%H:%M:%S} UTC: a tick a minute")
         elif up_for > _VERIFIED_WITHIN:
             self._verified = True
-            answers = self.answers(settings.folder / "dagster")
+            answers = self.answers(settings.data_folder.dagster_home)
             self.say(f"no schedule was evaluated within two minutes: {wrong(look.seen.signs, answers, os.environ)}")
 
 
@@ -238,10 +238,10 @@ def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ
 
 def read_work(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None, dict[str, int]]:
     """Read what Dagster does: signs of life, the newest time in the future, runs at work by job. It makes nothing."""
-    home = settings.folder / "dagster"
+    home = settings.data_folder.dagster_home
     if not is_kept(home):  # it never ran
         return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {}
-    with plain_of_databases(settings.folder), dg.DagsterInstance.from_config(str(home)) as instance:
+    with plain_of_databases(settings.data_folder), dg.DagsterInstance.from_config(str(home)) as instance:
         found = evaluations(instance, now)
     return found.signs, found.ahead, dict(found.in_progress)
 

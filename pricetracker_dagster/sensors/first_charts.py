@@ -24,7 +24,7 @@ def first_charts(
     """Request the pictures if there are none; not again within the hour, should that run fail."""
     if context.instance.get_latest_materialization_event(charts_24h.key):
         return dg.SkipReason("charts_24h is materialized hourly")
-    published = tracker.store().published
+    published = tracker.store().folder.published
     try:
         something = published.exists() and ranking(published)
     except duckdb.Error as error:

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from pricetracker_dagster.candles.metric import Metric, parse_metric
 from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
 from pricetracker_dagster.settings.folder import check_data_folder, check_is_no_file, simulated_folder
@@ -255,9 +256,14 @@ class Settings(BaseSettings):
         return simulated_folder(folder) if self.simulated else folder
 
     @property
+    def data_folder(self) -> DataFolder:
+        """Where everything in the data folder lies."""
+        return DataFolder(self.folder)
+
+    @property
     def state(self) -> Path:
         """The folder of small working files that processes share: locks, the allowance of requests."""
-        return self.folder / "state"
+        return self.data_folder.state
 
     def exchange(self, name: str) -> ExchangeSettings:
         """Return how the exchange of that (upper-case) name is asked: the simulator where `up` has started it."""
@@ -271,7 +277,7 @@ class Settings(BaseSettings):
     @property
     def simulator_file(self) -> Path:
         """The file in which `up` leaves the address of the simulator that it has started, as long as that runs."""
-        return self.state / "simulator.url"
+        return self.state / StateFile.SIMULATOR_URL
 
     @classmethod
     def settings_customise_sources(

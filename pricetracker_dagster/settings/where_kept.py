@@ -11,11 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.settings.folder import simulated_folder
 from pricetracker_dagster.settings.source import PREFIX, SettingsError, config_file, read_file, variables
-
-FILE = "last_settings.json"
-"""Its name, in ``state/`` of the data folder."""
 
 
 def likely_folders() -> Iterator[tuple[Path, bool]]:
@@ -41,7 +39,7 @@ def likely_folders() -> Iterator[tuple[Path, bool]]:
 
 def kept_file(folder: Path) -> Path:
     """Return the file of a data folder in which the last good settings are kept."""
-    return folder / "state" / FILE
+    return DataFolder(folder).state / StateFile.LAST_SETTINGS
 
 
 def _changed(folder: Path) -> float:

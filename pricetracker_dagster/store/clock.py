@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
@@ -82,4 +83,4 @@ def _told(measured: _Measured) -> dict[str, object]:
 
 
 def _file(state: Path) -> Path:
-    return state / "clock.json"
+    return state / StateFile.CLOCK

@@ -26,7 +26,6 @@ from urllib.parse import unquote
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.store.versions import published_version
 
 LOG = "_delta_log"
 LAST_CHECKPOINT = "_last_checkpoint"
@@ -111,27 +110,33 @@ class Log:
         return max([*self.commits, *self.checkpoints], default=-1)
 
 
-def examine(folder: Path, *, thorough: bool = True) -> list[Damage]:
+def examine(folder: Path, published: int = -1, *, thorough: bool = True) -> list[Damage]:
     """Return what is wrong with the table in a folder; nothing where there is no table.
 
     Args:
         folder: the table's folder.
+        published: the newest version that is known to have been published, -1 where none is.
         thorough: read each data file to its end; else look only at its size and its ends.
 
     Raises:
         OSError: a file that is there cannot be read.
     """
-    log = read_log(folder)
+    log = read_log(folder, published)
     return [*log.damages, *_of_data(log, thorough=thorough)]
 
 
-def read_log(folder: Path) -> Log:
+def read_log(folder: Path, published: int = -1) -> Log:
     """Read a table's log as far as it can be read, and note what is wrong with it.
+
+    Args:
+        folder: the table's folder.
+        published: the newest version that is known to have been published; it is asked for before the log is read,
+            which only grows.
 
     Raises:
         OSError: a file of it that is there cannot be read.
     """
-    log = Log(folder, published=published_version(folder))  # before the log, which only grows
+    log = Log(folder, published=published)
     for file in _files_in(folder / LOG):
         if commit := _COMMIT.fullmatch(file.name):
             log.commits[int(commit[1])] = file

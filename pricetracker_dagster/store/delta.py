@@ -25,6 +25,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.errors import PricetrackerError, plain
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile, TableLocation
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.store import damage
 from pricetracker_dagster.store.damage import LOG, Damage, Log
@@ -51,7 +52,7 @@ _WRITERS_PATIENCE = 180.0
 
 _TRIES = 3
 
-_kept: ContextVar[dict[Path, DeltaTable | None] | None] = ContextVar("tables opened once", default=None)
+_kept: ContextVar[dict[TableLocation, DeltaTable | None] | None] = ContextVar("tables opened once", default=None)
 
 LEAST_FREE = 4_000_000
 """Bytes that must be free before anything is written: delta-rs panics where a disk becomes full under its hands."""
@@ -92,16 +93,34 @@ class Delta:
     """One Delta table. It is made by the first write, and any number of processes may write at once.
 
     Attributes:
-        path: its folder.
+        location: where it is.
         schema: its columns.
         description: what it holds, for people.
         partition_by: its partition columns.
     """
 
-    path: Path
+    location: TableLocation
     schema: pa.Schema
     description: str
     partition_by: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.location.name
+
+    @property
+    def path(self) -> Path:
+        """Its folder on this machine.
+
+        Raises:
+            PricetrackerError: it is elsewhere.
+        """
+        return self.location.path
+
+    def load(self) -> DeltaTable:
+        """Open it by delta-rs, which raises what it likes where that fails."""
+        return DeltaTable(self.location.url, storage_options=self.location.storage_options)
 
     def open(self) -> DeltaTable | None:
         """Open it to read; None where nothing was ever stored.
@@ -112,13 +131,15 @@ class Delta:
         kept = _kept.get()
         if kept is None:
             return self._open()
-        if self.path not in kept or not self._is_newest(kept[self.path]):
-            kept[self.path] = self._open()
-        return kept[self.path]
+        if self.location not in kept or not self._is_newest(kept[self.location]):
+            kept[self.location] = self._open()
+        return kept[self.location]
 
     def _is_newest(self, table: DeltaTable | None) -> bool:
         """Say whether nobody has written since a table was opened: then its log ends where it ended."""
-        log = self.path / LOG
+        if self.location.local_path is None:
+            return False  # to ask takes as long as to open it
+        log = self.location.local_path / LOG
         if table is None:
             return not log.exists()
         return (log / f"{table.version():020}.json").exists() and not (log / f"{table.version() + 1:020}.json").exists()
@@ -126,17 +147,14 @@ class Delta:
     def _open(self) -> DeltaTable | None:
         for left in reversed(range(_TRIES)):
             try:
-                table = DeltaTable(self.path)
-                newest = self.path / LOG / f"{table.version():020}.json"
-                # delta-rs takes a commit that was cut between two lines for a whole one
-                whole = not newest.exists() or damage.read_commit(newest)[1] is None
-                if whole and table.version() >= published_version(self.path):
+                table = self.load()
+                if self._is_whole(table) and table.version() >= published_version(self.location):
                     return table
                 if not self.log().damages:  # a checkpoint says the same, or others have written since
                     return table
                 why: BaseException | None = None
             except TableNotFoundError as error:
-                if not self.log().damages:
+                if self.location.local_path is None or not self.log().damages:
                     return None
                 why = error
             except BaseException as error:
@@ -145,8 +163,15 @@ class Delta:
                 why = error
             if not left:
                 self._tell(why)
-            _wait_for_repair(self.path.parent)  # it may have been at it just now
+            _wait_for_repair(self.location.folder)  # it may have been at it just now
         raise AssertionError("a loop that always returns or raises")
+
+    def _is_whole(self, table: DeltaTable) -> bool:
+        """Say whether the newest commit is whole: delta-rs takes one that was cut between two lines for a whole one."""
+        if self.location.local_path is None:
+            return True
+        newest = self.location.local_path / LOG / f"{table.version():020}.json"
+        return not newest.exists() or damage.read_commit(newest)[1] is None
 
     def open_whole(self) -> DeltaTable | None:
         """Open it, and look whether its data files are there and whole at both ends; None where there is none.
@@ -161,9 +186,7 @@ class Delta:
                 damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in sizes.items()
             )
         if wrong:
-            found = damage.first_of(self.examine(thorough=False))
-            if found is not None:
-                raise StoreError(way_out(found, self.path), self.path.name, found)
+            self._tell_damage(thorough=False)
         return table
 
     def log(self) -> Log:
@@ -173,7 +196,7 @@ class Delta:
             StoreError: a file of it is there and cannot be read.
         """
         with self._access():
-            return damage.read_log(self.path)
+            return damage.read_log(self.path, published_version(self.location))
 
     def examine(self, *, thorough: bool = True) -> list[Damage]:
         """Return what is wrong with it; see damage.examine().
@@ -182,10 +205,10 @@ class Delta:
             StoreError: a file of it is there and cannot be read.
         """
         with self._access():
-            return damage.examine(self.path, thorough=thorough)
+            return damage.examine(self.path, published_version(self.location), thorough=thorough)
 
     def _access(self) -> AbstractContextManager[None]:
-        return access(self.path.parent, self.path.name)
+        return access(self.location.folder.path, self.name)
 
     def open_or_create(self) -> DeltaTable:
         """Open it; create it where it is not there yet.
@@ -198,13 +221,15 @@ class Delta:
             self._add_columns(table)
             return table
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            if self.location.local_path is not None:
+                self.location.local_path.mkdir(parents=True, exist_ok=True)
             return DeltaTable.create(
-                self.path,
+                self.location.url,
+                storage_options=self.location.storage_options,
                 schema=self.schema,
                 mode="ignore",  # another process may have been faster
                 partition_by=list(self.partition_by),
-                name=self.path.name,
+                name=self.name,
                 description=self.description,
                 configuration=CONFIGURATION,
             )
@@ -263,10 +288,8 @@ class Delta:
         try:
             yield
         except duckdb.Error as error:
-            found = damage.first_of(self.examine())
-            if found is None:
-                raise
-            raise StoreError(way_out(found, self.path), self.path.name, found) from error
+            self._tell_damage(error)
+            raise
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -276,7 +299,7 @@ class Delta:
             StoreError: the table is damaged, or cannot be written.
         """
         try:
-            with writing(self.path):
+            with writing(self.location):
                 yield
         except CommitFailedError:
             raise
@@ -289,10 +312,23 @@ class Delta:
         Raises:
             StoreError: it is full.
         """
-        folder = next((place for place in (self.path, *self.path.parents) if place.exists()), self.path)
+        local = self.location.local_path
+        if local is None:
+            return
+        folder = next((place for place in (local, *local.parents) if place.exists()), local)
         with suppress(OSError):
             if shutil.disk_usage(folder).free < LEAST_FREE + needed:
-                raise StoreError(_full(self.path), self.path.name)
+                raise StoreError(_full(self.location), self.name)
+
+    def _tell_damage(self, error: BaseException | None = None, *, thorough: bool = True) -> None:
+        """Look for damage where the table's files are on this machine.
+
+        Raises:
+            StoreError: there is some; the message says which file and the way out.
+        """
+        found = None if self.location.local_path is None else damage.first_of(self.examine(thorough=thorough))
+        if found is not None:
+            raise StoreError(way_out(found, self.location.folder), self.name, found) from error
 
     def _tell(self, error: BaseException | None) -> NoReturn:
         """Say in plain words why the table cannot be used.
@@ -300,20 +336,20 @@ class Delta:
         Raises:
             StoreError: always.
         """
-        name = self.path.name
-        said = _said(error)
+        url, name = self.location.url, self.name
+        said = "" if error is None else str(error)
         if "os error 28" in said or "No space left" in said:
-            raise StoreError(_full(self.path), name) from error
+            raise StoreError(_full(self.location), name) from error
         if re.search(r"os error (30|13|1)\b|Permission denied|Read-only", said):
             raise StoreError(
-                f"{self.path} cannot be written or read by this user: {_plain(said)}; check who owns it, and whether "
+                f"{url} cannot be written or read by this user: {_plain(said)}; check who owns it, and whether "
                 "its disk is read-only",
                 name,
             ) from error
-        found = damage.first_of(self.examine())
-        if found is not None:
-            raise StoreError(way_out(found, self.path), name, found) from error
-        raise StoreError(f"the table {name} in {self.path.parent} cannot be used: {_plain(said)}", name) from error
+        self._tell_damage(error)
+        raise StoreError(
+            f"the table {name} in {url.rpartition('/')[0]} cannot be used: {_plain(said)}", name
+        ) from error
 
 
 @contextmanager
@@ -369,11 +405,11 @@ def _no_access(error: OSError, folder: Path) -> str:
 
 
 @contextmanager
-def writing(path: Path, *, alone: bool = False) -> Iterator[None]:
+def writing(table: TableLocation, *, alone: bool = False) -> Iterator[None]:
     """Write into a table beside other writers, or alone, as a repair does.
 
     Args:
-        path: the table's folder.
+        table: which table.
         alone: nobody else writes into a table of this data folder meanwhile.
 
     Raises:
@@ -382,27 +418,21 @@ def writing(path: Path, *, alone: bool = False) -> Iterator[None]:
     deadline = Deadline.after(_WRITERS_PATIENCE if alone else _REPAIR_PATIENCE)
     with ExitStack() as locks:
         try:
-            locks.enter_context(locked(_lock_of(path.parent), deadline, shared=not alone))
+            locks.enter_context(locked(table.folder.state / StateFile.REPAIR_LOCK, deadline, shared=not alone))
         except OSError as error:
-            raise StoreError(f"{error.filename}: {error.strerror}", path.name) from error
+            raise StoreError(f"{error.filename}: {error.strerror}", table.name) from error
         except DeadlineExceeded:
             who = "another process writes into" if alone else "`pricetracker repair` is at work on"
-            raise StoreError(f"{who} {path.parent}: try again when it is done", path.name) from None
+            raise StoreError(f"{who} {table.folder.path}: try again when it is done", table.name) from None
         yield
 
 
-def _wait_for_repair(folder: Path) -> None:
+def _wait_for_repair(folder: DataFolder) -> None:
     """Wait until no repair is at work, but not for ever; nothing is made or written for that."""
-    if _lock_of(folder).exists():
-        with (
-            suppress(OSError, DeadlineExceeded),
-            locked(_lock_of(folder), Deadline.after(_REPAIR_PATIENCE), shared=True),
-        ):
+    lock = folder.state / StateFile.REPAIR_LOCK
+    if lock.exists():
+        with suppress(OSError, DeadlineExceeded), locked(lock, Deadline.after(_REPAIR_PATIENCE), shared=True):
             pass
-
-
-def _lock_of(folder: Path) -> Path:
-    return folder / "state" / "repair.lock"
 
 
 def repair_command(folder: Path) -> str:
@@ -415,23 +445,19 @@ def simulated_option(folder: Path) -> str:
     return " --simulated" if folder.name.endswith("-simulated") else ""
 
 
-def _full(path: Path) -> str:
-    return f"the disk of {path} is full: nothing was stored; free some space"
+def _full(table: TableLocation) -> str:
+    return f"the disk of {table.url} is full: nothing was stored; free some space"
 
 
-def way_out(found: Damage, path: Path) -> str:
+def way_out(found: Damage, folder: DataFolder) -> str:
     """Put a damage and the way out in one line."""
-    command = repair_command(path.parent)
-    return f"{found}. Run `{command}`: it shows what is wrong in {path.parent}; with --yes it mends it"
+    command = repair_command(folder.path)
+    return f"{found}. Run `{command}`: it shows what is wrong in {folder.path}; with --yes it mends it"
 
 
 def _is_of_delta(error: BaseException) -> bool:
     """Say whether an error comes from delta-rs: also where it panics over a damaged file, which is no Exception."""
     return isinstance(error, DeltaError | OSError) or type(error).__name__ == "PanicException"
-
-
-def _said(error: BaseException | None) -> str:
-    return "" if error is None else str(error)
 
 
 def _plain(said: str) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import write_text
 
@@ -121,8 +122,8 @@ class Doubts:
 
     def __init__(self, state: Path) -> None:
         """Name the folder of small working files; nothing is made before the first doubt."""
-        self._file = state / "doubts.json"
-        self._days_file = state / "doubts_by_day.json"
+        self._file = state / StateFile.DOUBTS
+        self._days_file = state / StateFile.DOUBTS_BY_DAY
 
     def kept(self, now: datetime) -> dict[Key, Doubt]:
         """Return those that stand at ``now``. What cannot be read, or was seen after ``now``, is ignored."""

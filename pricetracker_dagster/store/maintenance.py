@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
-from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from pricetracker_dagster.store.delta import PROPERTIES, Delta, StoreError
-from pricetracker_dagster.store.prices import PARTITION, PriceTable
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.prices import PARTITION
+from pricetracker_dagster.store.store import Store
 
 KEPT_FOR_READERS = timedelta(days=7)
 """How long a replaced Parquet file stays on disk."""
@@ -49,7 +47,7 @@ class Maintained:
     troubles: tuple[str, ...] = ()
 
 
-def maintain(store: PriceTable) -> Maintained:
+def maintain(store: Store) -> Maintained:
     """Join the small files of each day, delete files replaced a week ago, write a checkpoint, shorten the log.
 
     Safe beside writers and readers: a commit that collides is tried again, and put off if it still does.
@@ -58,23 +56,23 @@ def maintain(store: PriceTable) -> Maintained:
     put_off: list[str] = []
     troubles: list[str] = []
     before = after = removed = 0
-    with _at(store.delta, troubles):
-        table = store.open()
+    with _at(store.prices.delta, troubles):
+        table = store.prices.open()
         if table is not None:
             files = table.file_uris()
             before = len(files)
             for day, count in sorted(_files_a_day(files).items()):
                 if count > _FEW:
-                    (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
-            removed += _clean(store.prices)
-            after = len(DeltaTable(store.prices).file_uris())
-    for records in Records(store.folder):
+                    (joined if _join(store.prices.delta, ["metric", "minute"], day) else put_off).append(day)
+            removed += _clean(store.prices.delta)
+            after = len(store.prices.delta.load().file_uris())
+    for records in store.records:
         with _at(records, troubles):
             of_it = records.open()  # what is damaged is neither joined nor cleaned: that would delete what can be saved
             if of_it is not None:
                 if len(of_it.file_uris()) > _FEW:
-                    _join(records.path, [*records.key[:1], records.time])
-                removed += _clean(records.path)
+                    _join(records, [*records.key[:1], records.time])
+                removed += _clean(records)
     return Maintained(tuple(joined), before, after, removed, tuple(put_off), tuple(troubles))
 
 
@@ -82,28 +80,29 @@ def maintain(store: PriceTable) -> Maintained:
 def _at(table: Delta, troubles: list[str]) -> Iterator[None]:
     """Work at one table beside its writers, and note what is wrong with it, which is not the others' trouble."""
     try:
-        with table.write() if table.path.exists() else nullcontext():
+        local = table.location.local_path
+        with nullcontext() if local is not None and not local.exists() else table.write():
             yield
     except StoreError as error:
         troubles.append(str(error))
 
 
-def _clean(path: Path) -> int:
+def _clean(delta: Delta) -> int:
     """Delete the files that no reader needs any more, write a checkpoint, shorten the log. Return how many it were."""
     hours = int(KEPT_FOR_READERS.total_seconds() // 3600)
     # in full: a writer that was killed or overtaken leaves files that no log ever names
-    removed = DeltaTable(path).vacuum(retention_hours=hours, dry_run=False, full=True)
-    table = DeltaTable(path)
+    removed = delta.load().vacuum(retention_hours=hours, dry_run=False, full=True)
+    table = delta.load()
     table.create_checkpoint()
     table.cleanup_metadata()
     return len(removed)
 
 
-def _join(path: Path, order: list[str], day: str | None = None) -> bool:
+def _join(delta: Delta, order: list[str], day: str | None = None) -> bool:
     """Rewrite a table, or one day of it, as few files, ordered as a reader likes it. False where others were at it."""
     for _ in range(_TRIES):
         try:
-            DeltaTable(path).optimize.z_order(
+            delta.load().optimize.z_order(
                 order,
                 partition_filters=None if day is None else [(PARTITION, "=", day)],
                 writer_properties=PROPERTIES,

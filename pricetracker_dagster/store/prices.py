@@ -17,6 +17,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newes
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.table import newest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
+from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
@@ -56,24 +57,20 @@ class UpsertedCandles(Upserted):
 
 
 class PriceTable:
-    """A data folder. Any number of processes may use one at once; nothing is made before the first write.
+    """The candles of a data folder. Any number of processes may use one at once; the first write makes the table.
 
     Attributes:
-        folder: the data folder.
-        prices: the Delta table ``minute_prices``.
-        published: the DuckDB file for readers.
-        state: small working files and locks.
         delta: the Delta table itself.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: DataFolder) -> None:
         """Name a data folder; it need not exist."""
-        self.folder = folder
-        self.prices = folder / "minute_prices"
-        self.published = folder / "pricetracker.duckdb"
-        self.state = folder / "state"
+        self._state = folder.state
         self.delta = Delta(
-            self.prices, _COLUMNS_OF_DELTA, "Minute candles; (metric, minute) is the key", partition_by=(PARTITION,)
+            folder.table(TableName.MINUTE_PRICES),
+            _COLUMNS_OF_DELTA,
+            "Minute candles; (metric, minute) is the key",
+            partition_by=(PARTITION,),
         )
 
     def upsert(
@@ -109,7 +106,7 @@ class PriceTable:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
         now = now or datetime.now(UTC)
         over = closed(Validated(candles, []), now)
-        for exchange, seconds in ahead_for_certain(self.state, now).items():
+        for exchange, seconds in ahead_for_certain(self._state, now).items():
             over = closed(over, now - timedelta(seconds=seconds), exchange)
         connection.register("candles", over.kept)
         connection.register("derived", SCHEMA.empty_table() if derived is None else derived)
@@ -128,11 +125,11 @@ class PriceTable:
 
     def waiting(self, now: datetime) -> Waiting:
         """Return how many answers that take trades away wait for a second one, of which metrics, since when."""
-        return Doubts(self.state).waiting(now)
+        return Doubts(self._state).waiting(now)
 
     def doubts(self, now: datetime | None = None) -> list[Doubt]:
         """Return the answers that take trades away and wait for a second one, oldest first."""
-        return sorted(Doubts(self.state).kept(now or datetime.now(UTC)).values(), key=lambda doubt: doubt.first_seen)
+        return sorted(Doubts(self._state).kept(now or datetime.now(UTC)).values(), key=lambda doubt: doubt.first_seen)
 
     def _upsert(self, candles: pa.Table, *, replaces: bool, now: datetime, doubts: list[Doubt]) -> Upserted:
         """Merge rows into the table in chunks of whole days; those that are doubted are added to ``doubts``."""
@@ -153,7 +150,7 @@ class PriceTable:
                 doubts += held
                 chunk, last = self._with_carried(table, chunk, first, last)
             changed = self._merge(table, chunk.cast(_COLUMNS_OF_DELTA), first, last, replaces=replaces)
-            Doubts(self.state).forget(settled, now)
+            Doubts(self._state).forget(settled, now)
             inserted += changed.inserted
             updated += changed.updated
             version = changed.version
@@ -171,7 +168,7 @@ class PriceTable:
         values = {"files": delta.patterns(files), "first": first, "last": last}
         with self.delta.read():
             found = connection.execute(sql.load(_SQL / "takes_away.sql"), values).fetchall()
-        doubts = Doubts(self.state)
+        doubts = Doubts(self._state)
         takes_away = [
             Doubt(metric, unix, trades, volume, tuple(map(float, answered)), now)
             for metric, unix, trades, volume, *answered in found

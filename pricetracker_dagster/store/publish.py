@@ -19,14 +19,16 @@ from deltalake import DeltaTable
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_of_day, newest_closed_minute
 from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable, counts, files_of, rows_of
+from pricetracker_dagster.store.prices import counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
-from pricetracker_dagster.store.records import NOT_RUN, Records, RecordTable, sql_types
+from pricetracker_dagster.store.records import NOT_RUN, RecordTable, sql_types
+from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.versions import note_published
 
 SCHEMA_VERSION = 1
@@ -77,7 +79,7 @@ class Published:
 
 
 def publish(
-    store: PriceTable,
+    store: Store,
     metrics: Sequence[str] | None,
     *,
     now: datetime,
@@ -101,39 +103,39 @@ def publish(
         StoreError: the prices cannot be read, the folder cannot be written, or another process publishes all the time.
     """
     left_out: dict[str, str] = {}
-    store.folder.mkdir(parents=True, exist_ok=True)
-    with _alone(store.state / "publish.lock", patience):
-        _sweep(store.published)
+    store.folder.path.mkdir(parents=True, exist_ok=True)
+    with _alone(store.folder.state / StateFile.PUBLISH_LOCK, patience):
+        _sweep(store.folder.published)
         while True:
             try:
-                with store.delta.read():
+                with store.prices.delta.read():
                     return _publish(store, metrics, now, minute, left_out)
             except duckdb.Error as error:
                 if re.search(r"No space left|Disk quota|disk is full", str(error)):
-                    message = f"the disk of {store.folder} is full: nothing was published; free some space"
+                    message = f"the disk of {store.folder.path} is full: nothing was published; free some space"
                     raise StoreError(message, "") from error
                 if not _leave_out_what_is_damaged(store, left_out):
                     raise
 
 
 def _publish(
-    store: PriceTable, metrics: Sequence[str] | None, now: datetime, minute: datetime | None, left_out: dict[str, str]
+    store: Store, metrics: Sequence[str] | None, now: datetime, minute: datetime | None, left_out: dict[str, str]
 ) -> Published:
     began = time.monotonic()
-    table = store.open()
+    table = store.prices.open()
     latest = newest_closed_minute(now)
     tracked = None if metrics is None else sorted(metrics)
-    recorded = {each.path.name: _whole(each, left_out) for each in Records(store.folder)}
+    recorded = {each.name: _whole(each, left_out) for each in store.records}
     versions = [
         _DAMAGED if name in left_out else _NOTHING_STORED if each is None else each.version()
         for name, each in (("", table), *recorded.items())
     ]
     troubles = tuple(left_out.values())
-    standing = _standing(store.published)
+    standing = _standing(store.folder.published)
     covered = None if standing is None else standing.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
-    here = standing is not None and is_same_folder(standing.folder, store.folder)
+    here = standing is not None and is_same_folder(standing.folder, store.folder.path)
     if standing is not None and here and not ahead and standing.says_the_same(versions, tracked, minute):
         return replace(standing.published, troubles=troubles)
     rows = 0 if table is None else rows_of(table)
@@ -141,22 +143,22 @@ def _publish(
     if ahead:
         covered = None
     as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
-    beside = store.published.with_name(f".{store.published.name}.{os.getpid()}.new")
+    beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
         with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
             with _one_commit(connection):
                 named = _build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
                 connection.execute(
                     sql.load(_SQL / "sources.sql"),
-                    {"versions": versions, "tracked": tracked, "folder": str(store.folder)},
+                    {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},
                 )
             [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
-        _swap(beside, store.published, _readable_by(beside, named))
-        note_published(store.folder, dict(zip((store.prices.name, *recorded), versions, strict=True)))
+        _swap(beside, store.folder.published, _readable_by(beside, named))
+        note_published(store.folder, dict(zip((store.prices.delta.name, *recorded), versions, strict=True)))
     finally:
         beside.unlink(missing_ok=True)
     seconds = time.monotonic() - began
-    return Published(store.published, as_of, rows, present, values, True, seconds, troubles)
+    return Published(store.folder.published, as_of, rows, present, values, True, seconds, troubles)
 
 
 def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
@@ -164,21 +166,21 @@ def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
 
     Where it is damaged, that is noted and None returned: no price waits for that.
     """
-    if table.path.name in left_out:
+    if table.name in left_out:
         return None
     try:
         return table.open_whole()
     except StoreError as error:
-        left_out[table.path.name] = f"published without the rows of {table.path.name}: {error}"
+        left_out[table.name] = f"published without the rows of {table.name}: {error}"
         return None
 
 
-def _leave_out_what_is_damaged(store: PriceTable, left_out: dict[str, str]) -> bool:
+def _leave_out_what_is_damaged(store: Store, left_out: dict[str, str]) -> bool:
     """Read the small tables through, note those that are damaged, and say whether that is news."""
     news = {
-        each.path.name: f"published without the rows of {each.path.name}: {said}"
-        for each in Records(store.folder)
-        if each.path.name not in left_out and (said := _said_of(each))
+        each.name: f"published without the rows of {each.name}: {said}"
+        for each in store.records
+        if each.name not in left_out and (said := _said_of(each))
     }
     left_out |= news
     return bool(news)
@@ -190,12 +192,12 @@ def _said_of(table: RecordTable) -> str | None:
         found = table.examine()
     except StoreError as error:
         return str(error)
-    return delta.way_out(found[0], table.path) if found else None
+    return delta.way_out(found[0], table.location.folder) if found else None
 
 
 def _build(
     connection: duckdb.DuckDBPyConnection,
-    store: PriceTable,
+    store: Store,
     table: DeltaTable | None,
     recorded: Mapping[str, DeltaTable | None],
     tracked: list[str] | None,
@@ -211,11 +213,11 @@ def _build(
     connection.execute(sql.load(_SQL / "published_tables.sql"))
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
     sources = {"$all_files": _source(files, _CANDLE), "$recent_files": _source(recent, _CANDLE)}
-    records, named = Records(store.folder), [*files]
+    records, named = store.records, [*files]
     for each in records:
-        of_it = recorded[each.path.name]
+        of_it = recorded[each.name]
         own = [] if of_it is None else delta.files_of(of_it)
-        sources[f"${each.path.name}"] = _source_by_name(own, sql_types(each.schema))
+        sources[f"${each.name}"] = _source_by_name(own, sql_types(each.schema))
         named += own
     connection.execute(_with(sources, "published_views.sql"))
     connection.execute(
@@ -230,15 +232,15 @@ def _build(
         lacking = [metric for (metric,) in connection.fetchall()]
         missed = [
             {"metric": metric, "first": gap.first, "last": gap.last}
-            for metric, gaps in (store.missed_lately(lacking, as_of) if lacking else {}).items()
+            for metric, gaps in (store.prices.missed_lately(lacking, as_of) if lacking else {}).items()
             for gap in gaps
         ]
         connection.execute(_with(sources, "missed.sql"), {"missed": missed, "first": first, "not_run": NOT_RUN})
     connection.execute(sql.load(_SQL / "published_comments.sql"))
     for each in records:
-        for column in each.schema if each.path.name in _SHOWN else ():
+        for column in each.schema if each.name in _SHOWN else ():
             comment = _text(column.metadata[b"comment"].decode())
-            connection.execute(f'COMMENT ON COLUMN {each.path.name}."{column.name}" IS {comment}')
+            connection.execute(f'COMMENT ON COLUMN {each.name}."{column.name}" IS {comment}')
     return named
 
 
@@ -283,13 +285,13 @@ def _standing(published: Path) -> _CurrentFile | None:
     return _CurrentFile(found, versions, tracked, folder)
 
 
-def publish_if_moved(store: PriceTable, metrics: Sequence[str] | None, *, now: datetime) -> bool:
+def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: datetime) -> bool:
     """Publish anew where the data folder was moved or copied since: the views read the files of its old place.
 
     Raises:
         StoreError: the prices cannot be read, or the folder cannot be written.
     """
-    moved = moved_from(store.published) is not None
+    moved = moved_from(store.folder.published) is not None
     if moved:
         publish(store, metrics, now=now)
     return moved
@@ -355,10 +357,10 @@ def _alone(lock: Path, patience: float) -> Iterator[None]:
         yield
 
 
-def sweep(store: PriceTable) -> None:
+def sweep(store: Store) -> None:
     """Remove what a publisher that was killed left half-written; the next publication would do it too."""
-    with _alone(store.state / "publish.lock", PATIENCE):
-        _sweep(store.published)
+    with _alone(store.folder.state / StateFile.PUBLISH_LOCK, PATIENCE):
+        _sweep(store.folder.published)
 
 
 def _sweep(published: Path) -> None:

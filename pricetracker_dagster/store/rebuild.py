@@ -159,7 +159,7 @@ def _replace(
 def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, mended: Mended) -> None:
     """Write a new log over what can be read, beside the damaged one, and put it in its place."""
     if is_no_folder(delta.path):
-        move(delta.path, aside / delta.path.name)
+        move(delta.path, aside / delta.name)
     files = {file.relative_to(delta.path).as_posix(): file for file in data_files(delta.path)}
     bad = {name for name, file in files.items() if unreadable(file, log.live.get(name))}
     astray = _astray(delta, bad)
@@ -339,7 +339,7 @@ class _Scratch:
             self._folder,
             schema=delta.schema,
             partition_by=list(delta.partition_by),
-            name=delta.path.name,
+            name=delta.name,
             description=delta.description,
             configuration=CONFIGURATION,
         )

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.candles.schema import TIMESTAMP
+from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal, patterns
 
@@ -286,22 +287,28 @@ class Records:
         acknowledgements: one row an acknowledgement of an alert or an incident.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: DataFolder) -> None:
         """Name a data folder; it need not exist."""
-        self.alerts = RecordTable(folder / "alerts", ALERTS, "Values that exceeded a rule")
-        self.messages = RecordTable(folder / "messages", MESSAGES, "What is told", time="recorded_at")
+        self.alerts = RecordTable(folder.table(TableName.ALERTS), ALERTS, "Values that exceeded a rule")
+        self.messages = RecordTable(folder.table(TableName.MESSAGES), MESSAGES, "What is told", time="recorded_at")
         self.deliveries = RecordTable(
-            folder / "deliveries",
+            folder.table(TableName.DELIVERIES),
             DELIVERIES,
             "Attempts to send a message",
             key=("id", "event", "channel", "attempt"),
             time="attempted_at",
         )
-        self.incidents = RecordTable(folder / "incidents", INCIDENTS, "Times without data", time="opened_at")
-        self.causes = RecordTable(folder / "causes", CAUSES, "Why minutes are missing", key=("metric", "minute"))
-        self.silences = RecordTable(folder / "silences", SILENCES, "What is not sent for a while", time="made_at")
+        self.incidents = RecordTable(
+            folder.table(TableName.INCIDENTS), INCIDENTS, "Times without data", time="opened_at"
+        )
+        self.causes = RecordTable(
+            folder.table(TableName.CAUSES), CAUSES, "Why minutes are missing", key=("metric", "minute")
+        )
+        self.silences = RecordTable(
+            folder.table(TableName.SILENCES), SILENCES, "What is not sent for a while", time="made_at"
+        )
         self.acknowledgements = RecordTable(
-            folder / "acknowledgements",
+            folder.table(TableName.ACKNOWLEDGEMENTS),
             ACKNOWLEDGEMENTS,
             "Alerts and incidents that somebody looks after",
             key=("fact", "made_at"),

@@ -19,18 +19,17 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile, TableName
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
 from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.damage import REBUILD, Kind, is_no_folder
 from pricetracker_dagster.store.delta import Delta, StoreError, access, literal, patterns, writing
-from pricetracker_dagster.store.prices import PARTITION, PriceTable, files_of
+from pricetracker_dagster.store.prices import PARTITION, files_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.rebuild import Kept
-from pricetracker_dagster.store.records import Records
-
-SET_ASIDE = "set-aside"
+from pricetracker_dagster.store.store import Store
 
 _PATIENCE = 180.0
 """Seconds to wait for a tick, a sensor, an import that is at work."""
@@ -103,28 +102,28 @@ class Repair:
     again: list[Again] = field(default_factory=list)
 
 
-def tables_of(folder: Path) -> list[tuple[Delta, Kept]]:
+def tables_of(store: Store) -> list[tuple[Delta, Kept]]:
     """Return every Delta table of a data folder, and what tells its rows apart."""
-    records = Records(folder)
     return [
-        (PriceTable(folder).delta, Kept(("metric", "minute"), "fetched_at")),
-        *((each, Kept(each.key)) for each in records),
+        (store.prices.delta, Kept(("metric", "minute"), "fetched_at")),
+        *((each, Kept(each.key)) for each in store.records),
     ]
 
 
-def look(folder: Path, now: datetime) -> list[Finding]:
+def look(store: Store, now: datetime) -> list[Finding]:
     """Return what is wrong with a data folder. Nothing is changed.
 
     Args:
-        folder: the data folder.
+        store: what the data folder holds.
         now: the current time, UTC.
 
     Raises:
         StoreError: a file that is there cannot be read, as it is another user's or the disk fails: so nothing is known.
     """
     found = []
-    now = _by_the_exchanges(folder, now)
-    for delta, _ in tables_of(folder):
+    folder = store.folder.path
+    now = _by_the_exchanges(store, now)
+    for delta, _ in tables_of(store):
         damages = delta.examine()
         log_too = any(damage.kind == Kind.LOG for damage in damages)
         for damage in damages:
@@ -134,21 +133,21 @@ def look(folder: Path, now: datetime) -> list[Finding]:
                 Kind.DATA: "it is taken out; what files that it replaced say of its rows is put back",
             }[Kind.LOG if log_too else damage.kind]
             found.append(Finding(damage.table, f"{damage.table}/{damage.file}", damage.what, remedy))
-    found += _future(folder, now)
-    found += _published(folder)
-    found += _databases(folder)
+    found += _future(store, now)
+    found += _published(store.folder)
+    found += _databases(store.folder)
     found += [
         Finding("temporary files", str(file.relative_to(folder)), "was left by a process that was killed", "set aside")
-        for file in stray_files(folder)
+        for file in stray_files(store)
     ]
     return found
 
 
-def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callable[[], object]) -> Repair:
+def repair(store: Store, now: datetime, metrics: Sequence[str], publish: Callable[[], object]) -> Repair:
     """Mend what is wrong with a data folder. Ticks and sensors wait meanwhile.
 
     Args:
-        folder: the data folder.
+        store: what the data folder holds.
         now: the current time, UTC.
         metrics: the tracked metrics, whose missing minutes are listed.
         publish: publishes anew, once all is mended.
@@ -156,49 +155,48 @@ def repair(folder: Path, now: datetime, metrics: Sequence[str], publish: Callabl
     Raises:
         StoreError: others were at work all the time, or the folder cannot be read or written.
     """
-    done = Repair(found=look(folder, now))
+    done = Repair(found=look(store, now))
     if not done.found:
         return done
-    store = PriceTable(folder)
-    store.delta.check_space(0)
-    latest = newest_closed_minute(_by_the_exchanges(folder, now))
-    aside = _aside(folder, now)
+    folder = store.folder.path
+    store.prices.delta.check_space(0)
+    latest = newest_closed_minute(_by_the_exchanges(store, now))
+    aside = _aside(store.folder, now)
     spans: list[tuple[MinuteRange, bool]] = []
     returned: list[Again] = []
-    with _alone(folder), writing(store.prices, alone=True):
-        for delta, kept in tables_of(folder):
-            mended = rebuild.mend(delta, kept, aside / delta.path.name, latest)
+    with _alone(store.folder.state), writing(store.prices.delta.location, alone=True):
+        for delta, kept in tables_of(store):
+            mended = rebuild.mend(delta, kept, aside / delta.name, latest)
             if mended is None:
                 continue
-            done.done += [f"{delta.path.name}: {said}" for said in mended.said]
-            if delta.path == store.prices:
+            done.done += [f"{delta.name}: {said}" for said in mended.said]
+            if delta is store.prices.delta:
                 spans += [(lost, False) for lost in mended.lost]
                 # where no row is left, no first one says since when minutes are expected
-                look_back = MinuteRange(latest - _LOOK_BACK, latest), store.rows() > 0
+                look_back = MinuteRange(latest - _LOOK_BACK, latest), store.prices.rows() > 0
                 spans += [look_back] if mended.unknown else []
                 returned += [Again(metric, *span, RETURNED) for metric, span in mended.returned if metric in metrics]
         done.done += _remove_future(store, latest, aside)
-        for file in stray_files(folder):
+        for file in stray_files(store):
             _set_aside(file, folder, aside)
             done.done.append(f"{file.relative_to(folder)} was set aside")
-        done.done += _renew_databases(folder, aside)
+        done.done += _renew_databases(store.folder, aside)
     publish()
     done.done.append("published anew")
     done.again = _missing(store, metrics, spans, latest) + returned
-    done.left = look(folder, now)
+    done.left = look(store, now)
     done.set_aside = aside if aside.exists() else None
     return done
 
 
-def filled(folder: Path, since: dict[str, datetime], latest: datetime) -> list[Again]:
+def filled(store: Store, since: dict[str, datetime], latest: datetime) -> list[Again]:
     """Return the minutes without trades that are stored of metrics since a time, UTC, each.
 
     Whether an exchange has said so or nobody knew better cannot be told from a row: it can still be asked.
     """
-    store = PriceTable(folder)
     if not since:
         return []
-    files = store.files(min(since.values()), latest)
+    files = store.prices.files(min(since.values()), latest)
     if not files:
         return []
     values = {
@@ -206,7 +204,7 @@ def filled(folder: Path, since: dict[str, datetime], latest: datetime) -> list[A
         "since": [{"metric": metric, "first": first} for metric, first in since.items()],
         "last": latest,
     }
-    with store.delta.read():
+    with store.prices.delta.read():
         rows = sql.connect().execute(sql.load(_SQL / "filled.sql"), values).fetchall()
     return [
         Again(metric, datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC), FILLED)
@@ -214,10 +212,11 @@ def filled(folder: Path, since: dict[str, datetime], latest: datetime) -> list[A
     ]
 
 
-def stray_files(folder: Path) -> list[Path]:
+def stray_files(store: Store) -> list[Path]:
     """Return temporary files of processes that are no more."""
-    found = [file for place in (folder, folder / "state", folder / "dagster") for file in left_over(place)]
-    for delta, _ in tables_of(folder):
+    folder = store.folder
+    found = [file for place in (folder.path, folder.state, folder.dagster_home) for file in left_over(place)]
+    for delta, _ in tables_of(store):
         temporary = (file for file in delta.path.rglob("*") if _LEFT_BY_A_WRITER.fullmatch(file.name))
         found += [file for file in temporary if file.is_file() and _is_old(file)]
         if (delta.path / REBUILD).exists():
@@ -232,34 +231,33 @@ def _is_old(file: Path) -> bool:
     return False
 
 
-def _by_the_exchanges(folder: Path, now: datetime) -> datetime:
+def _by_the_exchanges(store: Store, now: datetime) -> datetime:
     """Return the time by the exchange whose clock is the farthest ahead of this machine's, as a tick measured it last.
 
     A minute that is over there is none of the future, although it has yet to come by a clock that is behind.
     """
-    behind = [-seconds for seconds in clock_differences(folder / "state", now).values()]
+    behind = [-seconds for seconds in clock_differences(store.folder.state, now).values()]
     return now + timedelta(seconds=max([0.0, *behind]))
 
 
-def _future(folder: Path, now: datetime) -> Iterator[Finding]:
-    store = PriceTable(folder)
+def _future(store: Store, now: datetime) -> Iterator[Finding]:
     try:
-        rows = store.future_rows(now)
+        rows = store.prices.future_rows(now)
     except StoreError:  # its damage is found already
         return
     if rows:
         first = min(row.minute for row in rows if row.minute)
         yield Finding(
-            "minute_prices",
+            TableName.MINUTE_PRICES,
             "",
             f"{len(rows):,} rows are of minutes that are not closed, from {first:%Y-%m-%d %H:%M} on",
             "they are set aside as Parquet and removed",
         )
 
 
-def _remove_future(store: PriceTable, latest: datetime, aside: Path) -> list[str]:
+def _remove_future(store: Store, latest: datetime, aside: Path) -> list[str]:
     """Remove the rows of minutes that are not closed, by a commit, once they are kept elsewhere."""
-    table = store.open()
+    table = store.prices.open()
     files = [] if table is None else files_of(table, latest + MINUTE)
     if table is None or not files:
         return []
@@ -268,7 +266,7 @@ def _remove_future(store: PriceTable, latest: datetime, aside: Path) -> list[str
     count = len(rows)
     if not count:
         return []
-    keep = aside / "minute_prices" / "rows_of_the_future.parquet"
+    keep = aside / TableName.MINUTE_PRICES / "rows_of_the_future.parquet"
     keep.parent.mkdir(parents=True, exist_ok=True)
     rows.write_parquet(str(keep))
     day = f"{PARTITION} >= DATE '{latest:%Y-%m-%d}'"
@@ -276,15 +274,15 @@ def _remove_future(store: PriceTable, latest: datetime, aside: Path) -> list[str
     return [f"minute_prices: {count:,} rows of minutes that are not closed were removed"]
 
 
-def _published(folder: Path) -> Iterator[Finding]:
-    published = PriceTable(folder).published
+def _published(folder: DataFolder) -> Iterator[Finding]:
+    published = folder.published
     if not published.exists():
         return
     problem = None
     try:
         sql.connect_to(published).close()
     except duckdb.Error:
-        with access(folder, ""), published.open("rb"):
+        with access(folder.path, ""), published.open("rb"):
             problem = "cannot be read; nothing is lost by that"
     if old := moved_from(published):
         problem = f"reads the files of {old} still, from where the data folder was moved or copied"
@@ -292,19 +290,18 @@ def _published(folder: Path) -> Iterator[Finding]:
         yield Finding("published file", published.name, problem, "it is published anew")
 
 
-def _databases(folder: Path) -> Iterator[Finding]:
+def _databases(folder: DataFolder) -> Iterator[Finding]:
     """Look at Dagster's own SQLite files: what it remembers of runs, events, schedules. No price is in them."""
-    runs = said_by_holder(folder / "state" / "up.lock")
-    for file, problem in damaged_databases(folder):
+    runs = said_by_holder(folder.state / StateFile.UP_LOCK)
+    for file, problem in damaged_databases(folder.dagster_home):
         remedy = "it is set aside and Dagster makes a new one; prices are untouched"
         if runs:
             remedy = f"stop `pricetracker up` first ({runs}); then {remedy}"
-        yield Finding("Dagster", str(file.relative_to(folder)), problem, remedy)
+        yield Finding("Dagster", str(file.relative_to(folder.path)), problem, remedy)
 
 
-def damaged_databases(folder: Path) -> Iterator[tuple[Path, str]]:
+def damaged_databases(home: Path) -> Iterator[tuple[Path, str]]:
     """Return Dagster's SQLite files that are damaged, and what is wrong with each, as it goes on after its name."""
-    home = folder / "dagster"
     for place in (home, *(home / name for name in ("history", "history/runs", "schedules"))):
         if is_no_folder(place):
             yield place, "is no folder, and with it what Dagster remembers there"
@@ -332,30 +329,30 @@ def _damage_of_database(file: Path) -> str | None:
     return None if said == "ok" else f"is damaged ({said}), {lost}"
 
 
-def _renew_databases(folder: Path, aside: Path) -> list[str]:
-    if said_by_holder(folder / "state" / "up.lock"):
+def _renew_databases(folder: DataFolder, aside: Path) -> list[str]:
+    if said_by_holder(folder.state / StateFile.UP_LOCK):
         return []
     done = []
-    for file, _ in list(damaged_databases(folder)):
+    for file, _ in list(damaged_databases(folder.dagster_home)):
         for end in ("", "-wal", "-shm"):  # with SQLite's files beside it
-            _set_aside(file.with_name(f"{file.name}{end}"), folder, aside)
-        done.append(f"{file.relative_to(folder)} was set aside: Dagster makes a new one")
+            _set_aside(file.with_name(f"{file.name}{end}"), folder.path, aside)
+        done.append(f"{file.relative_to(folder.path)} was set aside: Dagster makes a new one")
     return done
 
 
 def _missing(
-    store: PriceTable, metrics: Sequence[str], spans: Sequence[tuple[MinuteRange, bool]], latest: datetime
+    store: Store, metrics: Sequence[str], spans: Sequence[tuple[MinuteRange, bool]], latest: datetime
 ) -> list[Again]:
     """Return which minutes of some spans are not stored."""
     found: set[tuple[str, datetime, datetime]] = set()
     for span, since_first_row in spans:
-        gaps = store.missed(metrics, span.first, min(span.last, latest), since_first_row=since_first_row)
+        gaps = store.prices.missed(metrics, span.first, min(span.last, latest), since_first_row=since_first_row)
         found |= {(metric, gap.first, gap.last) for metric, of_metric in gaps.items() for gap in of_metric}
     return [Again(*each, MISSING) for each in sorted(found)]
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(state: Path) -> Iterator[None]:
     """Hold the locks of ticks, of those who record and send, and of publishers, in the order in which they are taken.
 
     Raises:
@@ -363,8 +360,8 @@ def _alone(folder: Path) -> Iterator[None]:
     """
     deadline = Deadline.after(_PATIENCE)
     with ExitStack() as locks:
-        for name in ("tick.lock", "alerts.lock", "publish.lock"):
-            file = folder / "state" / name
+        for name in (StateFile.TICK_LOCK, StateFile.ALERTS_LOCK, StateFile.PUBLISH_LOCK):
+            file = state / name
             try:
                 locks.enter_context(locked(file, deadline))
             except OSError as error:
@@ -374,10 +371,10 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _aside(folder: Path, now: datetime) -> Path:
+def _aside(folder: DataFolder, now: datetime) -> Path:
     """Name a folder for what this repair sets aside, that no other has used."""
     name = f"{now:%Y-%m-%dT%H%M%SZ}"
-    places = (folder / SET_ASIDE / (name if not i else f"{name}-{i}") for i in range(1_000_000))
+    places = (folder.set_aside / (name if not i else f"{name}-{i}") for i in range(1_000_000))
     return next(place for place in places if not place.exists())
 
 

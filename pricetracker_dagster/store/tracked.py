@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pricetracker_dagster.candles.minutes import floor_minute
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
@@ -25,7 +26,7 @@ def note_tracked(state: Path, metrics: Iterable[str], minute: datetime) -> dict[
         metrics: what is tracked now.
         minute: from when on new ones are expected, UTC.
     """
-    file = state / "tracked.json"
+    file = state / StateFile.TRACKED
     kept = {metric: moment for metric, told in kept_in(file).items() if (moment := _moment(told)) is not None}
     since = {metric: kept.get(metric, minute) for metric in metrics}
     if since != kept:

@@ -9,20 +9,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile, TableLocation
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
 
-def published_version(table: Path) -> int:
-    """Return the newest version of a table that was published, -1 where none is known.
-
-    Args:
-        table: its folder, in the data folder.
-    """
-    return _version(kept_in(_file(table.parent)).get(table.name))
+def published_version(table: TableLocation) -> int:
+    """Return the newest version of a table that was published, -1 where none is known."""
+    return _version(kept_in(_file(table.folder)).get(table.name))
 
 
-def note_published(folder: Path, versions: Mapping[str, int]) -> None:
+def note_published(folder: DataFolder, versions: Mapping[str, int]) -> None:
     """Note which version of each table was published; of one that is absent or damaged (negative) what is known stays.
 
     Args:
@@ -35,8 +32,8 @@ def note_published(folder: Path, versions: Mapping[str, int]) -> None:
         write_text(_file(folder), json.dumps(known))
 
 
-def _file(folder: Path) -> Path:
-    return folder / "state" / "published_versions.json"
+def _file(folder: DataFolder) -> Path:
+    return folder.state / StateFile.PUBLISHED_VERSIONS
 
 
 def _version(kept: object) -> int:

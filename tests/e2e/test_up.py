@@ -13,8 +13,7 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import Store, store_in
 from tests.e2e.conftest import Home, fetch, free_port, processes_of
 from tests.waiting import until
 from tests.webhook import Posted, Webhook
@@ -111,13 +110,13 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
 
     until(good_since, 200, "the next tick is green", every=1)
     assert ticks(ui)[last_before] == "FAILURE"
-    store = PriceTable(home.data)
+    store = store_in(home.data)
 
     def is_stored() -> bool:
-        return store.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
+        return store.prices.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
 
     until(is_stored, 90, "it is stored", every=1)
-    assert store.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
+    assert store.prices.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
 
     # the burst is announced soon after the tick that stored it, once
     burst = f"at {minute:%Y-%m-%d %H:%M} UTC"
@@ -125,7 +124,7 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
     assert f"{ui}/assets/alerts" in announced(webhook, burst)[0].lines
     until(lambda: webhook.requested, 60, "the good tick is heard of")
     until(
-        lambda: {row["state"] for row in Records(home.data).incidents.rows()} <= {"resolved"},
+        lambda: {row["state"] for row in store_in(home.data).records.incidents.rows()} <= {"resolved"},
         200,
         "what was missed is told to be over",
         every=1,
@@ -215,12 +214,12 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
     exchange = home.start("simulate", "--port", str(port))
     until(lambda: "simulated exchange at" in home.output(), 30, "the exchange is there")
     assert home.run("backfill", "--hours", "1").returncode == 0
-    store = PriceTable(home.data)
+    store = store_in(home.data)
     lately = newest_closed_minute(datetime.now(UTC)) - timedelta(minutes=20)
 
     def forget() -> None:
         """Take away what the next tick is to bring back."""
-        table = store.open()
+        table = store.prices.open()
         assert table is not None
         table.delete(
             f"minute >= arrow_cast({int(lately.timestamp()) * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
@@ -232,12 +231,12 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
         healed = home.run("tick")
         assert healed.returncode == 0, healed.stderr
         newest = newest_closed_minute(datetime.now(UTC)) - MINUTE
-        assert store.missed(METRICS, lately, newest, since_first_row=False) == {}
+        assert store.prices.missed(METRICS, lately, newest, since_first_row=False) == {}
         counted = reading.query(
             home.data / "pricetracker.duckdb",
             "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",
         )
-        assert counted["rows"][0] == counted["keys"][0] == store.rows()
+        assert counted["rows"][0] == counted["keys"][0] == store.prices.rows()
         assert not list(home.data.glob(".pricetracker*"))
     exchange.terminate()
     assert exchange.wait(5) == 0
@@ -259,7 +258,7 @@ def _frozen_tick(home: Home, ui: str) -> int | None:
     return None
 
 
-def _kill_a_tick(home: Home, store: PriceTable, round_: int) -> None:
+def _kill_a_tick(home: Home, store: Store, round_: int) -> None:
     """Start a tick and kill it at one of its steps, another one each time round."""
     version = _version(store)
     tick = home.start("tick")
@@ -277,8 +276,8 @@ def _kill_a_tick(home: Home, store: PriceTable, round_: int) -> None:
     tick.wait()
 
 
-def _version(store: PriceTable) -> int:
-    table = store.open()
+def _version(store: Store) -> int:
+    table = store.prices.open()
     assert table is not None
     return table.version()
 

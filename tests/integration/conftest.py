@@ -14,7 +14,7 @@ from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings, config_file, load_settings
 from pricetracker_dagster.simulator import Market, Simulator
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import Store, open_store
 from tests.odd_kraken import OddKraken
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -37,7 +37,7 @@ class Bench:
     exchange: Simulator
     now: datetime
     settings: Settings
-    store: PriceTable
+    store: Store
 
     @property
     def minute(self) -> datetime:
@@ -59,7 +59,7 @@ def start(write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
         simulator = Simulator(market=market, clock=lambda: bench.now)
         monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", simulator.url)
         settings = load_settings()
-        bench = Bench(simulator, now, settings, PriceTable(settings.folder))
+        bench = Bench(simulator, now, settings, open_store(settings))
         running.append(simulator.__enter__())
         return bench
 

@@ -9,7 +9,7 @@ from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store
 from pricetracker_dagster.store.tracked import added_later
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken
@@ -25,18 +25,18 @@ def tick(odd: OddKraken, settings: Settings) -> datetime:
 
 
 def count(settings: Settings, metric: str) -> int:
-    return int(PriceTable(settings.folder).candles([metric], NEWEST - 2 * DAY, NEWEST + DAY).num_rows)
+    return int(open_store(settings).prices.candles([metric], NEWEST - 2 * DAY, NEWEST + DAY).num_rows)
 
 
 def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(odd: OddKraken, track: Track) -> None:
     tick(odd, track("BTCUSD", budget=30))
     settings = track("BTCUSD", "ETHUSD", budget=30)
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     begun = tick(odd, settings)
     for _ in range(20):
         newest = tick(odd, settings)
-        assert store.missed([ETH], begun - 2 * DAY, newest, since_first_row=True) == {}
-        if not store.missed([ETH], begun - DAY, newest, since_first_row=False):
+        assert store.prices.missed([ETH], begun - 2 * DAY, newest, since_first_row=True) == {}
+        if not store.prices.missed([ETH], begun - DAY, newest, since_first_row=False):
             break
     assert count(settings, ETH) == (newest - (begun - DAY)) // timedelta(minutes=1) + 1
     assert count(settings, BTC) < 13 * 60  # the first ones get theirs when the tracker is started

@@ -16,8 +16,8 @@ from pricetracker_dagster.alerts.messages.wording import Happening
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import AlertRule, Settings, load_settings
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records, RecordTable, Row
+from pricetracker_dagster.store.records import RecordTable, Row
+from pricetracker_dagster.store.store import Store, store_in
 from tests.odd_kraken import OddKraken
 
 NOW = 1_772_539_205  # 2026-03-03 12:00:05 UTC
@@ -72,7 +72,7 @@ def test_a_metric_that_cannot_be_judged_is_told_and_the_others_alarm(
 ) -> None:
     whole = watch._judged
 
-    def spoiled(store: PriceTable, rules: Sequence[AlertRule], metrics: Sequence[str] | None, *rest: Any) -> Any:
+    def spoiled(store: Store, rules: Sequence[AlertRule], metrics: Sequence[str] | None, *rest: Any) -> Any:
         if metrics is None or ETH in metrics:
             raise OverflowError("1e400")
         return whole(store, rules, metrics, *rest)
@@ -93,7 +93,7 @@ def test_a_rule_that_cannot_be_judged_is_told_and_the_others_alarm(
 ) -> None:
     whole = watch._judged
 
-    def spoiled(store: PriceTable, rules: Sequence[AlertRule], *rest: Any) -> Any:
+    def spoiled(store: Store, rules: Sequence[AlertRule], *rest: Any) -> Any:
         if any(rule.name == "first" for rule in rules):
             raise TypeError("no")
         return whole(store, rules, *rest)
@@ -194,9 +194,9 @@ def test_a_channel_whose_account_cannot_be_written_is_not_the_others(
     monkeypatch.setattr(RecordTable, "put", spoiled)
     with pytest.raises(OSError, match="No space left"):
         watch_prices(burst[0], LATER, burst[1])
-    noted = Records(burst[0].folder).deliveries.rows()
+    noted = store_in(burst[0].folder).records.deliveries.rows()
     assert {row["channel"] for row in noted} == {channel_name(CHANNELS[1])}
-    assert len(of(Records(burst[0].folder).alerts.rows())) == 4
+    assert len(of(store_in(burst[0].folder).records.alerts.rows())) == 4
 
 
 def test_a_publication_that_fails_keeps_no_alert_back(

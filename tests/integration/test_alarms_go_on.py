@@ -17,13 +17,15 @@ from pricetracker_dagster.alerts.watchdog.standstill import Sign
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.instance.tick_by_hand import TickOutcome, run_minute_tick
 from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
-from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings, where_kept
+from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records, RecordTable, Row
+from pricetracker_dagster.store.records import RecordTable, Row
+from pricetracker_dagster.store.store import open_store, store_in
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 
@@ -84,7 +86,7 @@ class Hours:
         config_file().write_text(self.text, encoding="utf-8")
 
     def rows(self) -> list[Row]:
-        return Records(self.bench.settings.folder).incidents.rows()
+        return open_store(self.bench.settings).records.incidents.rows()
 
     def titles(self) -> list[str]:
         return [posted.title for posted in self.webhook.posted]
@@ -107,14 +109,14 @@ def hours(
 
 def block(hours: Hours) -> None:
     """Put a folder in the place of the published file."""
-    hours.bench.store.published.unlink()
-    hours.bench.store.published.mkdir()
-    (hours.bench.store.published / "x").touch()
+    hours.bench.store.folder.published.unlink()
+    hours.bench.store.folder.published.mkdir()
+    (hours.bench.store.folder.published / "x").touch()
 
 
 def clear(hours: Hours) -> None:
-    (hours.bench.store.published / "x").unlink()
-    hours.bench.store.published.rmdir()
+    (hours.bench.store.folder.published / "x").unlink()
+    hours.bench.store.folder.published.rmdir()
 
 
 def test_publication_that_fails_is_told_at_once_and_once_and_is_over_with_the_next_that_works(hours: Hours) -> None:
@@ -218,7 +220,10 @@ def test_ticks_that_fail_for_their_settings_are_told_as_such_all_of_them_named(h
     hours.later(minutes=1)
     assert hours.tick().success
     hours.evaluate(missed_minutes)
-    causes = {row["minute"].minute: (row["cause"], row["reason"][:40]) for row in Records(folder(hours)).causes.rows()}
+    causes = {
+        row["minute"].minute: (row["cause"], row["reason"][:40])
+        for row in store_in(folder(hours)).records.causes.rows()
+    }
     failed = ("run failed", "the tick ran and failed: pricetracker.to")
     assert {minute: causes[minute] for minute in (0, 1)} == dict.fromkeys(range(2), failed)
     assert causes[2][0] == causes[3][0] == "not run"
@@ -234,15 +239,15 @@ def test_what_a_later_tick_has_noted_before_the_failure_was_heard_of_is_put_righ
     hours.mend_settings()
     hours.later(minutes=4)
     assert hours.tick().success  # it heals, and notes that no tick was run
-    assert {row["cause"] for row in Records(folder(hours)).causes.rows()} == {"not run"}
+    assert {row["cause"] for row in store_in(folder(hours)).records.causes.rows()} == {"not run"}
     hours.failed(outcome.run_id)
-    causes = {row["minute"].minute: row["cause"] for row in Records(folder(hours)).causes.rows()}
+    causes = {row["minute"].minute: row["cause"] for row in store_in(folder(hours)).records.causes.rows()}
     assert causes[0] == "run failed"
     assert set(causes.values()) == {"run failed", "not run"}
 
 
 def test_where_there_never_were_good_settings_a_sensor_fails_plainly(hours: Hours) -> None:
-    (folder(hours) / "state" / where_kept.FILE).unlink()
+    (folder(hours) / "state" / StateFile.LAST_SETTINGS).unlink()
     hours.tracker = Tracker(load_settings, now=lambda: hours.bench.now)
     hours.break_settings()
     with pytest.raises(SettingsError, match="not valid TOML"):
@@ -296,7 +301,7 @@ def test_a_sensor_that_raises_is_told_once_with_why_and_over_with_its_next_good_
 
 
 def test_a_sensor_that_fails_over_a_damaged_table_tells_that_as_the_watch_does(hours: Hours) -> None:
-    [newest, *_] = sorted((hours.bench.store.delta.path / "_delta_log").glob("*.json"), reverse=True)
+    [newest, *_] = sorted((hours.bench.store.prices.delta.path / "_delta_log").glob("*.json"), reverse=True)
     whole = newest.read_bytes()
     newest.write_bytes(whole[:40])
     for _ in range(2):
@@ -346,7 +351,7 @@ def test_a_reminder_comes_when_it_is_due(hours: Hours) -> None:
 
 
 def test_no_view_shows_what_is_kept(hours: Hours, tmp_path: Path) -> None:
-    kept = folder(hours) / "state" / where_kept.FILE
+    kept = folder(hours) / "state" / StateFile.LAST_SETTINGS
     secret = hours.webhook.channel()
     assert secret in kept.read_text(encoding="utf-8")
     hours.break_settings()

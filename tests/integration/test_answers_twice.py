@@ -8,7 +8,7 @@ import pytest
 
 from pricetracker_dagster.collect import tick as collect
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench, Track
 from tests.odd_kraken import NEWEST, OddKraken
 
@@ -32,7 +32,7 @@ def test_an_answer_that_lacks_the_newest_minute_and_the_next_one_are_stored_toge
     collected = collect_minute(settings, NEWEST)
     assert (collected.tracebacks, collected.missing, collected.reasons) == ([], {}, {})
     assert odd.count("OHLC")["XBTUSD"] == times + 1
-    assert PriceTable(settings.folder).newest(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=1)) == {
+    assert open_store(settings).prices.newest(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=1)) == {
         "KRAKEN:BTCUSD": NEWEST
     }
 

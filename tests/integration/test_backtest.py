@@ -21,7 +21,7 @@ from pricetracker_dagster.alerts.watch import backtest
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.exchanges import ohlcvt
 from pricetracker_dagster.settings import AlertRule, load_settings
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import Store, store_in
 
 FETCHED = datetime(2023, 3, 10, 8, 30, tzinfo=UTC)
 FIRST, LAST = datetime(2023, 3, 8, 18, 0, tzinfo=UTC), datetime(2023, 3, 9, 23, 59, tzinfo=UTC)
@@ -47,10 +47,10 @@ def files(recorded: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def imported(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> PriceTable:
-    store = PriceTable(tmp_path_factory.mktemp("backtested") / "data")
+def imported(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = store_in(tmp_path_factory.mktemp("backtested") / "data")
     for sheet in ohlcvt.read(files, fetched_at=FETCHED):
-        store.upsert(sheet.candles)
+        store.prices.upsert(sheet.candles)
     return store
 
 
@@ -122,7 +122,7 @@ def assert_same(answer: Broken, expected: Broken) -> None:
     ],
 )
 def test_what_the_rules_would_have_said_of_recorded_files_is_what_pandas_computes(
-    imported: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"], values: dict[str, Any]
+    imported: Store, measured: dict[tuple[str, str], "pd.Series[float]"], values: dict[str, Any]
 ) -> None:
     rule = AlertRule.model_validate(values)
     expected = broken(measured, rule, FIRST, LAST)
@@ -134,7 +134,7 @@ def test_what_the_rules_would_have_said_of_recorded_files_is_what_pandas_compute
 
 
 def test_the_default_rule_speaks_of_volume_and_of_no_price(
-    imported: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"]
+    imported: Store, measured: dict[tuple[str, str], "pd.Series[float]"]
 ) -> None:
     answer = backtest(imported, [AlertRule()], FIRST, LAST)
     assert {verdict.measure for verdict in answer} == {"volume"}
@@ -142,7 +142,7 @@ def test_the_default_rule_speaks_of_volume_and_of_no_price(
 
 
 def test_several_rules_are_each_judged_as_if_alone(
-    imported: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"]
+    imported: Store, measured: dict[tuple[str, str], "pd.Series[float]"]
 ) -> None:
     rules = [
         AlertRule(),
@@ -160,7 +160,7 @@ def test_several_rules_are_each_judged_as_if_alone(
 
 
 def test_a_part_of_the_time_is_judged_with_the_minutes_before_it(
-    imported: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"]
+    imported: Store, measured: dict[tuple[str, str], "pd.Series[float]"]
 ) -> None:
     first = datetime(2023, 3, 9, 0, 0, tzinfo=UTC)  # its windows lie in the partition of the day before
     last = datetime(2023, 3, 9, 2, 30, tzinfo=UTC)
@@ -170,17 +170,17 @@ def test_a_part_of_the_time_is_judged_with_the_minutes_before_it(
 
 
 def test_time_is_judged_in_portions_with_nothing_lost_between_them(
-    imported: PriceTable, monkeypatch: pytest.MonkeyPatch
+    imported: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = backtest(imported, [AlertRule()], FIRST, LAST)
     monkeypatch.setattr(watch, "_BACKTESTED_AT_ONCE", DAY / 24 * 7)
     assert backtest(imported, [AlertRule()], FIRST, LAST) == at_once
 
 
-def test_where_nothing_is_stored_nothing_is_said(imported: PriceTable, tmp_path: Path) -> None:
+def test_where_nothing_is_stored_nothing_is_said(imported: Store, tmp_path: Path) -> None:
     assert backtest(imported, [AlertRule()], FIRST - 100 * DAY, FIRST - DAY) == []
     assert backtest(imported, [], FIRST, LAST) == []
-    assert backtest(PriceTable(tmp_path / "nothing"), [AlertRule()], FIRST, LAST) == []
+    assert backtest(store_in(tmp_path / "nothing"), [AlertRule()], FIRST, LAST) == []
     assert not (tmp_path / "nothing").exists()
 
 
@@ -193,9 +193,9 @@ def pricetracker(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def configured(imported: PriceTable, write_settings: Callable[[str], Path]) -> PriceTable:
-    write_settings(f'metrics = ["KRAKEN:BTCUSD"]\ndata = "{imported.folder}"')
-    assert load_settings().folder == imported.folder
+def configured(imported: Store, write_settings: Callable[[str], Path]) -> Store:
+    write_settings(f'metrics = ["KRAKEN:BTCUSD"]\ndata = "{imported.folder.path}"')
+    assert load_settings().folder == imported.folder.path
     return imported
 
 
@@ -220,7 +220,7 @@ def read(rows: Sequence[Mapping[str, str]]) -> Broken:
 
 
 def test_the_command_prints_a_row_a_minute_that_breaks_a_rule_with_every_digit(
-    configured: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"]
+    configured: Store, measured: dict[tuple[str, str], "pd.Series[float]"]
 ) -> None:
     rows = asked("--format", "csv")
     assert list(rows[0]) == list(BROKEN) == ["rule", "metric", "measure", "minute", "value", "average", "ratio"]
@@ -232,7 +232,7 @@ def test_the_command_prints_a_row_a_minute_that_breaks_a_rule_with_every_digit(
 
 
 def test_the_command_changes_the_rules_as_it_is_told(
-    configured: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"]
+    configured: Store, measured: dict[tuple[str, str], "pd.Series[float]"]
 ) -> None:
     rows = asked(
         *("--factor", "4.5", "--window", "30", "--min-points", "20", "--min-average", "0.001"),
@@ -249,7 +249,7 @@ def test_the_command_changes_the_rules_as_it_is_told(
 
 
 def test_episodes_are_the_same_minutes_joined(
-    configured: PriceTable, measured: dict[tuple[str, str], "pd.Series[float]"]
+    configured: Store, measured: dict[tuple[str, str], "pd.Series[float]"]
 ) -> None:
     rows = asked("--episodes", "--factor", "2", "--format", "csv")
     assert list(rows[0]) == [
@@ -285,7 +285,7 @@ def test_episodes_are_the_same_minutes_joined(
     np.testing.assert_allclose([row[6:] for row in sorted(answer)], [row[6:] for row in sorted(episodes)], rtol=1e-9)
 
 
-def test_the_command_answers_in_json_and_for_people_too(configured: PriceTable) -> None:
+def test_the_command_answers_in_json_and_for_people_too(configured: Store) -> None:
     window = ("alerts", "backtest", "--from", "2023-03-09T00:00", "--to", "2023-03-09T06:00", "--factor", "10")
     as_json = json.loads(pricetracker(*window, "--format", "json").stdout)
     rule = AlertRule(factor=10)
@@ -298,7 +298,7 @@ def test_the_command_answers_in_json_and_for_people_too(configured: PriceTable) 
     assert all(verdict.metric in table for verdict in expected)
 
 
-def test_the_command_of_a_time_without_alerts_prints_no_row(configured: PriceTable) -> None:
+def test_the_command_of_a_time_without_alerts_prints_no_row(configured: Store) -> None:
     assert asked("--factor", "1e6", "--format", "csv") == []
     assert asked("--factor", "1e6", "--episodes", "--format", "csv") == []
 
@@ -315,9 +315,7 @@ def test_the_command_of_a_time_without_alerts_prints_no_row(configured: PriceTab
         (("--from", "2023-03-09", "--min-points", "61"), "min_points 61 is more than window_minutes 60"),
     ],
 )
-def test_the_command_says_what_is_wrong_in_plain_words(
-    configured: PriceTable, arguments: Sequence[str], says: str
-) -> None:
+def test_the_command_says_what_is_wrong_in_plain_words(configured: Store, arguments: Sequence[str], says: str) -> None:
     answer = pricetracker("alerts", "backtest", *arguments)
     assert answer.returncode in (1, 2)
     assert says in answer.stderr
@@ -325,17 +323,18 @@ def test_the_command_says_what_is_wrong_in_plain_words(
 
 
 def test_a_least_average_of_nothing_is_one_that_can_be_asked_for(
-    imported: PriceTable, write_settings: Callable[[str], Path]
+    imported: Store, write_settings: Callable[[str], Path]
 ) -> None:
     write_settings(
-        f'metrics = ["KRAKEN:BTCUSD"]\ndata = "{imported.folder}"\n[[alerts.rules]]\nmin_average = 1e9\nfactor = 10'
+        f'metrics = ["KRAKEN:BTCUSD"]\ndata = "{imported.folder.path}"\n'
+        "[[alerts.rules]]\nmin_average = 1e9\nfactor = 10"
     )
     assert asked("--format", "csv") == []
     assert asked("--min-average", "0", "--format", "csv") != []
 
 
-def test_a_backtest_records_and_sends_nothing(configured: PriceTable) -> None:
-    before = sorted(path.name for path in configured.folder.iterdir())
+def test_a_backtest_records_and_sends_nothing(configured: Store) -> None:
+    before = sorted(path.name for path in configured.folder.path.iterdir())
     asked("--format", "csv")
-    assert sorted(path.name for path in configured.folder.iterdir()) == before
-    assert not (configured.folder / "alerts").exists()
+    assert sorted(path.name for path in configured.folder.path.iterdir()) == before
+    assert not (configured.folder.path / "alerts").exists()

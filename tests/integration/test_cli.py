@@ -16,8 +16,8 @@ from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import open_store
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 CLOSES = {"KRAKEN:BTCUSD": [64000.1, 64000.3, 64000.2], "KRAKEN:ETHUSD": [3200.0, 3210.0, 3220.0]}
@@ -32,16 +32,16 @@ def pricetracker(*arguments: str) -> subprocess.CompletedProcess[str]:
 def published(write_settings: Callable[[str], Path]) -> Path:
     """Three minutes of two metrics, stored and published."""
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]')
-    store = PriceTable(load_settings().folder)
+    store = open_store(load_settings())
     rows = [
         (metric, int((NOON + i * MINUTE).timestamp()), close, close, close, close, i, i)
         for metric, closes in CLOSES.items()
         for i, close in enumerate(closes)
     ]
     later = NOON + 3 * MINUTE  # when all three are over
-    store.upsert(validate_rows(rows, later).kept)
+    store.prices.upsert(validate_rows(rows, later).kept)
     publish(store, list(CLOSES), now=later)
-    return store.published
+    return store.folder.published
 
 
 @pytest.fixture
@@ -200,10 +200,10 @@ def test_before_anything_is_published_it_says_what_to_run(write_settings: Callab
 
 def test_simulated_prices_are_never_shown_as_real_ones(write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    invented = PriceTable(load_settings(simulated=True).folder)
-    invented.upsert(validate_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
+    invented = open_store(load_settings(simulated=True))
+    invented.prices.upsert(validate_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
     publish(invented, None, now=NOON)
-    publish(PriceTable(load_settings().folder), None, now=NOON)  # as a tick that failed has left it: empty
+    publish(open_store(load_settings()), None, now=NOON)  # as a tick that failed has left it: empty
     answer = pricetracker("metrics")
     assert answer.returncode == 1
     assert "Simulated prices are there: pricetracker --simulated" in answer.stderr
@@ -243,7 +243,7 @@ def test_a_tick_is_recorded_and_a_metric_added_to_the_file_is_in_the_next_one(
     listed(["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"])
     assert pricetracker("tick").returncode == 0
     settings = load_settings()
-    assert set(PriceTable(settings.folder).newest(["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], NOON)) == {
+    assert set(open_store(settings).prices.newest(["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], NOON)) == {
         "SIMULATED:BTCUSD",
         "SIMULATED:ETHUSD",
     }
@@ -260,7 +260,7 @@ def test_a_tick_with_a_wrong_pair_stores_the_others_and_fails_naming_its_place(
     answer = pricetracker("tick")
     assert answer.returncode == 1
     assert 'pricetracker.toml: metrics[1] "KRAKEN:BTCUDS": no such pair on SIMULATED; did you mean' in answer.stderr
-    assert list(PriceTable(load_settings().folder).newest(["SIMULATED:BTCUSD", "SIMULATED:BTCUDS"], NOON)) == [
+    assert list(open_store(load_settings()).prices.newest(["SIMULATED:BTCUSD", "SIMULATED:BTCUDS"], NOON)) == [
         "SIMULATED:BTCUSD"
     ]
 
@@ -327,4 +327,4 @@ def test_a_file_that_is_not_krakens_is_refused_and_the_others_are_imported(
     answer = pricetracker("import", str(recorded / "ohlcvt/XBTUSD_1.csv"), str(hourly))
     assert answer.returncode == 1
     assert "candles of 60 minutes; take the file XBTUSD_1.csv" in answer.stderr
-    assert PriceTable(load_settings().folder).rows() == 1800  # a line a minute of the other file
+    assert open_store(load_settings()).prices.rows() == 1800  # a line a minute of the other file

@@ -10,7 +10,7 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect.tick import Collected, collect_minute
 from pricetracker_dagster.store.clock import clock_differences
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench
 
 
@@ -26,7 +26,7 @@ def tick(bench: Bench, *, ahead: timedelta = timedelta(), **how: Any) -> Collect
 
 def named(bench: Bench) -> set[str]:
     """The minutes of BTCUSD of which it is noted that nobody asked for them in time."""
-    rows = Records(bench.settings.folder).causes.rows()
+    rows = open_store(bench.settings).records.causes.rows()
     return {f"{row['minute']:%H:%M}" for row in rows if row["cause"] == "not run" and "BTCUSD" in row["metric"]}
 
 

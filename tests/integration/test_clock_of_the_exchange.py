@@ -14,7 +14,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import backfill, collect_minute
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.clock import ahead_for_certain, note_clock
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store, store_in
 from tests.integration.conftest import Bench
 
 NOON = datetime(2026, 3, 3, 12, 0, 30, tzinfo=UTC)
@@ -29,21 +29,21 @@ def rows(last: datetime, *metrics: str) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("ahead", [90, 600, 3600, 86400 * 3])
 def test_a_minute_that_is_not_over_by_its_exchange_is_refused_whatever_brings_it(tmp_path: Path, ahead: int) -> None:
-    store = PriceTable(tmp_path)
-    note_clock(store.state, "KRAKEN", ahead, NOON, at_least=ahead)
+    store = store_in(tmp_path)
+    note_clock(store.folder.state, "KRAKEN", ahead, NOON, at_least=ahead)
     true = NOON - timedelta(seconds=ahead)
     newest = true.replace(second=0) - MINUTE  # that is over by the exchange's clock
-    upserted = store.upsert(validate_rows(rows(newest + 5 * MINUTE, BTC), NOON).kept, now=NOON)
+    upserted = store.prices.upsert(validate_rows(rows(newest + 5 * MINUTE, BTC), NOON).kept, now=NOON)
     expected = [newest + i * MINUTE for i in range(1, 6) if newest + i * MINUTE < NOON.replace(second=0)]
     assert [row.minute for row in upserted.rejected if "KRAKEN's clock" in row.problem] == expected
-    assert store.newest([BTC], NOON - timedelta(days=30))[BTC] == newest
+    assert store.prices.newest([BTC], NOON - timedelta(days=30))[BTC] == newest
 
 
 def test_only_the_rows_of_that_exchange_are_refused(tmp_path: Path) -> None:
-    store = PriceTable(tmp_path)
-    note_clock(store.state, "KRAKEN", 600, NOON, at_least=600)
+    store = store_in(tmp_path)
+    note_clock(store.folder.state, "KRAKEN", 600, NOON, at_least=600)
     minute = NOON.replace(second=0) - MINUTE
-    upserted = store.upsert(validate_rows(rows(minute, BTC, "KRAKENX:BTCUSD"), NOON).kept, now=NOON)
+    upserted = store.prices.upsert(validate_rows(rows(minute, BTC, "KRAKENX:BTCUSD"), NOON).kept, now=NOON)
     assert {row.metric for row in upserted.rejected} == {BTC}
     assert upserted.inserted == 10
 
@@ -62,10 +62,12 @@ def test_only_the_rows_of_that_exchange_are_refused(tmp_path: Path) -> None:
 def test_what_is_not_known_for_certain_refuses_nothing(
     tmp_path: Path, ahead: float, at_least: float | None, measured: timedelta
 ) -> None:
-    store = PriceTable(tmp_path)
-    note_clock(store.state, "KRAKEN", ahead, NOON + measured, at_least=at_least)
-    assert ahead_for_certain(store.state, NOON) == {}
-    assert not store.upsert(validate_rows(rows(NOON.replace(second=0) - MINUTE, BTC), NOON).kept, now=NOON).rejected
+    store = store_in(tmp_path)
+    note_clock(store.folder.state, "KRAKEN", ahead, NOON + measured, at_least=at_least)
+    assert ahead_for_certain(store.folder.state, NOON) == {}
+    assert not store.prices.upsert(
+        validate_rows(rows(NOON.replace(second=0) - MINUTE, BTC), NOON).kept, now=NOON
+    ).rejected
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=5), timedelta(hours=1), timedelta(hours=15), timedelta(days=3)])
@@ -82,16 +84,16 @@ def test_ticks_of_a_machine_that_is_ahead_store_what_is_over_there_and_leave_no_
 
         return set(collect_minute(bench.settings, now().replace(second=0) - MINUTE, now=now).missing)
 
-    store = PriceTable(bench.settings.folder)
+    store = open_store(bench.settings)
     assert tick(timedelta()) == set()
     for _ in range(2):
         bench.now += MINUTE
         assert tick(ahead) == {metric}  # its own minute is not over there
-        assert store.newest([metric], first - MINUTE)[metric] == bench.minute
+        assert store.prices.newest([metric], first - MINUTE)[metric] == bench.minute
     bench.now += MINUTE
     assert tick(timedelta()) == set()  # the clock is right again
-    assert store.missed([metric], first, bench.minute, since_first_row=False) == {}
-    assert store.newest([metric], first, bench.now + 2 * ahead)[metric] == bench.minute
+    assert store.prices.missed([metric], first, bench.minute, since_first_row=False) == {}
+    assert store.prices.newest([metric], first, bench.now + 2 * ahead)[metric] == bench.minute
 
 
 def test_a_backfill_measures_the_clock_too(start: Callable[..., Bench]) -> None:
@@ -114,5 +116,5 @@ def test_an_import_brings_no_minute_that_its_exchange_has_not_closed(
     result = CliRunner().invoke(main, ["import", str(file)])
     assert result.exit_code == 1
     assert "not closed: by KRAKEN's clock it is" in result.output
-    newest = PriceTable(settings.folder).newest([BTC], now - timedelta(hours=2))[BTC]
+    newest = open_store(settings).prices.newest([BTC], now - timedelta(hours=2))[BTC]
     assert timedelta(minutes=10) <= now - newest < timedelta(minutes=12)

@@ -21,7 +21,7 @@ QUICK = "[collect]\nbudget_seconds = 4\n[exchanges.simulated]\ntimeout_seconds =
 
 
 def stored(bench: Bench) -> pd.DataFrame:
-    rows: pd.DataFrame = bench.store.candles(ALL, LONG_AGO, bench.now).to_pandas()
+    rows: pd.DataFrame = bench.store.prices.candles(ALL, LONG_AGO, bench.now).to_pandas()
     return rows.drop(columns="fetched_at")
 
 
@@ -48,7 +48,7 @@ def test_after_an_hour_without_ticks_the_next_one_heals_and_doubles_nothing(star
     healing = collect_minute(bench.settings, bench.minute)
     rows = stored(bench)
     assert healing.inserted == 3 * 61
-    assert bench.store.missed(ALL, NOON - timedelta(hours=11), bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.missed(ALL, NOON - timedelta(hours=11), bench.minute, since_first_row=False) == {}
     assert not rows.duplicated(["metric", "minute"]).any()
 
 
@@ -59,7 +59,7 @@ def test_after_a_day_without_ticks_the_minutes_beyond_the_candles_reach_are_rebu
     bench.now += timedelta(days=1)
     collect_minute(bench.settings, bench.minute)
     assert bench.exchange.requests["Trades"] > 0
-    assert bench.store.missed(ALL[::2], NOON - timedelta(hours=11), bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.missed(ALL[::2], NOON - timedelta(hours=11), bench.minute, since_first_row=False) == {}
     volumes = stored(bench).set_index(["metric", "minute"])["volume"].to_dict()
     for minutes in (0, 1, 100, 700):
         minute = rebuilt.first + minutes * MINUTE
@@ -74,19 +74,19 @@ def test_the_newest_minute_can_be_read_before_older_ones_are_healed(start: Start
     seen: list[tuple[int, bool]] = []
 
     def look() -> None:
-        newest = bench.store.newest(["SIMULATED:BTCUSD"], NOON)
-        missed = bench.store.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False)
+        newest = bench.store.prices.newest(["SIMULATED:BTCUSD"], NOON)
+        missed = bench.store.prices.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False)
         seen.append((len(missed), newest["SIMULATED:BTCUSD"] == bench.minute))
 
     collect_minute(bench.settings, bench.minute, before_healing=look)
     assert seen == [(1, True)]
-    assert bench.store.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False) == {}
 
 
 def test_a_gap_within_the_candles_reach_is_healed_by_the_same_request_as_the_newest_minute(start: Start) -> None:
     bench = start("BTCUSD")
     collect_minute(bench.settings, bench.minute)
-    table = bench.store.open()
+    table = bench.store.prices.open()
     assert table is not None
     gap = int((NOON - timedelta(hours=3)).timestamp()) * 1_000_000
     instants = [f"arrow_cast({gap + offset}, 'Timestamp(Microsecond, Some(\"UTC\"))')" for offset in (0, 600_000_000)]
@@ -211,7 +211,7 @@ def test_what_lasts_is_reported_for_every_metric_within_the_budget_and_healed_la
     bench.exchange.faults.remove(on)
     bench.now += MINUTE
     assert collect_minute(bench.settings, bench.minute).missing == {}
-    assert bench.store.missed(ALL[:2], NOON - MINUTE, bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.missed(ALL[:2], NOON - MINUTE, bench.minute, since_first_row=False) == {}
 
 
 def test_an_exchange_whose_clock_is_slow_is_waited_for(start: Start) -> None:
@@ -310,13 +310,13 @@ def test_recorded_days_told_to_ticks_give_the_rank_and_history_that_pandas_compu
             day = values[values.index > last - pd.Timedelta(hours=24)]
             expected.append((f"SIMULATED:{pair}", measure, day))
 
-    told = reading.query(bench.store.published, "FROM history_24h")
+    told = reading.query(bench.store.folder.published, "FROM history_24h")
     history = told.set_index(["metric", "measure", "minute"]).sort_index()["value"]
     assert len(history) == 6 * 4 * 1440
     for metric, measure, day in expected:
         assert history[metric, measure].to_numpy() == pytest.approx(day.to_numpy(), rel=1e-12, abs=1e-12)
     for measure in ("price", "volume", "change_absolute", "change_percentage"):
-        rank = reading.rank(bench.store.published, measure)
+        rank = reading.rank(bench.store.folder.published, measure)
         by_pandas = pd.Series({metric: day.std() for metric, of, day in expected if of == measure})
         order = sorted(by_pandas.index, key=lambda metric: (-by_pandas[metric], metric))
         assert list(rank["metric"]) == order

@@ -19,9 +19,8 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import store_in
 
 METRIC = "SIMULATED:BTCUSD"
 HOUR_AGO = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%MZ}"
@@ -70,12 +69,12 @@ def torn_incidents(folder: Path) -> None:
 
 
 def gone(folder: Path) -> None:
-    for file in PriceTable(folder).files():
+    for file in store_in(folder).prices.files():
         Path(file).unlink()
 
 
 def empty_checkpoint(folder: Path) -> None:
-    table = PriceTable(folder).open()
+    table = store_in(folder).prices.open()
     assert table is not None
     table.create_checkpoint()
     (folder / "minute_prices" / "_delta_log" / f"{table.version():020}.checkpoint.parquet").write_bytes(b"")
@@ -112,7 +111,7 @@ def not_there(folder: Path) -> None:
 def moved(folder: Path) -> None:
     old = folder.with_name("old place")
     folder.rename(old)
-    publish(PriceTable(old), [METRIC], now=datetime.now(UTC))
+    publish(store_in(old), [METRIC], now=datetime.now(UTC))
     shutil.copytree(old, folder)
     shutil.rmtree(old)
 
@@ -162,7 +161,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         times = dict.fromkeys(("first", "last", "opened_at", "resolved_at"), now)
         incident = {"id": "1", "state": "resolved", "cause": "not run", "reason": "", "count": 1, "missing": 0}
         for count in (1, 2):
-            Records(folder).incidents.put([incident | times | {"metrics": [METRIC], "count": count}])
+            store_in(folder).records.incidents.put([incident | times | {"metrics": [METRIC], "count": count}])
         yield folder, simulator.url
 
 
@@ -182,7 +181,7 @@ def folder(grown: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     copy = load_settings().folder
     shutil.copytree(grown[0], copy)
-    publish(PriceTable(copy), [METRIC], now=datetime.now(UTC))
+    publish(store_in(copy), [METRIC], now=datetime.now(UTC))
     minute = int(min(row[0] for row in _minutes(copy)).timestamp())
     (tmp_path / "XBTUSD_1.csv").write_text(f"{minute},1,1,1,1,1,1\n", encoding="ascii")
     return copy
@@ -360,7 +359,7 @@ def test_what_another_user_keeps_to_himself_is_not_damaged_and_nothing_is_mended
         pytest.skip("only root can make another user's file for the test")
     theirs = {
         "newest commit": newest(folder, "minute_prices"),
-        "data file": Path(PriceTable(folder).files()[-1]),
+        "data file": Path(store_in(folder).prices.files()[-1]),
         "log": folder / "minute_prices" / "_delta_log",
         "published file": folder / "pricetracker.duckdb",
     }[what]

@@ -67,7 +67,7 @@ def test_a_tick_stores_publishes_ranks_checks_and_is_green(start: Start, instanc
     assert ranked["dagster/row_count"] == 2 * 4
     assert [row.data["metric"] for row in ranked["ranking"].records[:2]] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]  # type: ignore[attr-defined]
     assert days_materialized(instance) == {"2026-03-03"}
-    assert list(reading.rank(bench.store.published, "price")["rank"]) == [1, 2]
+    assert list(reading.rank(bench.store.folder.published, "price")["rank"]) == [1, 2]
 
 
 def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_saying_which_minute_and_why(
@@ -91,7 +91,9 @@ def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_sayi
     run = instance.get_run_by_id(outcome.run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.FAILURE
-    last = reading.query(bench.store.published, "SELECT metric, max(minute) AS last FROM minute_prices GROUP BY metric")
+    last = reading.query(
+        bench.store.folder.published, "SELECT metric, max(minute) AS last FROM minute_prices GROUP BY metric"
+    )
     assert last.set_index("metric")["last"]["SIMULATED:BTCUSD"] == NOON
 
 
@@ -104,8 +106,8 @@ def test_what_a_tick_published_during_an_outage_covers_its_minute_and_lists_it_a
     bench.exchange.faults.add("maintenance")
     bench.now += MINUTE
     assert not run_minute_tick(tracker(bench), instance).success
-    assert reading.query(bench.store.published, "SELECT as_of FROM snapshot")["as_of"][0] == NOON
-    missed = reading.query(bench.store.published, "FROM missed_minutes")
+    assert reading.query(bench.store.folder.published, "SELECT as_of FROM snapshot")["as_of"][0] == NOON
+    missed = reading.query(bench.store.folder.published, "FROM missed_minutes")
     assert missed.values.tolist() == [["SIMULATED:BTCUSD", NOON, "exchange maintenance"]]
 
 
@@ -138,8 +140,8 @@ def test_a_past_day_is_fetched_whole(start: Start, instance: dg.DagsterInstance)
     assert result.success
     day = datetime(2026, 2, 27, tzinfo=UTC)
     metrics = ["SIMULATED:BTCUSD", "SIMULATED:GRTETH"]
-    assert bench.store.missed(metrics, day, day + timedelta(hours=24) - MINUTE, since_first_row=False) == {}
-    assert bench.store.rows() == 2 * 1440
+    assert bench.store.prices.missed(metrics, day, day + timedelta(hours=24) - MINUTE, since_first_row=False) == {}
+    assert bench.store.prices.rows() == 2 * 1440
 
 
 def test_several_past_days_are_one_run(start: Start, instance: dg.DagsterInstance) -> None:
@@ -147,7 +149,7 @@ def test_several_past_days_are_one_run(start: Start, instance: dg.DagsterInstanc
     tags = {"dagster/asset_partition_range_start": "2026-02-25", "dagster/asset_partition_range_end": "2026-02-27"}
     assert materialize(bench, instance, PRICES, tags=tags).success
     assert days_materialized(instance) == {"2026-02-25", "2026-02-26", "2026-02-27"}
-    assert bench.store.rows() == 3 * 1440
+    assert bench.store.prices.rows() == 3 * 1440
     for day in ("2026-02-25", "2026-02-26", "2026-02-27"):  # each with numbers of its own
         [record] = instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=PRICES, asset_partitions=[day]), limit=1
@@ -164,7 +166,7 @@ def test_a_day_that_was_fetched_by_hand_is_an_island_that_ticks_leave_alone(
     assert materialize(bench, instance, PRICES, partition_key="2026-02-28").success
     run_minute_tick(tracker(bench), instance)
     first_of_march = datetime(2026, 3, 1, tzinfo=UTC)
-    assert bench.store.newest(["SIMULATED:GRTETH"], first_of_march, NOON - timedelta(hours=13)) == {}
+    assert bench.store.prices.newest(["SIMULATED:GRTETH"], first_of_march, NOON - timedelta(hours=13)) == {}
 
 
 def test_only_the_run_of_a_tick_has_the_limits_of_a_tick() -> None:
@@ -177,9 +179,9 @@ def test_only_the_run_of_a_tick_has_the_limits_of_a_tick() -> None:
 def test_the_rank_alone_can_be_materialized(start: Start, instance: dg.DagsterInstance) -> None:
     bench = start("BTCUSD")
     materialize(bench, instance, PRICES, partition_key="2026-03-03")
-    assert not bench.store.published.exists()
+    assert not bench.store.folder.published.exists()
     assert materialize(bench, instance, RANK).success
-    assert list(reading.rank(bench.store.published, "volume")["metric"]) == ["SIMULATED:BTCUSD"]
+    assert list(reading.rank(bench.store.folder.published, "volume")["metric"]) == ["SIMULATED:BTCUSD"]
 
 
 def test_a_check_on_demand_tells_what_is_missing_right_now_and_how_to_repair_it(
@@ -231,12 +233,12 @@ def test_insane_rows_that_are_stored_are_found(
     sane = validate_rows([("SIMULATED:BTCUSD", int((NOON - 700 * MINUTE).timestamp()), 1, 2, 1, 2, 1, 1)], NOON).kept
     names = sane.schema.names
     insane = sane.set_column(names.index("volume"), sane.schema.field("volume"), [[-5.0]])
-    bench.store.upsert(insane)
+    bench.store.prices.upsert(insane)
     outcome = run_minute_tick(tracker(bench), instance)
     assert checks_of(instance, outcome.run_id)["candles_sane"] is True  # the exchange's row took its place
     with monkeypatch.context() as patched:
         patched.setattr("pricetracker_dagster.store.doubts.CONFIRMED_AFTER", timedelta())
-        assert [bench.store.upsert(insane).updated for _ in range(2)] == [0, 1]
+        assert [bench.store.prices.upsert(insane).updated for _ in range(2)] == [0, 1]
     bench.now += MINUTE
     outcome = run_minute_tick(tracker(bench), instance)
     assert checks_of(instance, outcome.run_id)["candles_sane"] is False
@@ -335,11 +337,11 @@ def test_the_upkeep_job_runs(start: Start, instance: dg.DagsterInstance) -> None
     for _ in range(6):
         run_minute_tick(tracker(bench), instance)
         bench.now += MINUTE
-    before = len(bench.store.files())
+    before = len(bench.store.prices.files())
     job = build_defs(tracker(bench)).resolve_job_def("upkeep")
     assert job.execute_in_process(instance=instance).success
-    assert len(bench.store.files()) < before
-    assert bench.store.rows() == 719 + 5
+    assert len(bench.store.prices.files()) < before
+    assert bench.store.prices.rows() == 719 + 5
 
 
 def test_a_block_that_outlasts_its_limit_ends_the_process_even_where_the_interpreter_is_locked() -> None:

@@ -10,7 +10,7 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench, give_up_after, tracker
 from tests.integration.test_sensors import evaluate, of_run
 from tests.webhook import Webhook
@@ -74,9 +74,9 @@ def test_an_outage_fails_its_ticks_is_one_incident_told_once_and_healed_when_it_
     give_up_after(day.bench, 40)
     assert day.minute()
     healed = day.bench.minute - MINUTE
-    assert day.bench.store.missed(METRICS, healed - timedelta(hours=11), healed, since_first_row=False) == {}
+    assert day.bench.store.prices.missed(METRICS, healed - timedelta(hours=11), healed, since_first_row=False) == {}
     assert [day.minute() for _ in range(5)] == [True] * 5
-    [incident] = Records(day.bench.settings.folder).incidents.rows()
+    [incident] = open_store(day.bench.settings).records.incidents.rows()
     assert (incident["cause"], incident["state"], incident["count"]) == ("exchange maintenance", "resolved", 3)
     assert incident["metrics"] == METRICS
     assert [posted.title for posted in webhook.posted] == [

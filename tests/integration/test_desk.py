@@ -22,9 +22,9 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.store import open_store
 from tests.integration.test_records import alert, incident
 
 HOUR = timedelta(hours=1)
@@ -42,7 +42,7 @@ def settings(write_settings: Callable[[str], Path]) -> Settings:
 @pytest.fixture
 def records(settings: Settings) -> Records:
     """One alert fires, one is pending, one is over; one incident is open."""
-    records = Records(settings.folder)
+    records = open_store(settings).records
     records.alerts.put(
         [
             alert(0),
@@ -88,7 +88,7 @@ def test_a_silence_lasts_so_long_from_now(settings: Settings, span: str, lasts: 
     before = datetime.now(UTC)
     ended = run("silence", "KRAKEN:*", "--for", span, "--reason", "maintenance\n at\x1b Kraken", *BY_ANN)
     assert (ended.exit_code, ended.stderr) == (0, "")
-    [row] = Records(settings.folder).silences.rows()
+    [row] = open_store(settings).records.silences.rows()
     assert before - timedelta(seconds=1) < row["made_at"] <= datetime.now(UTC)
     assert row["until"] - row["made_at"] == lasts
     told = (row["id"], row["metrics"], row["rule"], row["reason"], row["who"], row["ended_at"])
@@ -101,7 +101,7 @@ def test_a_silence_lasts_so_long_from_now(settings: Settings, span: str, lasts: 
 def test_until_a_time_of_one_rule_by_whoever_is_logged_in(settings: Settings) -> None:
     until = (datetime.now(UTC) + 3 * HOUR).replace(microsecond=0)
     assert run("silence", "KRAKEN:BTCUSD", "--until", until.isoformat(), "--rule", "spike").exit_code == 0
-    [row] = Records(settings.folder).silences.rows()
+    [row] = open_store(settings).records.silences.rows()
     assert (row["until"], row["rule"], row["who"]) == (until, "spike", getpass.getuser())
 
 
@@ -121,7 +121,7 @@ def test_a_pattern_of_nothing_that_is_tracked_is_warned_of_and_kept(
     ended = run("silence", metrics, "--for", "1h")
     assert ended.exit_code == 0
     assert ended.stderr == f"Warning: {metrics} matches no metric that is tracked; {meant}\n"
-    assert [row["metrics"] for row in Records(settings.folder).silences.rows()] == [metrics]
+    assert [row["metrics"] for row in open_store(settings).records.silences.rows()] == [metrics]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_cannot_be_silenced_is_said_and_nothing_is_written(
     code, line = said_no("silence", *arguments)
     assert code == status_
     assert said in line
-    assert Records(settings.folder).silences.rows() == []
+    assert open_store(settings).records.silences.rows() == []
 
 
 @pytest.mark.usefixtures("without_publishing")
@@ -177,7 +177,7 @@ def test_a_silence_is_ended_once_and_kept(settings: Settings) -> None:
     in_force = json.loads(run("silences", "--format", "json").stdout)
     assert [row["id"] for row in in_force] == ["s2"]
     run("silence", "KRAKEN:*", "--for", "1h")
-    assert {row["id"] for row in Records(settings.folder).silences.rows()} == {"s1", "s2", "s3"}
+    assert {row["id"] for row in open_store(settings).records.silences.rows()} == {"s1", "s2", "s3"}
 
 
 def test_silences_made_at_once_have_ids_of_their_own(settings: Settings) -> None:
@@ -188,7 +188,7 @@ def test_silences_made_at_once_have_ids_of_their_own(settings: Settings) -> None
 
     with ThreadPoolExecutor(6) as pool:
         made = [row["id"] for row in pool.map(make, range(6))]
-    assert sorted(made) == sorted(row["id"] for row in Records(settings.folder).silences.rows())
+    assert sorted(made) == sorted(row["id"] for row in open_store(settings).records.silences.rows())
     assert sorted(made) == [f"s{i}" for i in range(1, 7)]
 
 
@@ -249,7 +249,7 @@ def test_what_cannot_be_acknowledged_is_said_with_what_is_open(own: str, status_
 
 @pytest.mark.usefixtures("records")
 def test_it_is_published_shown_in_status_and_in_the_ui(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = PriceTable(settings.folder).published
+    published = settings.data_folder.published
     instance = dg.DagsterInstance.ephemeral()  # one on disk takes seconds to make
     monkeypatch.setattr("pricetracker_dagster.instance.evaluations.is_kept", lambda _: True)
     monkeypatch.setattr("pricetracker_dagster.instance.home.open_instance", lambda _: nullcontext(instance))
@@ -309,8 +309,8 @@ def test_what_cannot_be_published_is_written_down_all_the_same(
 def test_an_acknowledgement_of_the_time_before_it_fired_is_not_shown(settings: Settings, records: Records) -> None:
     early = datetime(2026, 3, 3, 11, 0, tzinfo=UTC)
     records.acknowledgements.put([{"fact": FIRING, "subject": "alert", "who": "ann", "made_at": early, "note": None}])
-    publish(PriceTable(settings.folder), None, now=datetime.now(UTC))
-    with reading.connect(PriceTable(settings.folder).published) as connection:
+    publish(open_store(settings), None, now=datetime.now(UTC))
+    with reading.connect(settings.data_folder.published) as connection:
         by = connection.sql("SELECT DISTINCT acknowledged_by FROM alerts").fetchall()
     assert by == [(None,)]
 

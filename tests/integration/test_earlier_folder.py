@@ -12,7 +12,7 @@ from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watc
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench
 
 Start = Callable[..., Bench]
@@ -57,7 +57,7 @@ def earlier(start: Start) -> Bench:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(bench.settings.folder.parent, filter="data")
     assert bench.settings.folder.name == "data-simulated"
-    assert bench.store.published.exists()
+    assert bench.store.folder.published.exists()
     return bench
 
 
@@ -78,7 +78,7 @@ def events(*looks: SensorOutcome) -> list[tuple[str, str]]:
 
 
 def answer(bench: Bench, statement: str) -> list[tuple[object, ...]]:
-    with sql.attached(bench.store.published) as connection:
+    with sql.attached(bench.store.folder.published) as connection:
         return connection.execute(statement).fetchall()
 
 
@@ -115,13 +115,13 @@ def test_it_is_published_at_its_new_place_with_all_that_it_holds(earlier: Bench)
 
 
 def test_a_tick_goes_on_where_it_was_and_heals_what_was_missed(earlier: Bench) -> None:
-    before = earlier.store.candles([BTC, ETH], FIRST - MINUTE * 1440, NEXT - MINUTE).to_pylist()
+    before = earlier.store.prices.candles([BTC, ETH], FIRST - MINUTE * 1440, NEXT - MINUTE).to_pylist()
     collected = collect_minute(earlier.settings, earlier.minute, now=lambda: earlier.now)
     assert (collected.minute, collected.missing) == (NEXT, {})
     assert (collected.inserted, collected.updated) == (4, 0)  # the new minute of both, and the two that BTC had missed
     rows = {
         (row["metric"], row["minute"]): row
-        for row in earlier.store.candles([BTC, ETH], FIRST - MINUTE * 1440, NEXT).to_pylist()
+        for row in earlier.store.prices.candles([BTC, ETH], FIRST - MINUTE * 1440, NEXT).to_pylist()
     }
     assert len(rows) == 1456 + 4
     assert all(rows[row["metric"], row["minute"]] == row for row in before)
@@ -153,7 +153,7 @@ def test_what_was_told_is_not_told_again_and_what_is_new_is(earlier: Bench, curs
         ("exchange error|2026-03-03T12:08Z", "resolved"),
         ("spike|SIMULATED:ETHUSD|volume|2026-03-03T12:09Z", "resolved"),
     ]
-    records = Records(earlier.settings.folder)
+    records = open_store(earlier.settings).records
     alerts = {row["id"]: row for row in records.alerts.rows()}
     assert len(alerts) == 2
     ended = alerts["spike|SIMULATED:ETHUSD|volume|2026-03-03T12:09Z"]

@@ -20,6 +20,7 @@ from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import Upserted
 from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records, RecordTable
+from pricetracker_dagster.store.store import Store, open_store
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken
 
@@ -28,11 +29,11 @@ BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
 
 def newest(settings: Settings) -> dict[str, datetime]:
     metrics = [str(metric) for metric in settings.tracked]
-    return PriceTable(settings.folder).newest(metrics, NEWEST - timedelta(days=1))
+    return open_store(settings).prices.newest(metrics, NEWEST - timedelta(days=1))
 
 
 def stored_minutes(settings: Settings, metric: str) -> int:
-    return int(PriceTable(settings.folder).candles([metric], NEWEST - timedelta(days=1), NEWEST).num_rows)
+    return int(open_store(settings).prices.candles([metric], NEWEST - timedelta(days=1), NEWEST).num_rows)
 
 
 def of_eth(verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_a_mistake_of_ours_with_one_metric_is_told_as_one_and_the_others_have_th
     assert tick.cause(ETH) == "own mistake"
     assert "Traceback" in tick.tracebacks[0]
     assert "spoiled" in tick.tracebacks[0]
-    [noted] = Records(settings.folder).causes.rows()
+    [noted] = open_store(settings).records.causes.rows()
     assert (noted["metric"], noted["cause"]) == (ETH, "own mistake")
 
 
@@ -245,8 +246,8 @@ def breaks(*_: object, **__: object) -> Any:
     [
         (Records, "note_not_run", "the minutes for which no tick was run were not noted"),
         (collect, "note_tracked", "since when metrics are tracked could not be read"),
-        (PriceTable, "newest", "what is stored could not be read"),
-        (PriceTable, "missed", "what is stored could not be read"),
+        (Store, "newest", "what is stored could not be read"),
+        (Store, "missed", "what is stored could not be read"),
         (collect, "_gaps_to_rebuild", "what is stored could not be read"),
     ],
 )

@@ -15,31 +15,31 @@ from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import fewer_observations
+from pricetracker_dagster.store.store import Store, open_store
 
 NEWEST = datetime(2026, 3, 3, 11, 59, tzinfo=UTC)
 METRICS = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
 
 
 @pytest.fixture
-def store(write_settings: Callable[[str], Path]) -> PriceTable:
+def store(write_settings: Callable[[str], Path]) -> Store:
     """Three metrics: two of a whole day, one of seven hours."""
     write_settings(f"metrics = {list(METRICS)}".replace("'", '"'))
-    store = PriceTable(load_settings().folder)
+    store = open_store(load_settings())
     rows = [
         (metric, int((NEWEST - i * MINUTE).timestamp()), price, price, price, price, 1, 1)
         for metric, count in zip(METRICS, (1440, 420, 1440), strict=True)
         for i in range(count)
         for price in [100 + i % 7]
     ]
-    store.upsert(validate_rows(rows, NEWEST + timedelta(seconds=65)).kept)
+    store.prices.upsert(validate_rows(rows, NEWEST + timedelta(seconds=65)).kept)
     publish(store, list(METRICS), now=NEWEST + timedelta(seconds=66))
     return store
 
 
-def test_below_the_table_it_says_whose_deviation_is_over_less_time(store: PriceTable) -> None:
+def test_below_the_table_it_says_whose_deviation_is_over_less_time(store: Store) -> None:
     said = CliRunner().invoke(main, ["rank", "price"])
     assert said.exit_code == 0
     assert "  KRAKEN:ETHUSD: 420 minutes of 1,440, others have 1,440: its deviation is over less time" in said.output
@@ -47,11 +47,11 @@ def test_below_the_table_it_says_whose_deviation_is_over_less_time(store: PriceT
 
 
 @pytest.mark.parametrize("shape", ["csv", "json"])
-def test_what_programs_read_stays_as_it_is(store: PriceTable, shape: str) -> None:
+def test_what_programs_read_stays_as_it_is(store: Store, shape: str) -> None:
     assert "over less time" not in CliRunner().invoke(main, ["rank", "price", "--format", shape]).output
 
 
-def test_in_the_ui_the_table_says_it_beside_the_rank(store: PriceTable) -> None:
+def test_in_the_ui_the_table_says_it_beside_the_rank(store: Store) -> None:
     tracker = Tracker(load_settings, now=lambda: NEWEST + timedelta(seconds=66))
     done = dg.materialize([metric_rank], resources={"tracker": tracker}, selection=[metric_rank])
     [event] = done.asset_materializations_for_node("metric_rank")

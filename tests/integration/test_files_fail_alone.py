@@ -12,6 +12,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.delta import Upserted
 from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store
 
 MINUTE = 1_672_531_200  # 2023-01-01 00:00 UTC
 GOOD = f"{MINUTE},1,2,1,2,3,4\n{MINUTE + 60},2,2,2,2,1,1\n"
@@ -33,7 +34,7 @@ def bring(write_settings: Callable[[str], Path], tmp_path: Path) -> Callable[...
 
 
 def stored(*metrics: str) -> dict[str, datetime]:
-    return PriceTable(load_settings().folder).newest(metrics, datetime(2022, 1, 1, tzinfo=UTC))
+    return open_store(load_settings()).prices.newest(metrics, datetime(2022, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

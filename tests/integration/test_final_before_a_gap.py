@@ -19,7 +19,7 @@ def tick(bench: Bench) -> Collected:
 
 
 def figures(bench: Bench, first: datetime, last: datetime) -> list[tuple[Any, ...]]:
-    columns = bench.store.candles([ETH], first, last)
+    columns = bench.store.prices.candles([ETH], first, last)
     names = ("minute", "close", "volume", "trades")
     return [*zip(*(columns.column(name).to_pylist() for name in names), strict=True)]
 
@@ -57,7 +57,7 @@ def test_minutes_before_a_gap_that_is_healed_from_trades_are_final_too(
     bench.now += 7 * MINUTE
     tick(bench)
     assert [row for row in figures(bench, first, bench.minute) if row[3]] == traded(bench, first, bench.minute)
-    assert bench.store.missed([ETH], first, bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.missed([ETH], first, bench.minute, since_first_row=False) == {}
 
 
 def test_where_candles_came_no_more_is_rebuilt_than_what_they_lack(start: Callable[..., Bench]) -> None:

@@ -11,8 +11,8 @@ from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.exchanges import ohlcvt
 from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError, Sheet
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import Store, store_in
 
 FETCHED = datetime(2023, 3, 10, 8, 30, tzinfo=UTC)
 COLUMNS = ["unix", "open", "high", "low", "close", "volume", "trades"]
@@ -34,10 +34,10 @@ def files(recorded: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def imported(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> PriceTable:
-    store = PriceTable(tmp_path_factory.mktemp("imported"))
+def imported(files: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = store_in(tmp_path_factory.mktemp("imported"))
     for sheet in ohlcvt.read(files, fetched_at=FETCHED):
-        store.upsert(sheet.candles)
+        store.prices.upsert(sheet.candles)
     publish(store, None, now=FETCHED)
     return store
 
@@ -90,12 +90,12 @@ def minutes_of(sheet: Sheet) -> list[int]:
     return sorted((minute - start) // MINUTE for minute in sheet.candles.column("minute").to_pylist())
 
 
-def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: PriceTable, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.published, "FROM minute_prices ORDER BY metric, minute")
+def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: Store, minutes: pd.DataFrame) -> None:
+    answer = reading.query(imported.folder.published, "FROM minute_prices ORDER BY metric, minute")
     assert (answer.pop("fetched_at") == FETCHED).all()
     expected = minutes.sort_values(["metric", "minute"], ignore_index=True)
     pd.testing.assert_frame_equal(answer, expected[list(answer.columns)], check_exact=True)
-    assert imported.rows() == len(expected)
+    assert imported.prices.rows() == len(expected)
 
 
 def test_quiet_minutes_of_recorded_files_are_counted(files: list[Path], minutes: pd.DataFrame) -> None:
@@ -107,16 +107,16 @@ def test_quiet_minutes_of_recorded_files_are_counted(files: list[Path], minutes:
         assert sheet.filled == sheet.candles.num_rows - lines
 
 
-def test_history_of_recorded_files_equals_what_pandas_computes(imported: PriceTable, minutes: pd.DataFrame) -> None:
+def test_history_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
     order = ["metric", "measure", "minute"]
-    answer = reading.query(imported.published, "FROM history_24h").sort_values(order, ignore_index=True)
+    answer = reading.query(imported.folder.published, "FROM history_24h").sort_values(order, ignore_index=True)
     expected = measures(minutes).sort_values(order, ignore_index=True)
     assert len(expected) > 4 * 6 * 1400
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-12, atol=0)
 
 
-def test_rank_of_recorded_files_equals_what_pandas_computes(imported: PriceTable, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.published, "FROM metric_rank ORDER BY measure, rank")
+def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
+    answer = reading.query(imported.folder.published, "FROM metric_rank ORDER BY measure, rank")
     groups = measures(minutes).groupby(["measure", "metric"])["value"]
     expected = groups.agg(stddev="std", mean="mean", observations="count").reset_index()
     expected["relative_stddev"] = expected["stddev"] / expected["mean"].abs()
@@ -128,21 +128,19 @@ def test_rank_of_recorded_files_equals_what_pandas_computes(imported: PriceTable
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: PriceTable, minutes: pd.DataFrame) -> None:
-    answer = reading.history(imported.published, "KRAKEN:BTCUSDC", "volume")
+def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Store, minutes: pd.DataFrame) -> None:
+    answer = reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volume")
     all_of_them = measures(minutes)
     expected = all_of_them.query("metric == 'KRAKEN:BTCUSDC' and measure == 'volume'").reset_index(drop=True)
     pd.testing.assert_frame_equal(answer, expected)
     with pytest.raises(reading.UnknownMetric, match="KRAKEN:USDCUSD"):
-        reading.history(imported.published, "KRAKEN:USDCUS", "volume")
+        reading.history(imported.folder.published, "KRAKEN:USDCUS", "volume")
     with pytest.raises(reading.UnknownMeasure, match="volume"):
-        reading.history(imported.published, "KRAKEN:BTCUSDC", "volumes")
+        reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volumes")
 
 
-def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(
-    imported: PriceTable, minutes: pd.DataFrame
-) -> None:
-    answer = reading.query(imported.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL")
+def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(imported: Store, minutes: pd.DataFrame) -> None:
+    answer = reading.query(imported.folder.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL")
     as_of = minutes["minute"].max()
     expected = [
         (metric, minute)
@@ -152,12 +150,12 @@ def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(
     assert list(answer.itertuples(index=False, name=None)) == expected
 
 
-def test_importing_again_changes_nothing(files: list[Path], imported: PriceTable) -> None:
-    before = imported.files()
+def test_importing_again_changes_nothing(files: list[Path], imported: Store) -> None:
+    before = imported.prices.files()
     for sheet in ohlcvt.read(files, fetched_at=FETCHED + timedelta(days=1)):
-        again = imported.upsert(sheet.candles)
+        again = imported.prices.upsert(sheet.candles)
         assert (again.inserted, again.updated) == (0, 0)
-    assert imported.files() == before
+    assert imported.prices.files() == before
     assert not publish(imported, None, now=FETCHED + timedelta(days=1)).built
 
 
@@ -379,16 +377,18 @@ def test_how_long_a_silence_may_be_can_be_set(tmp_path: Path) -> None:
 
 
 def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path: Path) -> None:
-    store = PriceTable(tmp_path / "data")
+    store = store_in(tmp_path / "data")
     bad = read_one(write(tmp_path, line(0), f"{START + 60},10,9,10,10,1,1", line(3)))
-    store.upsert(bad.candles)
+    store.prices.upsert(bad.candles)
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
-    missed = reading.query(store.published, "SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute")
+    missed = reading.query(
+        store.folder.published, "SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute"
+    )
     assert missed["unix"].tolist() == [START + 60]
     right = read_one(write(tmp_path, line(0), line(1, 10.0), line(3)))
-    assert store.upsert(right.candles).inserted == 1
+    assert store.prices.upsert(right.candles).inserted == 1
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
-    assert reading.query(store.published, "FROM missed_minutes").empty
+    assert reading.query(store.folder.published, "FROM missed_minutes").empty
     span = MinuteRange(datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 180, UTC))
-    assert store.missed(["KRAKEN:BTCUSD"], *span, since_first_row=False) == {}
-    assert np.isfinite(reading.history(store.published, "KRAKEN:BTCUSD", "price")["value"]).all()
+    assert store.prices.missed(["KRAKEN:BTCUSD"], *span, since_first_row=False) == {}
+    assert np.isfinite(reading.history(store.folder.published, "KRAKEN:BTCUSD", "price")["value"]).all()

@@ -12,8 +12,8 @@ from pricetracker_dagster.candles.minutes import MINUTE, minutes_between, newest
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 
@@ -23,13 +23,13 @@ NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 
 def put(settings: Settings, minutes: Iterable[datetime]) -> None:
     rows = [(BTC, int(minute.timestamp()), 10, 10, 10, 10, 1, 1) for minute in minutes]
-    PriceTable(settings.folder).upsert(validate_rows(rows, NOON).kept)
+    open_store(settings).prices.upsert(validate_rows(rows, NOON).kept)
 
 
 def fail(settings: Settings, minute: datetime) -> None:
     """Note what a tick for a minute notes that could store nothing."""
     noted = {"minute": minute, "cause": "exchange error", "reason": "HTTP 502", "noted_at": minute + MINUTE}
-    Records(settings.folder).causes.put([{"metric": BTC, **noted}])
+    open_store(settings).records.causes.put([{"metric": BTC, **noted}])
 
 
 def look(settings: Settings, minute: datetime) -> None:
@@ -37,7 +37,7 @@ def look(settings: Settings, minute: datetime) -> None:
 
 
 def incidents(settings: Settings) -> list[Row]:
-    return Records(settings.folder).incidents.rows()
+    return open_store(settings).records.incidents.rows()
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_minute_that_was_healed_and_is_gone_again_is_told_again(settings: Sett
     look(settings, NOON + 6 * MINUTE)
     assert [(row["state"], row["missing"]) for row in incidents(settings)] == [("resolved", 0)]
     for count in (2, 3):
-        store = PriceTable(settings.folder).open()
+        store = open_store(settings).prices.open()
         assert store is not None
         store.delete(f"minute = arrow_cast({int((NOON + MINUTE).timestamp()) * 1_000_000}, 'Timestamp(us, \"UTC\")')")
         for _ in range(2):
@@ -98,7 +98,7 @@ def test_a_folder_in_which_an_incident_stands_twice_goes_on(settings: Settings) 
     look(settings, NOON + MINUTE)
     [row] = incidents(settings)
     later = {**row, "opened_at": row["opened_at"] + timedelta(hours=2)}
-    Records(settings.folder).incidents.put([later])  # as an earlier version did after the clock went back
+    open_store(settings).records.incidents.put([later])  # as an earlier version did after the clock went back
     assert [each["id"] for each in incidents(settings)] == [row["id"]] * 2
     put(settings, minutes_between(NOON + MINUTE, NOON + 6 * MINUTE))
     look(settings, NOON + 6 * MINUTE)

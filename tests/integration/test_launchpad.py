@@ -15,6 +15,6 @@ def test_without_partition_and_minute_it_is_for_the_newest_closed_minute(
     job = build_defs(tracker(bench)).resolve_job_def("minute_tick")
     result = job.execute_in_process(instance=instance, raise_on_error=True)
     assert result.success
-    assert bench.store.newest(["SIMULATED:BTCUSD"], bench.minute) == {"SIMULATED:BTCUSD": bench.minute}
+    assert bench.store.prices.newest(["SIMULATED:BTCUSD"], bench.minute) == {"SIMULATED:BTCUSD": bench.minute}
     partitions = instance.get_materialized_partitions(dg.AssetKey("minute_prices"))
     assert f"{bench.minute:%Y-%m-%d}" in partitions

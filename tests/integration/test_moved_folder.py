@@ -12,8 +12,8 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import publish as publishing
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish, publish_if_moved
+from pricetracker_dagster.store.store import store_in
 from tests.integration.test_torn_tables import FIRST, METRICS, NOW, candles
 
 ALL = "SELECT count(*) FROM minute_prices"
@@ -23,8 +23,8 @@ ALL = "SELECT count(*) FROM minute_prices"
 def old(tmp_path: Path) -> Path:
     """A data folder, published."""
     folder = tmp_path / "old" / "data"
-    PriceTable(folder).upsert(candles(FIRST, 20, 100.0), now=NOW)
-    publish(PriceTable(folder), METRICS, now=NOW)
+    store_in(folder).prices.upsert(candles(FIRST, 20, 100.0), now=NOW)
+    publish(store_in(folder), METRICS, now=NOW)
     return folder
 
 
@@ -36,11 +36,11 @@ def new(old: Path, write_settings: Callable[[str], Path]) -> Path:
 
 
 def test_a_publication_after_the_move_is_made_although_nothing_else_has_changed(old: Path, new: Path) -> None:
-    assert not publish(PriceTable(old), METRICS, now=NOW).built
+    assert not publish(store_in(old), METRICS, now=NOW).built
     old.rename(new)
-    assert publish(PriceTable(new), METRICS, now=NOW).built
+    assert publish(store_in(new), METRICS, now=NOW).built
     assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
-    assert not publish(PriceTable(new), METRICS, now=NOW).built
+    assert not publish(store_in(new), METRICS, now=NOW).built
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_a_reading_command_after_the_move_publishes_anew_and_answers(old: Path, 
 
 def test_a_copy_never_answers_from_the_original(old: Path, new: Path) -> None:
     shutil.copytree(old, new)
-    PriceTable(old).upsert(candles(FIRST, 20, 500.0), now=NOW)
-    publish(PriceTable(old), METRICS, now=NOW)
+    store_in(old).prices.upsert(candles(FIRST, 20, 500.0), now=NOW)
+    publish(store_in(old), METRICS, now=NOW)
     answer = CliRunner().invoke(main, ["sql", "SELECT max(open) FROM minute_prices", "--format", "csv"])
     assert answer.stdout.splitlines()[1] == "119.0"
 
@@ -92,8 +92,8 @@ def test_python_readers_are_told_of_the_move_too(old: Path, new: Path) -> None:
 def test_another_way_to_the_same_folder_is_no_move(old: Path, new: Path) -> None:
     new.symlink_to(old)
     assert reading.moved_from(new / "pricetracker.duckdb") is None
-    assert not publish(PriceTable(new), METRICS, now=NOW).built
-    assert not publish_if_moved(PriceTable(new), METRICS, now=NOW)
+    assert not publish(store_in(new), METRICS, now=NOW).built
+    assert not publish_if_moved(store_in(new), METRICS, now=NOW)
 
 
 def test_a_move_is_seen_in_a_file_of_an_earlier_version_that_does_not_say_where_it_was_made(
@@ -106,7 +106,7 @@ def test_a_move_is_seen_in_a_file_of_an_earlier_version_that_does_not_say_where_
     assert reading.moved_from(published) is None
     old.rename(new)
     assert reading.moved_from(new / "pricetracker.duckdb") == str(old)
-    assert publish_if_moved(PriceTable(new), METRICS, now=NOW)
+    assert publish_if_moved(store_in(new), METRICS, now=NOW)
     assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
 
 

@@ -29,8 +29,7 @@ from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import heartbeat, missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 from tests.odd_kraken import NOW, OddKraken, send
 from tests.webhook import Webhook
 
@@ -246,7 +245,7 @@ def test_no_byte_that_is_written_holds_a_secret(
         fails_with(RuntimeError, lambda: look(spike_alerts))
     now += MINUTE
     look(missed_minutes)
-    reasons = [row["reason"] for row in Records(tracker.settings().folder).causes.rows()]
+    reasons = [row["reason"] for row in open_store(tracker.settings()).records.causes.rows()]
     for said in ("302", "JSON", "RuntimeError", "no connection"):
         assert [reason for reason in reasons if said in reason], (said, reasons)
 
@@ -288,7 +287,7 @@ def test_no_byte_that_is_written_holds_a_secret(
     assert "urllib3.connection" in ended.stderr
 
     # it was all tried
-    records = Records(tracker.settings().folder)
+    records = open_store(tracker.settings()).records
     assert len({row["channel"] for row in records.deliveries.rows()}) >= 4
     assert not [row for row in records.deliveries.rows() if row["delivered"]]
     assert len(records.causes.rows()) > 4
@@ -296,7 +295,7 @@ def test_no_byte_that_is_written_holds_a_secret(
 
     texts += [root_log.getvalue(), *capfd.readouterr()]
     texts += [str(row) for table in records for row in table.rows()]
-    texts += published(PriceTable(tracker.settings().folder).published)
+    texts += published(tracker.settings().data_folder.published)
     secrets = list(planted(data))
     assert len(secrets) > 40
     for text in texts:

@@ -20,8 +20,8 @@ import pytest
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli.output import TABLE_ROWS, show, show_answer
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import open_store
 from tests.waiting import until
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -33,10 +33,10 @@ Capture = pytest.CaptureFixture[str]
 def published(write_settings: Callable[[str], Path]) -> Path:
     """One minute of one metric, stored and published."""
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    store = PriceTable(load_settings().folder)
-    store.upsert(validate_rows([("KRAKEN:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
+    store = open_store(load_settings())
+    store.prices.upsert(validate_rows([("KRAKEN:BTCUSD", int(NOON.timestamp()), 1, 1, 1, 1, 1, 1)], NOON).kept)
     publish(store, None, now=NOON)
-    return store.published
+    return store.folder.published
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError, read
 from pricetracker_dagster.settings import SettingsError, load_settings
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import store_in
 from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles
 
 ODD = [
@@ -61,32 +60,33 @@ READ_AS_ANOTHER = ["a?", "a%20b", "%41", "%25", "a\\b", "a\\", "_delta_log"]
 
 @pytest.mark.parametrize("name", TOGETHER)
 def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: str) -> None:
-    beside = PriceTable(tmp_path / "a" / "data")  # what a pattern would find instead
-    beside.upsert(candles(FIRST, 5, 9000.0), now=NOW)
+    beside = store_in(tmp_path / "a" / "data")  # what a pattern would find instead
+    beside.prices.upsert(candles(FIRST, 5, 9000.0), now=NOW)
     folder = tmp_path / name / "data"
-    store, causes = PriceTable(folder), Records(folder).causes
+    store = store_in(folder)
+    causes = store.records.causes
     for i in range(6):
-        store.upsert(candles(FIRST + i * MINUTE, 5, 100.0 + i), now=NOW)
+        store.prices.upsert(candles(FIRST + i * MINUTE, 5, 100.0 + i), now=NOW)
     causes.put([{"metric": "A:B", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
 
     def count() -> int:
         publish(store, METRICS, now=NOW)
-        rows = reading.query(store.published, "SELECT count(*), max(open) FROM minute_prices").iloc[0]
+        rows = reading.query(store.folder.published, "SELECT count(*), max(open) FROM minute_prices").iloc[0]
         assert rows.iloc[1] < 9000
-        assert reading.query(store.published, "SELECT count(*) FROM history_24h").iloc[0, 0] == 4 * rows.iloc[0]
+        assert reading.query(store.folder.published, "SELECT count(*) FROM history_24h").iloc[0, 0] == 4 * rows.iloc[0]
         return int(rows.iloc[0])
 
     assert folder.is_dir()
     assert (count(), causes.rows()[0]["metric"]) == (20, "A:B")
-    assert store.candles(METRICS, FIRST, NOW).num_rows == 20
-    assert store.missed(METRICS, FIRST, FIRST + 9 * MINUTE, since_first_row=False) == {}
+    assert store.prices.candles(METRICS, FIRST, NOW).num_rows == 20
+    assert store.prices.missed(METRICS, FIRST, FIRST + 9 * MINUTE, since_first_row=False) == {}
     assert not maintain(store).troubles
     assert count() == 20
-    assert repair.look(folder, NOW) == []
-    store.upsert(candles(FIRST + 12 * MINUTE, 1, 5.0), now=NOW)
-    newest = max((store.prices / "_delta_log").glob("*.json"))
+    assert repair.look(store_in(folder), NOW) == []
+    store.prices.upsert(candles(FIRST + 12 * MINUTE, 1, 5.0), now=NOW)
+    newest = max((store.prices.delta.path / "_delta_log").glob("*.json"))
     newest.write_bytes(newest.read_bytes()[:50])
-    assert not repair.repair(folder, NOW, METRICS, lambda: None).left
+    assert not repair.repair(store_in(folder), NOW, METRICS, lambda: None).left
     assert count() == 22
     assert {path.name for path in tmp_path.iterdir()} == {"a", name}
 

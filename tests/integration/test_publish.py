@@ -19,9 +19,8 @@ from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import Store, store_in
 
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
 NOW = AS_OF + timedelta(seconds=63)
@@ -209,8 +208,8 @@ class Session:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> PriceTable:
-    return PriceTable(tmp_path / "it's [my] 100 % données")  # people name folders as they like
+def store(tmp_path: Path) -> Store:
+    return store_in(tmp_path / "it's [my] 100 % données")  # people name folders as they like
 
 
 @pytest.fixture
@@ -233,12 +232,12 @@ def candles(
     return pa.table([list(column) for column in zip(*rows, strict=True)], schema=SCHEMA)
 
 
-def ask(store: PriceTable, statement: str) -> list[tuple[object, ...]]:
-    return list(reading.query(store.published, statement).itertuples(index=False, name=None))
+def ask(store: Store, statement: str) -> list[tuple[object, ...]]:
+    return list(reading.query(store.folder.published, statement).itertuples(index=False, name=None))
 
 
-def upsert(store: PriceTable, *tables: pa.Table) -> None:
-    store.upsert(pa.concat_tables(tables))
+def upsert(store: Store, *tables: pa.Table) -> None:
+    store.prices.upsert(pa.concat_tables(tables))
 
 
 SAMPLES = {
@@ -251,21 +250,21 @@ SAMPLES = {
 }
 
 
-def columns_in(store: PriceTable) -> dict[str, dict[str, str]]:
-    with duckdb.connect(str(store.published), read_only=True) as connection:
+def columns_in(store: Store) -> dict[str, dict[str, str]]:
+    with duckdb.connect(str(store.folder.published), read_only=True) as connection:
         return {
             name: {row[0]: row[1] for row in connection.execute(f"DESCRIBE {name}").fetchall()} for name in PROMISED
         }
 
 
-def test_tables_and_views_have_the_promised_columns(store: PriceTable) -> None:
+def test_tables_and_views_have_the_promised_columns(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
     publish(store, None, now=NOW)
     assert columns_in(store) == PROMISED
     assert [list(columns) for columns in columns_in(store).values()] == [list(columns) for columns in PROMISED.values()]
 
 
-def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: PriceTable) -> None:
+def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: Store) -> None:
     done = publish(store, ["KRAKEN:BTCUSD"], now=NOW)
     assert (done.as_of, done.rows, done.metrics, done.values, done.built) == (None, 0, 0, 0, True)
     assert columns_in(store) == PROMISED
@@ -276,24 +275,24 @@ def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: Pr
     ]
 
 
-def test_an_empty_store_published_for_a_minute_misses_nothing_of_unknown_beginning(store: PriceTable) -> None:
+def test_an_empty_store_published_for_a_minute_misses_nothing_of_unknown_beginning(store: Store) -> None:
     done = publish(store, ["KRAKEN:BTCUSD"], now=NOW, minute=AS_OF)
     assert done.as_of == AS_OF
     assert ask(store, "SELECT count(*) FROM missed_minutes") == [(0,)]
     assert ask(store, "SELECT epoch(as_of), metrics FROM snapshot") == [(AS_OF.timestamp(), 0)]
 
 
-def test_the_file_says_what_it_is(store: PriceTable) -> None:
+def test_the_file_says_what_it_is(store: Store) -> None:
     upsert(
         store, candles("KRAKEN:BTCUSD", AS_OF - 2 * DAY, [9.0]), candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [10.0, 11.0])
     )
     done = publish(store, None, now=NOW)
-    assert (done.path, done.as_of, done.rows, done.metrics, done.values) == (store.published, AS_OF, 3, 1, 8)
+    assert (done.path, done.as_of, done.rows, done.metrics, done.values) == (store.folder.published, AS_OF, 3, 1, 8)
     [row] = ask(store, "SELECT epoch(as_of), epoch(published_at), metrics, rows, schema_version FROM snapshot")
     assert row == (AS_OF.timestamp(), NOW.timestamp(), 1, 3, 1)
 
 
-def test_history_holds_the_1440_minutes_up_to_as_of_and_whole_history_is_in_minute_prices(store: PriceTable) -> None:
+def test_history_holds_the_1440_minutes_up_to_as_of_and_whole_history_is_in_minute_prices(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - DAY, [float(i) for i in range(1, 1442)]))
     publish(store, None, now=NOW)
     assert ask(store, "SELECT count(*) FROM minute_prices") == [(1441,)]
@@ -304,7 +303,7 @@ def test_history_holds_the_1440_minutes_up_to_as_of_and_whole_history_is_in_minu
     ]
 
 
-def test_measures_are_what_their_names_say(store: PriceTable) -> None:
+def test_measures_are_what_their_names_say(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, closes=[12.5], opens=[10.0], volume=3.0))
     publish(store, None, now=NOW)
     assert ask(store, "SELECT measure, value FROM history_24h ORDER BY measure") == [
@@ -315,7 +314,7 @@ def test_measures_are_what_their_names_say(store: PriceTable) -> None:
     ]
 
 
-def test_an_open_of_zero_has_no_percentage_and_the_other_measures_all_the_same(store: PriceTable) -> None:
+def test_an_open_of_zero_has_no_percentage_and_the_other_measures_all_the_same(store: Store) -> None:
     upsert(
         store,
         candles("KRAKEN:FREEUSD", AS_OF - MINUTE, closes=[1.0, 3.0], opens=[0.0, 0.0]),
@@ -339,7 +338,7 @@ def test_an_open_of_zero_has_no_percentage_and_the_other_measures_all_the_same(s
     ]
 
 
-def test_equal_deviations_rank_by_name_and_metrics_without_one_come_last(store: PriceTable) -> None:
+def test_equal_deviations_rank_by_name_and_metrics_without_one_come_last(store: Store) -> None:
     upsert(
         store,
         candles("KRAKEN:BBB", AS_OF - MINUTE, [1.0, 3.0]),
@@ -366,7 +365,7 @@ def test_equal_deviations_rank_by_name_and_metrics_without_one_come_last(store: 
     assert all(pd.isna(row[3]) for row in rank[4:])  # type: ignore[call-overload]
 
 
-def test_the_relative_deviation_is_of_the_means_size_and_absent_where_the_mean_is_zero(store: PriceTable) -> None:
+def test_the_relative_deviation_is_of_the_means_size_and_absent_where_the_mean_is_zero(store: Store) -> None:
     upsert(
         store,
         candles("KRAKEN:DOWN", AS_OF - MINUTE, closes=[9.0, 7.0], opens=[10.0, 10.0]),  # -1 and -3
@@ -381,7 +380,7 @@ def test_the_relative_deviation_is_of_the_means_size_and_absent_where_the_mean_i
     assert pd.isna(even[1])  # type: ignore[call-overload]
 
 
-def test_only_minutes_since_a_metrics_first_row_are_missed(store: PriceTable) -> None:
+def test_only_minutes_since_a_metrics_first_row_are_missed(store: Store) -> None:
     upsert(
         store,
         candles("KRAKEN:NEW", AS_OF - 5 * MINUTE, [1.0, 1.0]),  # began 5 minutes ago; minutes -3 to 0 are missed
@@ -399,26 +398,26 @@ def test_only_minutes_since_a_metrics_first_row_are_missed(store: PriceTable) ->
     }
 
 
-def test_a_minute_of_which_nothing_was_stored_is_covered_and_missed(store: PriceTable) -> None:
+def test_a_minute_of_which_nothing_was_stored_is_covered_and_missed(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [1.0]))
     assert publish(store, ["KRAKEN:BTCUSD"], now=NOW, minute=AS_OF).as_of == AS_OF
     assert ask(store, "SELECT epoch(minute) FROM missed_minutes") == [(AS_OF.timestamp(),)]
 
 
-def test_a_later_file_never_covers_less(store: PriceTable) -> None:
+def test_a_later_file_never_covers_less(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
     publish(store, ["KRAKEN:BTCUSD"], now=NOW + 3 * MINUTE, minute=AS_OF + 3 * MINUTE)
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF + MINUTE, [10.0]))
     done = publish(store, ["KRAKEN:BTCUSD"], now=NOW + 3 * MINUTE)
     assert (done.built, done.as_of) == (True, AS_OF + 3 * MINUTE)
-    missed = reading.query(store.published, "FROM missed_minutes")
+    missed = reading.query(store.folder.published, "FROM missed_minutes")
     assert missed[["minute", "cause"]].values.tolist() == [
         [AS_OF + 2 * MINUTE, "not run"],
         [AS_OF + 3 * MINUTE, "not run"],
     ]
 
 
-def test_what_is_no_longer_tracked_is_history_but_not_missed(store: PriceTable) -> None:
+def test_what_is_no_longer_tracked_is_history_but_not_missed(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]), candles("KRAKEN:GONE", AS_OF - 9 * MINUTE, [1.0]))
     publish(store, ["KRAKEN:BTCUSD"], now=NOW)
     assert ask(store, "FROM missed_minutes") == []
@@ -427,18 +426,21 @@ def test_what_is_no_longer_tracked_is_history_but_not_missed(store: PriceTable) 
     assert ask(store, "SELECT DISTINCT metric, count(*) FROM missed_minutes GROUP BY 1") == [("KRAKEN:GONE", 9)]
 
 
-def test_publishing_again_what_stands_there_builds_nothing(store: PriceTable) -> None:
+def test_publishing_again_what_stands_there_builds_nothing(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     first = publish(store, ["KRAKEN:BTCUSD"], now=NOW)
-    before = store.published.stat()
+    before = store.folder.published.stat()
     again = publish(store, ["KRAKEN:BTCUSD"], now=NOW + MINUTE, minute=AS_OF)
     assert first.built
     assert not again.built
     assert (again.as_of, again.rows, again.metrics, again.values) == (AS_OF, 1, 1, 4)
-    assert (store.published.stat().st_ino, store.published.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert (store.folder.published.stat().st_ino, store.folder.published.stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
 
 
-def test_a_new_row_another_list_of_metrics_or_a_later_minute_builds_it_anew(store: PriceTable) -> None:
+def test_a_new_row_another_list_of_metrics_or_a_later_minute_builds_it_anew(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [1.0]))
     assert publish(store, ["KRAKEN:BTCUSD"], now=NOW).built
     assert publish(store, ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"], now=NOW).built
@@ -449,27 +451,31 @@ def test_a_new_row_another_list_of_metrics_or_a_later_minute_builds_it_anew(stor
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"\x00" * 5000])
-def test_a_damaged_file_is_replaced(store: PriceTable, content: bytes) -> None:
+def test_a_damaged_file_is_replaced(store: Store, content: bytes) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
-    store.published.write_bytes(content)
+    store.folder.published.write_bytes(content)
     assert publish(store, None, now=NOW).built
     assert ask(store, "SELECT rows FROM snapshot") == [(1,)]
 
 
-def test_the_file_is_readable_for_all_and_writable_for_none(store: PriceTable) -> None:
+def test_the_file_is_readable_for_all_and_writable_for_none(store: Store) -> None:
     publish(store, None, now=NOW)
-    assert stat.S_IMODE(store.published.stat().st_mode) == 0o444
+    assert stat.S_IMODE(store.folder.published.stat().st_mode) == 0o444
 
 
-def test_what_a_killed_publisher_or_a_writing_session_left_is_swept(store: PriceTable) -> None:
+def test_what_a_killed_publisher_or_a_writing_session_left_is_swept(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     publish(store, None, now=NOW)
-    wal = store.published.with_name("pricetracker.duckdb.wal")
-    orphan = store.published.with_name(".pricetracker.duckdb.4711.new")
+    wal = store.folder.published.with_name("pricetracker.duckdb.wal")
+    orphan = store.folder.published.with_name(".pricetracker.duckdb.4711.new")
     for left in (wal, orphan, orphan.with_name(orphan.name + ".wal")):
         left.write_bytes(b"left behind")
     assert not publish(store, None, now=NOW).built  # what stands there is still right
-    assert sorted(path.name for path in store.folder.iterdir()) == ["minute_prices", "pricetracker.duckdb", "state"]
+    assert sorted(path.name for path in store.folder.path.iterdir()) == [
+        "minute_prices",
+        "pricetracker.duckdb",
+        "state",
+    ]
     wal.write_bytes(b"left behind")
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF + MINUTE, [1.0]))
     assert publish(store, None, now=NOW).built
@@ -478,12 +484,12 @@ def test_what_a_killed_publisher_or_a_writing_session_left_is_swept(store: Price
 
 
 def test_an_open_session_neither_blocks_nor_breaks_while_the_file_is_swapped_fifteen_times(
-    store: PriceTable, sessions: list[Session]
+    store: Store, sessions: list[Session]
 ) -> None:
     everything = "SELECT count(*), sum(close) FROM minute_prices"
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0, 2.0]))
     publish(store, None, now=NOW)
-    session = Session(store.published)
+    session = Session(store.folder.published)
     sessions.append(session)
     was = session.ask(everything)
     for swap in range(15):
@@ -496,29 +502,27 @@ def test_an_open_session_neither_blocks_nor_breaks_while_the_file_is_swapped_fif
     publish(store, None, now=NOW)
     assert session.ask(everything) == was  # the Parquet files it reads were replaced, and are still there
     assert session.ask("SELECT count(*) FROM metric_rank, available_metrics") == [[16]]
-    newcomer = Session(store.published)
+    newcomer = Session(store.folder.published)
     sessions.append(newcomer)
     assert newcomer.ask(everything) == [[17, 18.0]]
 
 
-def test_a_session_that_writes_all_the_same_changes_nothing_for_others(
-    store: PriceTable, sessions: list[Session]
-) -> None:
+def test_a_session_that_writes_all_the_same_changes_nothing_for_others(store: Store, sessions: list[Session]) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     publish(store, None, now=NOW)
-    writer = [sys.executable, "-c", READER, str(store.published), "write"]
+    writer = [sys.executable, "-c", READER, str(store.folder.published), "write"]
     if os.geteuid() != 0:  # root alone may write to a file of mode 0444
         refused = subprocess.run(writer, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
         assert "refused" in refused.stderr
         return
-    session = Session(store.published, "write")
+    session = Session(store.folder.published, "write")
     sessions.append(session)
-    wal = store.published.with_name("pricetracker.duckdb.wal")
+    wal = store.folder.published.with_name("pricetracker.duckdb.wal")
     assert wal.exists()
     for minute in range(1, 4):
         upsert(store, candles("KRAKEN:BTCUSD", AS_OF + minute * MINUTE, [1.0]))
         assert publish(store, None, now=NOW).rows == minute + 1
-        reader = Session(store.published)
+        reader = Session(store.folder.published)
         sessions.append(reader)
         assert reader.ask("SELECT count(*) FROM minute_prices") == [[minute + 1]]
         with pytest.raises(AssertionError, match="scribbles"):
@@ -528,7 +532,7 @@ def test_a_session_that_writes_all_the_same_changes_nothing_for_others(
     session.ask("INSERT INTO scribbles VALUES (2)")  # begins a new log, beside a file that it is not of
     assert wal.exists()
     assert not publish(store, None, now=NOW).built
-    again = Session(store.published)
+    again = Session(store.folder.published)
     sessions.append(again)
     assert again.ask("SELECT count(*) FROM minute_prices") == [[4]]
     session.ask("INSERT INTO scribbles VALUES (3)")
@@ -540,29 +544,29 @@ def test_a_session_that_writes_all_the_same_changes_nothing_for_others(
 
 
 def test_a_writing_session_that_died_on_the_newest_file_leaves_it_to_be_built_anew(
-    store: PriceTable, sessions: list[Session]
+    store: Store, sessions: list[Session]
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can write to the published file")
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [1.0]))
     publish(store, None, now=NOW)
-    session = Session(store.published, "write")
+    session = Session(store.folder.published, "write")
     sessions.append(session)
     publish(store, None, now=NOW)  # it finds the file open elsewhere, and may not trust it
     session.kill()
     done = publish(store, None, now=NOW)
     assert done.rows == 1
     assert ask(store, "SELECT count(*) FROM minute_prices") == [(1,)]
-    assert not store.published.with_name("pricetracker.duckdb.wal").exists()
+    assert not store.folder.published.with_name("pricetracker.duckdb.wal").exists()
 
 
-def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(store: PriceTable) -> None:
+def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - DAY, [1.0]))  # no part of the 24 hours
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - 20 * 60 * MINUTE, [2.0]), candles("KRAKEN:BTCUSD", AS_OF, [2.0]))
     publish(store, None, now=NOW)
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [3.0]))
-    [yesterdays] = store.files(AS_OF - 20 * 60 * MINUTE, AS_OF - 20 * 60 * MINUTE)
-    away = Path(yesterdays).rename(store.folder / "away")
+    [yesterdays] = store.prices.files(AS_OF - 20 * 60 * MINUTE, AS_OF - 20 * 60 * MINUTE)
+    away = Path(yesterdays).rename(store.folder.path / "away")
     for _ in range(2):
         with pytest.raises(StoreError, match=r"minute_prices is damaged: date=2026.* is gone, and with it 1 row\."):
             publish(store, None, now=NOW)
@@ -570,20 +574,24 @@ def test_a_publication_that_fails_leaves_the_old_file_and_can_be_tried_again(sto
     away.rename(yesterdays)
     publish(store, None, now=NOW)
     assert ask(store, "SELECT last_value FROM available_metrics WHERE measure = 'price'") == [(3.0,)]
-    assert sorted(path.name for path in store.folder.iterdir()) == ["minute_prices", "pricetracker.duckdb", "state"]
+    assert sorted(path.name for path in store.folder.path.iterdir()) == [
+        "minute_prices",
+        "pricetracker.duckdb",
+        "state",
+    ]
 
 
-def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: PriceTable, sessions: list[Session]) -> None:
+def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: Store, sessions: list[Session]) -> None:
     if not OLD_DUCKDB.is_dir():
         pytest.skip(f"no DuckDB 1.2 at {OLD_DUCKDB}: `make test` installs it")
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - 9 * MINUTE, [1.5, 2.5, 4.5]), candles("KRAKEN:ETHUSD", AS_OF, [7.0]))
-    for records in Records(store.folder):
+    for records in store.records:
         records.put(
             [{name: SAMPLES[kind] for name, kind in zip(records.schema.names, records.schema.types, strict=True)}]
         )
     publish(store, ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"], now=NOW)
-    old = Session(store.published, environment={"PYTHONPATH": str(OLD_DUCKDB)})
-    new = Session(store.published)
+    old = Session(store.folder.published, environment={"PYTHONPATH": str(OLD_DUCKDB)})
+    new = Session(store.folder.published)
     sessions.extend((old, new))
     assert old.version == "1.2.2"
     assert new.version == duckdb.__version__ != "1.2.2"
@@ -599,12 +607,12 @@ def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: PriceTable, session
     ]
 
 
-def test_a_person_who_asks_before_anything_is_published_is_told_what_makes_it(store: PriceTable) -> None:
+def test_a_person_who_asks_before_anything_is_published_is_told_what_makes_it(store: Store) -> None:
     with pytest.raises(reading.NotPublished, match="pricetracker"):
-        reading.metrics(store.published)
+        reading.metrics(store.folder.published)
 
 
-def test_a_statement_that_would_write_is_refused(store: PriceTable) -> None:
+def test_a_statement_that_would_write_is_refused(store: Store) -> None:
     publish(store, None, now=NOW)
     with pytest.raises(duckdb.Error, match="read-only"):
-        reading.query(store.published, "CREATE TABLE t (x INTEGER)")
+        reading.query(store.folder.published, "CREATE TABLE t (x INTEGER)")

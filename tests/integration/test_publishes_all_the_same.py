@@ -8,8 +8,8 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.ranking import ranking
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import NOON
 
 
@@ -19,11 +19,11 @@ def test_a_failure_while_collecting_still_publishes_what_is_stored(
 ) -> None:
     assert callable(write_settings)
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
-    store = PriceTable(load_settings().folder)
+    store = open_store(load_settings())
     rows = [
         ("KRAKEN:BTCUSD", int((NOON - i * MINUTE).timestamp()), 1 + i, 1 + i, 1 + i, 1 + i, 1, 1) for i in (1, 2, 3)
     ]
-    store.upsert(validate_rows(rows, NOON).kept)
+    store.prices.upsert(validate_rows(rows, NOON).kept)
 
     def fails(*_: object, **__: object) -> None:
         raise error
@@ -38,4 +38,4 @@ def test_a_failure_while_collecting_still_publishes_what_is_stored(
         raise_on_error=False,
     )
     assert not done.success
-    assert {row["observations"] for row in ranking(store.published) if row["measure"] == "price"} == {3}
+    assert {row["observations"] for row in ranking(store.folder.published) if row["measure"] == "price"} == {3}

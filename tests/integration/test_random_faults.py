@@ -131,7 +131,7 @@ class Story:
 
     def grow_old(self, minutes: int) -> None:
         """Let the kept list of pairs grow old with the story: its age is told by the real clock."""
-        pairs = self.bench.store.state / "simulated_pairs.json"
+        pairs = self.bench.store.folder.state / "simulated_pairs.json"
         with suppress(OSError, ValueError, KeyError, TypeError):  # torn
             kept = json.loads(pairs.read_text())
             asked_at = datetime.fromisoformat(kept["asked_at"]) - minutes * MINUTE
@@ -215,10 +215,10 @@ class Story:
 
     def tear(self, chance: random.Random) -> None:
         """Cut a file short, as a power loss does."""
-        folder, state = self.bench.store.folder, self.bench.store.state
+        folder, state = self.bench.store.folder.path, self.bench.store.folder.state
         commits = sorted((folder / chance.choice(TABLES) / "_delta_log").glob("*.json"))[-1:]
         small = [file for name in SMALL_FILES if (file := state / name).exists()]
-        files = commits if chance.random() < 0.4 else [*small, self.bench.store.published]
+        files = commits if chance.random() < 0.4 else [*small, self.bench.store.folder.published]
         if files and (file := chance.choice(files)).exists():
             whole = file.read_bytes()
             file.chmod(0o644)
@@ -228,9 +228,8 @@ class Story:
     def mend(self) -> None:
         """What a person does who has read what ticks say: ``pricetracker repair --yes``."""
         metrics = [*PAIRS]
-        folder = self.bench.store.folder
         done = repair.repair(
-            folder, self.machine, metrics, lambda: publish(self.bench.store, metrics, now=self.machine)
+            self.bench.store, self.machine, metrics, lambda: publish(self.bench.store, metrics, now=self.machine)
         )
         for line in done.done:
             self.say(f"repair: {line}")
@@ -256,7 +255,7 @@ def stored(bench: Bench, metric: str) -> dict[int, tuple[str, ...]]:
     rows = duckdb.execute(
         "SELECT epoch(minute)::BIGINT, open, high, low, close, volume, trades FROM read_parquet($files)"
         " WHERE metric = $metric",
-        {"files": patterns(bench.store.files()), "metric": metric},
+        {"files": patterns(bench.store.prices.files()), "metric": metric},
     ).fetchall()
     assert len({row[0] for row in rows}) == len(rows), "a minute is doubled"
     return {row[0]: _shown(pair, *row[1:]) for row in rows}
@@ -310,7 +309,7 @@ def test_after_a_day_of_random_faults_every_minute_is_stored_with_its_final_valu
         for day in (0, 40)
         for i in range(1, 50)
     ]
-    bench.store.upsert(validate_rows(archive, MIDNIGHT).kept)
+    bench.store.prices.upsert(validate_rows(archive, MIDNIGHT).kept)
     story = Story(bench, webhook, seed, monkeypatch, budget=20)
     began = bench.minute
     with _told_how(story):
@@ -340,7 +339,7 @@ def test_after_a_day_of_random_faults_every_minute_is_stored_with_its_final_valu
         assert differing(bench, began) == {}
         kept = duckdb.execute(
             "SELECT epoch(minute)::BIGINT, trades FROM read_parquet($files) WHERE metric = 'KRAKEN:BTCUSD' ORDER BY 1",
-            {"files": patterns(bench.store.files())},
+            {"files": patterns(bench.store.prices.files())},
         ).fetchall()
         assert kept == sorted((row[1], row[7]) for row in archive), "an archive of another metric changed"
         assert publish(bench.store, [*PAIRS], now=bench.now).as_of == bench.minute

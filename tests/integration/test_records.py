@@ -28,6 +28,7 @@ from pricetracker_dagster.store.records import (
     Records,
     Row,
 )
+from pricetracker_dagster.store.store import store_in
 from pricetracker_dagster.store.tracked import note_tracked
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -40,7 +41,7 @@ def at(minute: int) -> datetime:
 
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
-    return Records(tmp_path / "data of its own")
+    return store_in(tmp_path / "data of its own").records
 
 
 def alert(minute: int, metric: str = BTC, **other: Any) -> Row:
@@ -275,9 +276,9 @@ WRITER = """
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import store_in
 
-records, own = Records(Path(sys.argv[1])), sys.argv[2]
+records, own = store_in(Path(sys.argv[1])).records, sys.argv[2]
 noon = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 print("ready", flush=True)
 sys.stdin.readline()
@@ -304,7 +305,7 @@ def test_processes_that_put_the_same_keys_at_once_end_with_one_row_each(tmp_path
     for writer in writers:
         writer.communicate(timeout=120)
         assert writer.returncode == 0
-    rows = Records(tmp_path / "data").causes.rows()
+    rows = store_in(tmp_path / "data").records.causes.rows()
     assert [row["minute"] for row in rows] == [at(minute) for minute in range(6)]
     assert {row["reason"] for row in rows} <= {"one", "two", "three"}
 
@@ -402,7 +403,7 @@ def test_the_file_is_written_only_when_the_list_changed_and_nothing_else_is_left
 
 
 def test_a_table_is_opened_once_in_a_look_and_anew_once_somebody_has_written(records: Records) -> None:
-    by_another = Records(records.alerts.path.parent)
+    by_another = store_in(records.alerts.path.parent).records
     with opened_once():
         assert records.alerts.rows() == []
         by_another.alerts.put([alert(0)])

@@ -188,7 +188,7 @@ def test_an_alert_of_a_minute_that_is_yet_to_come_ends(
 def test_stored_rows_of_the_future_raise_no_alert(it: Watch, webhook: Webhook, minutes: Iterable[int]) -> None:
     calm(it)
     rows = [(BTC, int((NOON + minute * MINUTE).timestamp()), 10.0, 10.0, 10.0, 10.0, 9000.0, 1) for minute in minutes]
-    it.store.upsert(validate_rows(rows, NOON).kept, now=NOON + timedelta(days=2))  # as an earlier version did
+    it.store.prices.upsert(validate_rows(rows, NOON).kept, now=NOON + timedelta(days=2))  # as an earlier version did
     goes_on(it, [0])
     assert (it.alerts(), webhook.posted) == ([], [])
 

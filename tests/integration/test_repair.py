@@ -26,9 +26,8 @@ from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.delta import StoreError, patterns
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench
 from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles, grow, newest_commit, table_of
 
@@ -46,7 +45,7 @@ def rows_of(folder: Path, table: str) -> Rows:
 
 
 def mend(folder: Path, now: datetime = NOW) -> repair.Repair:
-    return repair.repair(folder, now, METRICS, lambda: publish(PriceTable(folder), METRICS, now=now))
+    return repair.repair(store_in(folder), now, METRICS, lambda: publish(store_in(folder), METRICS, now=now))
 
 
 def keys_of(rows: Rows) -> list[tuple[Any, ...]]:
@@ -72,14 +71,14 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(grown: Path, tmp_path: Path) -> Path:
     copy = tmp_path / "data"
     shutil.copytree(grown, copy)
-    publish(PriceTable(copy), METRICS, now=NOW, minute=NOW - MINUTE)
+    publish(store_in(copy), METRICS, now=NOW, minute=NOW - MINUTE)
     return copy
 
 
 def test_nothing_is_wrong_with_a_sound_folder_and_nothing_is_touched(folder: Path) -> None:
-    maintain(PriceTable(folder))
+    maintain(store_in(folder))
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
-    assert repair.look(folder, NOW) == []
+    assert repair.look(store_in(folder), NOW) == []
     assert mend(folder) == repair.Repair()
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
 
@@ -125,7 +124,9 @@ def test_newest_commits_that_are_gone_are_known_by_what_was_published(folder: Pa
     named = f"_delta_log/{newest + 1 - count:020}.json is gone, and with it what was stored then: version {newest} was"
     with pytest.raises(StoreError, match=named):  # before that number is given to another commit
         table_of(folder, table).open_or_create()
-    assert [found.file for found in repair.look(folder, NOW)] == [f"{table}/_delta_log/{newest + 1 - count:020}.json"]
+    assert [found.file for found in repair.look(store_in(folder), NOW)] == [
+        f"{table}/_delta_log/{newest + 1 - count:020}.json"
+    ]
     assert not mend(folder).left
     assert rows_of(folder, table) == expected
     assert int(newest_commit(folder, table).stem) == newest + 1
@@ -133,11 +134,11 @@ def test_newest_commits_that_are_gone_are_known_by_what_was_published(folder: Pa
 
 def test_minutes_of_a_newest_commit_that_is_gone_with_its_file_are_listed(folder: Path) -> None:
     before = rows_of(folder, "minute_prices")
-    store = PriceTable(folder)
-    store.upsert(candles(FIRST + 22 * MINUTE, 1, 900.0), now=NOW)
-    store.upsert(candles(FIRST + 23 * MINUTE, 4, 900.0), now=NOW)
+    store = store_in(folder)
+    store.prices.upsert(candles(FIRST + 22 * MINUTE, 1, 900.0), now=NOW)
+    store.prices.upsert(candles(FIRST + 23 * MINUTE, 4, 900.0), now=NOW)
     publish(store, METRICS, now=NOW)
-    [only] = store.files(FIRST + 25 * MINUTE, FIRST + 26 * MINUTE)
+    [only] = store.prices.files(FIRST + 25 * MINUTE, FIRST + 26 * MINUTE)
     Path(only).unlink()
     newest_commit(folder, "minute_prices").unlink()
     done = mend(folder)
@@ -150,7 +151,7 @@ def test_minutes_of_a_newest_commit_that_is_gone_with_its_file_are_listed(folder
 @pytest.mark.parametrize("kept", ["", "[]", "null", "{", '{"minute_prices": "x"}', '{"minute_prices": 1e300}'])
 def test_where_nothing_tells_which_version_was_published_nothing_is_wrong(folder: Path, kept: str) -> None:
     (folder / "state" / "published_versions.json").write_text(kept, encoding="utf-8")
-    assert repair.look(folder, NOW) == []
+    assert repair.look(store_in(folder), NOW) == []
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "causes"])
@@ -208,16 +209,16 @@ def fault_in_data(file: Path, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["gone", "truncated", "empty", "overwritten"])
 def test_rows_of_a_data_file_that_is_lost_are_found_in_those_it_replaced(folder: Path, fault: str) -> None:
-    store = PriceTable(folder)
+    store = store_in(folder)
     expected = keys_of(rows_of(folder, "minute_prices"))
     maintain(store)
     before = rows_of(folder, "minute_prices")
     for _ in range(5):
-        store.upsert(candles(FIRST + 21 * MINUTE + _ * MINUTE, 1, 500.0 + _), now=NOW)
+        store.prices.upsert(candles(FIRST + 21 * MINUTE + _ * MINUTE, 1, 500.0 + _), now=NOW)
     maintain(store)  # joins the day's files: those that it replaced are kept for a week
     expected = rows_of(folder, "minute_prices")
     assert len(expected) == len(before) + 10
-    [joined] = store.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
+    [joined] = store.prices.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
     fault_in_data(Path(joined), fault)
     done = mend(folder)
     assert not done.left
@@ -241,7 +242,7 @@ def test_files_whose_names_were_changed_round_lose_and_double_no_row(folder: Pat
     longer, shorter = two_of(folder, "minute_prices")
     assert longer.stat().st_size > shorter.stat().st_size
     if log_too:
-        PriceTable(folder).upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
+        store_in(folder).prices.upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
     expected = rows_of(folder, "minute_prices")
     longer.rename(folder / "other")
     shorter.rename(longer)
@@ -250,21 +251,21 @@ def test_files_whose_names_were_changed_round_lose_and_double_no_row(folder: Pat
         newest_commit(folder, "minute_prices").write_bytes(b"")
     with pytest.raises(StoreError, match="minute_prices is damaged"):  # what the watch looks at
         table_of(folder, "minute_prices").open_whole()
-    assert len(repair.look(folder, NOW)) == 2 + log_too
+    assert len(repair.look(store_in(folder), NOW)) == 2 + log_too
     assert not mend(folder).left
     assert rows_of(folder, "minute_prices") == expected
 
 
 @pytest.mark.parametrize("other", ["of this table", "of another"])
 def test_a_file_that_was_copied_over_another_doubles_no_row(folder: Path, other: str) -> None:
-    store = PriceTable(folder)
+    store = store_in(folder)
     expected = rows_of(folder, "minute_prices")
-    store.upsert(candles(FIRST + 24 * MINUTE, 2, 900.0), now=NOW)
-    [only] = store.files(FIRST + 24 * MINUTE, FIRST + 25 * MINUTE)
+    store.prices.upsert(candles(FIRST + 24 * MINUTE, 2, 900.0), now=NOW)
+    [only] = store.prices.files(FIRST + 24 * MINUTE, FIRST + 25 * MINUTE)
     longer, _ = two_of(folder, "minute_prices" if other == "of this table" else "causes")
     assert longer != Path(only)
     shutil.copy(longer, only)
-    found = [found.what for found in repair.look(folder, NOW)]
+    found = [found.what for found in repair.look(store_in(folder), NOW)]
     assert len(found) == 1
     assert "is another file than was written" in found[0] or "is cut short" in found[0]
     done = mend(folder)
@@ -279,13 +280,13 @@ def test_minutes_whose_correction_is_lost_are_listed_to_be_asked_for_again(
     folder: Path, write_settings: Callable[[str], Path], log_too: bool
 ) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\n')
-    store = PriceTable(folder)
+    store = store_in(folder)
     before = rows_of(folder, "minute_prices")
-    store.upsert(candles(FIRST + 7 * MINUTE, 2, 999.0), now=NOW)  # 23:57 and 23:58, stored as 203 and 204 before
-    [corrected] = [file for file in store.files() if max(row[5] for row in rows_in([file])) >= 999.0]
+    store.prices.upsert(candles(FIRST + 7 * MINUTE, 2, 999.0), now=NOW)  # 23:57 and 23:58, stored as 203 and 204 before
+    [corrected] = [file for file in store.prices.files() if max(row[5] for row in rows_in([file])) >= 999.0]
     Path(corrected).unlink()
     if log_too:
-        store.upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
+        store.prices.upsert(candles(FIRST + 24 * MINUTE, 1, 7.0), now=NOW)
         newest_commit(folder, "minute_prices").write_bytes(b"")
     done = CliRunner().invoke(main, ["repair", "--yes"])
     assert done.exit_code == 0, done.output
@@ -297,10 +298,10 @@ def test_minutes_whose_correction_is_lost_are_listed_to_be_asked_for_again(
 
 
 def test_minutes_that_stood_in_a_lost_file_alone_are_listed_and_the_others_are_kept(folder: Path) -> None:
-    store = PriceTable(folder)
-    store.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
+    store = store_in(folder)
+    store.prices.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
     before = rows_of(folder, "minute_prices")
-    [only] = store.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
+    [only] = store.prices.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
     Path(only).unlink()
     done = mend(folder)
     assert not done.left
@@ -311,10 +312,10 @@ def test_minutes_that_stood_in_a_lost_file_alone_are_listed_and_the_others_are_k
 
 def test_rows_of_a_lost_file_of_a_small_table_are_found_too(folder: Path) -> None:
     expected = rows_of(folder, "causes")
-    table = Records(folder).causes.open()
+    table = store_in(folder).records.causes.open()
     assert table is not None
     table.optimize.compact()
-    [joined] = Records(folder).causes.open().file_uris()  # type: ignore[union-attr]
+    [joined] = store_in(folder).records.causes.open().file_uris()  # type: ignore[union-attr]
     Path(joined).unlink()
     assert not mend(folder).left
     assert rows_of(folder, "causes") == expected
@@ -322,7 +323,7 @@ def test_rows_of_a_lost_file_of_a_small_table_are_found_too(folder: Path) -> Non
 
 def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..., Bench]) -> None:
     bench = start("BTCUSD", "ETHUSD")
-    folder, names = bench.store.folder, [str(metric) for metric in bench.settings.tracked]
+    folder, names = bench.store.folder.path, [str(metric) for metric in bench.settings.tracked]
 
     def tick() -> None:
         bench.now += MINUTE
@@ -335,7 +336,7 @@ def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..
         newest_commit(folder, "minute_prices").write_bytes(b'{"commitInfo"')
 
     def gone() -> None:
-        Path(bench.store.files()[0]).unlink()
+        Path(bench.store.prices.files()[0]).unlink()
 
     def no_log() -> None:
         shutil.rmtree(folder / "minute_prices" / "_delta_log")
@@ -343,38 +344,38 @@ def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..
     tick()
     for fault in (torn, gone, no_log, torn, torn):
         fault()
-        assert not repair.repair(folder, bench.now, names, lambda: None).left
+        assert not repair.repair(store_in(folder), bench.now, names, lambda: None).left
         tick()
         [(count, kinds)] = reading.query(
-            bench.store.published, "SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices"
+            bench.store.folder.published, "SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices"
         ).itertuples(index=False)
         assert count == kinds
         first = bench.now - timedelta(hours=11)
-        assert bench.store.missed(names, first.replace(second=0), bench.minute, since_first_row=False) == {}
+        assert bench.store.prices.missed(names, first.replace(second=0), bench.minute, since_first_row=False) == {}
 
 
 def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know(folder: Path) -> None:
-    store = PriceTable(folder)
-    table = store.open()
+    store = store_in(folder)
+    table = store.prices.open()
     assert table is not None
     before = table.version()
     shutil.copy(newest_commit(folder, "minute_prices"), folder / "copy")
     newest_commit(folder, "minute_prices").write_bytes(b"")
     mend(folder)
-    assert DeltaTable(store.prices).version() == before + 1
-    store.upsert(candles(FIRST + 25 * MINUTE, 1, 1.0), now=NOW)
-    assert DeltaTable(store.prices).version() == before + 2
+    assert DeltaTable(store.prices.delta.path).version() == before + 1
+    store.prices.upsert(candles(FIRST + 25 * MINUTE, 1, 1.0), now=NOW)
+    assert DeltaTable(store.prices.delta.path).version() == before + 2
     maintain(store)
-    assert not repair.look(folder, NOW)
+    assert not repair.look(store_in(folder), NOW)
 
 
 def test_rows_of_the_future_are_kept_aside_and_removed(folder: Path) -> None:
-    store = PriceTable(folder)
+    store = store_in(folder)
     expected = rows_of(folder, "minute_prices")
     ahead = NOW + timedelta(days=300)
-    store.upsert(candles(ahead, 4, 1.0), now=ahead + timedelta(days=1))
-    store.upsert(candles(NOW, 4, 1.0), now=ahead)  # of today, not closed yet
-    [found] = repair.look(folder, NOW)
+    store.prices.upsert(candles(ahead, 4, 1.0), now=ahead + timedelta(days=1))
+    store.prices.upsert(candles(NOW, 4, 1.0), now=ahead)  # of today, not closed yet
+    [found] = repair.look(store_in(folder), NOW)
     assert "16 rows are of minutes that are not closed, from 2026-03-03 00:20 on" in found.what
     done = mend(folder)
     assert not done.left
@@ -388,9 +389,9 @@ def test_minutes_that_are_over_by_the_exchanges_clock_are_none_of_the_future(fol
     behind = FIRST + 5 * MINUTE
     note_clock(folder / "state", "KRAKEN", (behind - NOW).total_seconds(), behind)
     note_clock(folder / "state", "SIMULATED", 0.2, behind)
-    assert repair.look(folder, behind) == []
+    assert repair.look(store_in(folder), behind) == []
     (folder / "state" / "clock.json").unlink()
-    assert repair.look(folder, behind)  # nobody says otherwise
+    assert repair.look(store_in(folder), behind)  # nobody says otherwise
     note_clock(folder / "state", "KRAKEN", (behind - NOW).total_seconds(), behind)
     newest_commit(folder, "minute_prices").write_bytes(b"")
     assert not mend(folder, behind).left
@@ -416,7 +417,9 @@ def test_what_killed_processes_left_is_set_aside_and_what_others_write_is_not(fo
         file.write_bytes(b"half")
     for file in left:
         os.utime(file, (0, 0))
-    assert {found.file for found in repair.look(folder, NOW)} == {str(file.relative_to(folder)) for file in left}
+    assert {found.file for found in repair.look(store_in(folder), NOW)} == {
+        str(file.relative_to(folder)) for file in left
+    }
     done = mend(folder)
     assert not done.left
     assert done.set_aside is not None
@@ -434,14 +437,14 @@ def test_a_damaged_database_of_dagster_is_set_aside_and_prices_stay(folder: Path
         connection.execute("CREATE TABLE runs (id INTEGER, body TEXT)")
         connection.executemany("INSERT INTO runs VALUES (?, ?)", [(i, "x" * 100) for i in range(500)])
     connection.close()
-    assert not repair.look(folder, NOW)
+    assert not repair.look(store_in(folder), NOW)
     if content is None:
         whole = bytearray(database.read_bytes())
         whole[5000:9000] = bytes(4000)
         database.write_bytes(whole)
     else:
         database.write_bytes(content)
-    [found] = repair.look(folder, NOW)
+    [found] = repair.look(store_in(folder), NOW)
     assert (found.part, found.file) == ("Dagster", "dagster/history/runs.db")
     done = mend(folder)
     assert not done.left
@@ -461,7 +464,7 @@ def test_what_stands_where_the_folder_of_a_table_belongs_is_set_aside(folder: Pa
         place.symlink_to("nowhere")
     with pytest.raises(StoreError, match=f"the table {table} is damaged: _delta_log is gone: where the table's folder"):
         table_of(folder, table).open_or_create()
-    assert [found.file for found in repair.look(folder, NOW)] == [f"{table}/_delta_log"]
+    assert [found.file for found in repair.look(store_in(folder), NOW)] == [f"{table}/_delta_log"]
     done = mend(folder)
     assert not done.left
     assert done.set_aside is not None
@@ -470,8 +473,10 @@ def test_what_stands_where_the_folder_of_a_table_belongs_is_set_aside(folder: Pa
     since = NOW - MINUTE - timedelta(days=7)
     expected = [(metric, since, NOW - MINUTE) for metric in METRICS] if table == "minute_prices" else []
     assert [(a.metric, a.first, a.last) for a in done.again] == expected
-    PriceTable(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
-    Records(folder).causes.put([{"metric": "X:Y", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
+    store_in(folder).prices.upsert(candles(FIRST, 1, 7.0), now=NOW)
+    store_in(folder).records.causes.put(
+        [{"metric": "X:Y", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}]
+    )
 
 
 @pytest.mark.parametrize(
@@ -485,7 +490,7 @@ def test_what_stands_where_dagster_keeps_something_is_set_aside(folder: Path, na
         place.write_bytes(b"x")
     else:
         place.mkdir()
-    [found] = repair.look(folder, NOW)
+    [found] = repair.look(store_in(folder), NOW)
     assert (found.part, found.file) == ("Dagster", f"dagster/{name}")
     assert found.what == f"is no {'folder' if is_file else 'file'}, and with it what Dagster remembers there"
     done = mend(folder)
@@ -500,6 +505,7 @@ import os, signal, sys
 from datetime import datetime
 from pathlib import Path
 from pricetracker_dagster.store import rebuild, repair
+from pricetracker_dagster.store.store import store_in
 
 left = int(sys.argv[2])
 
@@ -518,7 +524,7 @@ def and_begin(*arguments):
     started = True
     return mend(*arguments)
 rebuild.mend = and_begin
-repair.repair(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[3]), [], lambda: None)
+repair.repair(store_in(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[3]), [], lambda: None)
 print("survived")
 """
 
@@ -528,18 +534,18 @@ print("survived")
 def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_again(
     folder: Path, tmp_path: Path, fault: str
 ) -> None:
-    store = PriceTable(folder)
+    store = store_in(folder)
     maintain(store)
     for i in range(5):
-        store.upsert(candles(FIRST + (21 + i) * MINUTE, 1, 500.0 + i), now=NOW)
+        store.prices.upsert(candles(FIRST + (21 + i) * MINUTE, 1, 500.0 + i), now=NOW)
     maintain(store)
     expected = rows_of(folder, "minute_prices")
     if fault == "torn":
-        store.upsert(candles(FIRST + 28 * MINUTE, 1, 600.0), now=NOW)
+        store.prices.upsert(candles(FIRST + 28 * MINUTE, 1, 600.0), now=NOW)
         expected = rows_of(folder, "minute_prices")
         newest_commit(folder, "minute_prices").write_bytes(b"")
     else:
-        [joined] = store.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
+        [joined] = store.prices.files(FIRST + 21 * MINUTE, FIRST + 21 * MINUTE)
         Path(joined).unlink()
     survived, step = False, 0
     while not survived:
@@ -562,9 +568,9 @@ def test_a_repair_that_is_killed_at_any_step_has_lost_nothing_and_can_be_done_ag
 
 def test_the_command_shows_mends_and_lists(folder: Path, tmp_path: Path, write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]\n')
-    store = PriceTable(folder)
-    store.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
-    [only] = store.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
+    store = store_in(folder)
+    store.prices.upsert(candles(FIRST + 24 * MINUTE, 3, 900.0), now=NOW)
+    [only] = store.prices.files(FIRST + 24 * MINUTE, FIRST + 26 * MINUTE)
     Path(only).unlink()
 
     shown = CliRunner().invoke(main, ["repair"])
@@ -591,13 +597,13 @@ def test_stored_minutes_without_trades_are_listed_while_the_exchange_can_be_aske
         if row["metric"] == METRICS[1] and row["minute"] != FIRST + 26 * MINUTE:
             price = row["open"]
             row.update(high=price, low=price, close=price, volume=0.0, trades=0)
-    PriceTable(folder).upsert(pa.Table.from_pylist(rows, SCHEMA), now=NOW)
+    store_in(folder).prices.upsert(pa.Table.from_pylist(rows, SCHEMA), now=NOW)
     since = dict.fromkeys(METRICS, FIRST + 25 * MINUTE)  # further back it cannot be asked
     expected = [
         repair.Again(METRICS[1], FIRST + at * MINUTE, FIRST + (at + length - 1) * MINUTE, repair.FILLED)
         for at, length in ((25, 1), (27, 2))
     ]
-    assert repair.filled(folder, since, NOW) == expected
+    assert repair.filled(store_in(folder), since, NOW) == expected
 
 
 def test_a_sound_folder_is_said_to_be_sound_first(folder: Path, write_settings: Callable[[str], Path]) -> None:
@@ -605,7 +611,7 @@ def test_a_sound_folder_is_said_to_be_sound_first(folder: Path, write_settings: 
     minute = newest_closed_minute(datetime.now(UTC)) - MINUTE
     flat = candles(minute, 1, 900.0).to_pylist()[:1]
     flat[0].update(high=flat[0]["open"], low=flat[0]["open"], close=flat[0]["open"], volume=0.0, trades=0)
-    PriceTable(folder).upsert(pa.Table.from_pylist(flat, SCHEMA), now=datetime.now(UTC))
+    store_in(folder).prices.upsert(pa.Table.from_pylist(flat, SCHEMA), now=datetime.now(UTC))
     ended = CliRunner().invoke(main, ["repair"])
     assert ended.exit_code == 0, ended.output
     first, second, third = ended.stdout.splitlines()
@@ -627,8 +633,9 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from pricetracker_dagster.store import repair
+from pricetracker_dagster.store.store import store_in
 print("begun", flush=True)
-repair.repair(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]), [], lambda: None)
+repair.repair(store_in(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[2]), [], lambda: None)
 """
 
 
@@ -650,4 +657,4 @@ def test_a_repair_waits_for_who_is_at_work(folder: Path, name: str) -> None:
         assert newest_commit(folder, "minute_prices").read_bytes() == b""
         writer.communicate("")
         assert mender.wait(60) == 0
-    assert not repair.look(folder, NOW)
+    assert not repair.look(store_in(folder), NOW)

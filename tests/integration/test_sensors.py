@@ -12,7 +12,7 @@ from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import default_sensors, heartbeat, missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import NOON, Bench, give_up_after, tracker
 from tests.webhook import Webhook
 
@@ -114,7 +114,7 @@ def test_a_failed_tick_is_told_once_with_minute_metrics_and_cause(
         "✗ missed: 2026-03-03 12:00 UTC of SIMULATED as a whole, 2 metrics: SIMULATED:BTCUSD, SIMULATED:ETHUSD: "
         "exchange maintenance: SIMULATED: OHLC of BTCUSD: EService:Market in cancel_only mode"
     )
-    [incident] = Records(bench.settings.folder).incidents.rows()
+    [incident] = open_store(bench.settings).records.incidents.rows()
     assert incident["count"] == 2
     event = instance.get_latest_materialization_event(dg.AssetKey("incidents"))
     assert event is not None
@@ -127,7 +127,7 @@ def test_a_retried_run_raises_nothing_yet(start: Start, instance: dg.DagsterInst
     instance.add_run_tags(outcome.run_id, {"dagster/will_retry": "true"})
     skipped = run_failure(of_run(bench, instance, outcome.run_id, run_failure).for_run_failure())
     assert isinstance(skipped, dg.SkipReason)
-    assert Records(bench.settings.folder).incidents.rows() == []
+    assert open_store(bench.settings).records.incidents.rows() == []
 
 
 def test_a_tick_that_fails_before_it_can_note_anything_is_noted_for_it(
@@ -141,7 +141,7 @@ def test_a_tick_that_fails_before_it_can_note_anything_is_noted_for_it(
     monkeypatch.setattr(broken, "settings", lambda: 1 / 0)
     outcome = run_minute_tick(broken, instance, NOON)
     run_failure(of_run(bench, instance, outcome.run_id, run_failure).for_run_failure())
-    [incident] = Records(bench.settings.folder).incidents.rows()
+    [incident] = open_store(bench.settings).records.incidents.rows()
     assert incident["reason"] == "the tick ran and failed: division by zero"
     assert (incident["cause"], incident["first"]) == ("run failed", NOON)
 

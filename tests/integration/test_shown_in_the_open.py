@@ -44,7 +44,7 @@ def test_of_missing_minutes_the_sample_is_a_table_and_the_way_to_repair_a_text(
 def test_of_rows_that_cannot_be_true_likewise(start: Start, instance: dg.DagsterInstance) -> None:
     bench = start("BTCUSD")
     run_minute_tick(tracker(bench), instance)
-    table = bench.store.open()
+    table = bench.store.prices.open()
     assert table is not None
     table.update({"high": "low - 1.0"}, predicate="trades > 0")
     metadata = shown_when_red(bench, instance, "candles_sane")
@@ -128,11 +128,11 @@ def test_charts_are_not_requested_of_a_file_without_rows_or_one_that_cannot_be_r
     bench = start("BTCUSD")
     publish(bench.store, ["SIMULATED:BTCUSD"], now=bench.now)
     assert isinstance(evaluated(bench, instance), dg.SkipReason)
-    bench.store.upsert(
+    bench.store.prices.upsert(
         validate_rows([("SIMULATED:BTCUSD", int(NOON.timestamp()), 1.0, 1.0, 1.0, 1.0, 1.0, 1)], NOON).kept
     )
-    bench.store.published.unlink()
-    bench.store.published.write_bytes(b"no database")
+    bench.store.folder.published.unlink()
+    bench.store.folder.published.write_bytes(b"no database")
     skipped = evaluated(bench, instance)
     assert isinstance(skipped, dg.SkipReason)
     assert "cannot be read" in str(skipped.skip_message)

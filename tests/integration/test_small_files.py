@@ -10,7 +10,7 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.store.clock import ahead_for_certain, clock_differences, note_clock
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store
 from pricetracker_dagster.store.tracked import note_tracked
 from tests.integration.conftest import NOON, Track
 from tests.odd_kraken import NEWEST
@@ -56,7 +56,7 @@ def test_a_tick_stores_every_metric_whatever_has_become_of_the_small_files(track
     tick = collect_minute(settings, NEWEST)
     assert (tick.missing, tick.reasons, tick.tracebacks) == ({}, {}, [])
     metrics = [str(metric) for metric in settings.tracked]
-    assert PriceTable(settings.folder).newest(metrics, NEWEST) == dict.fromkeys(metrics, NEWEST)
+    assert open_store(settings).prices.newest(metrics, NEWEST) == dict.fromkeys(metrics, NEWEST)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_difference_under_a_name_that_no_exchange_has_holds_up_no_row(track: T
     # 95 years: a clock may be so wrong
     absurd = {name: {"ahead": 3e9, "at_least": 3e9, "measured_at": now.isoformat()}}
     (settings.state / "clock.json").write_text(json.dumps(absurd), encoding="utf-8")
-    store = PriceTable(settings.folder)
-    candles = store.candles([str(metric) for metric in settings.tracked], NEWEST, NEWEST)
-    assert store.upsert(candles, now=now).rejected == []
+    store = open_store(settings)
+    candles = store.prices.candles([str(metric) for metric in settings.tracked], NEWEST, NEWEST)
+    assert store.prices.upsert(candles, now=now).rejected == []
 
 
 def test_two_exchanges_are_measured_within_one_moment(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_where_all_is_well_it_says_so_and_shows_what_it_judged(bench: Bench, web
     assert [each["newest_minute"] for each in found["metrics"]] == [bench.minute] * 2
     assert found["clock_difference_seconds"] == {"SIMULATED": 0.0}
     assert found["runs_in_progress"] == {"minute_tick": 1}
-    assert found["sizes_bytes"]["published"] == bench.store.published.stat().st_size
+    assert found["sizes_bytes"]["published"] == bench.store.folder.published.stat().st_size
     text = "\n".join(lines(found))
     assert text.startswith("all is well")
     assert webhook.address not in text + json.dumps(found, default=str)
@@ -59,7 +59,7 @@ def test_where_all_is_well_it_says_so_and_shows_what_it_judged(bench: Bench, web
 def test_what_stands_still_and_what_is_missing_is_named(bench: Bench) -> None:
     bench.now += timedelta(minutes=9)
     collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
-    table = bench.store.open()
+    table = bench.store.prices.open()
     assert table is not None
     table.delete(f"metric = 'SIMULATED:ETHUSD' AND minute = '{bench.minute - timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}'")
     found = looked(bench, alive=False)

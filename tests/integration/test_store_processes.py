@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import Store, store_in
 
 START = datetime(2026, 3, 3, 23, 40, tzinfo=UTC)  # 20 minutes before midnight: two partitions
 METRICS = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:GRTETH"]
@@ -31,10 +31,10 @@ from pathlib import Path
 import pyarrow as pa
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import store_in
 from pricetracker_dagster.store.publish import publish
 
-store = PriceTable(Path(sys.argv[1]))
+store = store_in(Path(sys.argv[1]))
 start = datetime.fromisoformat("{START.isoformat()}")
 asked_to_stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), asked_to_stop.set()), daemon=True).start()
@@ -54,12 +54,12 @@ print("ready", flush=True)
 WRITER = """
 price, minutes = float(sys.argv[2]), int(sys.argv[3])
 for minute in range(minutes):
-    store.upsert(candles([max(minute - 1, 0), minute] if minute else [0], price))
+    store.prices.upsert(candles([max(minute - 1, 0), minute] if minute else [0], price))
     print(minute, flush=True)
 """
 
 BULK = """
-store.upsert(candles(range(-2000, 60), float(sys.argv[2])))
+store.prices.upsert(candles(range(-2000, 60), float(sys.argv[2])))
 print("whole", flush=True)
 """
 
@@ -72,7 +72,7 @@ while not asked_to_stop.is_set():
 READER = """
 import duckdb
 while not asked_to_stop.is_set():
-    with duckdb.connect(str(store.published), read_only=True) as connection:
+    with duckdb.connect(str(store.folder.published), read_only=True) as connection:
         rows, keys, claimed = connection.execute(
             "SELECT count(*), count(DISTINCT (metric, minute)), (SELECT rows FROM snapshot) FROM minute_prices"
         ).fetchone()
@@ -87,7 +87,7 @@ while not asked_to_stop.is_set():
 KILLED = """
 first = int(sys.argv[2])
 for minute in range(first, first + 200):
-    store.upsert(candles([minute], 1000.0 + minute))
+    store.prices.upsert(candles([minute], 1000.0 + minute))
     print(minute, flush=True)
     publish(store, None, now=start)
 """
@@ -169,13 +169,17 @@ def start() -> Iterator[Callable[..., Process]]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> PriceTable:
-    return PriceTable(tmp_path / "data")
+def store(tmp_path: Path) -> Store:
+    return store_in(tmp_path / "data")
 
 
-def stored(store: PriceTable) -> dict[int, dict[str, float]]:
+def stored(store: Store) -> dict[int, dict[str, float]]:
     """Close of each metric in each minute after START; no key may be there twice."""
-    rows = store.candles(METRICS, START - 3 * DAY, START + 3 * DAY).select(["metric", "minute", "close"]).to_pylist()
+    rows = (
+        store.prices.candles(METRICS, START - 3 * DAY, START + 3 * DAY)
+        .select(["metric", "minute", "close"])
+        .to_pylist()
+    )
     doubled = [key for key, count in Counter((row["metric"], row["minute"]) for row in rows).items() if count > 1]
     assert doubled == []
     minutes: dict[int, dict[str, float]] = {}
@@ -184,9 +188,9 @@ def stored(store: PriceTable) -> dict[int, dict[str, float]]:
     return minutes
 
 
-def published(store: PriceTable) -> tuple[int, int]:
+def published(store: Store) -> tuple[int, int]:
     """Rows of the published file, and what it says they are."""
-    with duckdb.connect(str(store.published), read_only=True) as connection:
+    with duckdb.connect(str(store.folder.published), read_only=True) as connection:
         row = connection.execute("SELECT count(*), (SELECT rows FROM snapshot) FROM minute_prices").fetchone()
     assert row
     return row[0], row[1]
@@ -194,16 +198,16 @@ def published(store: PriceTable) -> tuple[int, int]:
 
 @pytest.mark.long
 def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_along(
-    store: PriceTable, start: Callable[..., Process]
+    store: Store, start: Callable[..., Process]
 ) -> None:
-    start(BULK, store.folder, 1.0).join()
+    start(BULK, store.folder.path, 1.0).join()
     publish(store, None, now=START)
-    reader, publisher = start(READER, store.folder), start(PUBLISHER, store.folder)
+    reader, publisher = start(READER, store.folder.path), start(PUBLISHER, store.folder.path)
     reader.wait_for_lines(2)
-    writers = [start(WRITER, store.folder, price, ROUNDS) for price in (10.0, 20.0, 30.0)]
+    writers = [start(WRITER, store.folder.path, price, ROUNDS) for price in (10.0, 20.0, 30.0)]
     for writer in writers:
         writer.wait_for_lines(3)
-    bulk = start(BULK, store.folder, 2.0)
+    bulk = start(BULK, store.folder.path, 2.0)
     for writer in writers:
         assert writer.join() == [str(minute) for minute in range(ROUNDS)]
     assert bulk.join() == ["whole"]
@@ -222,20 +226,20 @@ def test_writers_of_the_same_minutes_a_bulk_writer_a_publisher_and_a_reader_get_
     assert published(store) == (2060 * 3, 2060 * 3)
 
 
-def test_processes_that_create_the_table_at_once_lose_nothing(store: PriceTable, start: Callable[..., Process]) -> None:
-    writers = [start(WRITER, store.folder, price, 3) for price in (10.0, 20.0, 30.0)]
+def test_processes_that_create_the_table_at_once_lose_nothing(store: Store, start: Callable[..., Process]) -> None:
+    writers = [start(WRITER, store.folder.path, price, 3) for price in (10.0, 20.0, 30.0)]
     for writer in writers:
         assert writer.join() == ["0", "1", "2"]
     assert {minute: sorted(closes) for minute, closes in stored(store).items()} == dict.fromkeys(range(3), METRICS)
 
 
 def test_a_process_killed_at_any_moment_leaves_a_store_that_reads_and_publishes(
-    store: PriceTable, start: Callable[..., Process]
+    store: Store, start: Callable[..., Process]
 ) -> None:
     acknowledged: set[int] = set()
     for moment in range(10):
         first = moment * 1000 // 5  # each process has minutes of its own
-        process = start(KILLED, store.folder, first)
+        process = start(KILLED, store.folder.path, first)
         process.wait_for_lines(1 + moment % 4)  # "ready", then one line for each upsert that returned
         threading.Event().wait(moment * 37 % 150 / 1000)  # an upsert and a publication take about so long
         acknowledged |= {int(line) for line in process.kill()}
@@ -243,22 +247,22 @@ def test_a_process_killed_at_any_moment_leaves_a_store_that_reads_and_publishes(
         assert acknowledged <= set(minutes)
         for minute, closes in minutes.items():
             assert closes == dict.fromkeys(METRICS, 1000.0 + minute)  # whole or not at all
-        if store.published.exists():
+        if store.folder.published.exists():
             rows, claimed = published(store)
             assert rows == claimed
         done = publish(store, None, now=START)
         assert done.rows == 3 * len(minutes)
-        assert {path.name for path in store.folder.iterdir()} <= {"minute_prices", "pricetracker.duckdb", "state"}
+        assert {path.name for path in store.folder.path.iterdir()} <= {"minute_prices", "pricetracker.duckdb", "state"}
         if minutes:
             assert published(store) == (done.rows, done.rows)
     assert len(acknowledged) > 10
 
 
 def test_of_publishers_at_once_the_others_take_the_file_that_one_built(
-    store: PriceTable, start: Callable[..., Process]
+    store: Store, start: Callable[..., Process]
 ) -> None:
-    start(WRITER, store.folder, 10.0, 1).join()
-    publishers = [start(PUBLISHER, store.folder) for _ in range(3)]
+    start(WRITER, store.folder.path, 10.0, 1).join()
+    publishers = [start(PUBLISHER, store.folder.path) for _ in range(3)]
     for process in publishers:
         process.wait_for_lines(1)
     deadline = time.monotonic() + PATIENCE

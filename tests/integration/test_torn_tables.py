@@ -16,10 +16,9 @@ from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.damage import Kind, examine, read_commit, read_log, unreadable
 from pricetracker_dagster.store.delta import Delta, StoreError
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records
 from pricetracker_dagster.store.repair import repair
+from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench
 
 MINUTE = timedelta(minutes=1)
@@ -44,11 +43,12 @@ def candles(first: datetime, count: int, price: float) -> pa.Table:
 
 def grow(folder: Path, after: Callable[[int], object] = lambda _: None) -> None:
     """Store minutes over midnight and correct them, with causes that change; four times, with something done after."""
-    store, causes = PriceTable(folder), Records(folder).causes
+    store = store_in(folder)
+    causes = store.records.causes
     for i in range(4):
         at = FIRST + 5 * i * MINUTE
-        store.upsert(candles(at, 5, 100.0 + i), now=NOW)
-        store.upsert(candles(at, 6, 200.0 + i), now=NOW)
+        store.prices.upsert(candles(at, 5, 100.0 + i), now=NOW)
+        store.prices.upsert(candles(at, 6, 200.0 + i), now=NOW)
         row = {"metric": METRICS[0], "minute": at, "cause": "not run", "reason": "no tick", "noted_at": NOW}
         causes.put([row])
         causes.put([row | {"cause": "exchange error", "reason": f"it said {i}"}])
@@ -71,7 +71,7 @@ def folder(grown: Path, tmp_path: Path) -> Path:
 
 
 def table_of(folder: Path, name: str) -> Delta:
-    return PriceTable(folder).delta if name == "minute_prices" else getattr(Records(folder), name)
+    return store_in(folder).prices.delta if name == "minute_prices" else getattr(store_in(folder).records, name)
 
 
 def newest_commit(folder: Path, table: str) -> Path:
@@ -97,18 +97,19 @@ def test_a_commit_cut_at_any_byte_is_told_with_table_file_and_way_out(folder: Pa
 
 
 def test_no_whole_commit_of_any_operation_is_taken_for_a_cut_one(folder: Path) -> None:
-    store, records = PriceTable(folder), Records(folder)
+    store = store_in(folder)
+    records = store.records
     maintain(store)
     for _ in range(6):  # more files than are left alone
-        store.upsert(candles(FIRST + 21 * MINUTE, 2, float(_)), now=NOW)
+        store.prices.upsert(candles(FIRST + 21 * MINUTE, 2, float(_)), now=NOW)
     maintain(store)
-    table = store.open()
+    table = store.prices.open()
     assert table is not None
     table.delete("trades = 3 AND metric = 'KRAKEN:ETHUSD'")
-    Path(store.files()[0]).unlink()
+    Path(store.prices.files()[0]).unlink()
     table.update_incremental()
     table.repair()
-    assert store.open() is not None
+    assert store.prices.open() is not None
     commits = sorted(folder.glob("*/_delta_log/*.json"))
     assert len(commits) > 20
     assert [commit for commit in commits if read_commit(commit)[1]] == []
@@ -118,7 +119,7 @@ def test_no_whole_commit_of_any_operation_is_taken_for_a_cut_one(folder: Path) -
 def damaged(folder: Path, fault: str) -> str:
     """Do one kind of damage to the prices; return the file that is to be named."""
     log = folder / "minute_prices" / "_delta_log"
-    live = Path(PriceTable(folder).files()[0])
+    live = Path(store_in(folder).prices.files()[0])
     if fault == "gone":
         live.unlink()
     elif fault == "empty":
@@ -139,7 +140,7 @@ def damaged(folder: Path, fault: str) -> str:
         shutil.rmtree(log)
         return "_delta_log"
     elif fault == "checkpoint":
-        table = PriceTable(folder).open()
+        table = store_in(folder).prices.open()
         assert table is not None
         table.create_checkpoint()
         checkpoint = log / f"{table.version():020}.checkpoint.parquet"
@@ -154,11 +155,11 @@ FAULTS = ["gone", "empty", "truncated", "overwritten", "a folder", "commit in th
 @pytest.mark.parametrize("fault", FAULTS)
 def test_whatever_is_damaged_is_named_by_who_reads_and_who_writes(folder: Path, fault: str) -> None:
     file = damaged(folder, fault)
-    store = PriceTable(folder)
+    store = store_in(folder)
     with pytest.raises(StoreError, match="minute_prices is damaged") as of_reader:
-        store.missed(METRICS, FIRST, NOW, since_first_row=True) and store.candles(METRICS, FIRST, NOW)
+        store.prices.missed(METRICS, FIRST, NOW, since_first_row=True) and store.prices.candles(METRICS, FIRST, NOW)
     with pytest.raises(StoreError, match="minute_prices is damaged") as of_writer:
-        store.upsert(candles(FIRST, 5, 7.0), now=NOW)
+        store.prices.upsert(candles(FIRST, 5, 7.0), now=NOW)
     for told in (of_reader, of_writer):
         assert file in str(told.value)
         assert "Run `pricetracker repair`" in str(told.value)
@@ -167,17 +168,17 @@ def test_whatever_is_damaged_is_named_by_who_reads_and_who_writes(folder: Path, 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"version": "x"}', b"\xff"])
 def test_a_damaged_hint_of_the_newest_checkpoint_keeps_nobody_from_reading(folder: Path, content: bytes) -> None:
-    store = PriceTable(folder)
-    (store.prices / "_delta_log" / "_last_checkpoint").write_bytes(content)
-    assert store.rows() == 42
-    assert store.upsert(candles(FIRST, 1, 7.0), now=NOW).updated == 2
-    assert [found.kind for found in examine(store.prices)] == [Kind.CHECKPOINT]
+    store = store_in(folder)
+    (store.prices.delta.path / "_delta_log" / "_last_checkpoint").write_bytes(content)
+    assert store.prices.rows() == 42
+    assert store.prices.upsert(candles(FIRST, 1, 7.0), now=NOW).updated == 2
+    assert [found.kind for found in examine(store.prices.delta.path)] == [Kind.CHECKPOINT]
 
 
 def test_a_log_without_a_commit_is_never_taken_for_an_empty_table(folder: Path) -> None:
     shutil.rmtree(folder / "minute_prices" / "_delta_log")
     with pytest.raises(StoreError, match="_delta_log is gone or empty"):
-        PriceTable(folder).upsert(candles(FIRST, 1, 7.0), now=NOW)
+        store_in(folder).prices.upsert(candles(FIRST, 1, 7.0), now=NOW)
     assert not (folder / "minute_prices" / "_delta_log").exists()
 
 
@@ -198,14 +199,14 @@ def test_readers_go_on_with_the_published_file(folder: Path, fault: str) -> None
     before = reading.rank(folder / "pricetracker.duckdb", "price")
     damaged(folder, fault)
     with pytest.raises(StoreError):
-        publish(PriceTable(folder), METRICS, now=NOW + MINUTE, minute=NOW)
+        publish(store_in(folder), METRICS, now=NOW + MINUTE, minute=NOW)
     assert reading.rank(folder / "pricetracker.duckdb", "price").equals(before)
 
 
 @pytest.mark.parametrize("table", ["causes", "alerts", "deliveries", "incidents"])
 @pytest.mark.parametrize("fault", ["torn", "cut between lines", "gone", "overwritten", "no log"])
 def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: str, fault: str) -> None:
-    records: Delta = getattr(Records(folder), table)
+    records: Delta = getattr(store_in(folder).records, table)
     if not records.path.exists():
         shutil.copytree(folder / "causes", records.path)  # of which columns it is does not matter here
     opened = records.open()
@@ -222,8 +223,8 @@ def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: 
         live.unlink()
     else:
         live.write_bytes(live.read_bytes()[:4] + bytes(live.stat().st_size - 8) + live.read_bytes()[-4:])
-    store = PriceTable(folder)
-    store.upsert(candles(NOW - 2 * MINUTE, 1, 9.0), now=NOW)
+    store = store_in(folder)
+    store.prices.upsert(candles(NOW - 2 * MINUTE, 1, 9.0), now=NOW)
     published = publish(store, METRICS, now=NOW, minute=NOW - MINUTE)
     assert published.built
     assert published.as_of == NOW - MINUTE
@@ -231,16 +232,16 @@ def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: 
         [trouble] = published.troubles
         assert f"the table {table} is damaged" in trouble
         assert "pricetracker repair" in trouble
-    assert reading.query(store.published, "SELECT max(minute) FROM minute_prices").iloc[0, 0] == NOW - 2 * MINUTE
+    assert reading.query(store.folder.published, "SELECT max(minute) FROM minute_prices").iloc[0, 0] == NOW - 2 * MINUTE
 
 
 def test_a_tick_beside_a_torn_small_table_stores_publishes_and_says_so(start: Callable[..., Bench]) -> None:
     bench: Bench = start("BTCUSD")
     collect_minute(bench.settings, bench.minute)
-    Records(bench.store.folder).causes.put(
+    bench.store.records.causes.put(
         [{"metric": "X:Y", "minute": bench.minute, "cause": "not run", "reason": "", "noted_at": bench.minute}]
     )
-    newest_commit(bench.store.folder, "causes").write_bytes(b'{"comm')
+    newest_commit(bench.store.folder.path, "causes").write_bytes(b'{"comm')
     bench.now += MINUTE
     collected = collect_minute(bench.settings, bench.minute)
     assert not collected.missing
@@ -251,7 +252,7 @@ def test_a_reading_command_opens_no_table(folder: Path, tmp_path: Path, monkeypa
     settings = tmp_path / "pricetracker.toml"
     settings.write_text('metrics = ["KRAKEN:BTCUSD"]\n', encoding="utf-8")
     monkeypatch.setenv("PRICETRACKER_CONFIG", str(settings))
-    publish(PriceTable(folder), METRICS, now=NOW)  # the folder is a copy
+    publish(store_in(folder), METRICS, now=NOW)  # the folder is a copy
     for table in ("minute_prices", "causes"):
         newest_commit(folder, table).write_bytes(b"torn")
     for command in (["metrics"], ["rank", "price"], ["history", METRICS[0], "price"], ["sql", "FROM metric_rank"]):
@@ -262,19 +263,17 @@ def test_a_reading_command_opens_no_table(folder: Path, tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 5000])
 def test_a_damaged_published_file_is_told_and_published_anew(folder: Path, content: bytes) -> None:
-    store = PriceTable(folder)
-    store.published.unlink()
-    store.published.write_bytes(content)
+    store = store_in(folder)
+    store.folder.published.unlink()
+    store.folder.published.write_bytes(content)
     with pytest.raises(reading.PublishedDamaged, match=r"cannot be read: .*the next tick publishes it anew"):
-        reading.metrics(store.published)
+        reading.metrics(store.folder.published)
     assert publish(store, METRICS, now=NOW).built
-    assert len(reading.metrics(store.published)) == 8
+    assert len(reading.metrics(store.folder.published)) == 8
 
 
 def test_a_gone_file_of_a_view_is_told_by_its_name(folder: Path) -> None:
-    publish(
-        PriceTable(folder), METRICS, now=NOW, minute=NOW - MINUTE
-    )  # the views of the copied file read the original's
+    publish(store_in(folder), METRICS, now=NOW, minute=NOW - MINUTE)  # the views of the copied file read the original's
     live = damaged(folder, "gone")
     with pytest.raises(reading.PublishedDamaged, match=live) as told:
         reading.query(folder / "pricetracker.duckdb", "FROM minute_prices")
@@ -287,8 +286,8 @@ def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(folde
     of_the_log.unlink(missing_ok=True)
     of_the_log.symlink_to("/proc/self/mem")  # whose first byte nobody can read: an I/O error
     with pytest.raises(StoreError, match=f"{file} cannot be read: Input/output error. That tells nothing") as told:
-        PriceTable(folder).delta.examine()
+        store_in(folder).prices.delta.examine()
     assert told.value.damage is None
     with pytest.raises(StoreError, match="nothing is mended"):
-        repair(folder, NOW, METRICS, lambda: None)
+        repair(store_in(folder), NOW, METRICS, lambda: None)
     assert not (folder / "set-aside").exists()

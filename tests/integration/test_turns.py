@@ -14,7 +14,7 @@ from pricetracker_dagster.collect import tick as collect
 from pricetracker_dagster.collect.tick import Collected, collect_minute
 from pricetracker_dagster.collect.turns import Turn, Turns
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken, price
 
@@ -46,17 +46,17 @@ def lose(odd: OddKraken, candles: Container[int], trades: Container[int]) -> Non
 def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_others(odd: OddKraken, track: Track) -> None:
     names = odd.list_more("P", 40)
     settings = track(*names, budget=3, per_second=2.7)
-    stored, since = PriceTable(settings.folder), NEWEST - timedelta(hours=1)
+    stored, since = open_store(settings), NEWEST - timedelta(hours=1)
     metrics = [f"KRAKEN:{name}" for name in names]
     for ticks in range(1, 40):
         tick(odd, settings)
         counts = [odd.count("OHLC")[name] for name in names]
         assert max(counts) - min(counts) <= 2  # an answer of the last moment may be asked for twice
-        if ticks >= 5 and stored.newest(metrics, since).keys() == set(metrics):
+        if ticks >= 5 and stored.prices.newest(metrics, since).keys() == set(metrics):
             break
     else:
-        pytest.fail(f"never had its minutes: {set(metrics) - stored.newest(metrics, since).keys()}")
-    assert stored.missed(metrics, since, NEWEST, since_first_row=False) == {}
+        pytest.fail(f"never had its minutes: {set(metrics) - stored.prices.newest(metrics, since).keys()}")
+    assert stored.prices.missed(metrics, since, NEWEST, since_first_row=False) == {}
 
 
 def test_metrics_that_always_fail_take_no_turn_of_the_others(odd: OddKraken, track: Track) -> None:
@@ -77,17 +77,17 @@ def test_quiet_pairs_that_leave_minutes_out_get_them_all_beside_the_others(odd: 
     odd.quiet |= set(names)
     settings = track("BTCUSD", "ETHUSD", *names, budget=8, per_second=5)  # as many requests as 40 s at one a second
     metrics = [str(metric) for metric in settings.tracked]
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     begun = datetime(2026, 3, 3, 1, tzinfo=UTC)  # the first hour in reach, for which a quiet pair has a candle
     missing: dict[str, Any] = {"": 1}
     for _ in range(12):
         newest = datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC)
         tick(odd, settings)
-        missing = store.missed(metrics, begun, newest, since_first_row=False)
+        missing = store.prices.missed(metrics, begun, newest, since_first_row=False)
         if not missing:
             break
     assert missing == {}
-    rows = store.candles([f"KRAKEN:{names[0]}"], begun, NEWEST).to_pylist()
+    rows = store.prices.candles([f"KRAKEN:{names[0]}"], begun, NEWEST).to_pylist()
     for row in rows:
         unix = int(row["minute"].timestamp())
         assert row["close"] == price(unix // 3600 * 3600)
@@ -127,7 +127,7 @@ def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, 
     for _ in range(17):
         tick(odd, settings)
     assert (
-        PriceTable(settings.folder).missed(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=2), NEWEST, since_first_row=True)
+        open_store(settings).prices.missed(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=2), NEWEST, since_first_row=True)
         == {}
     )
 

@@ -21,9 +21,9 @@ from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.store import Store, open_store
 from tests.integration.conftest import Bench, give_up_after
 from tests.webhook import Webhook
 
@@ -47,12 +47,12 @@ class Watch:
         return self.load()
 
     @property
-    def store(self) -> PriceTable:
-        return PriceTable(self.settings.folder)
+    def store(self) -> Store:
+        return open_store(self.settings)
 
     @property
     def records(self) -> Records:
-        return Records(self.settings.folder)
+        return open_store(self.settings).records
 
     def put(self, minutes: Iterable[int], volume: float, *metrics: str) -> None:
         """Store minutes, counted from noon."""
@@ -61,7 +61,7 @@ class Watch:
             for metric in metrics or (BTC,)
             for minute in minutes
         ]
-        self.store.upsert(validate_rows(rows, NOON).kept)
+        self.store.prices.upsert(validate_rows(rows, NOON).kept)
 
     def put_prices(self, prices: Mapping[tuple[str, int], float]) -> None:
         """Store prices by metric and minute, also in the stead of others, in one answer of the exchange."""
@@ -70,7 +70,7 @@ class Watch:
             for (metric, minute), price in prices.items()
         ]
         if rows:
-            self.store.upsert(validate_rows(rows, NOON).kept)
+            self.store.prices.upsert(validate_rows(rows, NOON).kept)
 
     def fail(self, minute: int, metrics: Iterable[str]) -> None:
         """Note what a tick notes that could store nothing."""
@@ -161,10 +161,10 @@ def test_alerts_are_recorded_published_and_shown_also_without_a_channel(watch: C
     calm(it)
     it.put([0], 400.0)
     it.look(0)
-    published = reading.alerts(it.store.published, only_open=True)
+    published = reading.alerts(it.store.folder.published, only_open=True)
     assert published[["metric", "measure", "ratio"]].values.tolist() == [[BTC, "volume", 4.0]]
-    assert reading.alerts(it.store.published, since=NOON + MINUTE).empty
-    assert reading.query(it.store.published, "FROM deliveries").empty
+    assert reading.alerts(it.store.folder.published, since=NOON + MINUTE).empty
+    assert reading.query(it.store.folder.published, "FROM deliveries").empty
 
 
 def test_several_alerts_of_one_minute_are_one_message_a_channel(watch: Callable[..., Watch], webhook: Webhook) -> None:
@@ -273,9 +273,9 @@ def test_files_that_are_merely_written_again_are_nothing_new(watch: Callable[...
     for minute in range(-30, 0):
         it.put([minute], 100.0)
     it.look(-1)
-    assert len(it.store.files()) > 25
+    assert len(it.store.prices.files()) > 25
     maintain(it.store)
-    assert len(it.store.files()) < 5
+    assert len(it.store.prices.files()) < 5
     assert it.look(0).judged == 0
 
 
@@ -286,8 +286,8 @@ def test_a_cursor_of_which_the_log_knows_no_more_loses_nothing(watch: Callable[.
     it.put([0], 400.0)
     it.look(0)
     it.cursor = "0"
-    for file in sorted((it.store.prices / "_delta_log").glob("*.json"))[:1]:
-        table = it.store.open()
+    for file in sorted((it.store.prices.delta.path / "_delta_log").glob("*.json"))[:1]:
+        table = it.store.prices.open()
         assert table is not None
         table.create_checkpoint()
         file.unlink()
@@ -434,7 +434,7 @@ def test_no_secret_is_stored_published_or_logged(
     assert [row["delivered"] for row in watched.attempts] == [False, False]
     out, err = capfd.readouterr()
     everything = [repr(watched), caplog.text, out, err, repr(it.settings), it.settings.model_dump_json()]
-    everything.append(reading.query(it.store.published, "FROM deliveries").to_csv())
+    everything.append(reading.query(it.store.folder.published, "FROM deliveries").to_csv())
     assert [text for text in everything if secret in text] == []
     assert all(row["error"] for row in watched.attempts)
 
@@ -468,7 +468,7 @@ def test_minutes_that_nobody_fetched_are_one_incident_that_heals(start: Callable
     for _ in range(10):  # no tick is run for 12:00 to 12:09, but somebody looks
         bench.now += MINUTE
         look(bench)
-    [incident] = Records(bench.settings.folder).incidents.rows()
+    [incident] = open_store(bench.settings).records.incidents.rows()
     assert (incident["cause"], incident["state"]) == ("not run", "open")
     assert (incident["first"], incident["last"], incident["count"]) == (NOON, NOON + 8 * MINUTE, 9)
     assert (incident["metrics"], incident["missing"]) == (["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], 18)
@@ -516,19 +516,19 @@ def test_what_a_tick_could_not_store_is_an_incident_with_its_cause_at_once(
     for _ in range(3):
         ticked(bench)
         look(bench)
-    [incident] = Records(bench.settings.folder).incidents.rows()
+    [incident] = open_store(bench.settings).records.incidents.rows()
     assert (incident["cause"], incident["first"], incident["count"]) == (cause, NOON, 3)
     assert incident["metrics"] == (
         ["SIMULATED:ETHUSD"] if "pair" in fault else ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]
     )
     publish(bench.store, incident["metrics"], now=bench.now, minute=bench.minute - MINUTE)
     assert incident["reason"].startswith("SIMULATED: ")
-    listed = reading.query(bench.store.published, "SELECT DISTINCT cause FROM missed_minutes")
+    listed = reading.query(bench.store.folder.published, "SELECT DISTINCT cause FROM missed_minutes")
     assert listed["cause"].tolist() == [cause]
     bench.exchange.faults.clear()
     ticked(bench, 5)
     look(bench)
-    [incident] = Records(bench.settings.folder).incidents.rows()
+    [incident] = open_store(bench.settings).records.incidents.rows()
     assert (incident["state"], incident["missing"]) == ("resolved", 0)
     assert incident["exchange"] == (None if "pair" in fault else "SIMULATED")
 

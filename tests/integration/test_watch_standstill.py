@@ -21,9 +21,9 @@ from pricetracker_dagster.settings import config_file, load_settings
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.store import open_store, store_in
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 
@@ -56,7 +56,7 @@ class Stage:
         return look(load_settings(), self.bench.now, self.signs)
 
     def rows(self) -> list[Row]:
-        return Records(self.bench.settings.folder).incidents.rows()
+        return open_store(self.bench.settings).records.incidents.rows()
 
     def titles(self) -> list[str]:
         return [posted.title for posted in self.webhook.posted]
@@ -99,7 +99,7 @@ def test_a_daemon_that_stands_still_is_recorded_told_once_and_told_when_over(sta
     assert stage.titles() == ["✗ standstill", "✓ standstill over"]
     stage.passes(minutes=1)
     assert len(stage.titles()) == 2
-    published = reading.incidents(stage.bench.store.published)
+    published = reading.incidents(stage.bench.store.folder.published)
     assert list(published["cause"]) == ["standstill"]
 
 
@@ -144,7 +144,7 @@ def test_an_outage_of_the_exchange_is_told_by_its_own_incident_alone(stage: Stag
         "last": now.replace(second=0) - 2 * MINUTE, "count": 9, "metrics": ["SIMULATED:BTCUSD"], "missing": 9,
         "opened_at": first, "resolved_at": None,
     }  # fmt: skip
-    Records(stage.bench.settings.folder).incidents.put([row])
+    open_store(stage.bench.settings).records.incidents.put([row])
     stage.passes(minutes=10)
     assert len([row for row in stage.rows() if row["cause"] == "standstill"]) == told
 
@@ -351,12 +351,14 @@ def commits_of(delta: Delta) -> list[Path]:
 
 def tear(folder: Path, table: str) -> None:
     """Cut the newest commit of a table."""
-    newest = commits_of(PriceTable(folder).delta if table == "minute_prices" else getattr(Records(folder), table))[-1]
+    newest = commits_of(
+        store_in(folder).prices.delta if table == "minute_prices" else getattr(store_in(folder).records, table)
+    )[-1]
     newest.write_bytes(newest.read_bytes()[:200])
 
 
 def mend(stage: Stage) -> None:
-    assert not repair.repair(stage.bench.settings.folder, stage.now, [], lambda: None).left
+    assert not repair.repair(stage.bench.store, stage.now, [], lambda: None).left
 
 
 def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_as_soon_as_it_can_be(
@@ -365,7 +367,7 @@ def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_a
     monkeypatch.setattr(watch_standstill, "PUBLISH_PATIENCE", 0.1)
     store = stage.bench.store
     publish(store, ["SIMULATED:BTCUSD"], now=stage.now)
-    with locked(store.state / "publish.lock", Deadline.after(5)):  # as a process does that was stopped at it
+    with locked(store.folder.state / "publish.lock", Deadline.after(5)):  # as a process does that was stopped at it
         for minutes in (3, 2):
             stage.bench.now += timedelta(minutes=minutes)
             store_minutes(stage.bench)
@@ -374,17 +376,17 @@ def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_a
     [row] = stage.rows()
     assert (row["state"], row["cause"]) == ("open", "not published")
     assert "what is published ends at 2026-03-03 11:59:00 UTC" in row["reason"]
-    assert f"another process has held {store.state / 'publish.lock'}" in row["reason"]
+    assert f"another process has held {store.folder.state / 'publish.lock'}" in row["reason"]
     assert stage.titles() == ["✗ stale publication"]
     assert stage.passes(seconds=10).well
     assert stage.titles() == ["✗ stale publication", "✓ stale publication over"]
-    assert reading.covered(store.published) == stage.bench.minute
+    assert reading.covered(store.folder.published) == stage.bench.minute
 
 
 def test_a_published_file_that_cannot_be_read_is_published_anew(stage: Stage) -> None:
-    stage.bench.store.published.write_bytes(b"no database")
+    stage.bench.store.folder.published.write_bytes(b"no database")
     assert stage.passes(seconds=1).well
-    assert reading.covered(stage.bench.store.published) == stage.bench.minute
+    assert reading.covered(stage.bench.store.folder.published) == stage.bench.minute
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "alerts", "causes"])
@@ -436,7 +438,7 @@ def test_damaged_tables_of_alarms_are_told_although_that_cannot_be_recorded(stag
 
 
 def test_a_data_file_that_is_gone_is_told_too(stage: Stage) -> None:
-    [file, *_] = PriceTable(stage.bench.settings.folder).files()
+    [file, *_] = open_store(stage.bench.settings).prices.files()
     Path(file).unlink()
     stage.passes(seconds=10)
     [row] = stage.rows()
@@ -462,7 +464,7 @@ def test_a_channel_that_takes_nothing_neither_repeats_nor_silences_what_others_a
     write_settings(text.replace("channels = [", f'channels = ["{stage.webhook.channel("/broken")}", '))
     stage.webhook.behaviour = {"/broken": "500"}
     stage.passes(seconds=1)
-    [newest, *_] = commits = commits_of(Records(stage.bench.settings.folder).incidents)
+    [newest, *_] = commits = commits_of(open_store(stage.bench.settings).records.incidents)
     assert len(commits) == 1
     whole = newest.read_bytes()
 
@@ -485,16 +487,16 @@ def test_a_channel_that_takes_nothing_neither_repeats_nor_silences_what_others_a
     "text", ["[" * 100_000, '{"told_at": {"x": 5}, "tried_at": []}', '{"told_at": "2026-03-03T10:00"}']
 )
 def test_what_was_told_and_cannot_be_read_any_more_counts_as_not_told(stage: Stage, text: str) -> None:
-    stage.bench.store.state.mkdir(exist_ok=True)
-    (stage.bench.store.state / "told_unrecorded.json").write_text(text)
+    stage.bench.store.folder.state.mkdir(exist_ok=True)
+    (stage.bench.store.folder.state / "told_unrecorded.json").write_text(text)
     tear(stage.bench.settings.folder, "incidents")
     stage.passes(seconds=10)
     assert stage.titles() == ["✗ damaged data: no alarms"]
 
 
 def test_what_an_earlier_version_has_told_ends_too(stage: Stage) -> None:
-    stage.bench.store.state.mkdir(exist_ok=True)
-    kept = stage.bench.store.state / "told_unrecorded.json"
+    stage.bench.store.folder.state.mkdir(exist_ok=True)
+    kept = stage.bench.store.folder.state / "told_unrecorded.json"
     kept.write_text(json.dumps({"told_at": stage.now.isoformat()}))
     for _ in range(2):
         stage.passes(seconds=10)

@@ -14,8 +14,8 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.store import Store, store_in
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 BTC = "KRAKEN:BTCUSD"
@@ -30,11 +30,11 @@ def umask(mask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def store_a_minute(store: PriceTable, minute: int, mask: int) -> None:
+def store_a_minute(store: Store, minute: int, mask: int) -> None:
     """Store a minute after noon and publish, under a umask."""
     unix = int((NOON + minute * MINUTE).timestamp())
     with umask(mask):
-        store.upsert(validate_rows([(BTC, unix, 10.0, 10.0, 10.0, 10.0, 1.0, 1)], NOON).kept)
+        store.prices.upsert(validate_rows([(BTC, unix, 10.0, 10.0, 10.0, 10.0, 1.0, 1)], NOON).kept)
         publish(store, [BTC], now=NOON + (minute + 1) * MINUTE)
 
 
@@ -47,45 +47,45 @@ def test_the_umask_decides_for_the_published_file_as_for_the_parquet_files(
     tmp_path: Path, mask: int, published: int
 ) -> None:
     with umask(mask):
-        store = PriceTable(tmp_path / "data")
+        store = store_in(tmp_path / "data")
         store_a_minute(store, 0, mask)
-    assert mode(store.published) == published
-    assert {mode(Path(file)) & 0o444 for file in store.files()} == {published}
+    assert mode(store.folder.published) == published
+    assert {mode(Path(file)) & 0o444 for file in store.prices.files()} == {published}
 
 
 @pytest.mark.parametrize(("masks", "published"), [((0o077, 0o022), 0o400), ((0o022, 0o027), 0o440)])
 def test_where_files_were_written_under_different_ones_the_strictest_holds(
     tmp_path: Path, masks: tuple[int, int], published: int
 ) -> None:
-    store = PriceTable(tmp_path / "data")
+    store = store_in(tmp_path / "data")
     store_a_minute(store, 0, masks[0])
     store_a_minute(store, 24 * 60, masks[1])  # another day, another file
-    assert mode(store.published) == published
-    subprocess.run(["chmod", "-R", "a+rX", store.folder], check=True)
+    assert mode(store.folder.published) == published
+    subprocess.run(["chmod", "-R", "a+rX", store.folder.path], check=True)
     store_a_minute(store, 24 * 60 + 1, 0o022)
-    assert mode(store.published) == 0o444
+    assert mode(store.folder.published) == 0o444
 
 
 def test_a_folder_that_others_may_not_enter_is_as_good_as_its_files(tmp_path: Path) -> None:
-    store = PriceTable(tmp_path / "data")
+    store = store_in(tmp_path / "data")
     store_a_minute(store, 0, 0o022)
-    store.files()
-    Path(store.files()[0]).parent.chmod(0o750)
+    store.prices.files()
+    Path(store.prices.files()[0]).parent.chmod(0o750)
     store_a_minute(store, 24 * 60, 0o022)
-    assert mode(store.published) == 0o440
+    assert mode(store.folder.published) == 0o440
 
 
 def test_the_owner_always_reads(tmp_path: Path) -> None:
     with umask(0o022):
-        store = PriceTable(tmp_path / "data")
+        store = store_in(tmp_path / "data")
         store_a_minute(store, 0, 0o022)
-    Path(store.files()[0]).chmod(0o000)
-    Path(store.files()[0]).chmod(0o200)
+    Path(store.prices.files()[0]).chmod(0o000)
+    Path(store.prices.files()[0]).chmod(0o200)
     try:
         store_a_minute(store, 24 * 60, 0o022)
     finally:
-        Path(store.files()[0]).chmod(0o644)
-    assert mode(store.published) == 0o400
+        Path(store.prices.files()[0]).chmod(0o644)
+    assert mode(store.folder.published) == 0o400
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def open_folder() -> Iterator[Path]:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(("mask", "reads"), [(0o022, "yes"), (0o077, "no"), (0o027, "no")])
 def test_another_user_reads_all_of_it_or_nothing(open_folder: Path, mask: int, reads: str) -> None:
-    store = PriceTable(open_folder / "data")
-    store.folder.mkdir()
-    store.folder.chmod(0o755)  # so that it is the files that decide
+    store = store_in(open_folder / "data")
+    store.folder.path.mkdir()
+    store.folder.path.chmod(0o755)  # so that it is the files that decide
     store_a_minute(store, 0, mask)
     code = (
         "import duckdb, os, sys\n"
@@ -116,6 +116,6 @@ def test_another_user_reads_all_of_it_or_nothing(open_folder: Path, mask: int, r
         "        print('no')\n"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", code, store.published], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, store.folder.published], capture_output=True, text=True, timeout=60, check=True
     )
     assert set(answer.stdout.split()) == {reads}

@@ -8,7 +8,8 @@ import pytest
 
 from pricetracker_dagster.alerts.operators.state import Desk, end_of, is_in_force
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.records import Records, RecordTable, Row
+from pricetracker_dagster.store.records import RecordTable, Row
+from pricetracker_dagster.store.store import store_in
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -134,7 +135,7 @@ def test_silences_that_ended_meanwhile_are_told_once_each_in_their_order() -> No
 
 
 def test_what_a_clock_that_was_ahead_has_written_is_not_there_yet(tmp_path: Path) -> None:
-    records = Records(tmp_path)
+    records = store_in(tmp_path).records
     ahead = NOON + 5 * HOUR
     records.silences.put([silence("s1"), silence("s2", made_at=ahead, until=ahead + HOUR)])
     records.acknowledgements.put([acknowledgement("spike|a", ahead), acknowledgement("spike|a", NOON)])
@@ -146,13 +147,13 @@ def test_what_a_clock_that_was_ahead_has_written_is_not_there_yet(tmp_path: Path
 
 
 def test_an_empty_folder_has_an_empty_desk(tmp_path: Path) -> None:
-    assert Desk.of(Records(tmp_path), NOON) == Desk()
+    assert Desk.of(store_in(tmp_path).records, NOON) == Desk()
 
 
 def test_a_damaged_table_of_silences_keeps_nothing_back_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = Records(tmp_path)
+    records = store_in(tmp_path).records
     records.silences.put([silence("s1")])
     records.acknowledgements.put([acknowledgement("spike|a", NOON)])
     rows = RecordTable.rows

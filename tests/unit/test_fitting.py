@@ -20,6 +20,7 @@ from pricetracker_dagster.alerts.messages.recording import record
 from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.store import open_store
 
 NOW = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 DISCORD = "discord://123456789012345678/abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl"
@@ -207,7 +208,7 @@ def test_what_is_longer_than_the_channel_takes_is_delivered_in_parts(
     discord: tuple[Settings, list[str], set[int]], count: int
 ) -> None:
     settings, taken, _ = discord
-    records = Records(settings.folder)
+    records = open_store(settings).records
     owed(settings, records, count)
     attempts = notify.deliver(settings, records, NOW)
     assert [row["delivered"] for row in attempts] == [True] * count
@@ -221,7 +222,7 @@ def test_what_a_taken_part_holds_is_delivered_and_only_the_rest_is_sent_again(
     discord: tuple[Settings, list[str], set[int]],
 ) -> None:
     settings, taken, refused = discord
-    records = Records(settings.folder)
+    records = open_store(settings).records
     owed(settings, records, 20)
     refused.add(1)  # the second part
     first = {row["id"]: row["delivered"] for row in notify.deliver(settings, records, NOW)}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.settings import AlertRoute, SettingsError, channel_name, config_file, load_settings
 from pricetracker_dagster.settings import last_good as module
 from pricetracker_dagster.settings.last_good import SettingsKeeper, last_good
-from pricetracker_dagster.settings.where_kept import FILE
 
 Write = Callable[[str], Path]
 
@@ -49,7 +49,7 @@ def kept(write_settings: Write) -> Path:
 def keep() -> Path:
     load_settings().folder.mkdir(exist_ok=True)
     settings = SettingsKeeper(load_settings).load()
-    return settings.state / FILE
+    return settings.state / StateFile.LAST_SETTINGS
 
 
 def test_they_are_the_same_again_but_for_where_they_come_from(kept: Path) -> None:

@@ -27,6 +27,7 @@ from pricetracker_dagster.cli import errors
 from pricetracker_dagster.collect.tick import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.exchanges import exchange_time
+from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.instance import home as instance
 from pricetracker_dagster.process.guard import guard
 from pricetracker_dagster.process.secret_forms import without_login
@@ -39,7 +40,7 @@ from pricetracker_dagster.process.secrets import (
 )
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings, messages
 from pricetracker_dagster.store import delta
-from pricetracker_dagster.store.records import Records
+from pricetracker_dagster.store.store import store_in
 from tests.odd_kraken import OddKraken, send
 
 Write = Callable[[str], Path]
@@ -279,7 +280,7 @@ def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
         *in_plain_words(DeltaError(said)),
         *in_plain_words(ValueError(said)),
         delta._plain(said),
-        instance._said(ValueError(said), Path("/")),
+        instance._said(ValueError(said), DataFolder(Path("/"))),
         errors._said(ValueError(said)),
         messages._as_key(f"{'x' * (before + 100)} SECRETtoken42"),
     ]
@@ -434,7 +435,7 @@ def test_nor_one_in_the_environment(
 def test_what_was_said_is_recorded_without_secrets_and_names_as_they_are(tmp_path: Path) -> None:
     keep_login("me:SECRETpass1")
     keep_channel("json://host.example/exchange/opened/KRAKEN", ["KRAKEN:BTCUSD"])
-    records, noon = Records(tmp_path), datetime(2026, 3, 3, 12, tzinfo=UTC)
+    records, noon = store_in(tmp_path).records, datetime(2026, 3, 3, 12, tzinfo=UTC)
     row = {"metric": "KRAKEN:BTCUSD", "minute": noon, "cause": "exchange error", "noted_at": noon}
     records.causes.put([{**row, "reason": "HTTP 401 for SECRETpass1"}])
     assert records.causes.rows() == [{**row, "reason": "HTTP 401 for ***"}]

@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import PriceTable
-from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Records
+from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED
+from pricetracker_dagster.store.store import open_store
 
 
 def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[str]:
@@ -20,10 +20,11 @@ def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[s
     Returns:
         The metrics whose minute is missing, or was when the tick failed.
     """
-    store, records = PriceTable(settings.folder), Records(settings.folder)
+    store = open_store(settings)
+    records = store.records
     metrics = [str(metric) for metric in settings.tracked]
     noted = {row["metric"]: row["cause"] for row in records.causes.rows(minute) if row["minute"] == minute}
-    missing = store.missed(metrics, minute, minute, since_first_row=False)
+    missing = store.prices.missed(metrics, minute, minute, since_first_row=False)
     unexplained = {metric for metric in {*missing, *noted} if noted.get(metric, NOT_RUN) == NOT_RUN}
     records.causes.put(
         [

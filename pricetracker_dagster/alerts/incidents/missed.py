@@ -14,8 +14,8 @@ from pricetracker_dagster.alerts.incidents import review as incidents
 from pricetracker_dagster.alerts.watchdog import standstill
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
+from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import note_tracked
 
 _SQL = Path(__file__).parent / "sql"
@@ -23,7 +23,7 @@ _SQL = Path(__file__).parent / "sql"
 
 def look_for_missed(
     settings: Settings,
-    store: PriceTable,
+    store: Store,
     records: Records,
     now: datetime,
     told: Callable[[str], AbstractContextManager[None]],
@@ -75,7 +75,7 @@ def look_for_missed(
 
 
 def _missing(
-    store: PriceTable, since: Mapping[str, datetime], recent: Iterable[Row], first: datetime, last: datetime
+    store: Store, since: Mapping[str, datetime], recent: Iterable[Row], first: datetime, last: datetime
 ) -> dict[str, list[MinuteRange]]:
     """Return the minutes that have no row, of what is tracked and, since then, of what incidents name."""
     begins = {metric: max(moment, first) for metric, moment in since.items()}
@@ -83,7 +83,7 @@ def _missing(
         for metric in row["metrics"]:
             begins[metric] = max(min(begins.get(metric, row["first"]), row["first"]), first)
     missing = {}
-    for metric, gaps in store.missed(list(begins), first, last, since_first_row=False).items():
+    for metric, gaps in store.prices.missed(list(begins), first, last, since_first_row=False).items():
         later = _since(gaps, begins[metric])
         if later:
             missing[metric] = later
@@ -163,7 +163,7 @@ def _cuts(recent: Iterable[Row], listed: Collection[datetime], oldest: datetime)
     return sorted(moment for moment in cuts if moment > oldest)
 
 
-def _lost(store: PriceTable, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
+def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
     """Return how many minutes of an incident that began long ago and is over are missing for good."""
-    gaps = store.missed(row["metrics"], row["first"], min(row["last"], newest), since_first_row=False)
+    gaps = store.prices.missed(row["metrics"], row["first"], min(row["last"], newest), since_first_row=False)
     return sum(minutes_in(_since(spans, since.get(metric, row["first"]))) for metric, spans in gaps.items())

@@ -12,9 +12,11 @@ from pricetracker_dagster.alerts.incidents import review as incidents
 from pricetracker_dagster.alerts.lifecycle import review as episodes
 from pricetracker_dagster.alerts.operators.state import Desk, end_of
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.store import open_store
 
 PATIENCE = 10.0
 """Seconds to wait for another process that writes something down, which takes a moment."""
@@ -57,7 +59,7 @@ def silence(
     rules = [each.name for each in settings.rules]
     if rule is not None and rule not in rules:
         raise UnknownName(f'no rule "{rule}"{did_you_mean(rule, rules)}')
-    records = Records(settings.folder)
+    records = open_store(settings).records
     with _alone(settings):
         numbers = [int(row["id"][1:]) for row in records.silences.rows() if row["id"][1:].isdecimal()]
         row: Row = {
@@ -85,7 +87,7 @@ def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row
         UnknownName: there is no such silence.
         DeskError: it has ended already, or another process writes all the time.
     """
-    records = Records(settings.folder)
+    records = open_store(settings).records
     with _alone(settings):
         rows = records.silences.rows()
         found = next((row for row in rows if row["id"] == own), None)
@@ -118,7 +120,7 @@ def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: 
         UnknownName: nothing open is called so, or several begin so.
         DeskError: it is over, has not fired, or is acknowledged already; another process writes all the time.
     """
-    records = Records(settings.folder)
+    records = open_store(settings).records
     with _alone(settings):
         subject, fact = _open_one(records, own)
         desk = Desk.of(records, now)
@@ -179,7 +181,7 @@ def _alone(settings: Settings) -> Iterator[None]:
         DeskError: another process writes all the time.
     """
     settings.state.mkdir(parents=True, exist_ok=True)
-    lock = settings.state / "desk.lock"
+    lock = settings.state / StateFile.DESK_LOCK
     try:
         with locked(lock, Deadline.after(PATIENCE)):
             yield

@@ -34,9 +34,9 @@ from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish, publish_if_moved
-from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Records, Row
+from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Row
+from pricetracker_dagster.store.store import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def watch_standstill(
         if told.changed or told.attempts:
             publish_what_changed(settings, now, told)
         else:
-            publish_if_moved(PriceTable(settings.folder), [str(metric) for metric in settings.tracked], now=now)
+            publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=now)
     except Exception as error:
         if not _is_of(seen.damaged, error) and first_line(error) != seen.unpublished:
             troubles.append(f"it could not be published: {first_line(error)}")
@@ -119,14 +119,14 @@ def _seen(
     try:
         parts, ahead = signs()
     except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
-        troubles.append(f"Dagster's storage in {settings.folder / 'dagster'} cannot be read: {first_line(error)}")
+        troubles.append(f"Dagster's storage in {settings.data_folder.dagster_home} cannot be read: {first_line(error)}")
     try:
-        damaged = damages(settings.folder)
+        damaged = damages(open_store(settings))
     except Exception as error:
         troubles.append(f"the tables in {settings.folder} cannot be looked at: {first_line(error)}")
     try:
         newest = newest_minute(settings, now)
-        rows = Records(settings.folder).incidents.rows()
+        rows = open_store(settings).records.incidents.rows()
         covered = is_covered(rows, settings, now)
         recovered, mended = ended(EVALUATION, rows, now), when_mended(rows, now)
         opened = [row for row in rows if row["cause"] in CAUSES and row["state"] == "open"]
@@ -171,7 +171,7 @@ def up_to(
         now: the current time, UTC.
         at_once: publish wherever it is behind at all.
     """
-    store = PriceTable(settings.folder)
+    store = open_store(settings)
     as_of = covered_by(store)
     limit = timedelta() if at_once else settings.watch.standstill_minutes * MINUTE
     if newest is None or (as_of is not None and newest - as_of <= limit):
@@ -183,10 +183,10 @@ def up_to(
     return published.as_of, ""
 
 
-def covered_by(store: PriceTable) -> datetime | None:
+def covered_by(store: Store) -> datetime | None:
     """Return the newest minute that the published file covers, UTC; None where there is none, or it cannot be read."""
     with suppress(Exception):  # one that cannot be read is published anew
-        return reading.covered(store.published)
+        return reading.covered(store.folder.published)
     return None
 
 
@@ -200,13 +200,13 @@ def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:
     return str(error) in (damaged or ())
 
 
-def damages(folder: Path) -> list[str]:
+def damages(store: Store) -> list[str]:
     """Say which tables are damaged and how, a line each with the way out.
 
     No data file is read through for that.
     """
     found = []
-    for delta in (PriceTable(folder).delta, *Records(folder)):
+    for delta in (store.prices.delta, *store.records):
         try:
             delta.open_whole()
         except StoreError as error:
@@ -220,7 +220,7 @@ def newest_minute(settings: Settings, now: datetime) -> datetime | None:
     """Return the newest stored minute that is over by now, of whichever tracked metric, UTC; the last 24 hours."""
     metrics = [str(metric) for metric in settings.tracked]
     closed = newest_closed_minute(now)
-    return max(PriceTable(settings.folder).newest(metrics, now - DAY, closed).values(), default=None)
+    return max(open_store(settings).prices.newest(metrics, now - DAY, closed).values(), default=None)
 
 
 def is_covered(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:

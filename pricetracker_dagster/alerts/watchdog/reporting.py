@@ -23,9 +23,9 @@ from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.records import Records, Row
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.store import Store, open_store
 
 _TELLING = ("incidents", "messages", "deliveries")
 """The tables without which nothing can be told as usual."""
@@ -86,7 +86,7 @@ def tell(
 
 def record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], told: Told) -> None:
     """Record what the verdicts change and send what is due. The caller holds the lock; ``told`` is added to."""
-    records = Records(settings.folder)
+    records = open_store(settings).records
     if records.incidents.open() is None and not any(verdict.state == STILL for verdict in verdicts.values()):
         return
     with suppress(Exception):  # a table that is damaged keeps nothing from being told
@@ -107,21 +107,21 @@ def publish_what_changed(settings: Settings, now: datetime, told: Told) -> None:
     """
     if told.changed or told.attempts:
         tracked = [str(metric) for metric in settings.tracked]
-        publish(PriceTable(settings.folder), tracked, now=now, patience=PUBLISH_PATIENCE)
+        publish(open_store(settings), tracked, now=now, patience=PUBLISH_PATIENCE)
 
 
-def open_incidents(folder: Path) -> list[Row]:
+def open_incidents(store: Store) -> list[Row]:
     """Return the open incidents of what stands still. Read anew only when the table has changed.
 
     Raises:
         StoreError: the table is damaged.
     """
-    records = Records(folder)
-    table = records.incidents.open()
+    folder, incidents = store.folder.path, store.records.incidents
+    table = incidents.open()
     version = -1 if table is None else table.version()
     known = _known.get(folder)
     if known is None or known[0] != version:
-        rows = [] if table is None else records.incidents.rows()
+        rows = [] if table is None else incidents.rows()
         known = version, [row for row in rows if row["cause"] in CAUSES and row["state"] == "open"]
         _known[folder] = known
     return known[1]

@@ -6,7 +6,6 @@ it. So nothing here relies on a watch that runs, and nothing is told twice where
 
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
 from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.alerts.watchdog.look import covered_by, damages, newest_minute, up_to
@@ -30,8 +29,8 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
-from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.store import Store, open_store
 
 _SAID = 500
 """Most characters of what is said of an error."""
@@ -51,10 +50,10 @@ def tell_of_evaluation(
     """
     opened: list[Row] = []
     try:
-        opened = open_incidents(settings.folder)
+        opened = open_incidents(open_store(settings))
     except StoreError as damaged:
         error = error or damaged
-    verdicts = _of_the_evaluation(settings.folder, sensor, unreadable, error)
+    verdicts = _of_the_evaluation(open_store(settings), sensor, unreadable, error)
     others = _of_what_is_open(settings, now, opened, tried=verdicts)
     kinds = {kind_of(row) for row in opened}
     news = {
@@ -64,7 +63,7 @@ def tell_of_evaluation(
     }
     if not news and not unrecorded.is_told(settings):
         return Told()
-    damaged_now = damages(settings.folder) if unrecorded.is_told(settings) else None
+    damaged_now = damages(open_store(settings)) if unrecorded.is_told(settings) else None
     return _told(settings, now, news, sensor or SETTINGS, damaged_now)
 
 
@@ -78,7 +77,7 @@ def tell_of_publication(settings: Settings, now: datetime, sensor: str, *, at_on
         at_once: a tick has failed: it is behind with the first minute, and not after ``watch.standstill_minutes``.
     """
     newest = newest_minute(settings, now)
-    is_open = any(kind_of(row) == PUBLICATION for row in open_incidents(settings.folder))
+    is_open = any(kind_of(row) == PUBLICATION for row in open_incidents(open_store(settings)))
     as_of, why = up_to(settings, newest, now, at_once=at_once or is_open)
     if newest is not None and (as_of is None or as_of < newest) and why:
         behind = min(now, newest if as_of is None else as_of + 2 * MINUTE)
@@ -91,13 +90,13 @@ def tell_of_publication(settings: Settings, now: datetime, sensor: str, *, at_on
 
 
 def _of_the_evaluation(
-    folder: Path, sensor: str | None, unreadable: str | None, error: Exception | None
+    store: Store, sensor: str | None, unreadable: str | None, error: Exception | None
 ) -> dict[str, Verdict]:
     """Judge what the evaluation itself has shown."""
     verdicts = {SETTINGS: said_of_settings(unreadable) if unreadable else Verdict(ALIVE)}
     if isinstance(error, StoreError) and error.damage is not None:
         # no sensor's fault: what is damaged is one incident, whoever meets it
-        found = damages(folder)
+        found = damages(store)
         verdicts[STORAGE] = said_of_storage(found) if found else Verdict(UNKNOWN)
     elif sensor is None:
         pass
@@ -117,11 +116,11 @@ def _of_what_is_open(
     kinds = {kind_of(row) for row in opened}
     verdicts = over_by_now(opened, now)
     if STORAGE in kinds and STORAGE not in tried:
-        found = damages(settings.folder)
+        found = damages(open_store(settings))
         verdicts[STORAGE] = Verdict(UNKNOWN) if found else Verdict(ALIVE)
     if PUBLICATION in kinds:
         try:
-            newest, as_of = newest_minute(settings, now), covered_by(PriceTable(settings.folder))
+            newest, as_of = newest_minute(settings, now), covered_by(open_store(settings))
         except StoreError:
             newest = as_of = None
         is_over = newest is not None and as_of is not None and as_of >= newest

@@ -17,6 +17,7 @@ from pricetracker_dagster.alerts.messages.quoting import quoted
 from pricetracker_dagster.alerts.messages.routing import Recipient, recipients, urls
 from pricetracker_dagster.alerts.messages.transitions import INCIDENT
 from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings import Settings
@@ -189,4 +190,4 @@ def _keep(settings: Settings, account: _Account) -> None:
 
 
 def _file(settings: Settings) -> Path:
-    return settings.state / "told_unrecorded.json"
+    return settings.state / StateFile.TOLD_UNRECORDED

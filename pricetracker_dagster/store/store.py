@@ -1,0 +1,36 @@
+"""What is stored in a data folder, as one object: prices and records. They are put together here and nowhere else."""
+
+from pathlib import Path
+
+from pricetracker_dagster.files.data_folder import DataFolder
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.records import Records
+
+
+class Store:
+    """The tables of a data folder. Any number of processes may use one at once.
+
+    To make one costs nothing: nothing is opened or written before it is used.
+
+    Attributes:
+        folder: where everything lies.
+        prices: the table ``minute_prices``.
+        records: the small tables.
+    """
+
+    def __init__(self, folder: DataFolder) -> None:
+        """Name a data folder; it need not exist."""
+        self.folder = folder
+        self.prices = PriceTable(folder)
+        self.records = Records(folder)
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store in the data folder that the settings name."""
+    return Store(settings.data_folder)
+
+
+def store_in(folder: Path) -> Store:
+    """Return the store in a folder of this machine, tables included."""
+    return Store(DataFolder(folder))
