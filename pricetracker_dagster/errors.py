@@ -1,6 +1,7 @@
-"""What a user can mend: one kind of error, which says what is wrong in one plain line and ends a command.
+"""One tree of errors that a user can mend: each says in one plain line what is wrong, and with which status it ends.
 
-Whatever else is raised is a mistake of ours, and is told as one.
+Commands, and whatever else tells a user of an error, read both here. What is raised besides is a mistake of ours, and
+is shown as one.
 """
 
 import difflib
@@ -13,11 +14,35 @@ class PricetrackerError(Exception):
     """Something a user can mend. The message names the thing, the value and the way out."""
 
     exit_status = 1
-    """Of a command that ends with it: 2 for a wrong name, else 1."""
+    """The status of a command that ends with it: 2 for a wrong name, else 1."""
 
     def __init__(self, *said: object) -> None:
-        """Say it without secrets: whoever stores, sends or prints it need not think of that."""
+        """Keep the message without secrets: whoever stores, sends or prints it need not think of that."""
         super().__init__(*(masked(each) if isinstance(each, str) else each for each in said))
+
+
+_OF_OTHERS = ("duckdb", "_duckdb", "deltalake", "_internal", "sqlalchemy", "sqlite3", "pyarrow")
+"""Packages whose errors are about files and databases, not about our code."""
+
+
+def mendable(error: Exception) -> PricetrackerError | None:
+    """Return an error as one that a user can mend: ours as it is, others that are about files and databases.
+
+    Returns:
+        None where it is a mistake of ours.
+    """
+    if isinstance(error, PricetrackerError):
+        return error
+    package, said = type(error).__module__.partition(".")[0], str(error)
+    if isinstance(error, OSError):
+        if package == "builtins" and error.strerror:
+            said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        return PricetrackerError(said)
+    if package not in _OF_OTHERS:
+        return None
+    # in one line, without the statement, which the user has just typed
+    said = " ".join(said.partition("\n\nLINE ")[0].partition("\n[SQL: ")[0].split())
+    return PricetrackerError(said if package.endswith("duckdb") else f"{plain(said, 300)} (--debug shows where)")
 
 
 def first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import click
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.cli import interrupts
-from pricetracker_dagster.errors import PricetrackerError, plain
+from pricetracker_dagster.errors import mendable
 from pricetracker_dagster.process.secrets import masked
 
 P = ParamSpec("P")
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 
 def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a user can mend into one line on stderr and an exit status: 2 for a wrong name, else 1."""
+    """Turn an error that a user can mend into one line on stderr and its exit status."""
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -36,15 +36,15 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
         except Exception as error:
             if interrupts.asked():  # a library has made another error of it
                 _interrupted()
-            status = _status_of(error)
-            if status is None:
+            told = mendable(error)
+            if told is None:
                 raise
             if isinstance(error, OSError) and _is_of_the_output(error):
                 sys.exit(_not_written(error))
             if _debug():
                 click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-            click.echo(f"Error: {masked(_said(error))}", err=True)
-            sys.exit(status)
+            click.echo(f"Error: {masked(str(told))}", err=True)
+            sys.exit(told.exit_status)
 
     return wrapped
 
@@ -106,28 +106,3 @@ def _debug() -> bool:
     """Say whether the command was called with ``--debug``."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.find_root().params.get("debug"))
-
-
-_OF_OTHERS = ("duckdb", "_duckdb", "deltalake", "_internal", "sqlalchemy", "sqlite3", "pyarrow")
-"""Packages whose errors are about files and databases, not about our code."""
-
-
-def _status_of(error: Exception) -> int | None:
-    """Return the exit status of an error that a user can mend; None for one of ours."""
-    if isinstance(error, PricetrackerError):
-        return error.exit_status
-    of_others = type(error).__module__.partition(".")[0] in _OF_OTHERS
-    return 1 if isinstance(error, OSError) or of_others else None
-
-
-def _said(error: Exception) -> str:
-    """Return an error's message; DuckDB's in one line, without the statement, which the user has just typed."""
-    import duckdb
-
-    if type(error).__module__ == "builtins" and isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-    message = str(error)
-    if isinstance(error, PricetrackerError | OSError):
-        return message
-    said = " ".join(message.partition("\n\nLINE ")[0].partition("\n[SQL: ")[0].split())
-    return said if isinstance(error, duckdb.Error) else f"{plain(said, 300)} (--debug shows where)"

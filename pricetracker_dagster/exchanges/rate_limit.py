@@ -4,7 +4,6 @@ A tick, a backfill and a person's command share one allowance of requests, kept 
 a tick is at work, the others wait: the newest minute comes before old ones.
 """
 
-import fcntl
 import math
 import time
 from collections.abc import Iterator
@@ -72,14 +71,13 @@ class RateLimiter:
             time.sleep(turn - now)
 
     def slow_down(self, seconds: float) -> None:
-        """Let nobody ask for so many seconds: the exchange has asked for it."""
+        """Block all requests for so many seconds: the exchange has asked for it."""
         with self._allowance() as allowance:
             allowance.due = max(allowance.due, time.monotonic() + seconds)
 
     @contextmanager
     def _allowance(self) -> "Iterator[_Allowance]":
-        with self._file.open("a+", encoding="utf-8", errors="replace") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with locked(self._file, None) as file:
             file.seek(0)
             # A monotonic time means something in its own boot only. New, cut short by a kill, damaged, of another boot
             # or of an earlier version: begin afresh.

@@ -1,4 +1,4 @@
-"""Deadlines on the monotonic clock, and locks among processes that are waited for until one."""
+"""Deadlines on the monotonic clock, and file locks among processes, which are waited for until a deadline."""
 
 import fcntl
 import time
@@ -6,10 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
+
+from pricetracker_dagster.errors import PricetrackerError
+
+_POLLED_EVERY = 0.05
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceeded(PricetrackerError):
     """The deadline passes before it can be done."""
+
+    def __init__(self, message: str = "the time for it is over") -> None:
+        """Say what takes so long, where that is known."""
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -44,25 +53,29 @@ class Deadline:
 
 
 @contextmanager
-def locked(file: Path, deadline: Deadline, *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock among processes and threads; it is let go with the process that holds it.
+def locked(file: Path, deadline: Deadline | None, *, shared: bool = False) -> Iterator[TextIO]:
+    """Hold a lock among processes and threads; it ends with the process that holds it.
+
+    Args:
+        file: which file stands for the lock. It is made where it is not there yet, its folder as well.
+        deadline: how long to wait for others; None: as long as it takes.
+        shared: others that hold it shared are no obstacle.
+
+    Yields:
+        The file, open to read and to append.
 
     Raises:
         DeadlineExceeded: others hold it until the deadline.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as lock:
-        while True:
+    with file.open("a+", encoding="utf-8", errors="replace") as lock:
+        while not _locks(lock, shared=shared, waits=deadline is None):
             try:
-                fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            except BlockingIOError:
-                try:
-                    deadline.sleep(0.05)
-                except DeadlineExceeded:
-                    raise DeadlineExceeded(f"another process holds {file} all the time") from None
-            else:
-                break
-        yield
+                assert deadline is not None  # noqa: S101 - without one it waits
+                deadline.sleep(_POLLED_EVERY)
+            except DeadlineExceeded:
+                raise DeadlineExceeded(f"another process holds {file} all the time") from None
+        yield lock
 
 
 def said_by_holder(file: Path) -> str | None:
@@ -70,8 +83,13 @@ def said_by_holder(file: Path) -> str | None:
     if not file.exists():
         return None
     with file.open(encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return lock.read().strip() or "is starting"
-    return None
+        return None if _locks(lock, shared=True) else lock.read().strip() or "is starting"
+
+
+def _locks(file: TextIO, *, shared: bool, waits: bool = False) -> bool:
+    """Take a lock; False where another process holds it."""
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True

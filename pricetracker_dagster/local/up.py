@@ -5,14 +5,13 @@ signal); the simulator where no exchange can be reached; and the watch, which no
 Each is a process group of its own, so that it can be ended with all it has started.
 """
 
-import fcntl
 import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -20,6 +19,7 @@ from typing import TextIO
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges import ExchangeError, exchange_time
 from pricetracker_dagster.files.data_folder import StateFile
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.instance.home import dagster_home
 from pricetracker_dagster.local.addresses import (
@@ -256,13 +256,12 @@ def _only_one(settings: Settings) -> Iterator[TextIO]:
     Raises:
         CannotStart: another ``up`` holds it.
     """
-    settings.state.mkdir(parents=True, exist_ok=True)
-    with (settings.state / StateFile.UP_LOCK).open("a+", encoding="utf-8") as lock:
+    file = settings.state / StateFile.UP_LOCK
+    with ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise CannotStart(f"it runs already on {settings.folder}: {lock.read().strip()}") from None
+            lock = held.enter_context(locked(file, Deadline.after(0)))
+        except DeadlineExceeded:
+            raise CannotStart(f"it runs already on {settings.folder}: {said_by_holder(file) or ''}") from None
         lock.truncate(0)
         yield lock
         lock.truncate(0)

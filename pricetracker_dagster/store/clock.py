@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.files.small import kept_in
+from pricetracker_dagster.files.small import kept_in, moment_of
 
 FRESH = timedelta(minutes=10)
 """What was measured longer ago says nothing of the clock as it is now."""
@@ -68,9 +68,9 @@ def _kept(state: Path) -> dict[str, _Measured]:
     for exchange, kept in kept_in(_file(state)).items():
         with suppress(KeyError, TypeError, ValueError, OverflowError):
             ahead, at_least = float(kept["ahead"]), None if kept.get("at_least") is None else float(kept["at_least"])
-            moment = datetime.fromisoformat(kept["measured_at"])
+            moment = moment_of(kept["measured_at"])
             possible = all(abs(seconds) <= _FARTHEST for seconds in (ahead, at_least or 0.0))  # NaN is not
-            if possible and moment.tzinfo and re.fullmatch("[A-Z][A-Z0-9_]*", exchange):
+            if possible and moment and re.fullmatch("[A-Z][A-Z0-9_]*", exchange):
                 found[exchange] = _Measured(ahead, at_least, moment)
     return found
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import json_in, moment_of
 
 CONFIRMED_AFTER = timedelta(seconds=60)
 """How much later a second answer has to come: one node may answer twice in a row."""
@@ -207,8 +208,8 @@ class Doubts:
             with suppress(ValueError, TypeError, OverflowError):
                 if isinstance(entry, list):
                     metric, first, last, rows, digest, first_seen = entry
-                    seen = datetime.fromisoformat(first_seen)
-                    if timedelta() <= now - seen < _FORGOTTEN_AFTER:
+                    seen = moment_of(first_seen)
+                    if seen and timedelta() <= now - seen < _FORGOTTEN_AFTER:
                         day = _Day(str(metric), int(first), int(last), int(rows), str(digest), seen)
                         days[day.metric, day.first // _DAY] = day
         return days
@@ -248,10 +249,8 @@ def _judge_singly(kept: dict[Key, Doubt], doubts: Iterable[Doubt], now: datetime
 
 def _entries(file: Path) -> list[object]:
     """Return the entries of a file; none where it is damaged."""
-    with suppress(OSError, ValueError, RecursionError):
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-        return loaded if isinstance(loaded, list) else []
-    return []
+    kept = json_in(file)
+    return kept if isinstance(kept, list) else []
 
 
 def _read(entry: object) -> Doubt:
@@ -263,9 +262,9 @@ def _read(entry: object) -> Doubt:
     if not isinstance(entry, list):
         raise TypeError
     metric, unix, trades, volume, answered, first_seen = entry
-    seen = datetime.fromisoformat(first_seen)
+    seen = moment_of(first_seen)
     values = tuple(float(value) for value in answered)
-    if not isinstance(metric, str) or not seen.tzinfo or len(values) != 6:
+    if not isinstance(metric, str) or seen is None or len(values) != 6:
         raise ValueError
     doubt = Doubt(metric, int(unix), int(trades), float(volume), values, seen)
     str(doubt)  # a minute out of range

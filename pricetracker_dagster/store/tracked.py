@@ -5,21 +5,20 @@ A small file of the data folder, written by whoever first meets a new list: most
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pricetracker_dagster.candles.minutes import floor_minute
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.files.small import kept_in
+from pricetracker_dagster.files.small import kept_in, moment_of
 
 
 def note_tracked(state: Path, metrics: Iterable[str], minute: datetime) -> dict[str, datetime]:
-    """Return from which minute on each tracked metric's minutes are expected, UTC.
+    """Write down which metrics are tracked, and return from which minute on each one's minutes are expected, UTC.
 
-    A metric that was not in the list when this was last asked is expected from ``minute`` on; one that is no longer in
-    it is forgotten. What is lost or cannot be read begins anew, in silence, each metric on its own.
+    The file is written where the list has changed. A metric that was not in it is expected from ``minute`` on; one that
+    is no longer tracked is forgotten. What is lost or cannot be read begins anew, in silence, each metric on its own.
 
     Args:
         state: the data folder's folder of small working files.
@@ -36,12 +35,11 @@ def note_tracked(state: Path, metrics: Iterable[str], minute: datetime) -> dict[
 
 def _moment(kept: object) -> datetime | None:
     """Return the minute that was kept of a metric; None where it cannot be true."""
-    with suppress(ValueError, TypeError, OverflowError):
-        moment = floor_minute(datetime.fromisoformat(str(kept)))
-        # a moment that is yet to come was written by a clock that was ahead
-        if datetime.fromtimestamp(0, UTC) <= moment <= datetime.now(UTC):
-            return moment
-    return None
+    moment = moment_of(kept)
+    # a moment that is yet to come was written by a clock that was ahead
+    if moment is None or not datetime.fromtimestamp(0, UTC) <= moment <= datetime.now(UTC):
+        return None
+    return floor_minute(moment)
 
 
 def added_later(since: Mapping[str, datetime]) -> dict[str, datetime]:

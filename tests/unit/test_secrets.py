@@ -23,9 +23,8 @@ from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
-from pricetracker_dagster.cli import errors
 from pricetracker_dagster.collect.tick import in_plain_words
-from pricetracker_dagster.errors import PricetrackerError, first_line, plain
+from pricetracker_dagster.errors import PricetrackerError, first_line, mendable, plain
 from pricetracker_dagster.exchanges import exchange_time
 from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.instance import home as instance
@@ -281,7 +280,7 @@ def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
         *in_plain_words(ValueError(said)),
         delta._plain(said),
         instance._said(ValueError(said), DataFolder(Path("/"))),
-        errors._said(ValueError(said)),
+        str(mendable(DeltaError(said))),
         messages._as_key(f"{'x' * (before + 100)} SECRETtoken42"),
     ]
     assert not [text for text in texts if "SECR" in text]

@@ -7,7 +7,6 @@ costs the others nothing.
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from pricetracker_dagster.alerts.messages.transitions import INCIDENT
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.files.small import kept_in
+from pricetracker_dagster.files.small import kept_in, moment_of
 from pricetracker_dagster.settings import Settings
 
 _PAUSE = MINUTE
@@ -168,13 +167,8 @@ def _account(settings: Settings) -> _Account:
 
 def _moments(kept: object) -> dict[str, datetime]:
     """Return those of the entries that are moments, UTC."""
-    found = {}
-    for name, text in kept.items() if isinstance(kept, dict) else ():
-        with suppress(ValueError, TypeError):
-            moment = datetime.fromisoformat(text)
-            if moment.tzinfo is not None:
-                found[name] = moment
-    return found
+    entries = kept.items() if isinstance(kept, dict) else ()
+    return {name: moment for name, text in entries if (moment := moment_of(text)) is not None}
 
 
 def _keep(settings: Settings, account: _Account) -> None:
