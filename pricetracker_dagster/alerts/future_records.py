@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from pricetracker_dagster.alerts.incidents import review as incidents
-from pricetracker_dagster.alerts.lifecycle import review as episodes
-from pricetracker_dagster.alerts.watchdog import standstill
+from pricetracker_dagster.alerts.incidents.standstill import CAUSES
+from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED
 from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
 from pricetracker_dagster.store.records import Records, RecordTable, Row
+
+AHEAD = timedelta(seconds=10)
+"""A time further in the future than this was stored by a clock that was ahead."""
 
 _MOMENTS = {"alerts": ("fired_at", "resolved_at"), "incidents": ("opened_at", "resolved_at")}
 
@@ -29,12 +31,12 @@ def put_right(records: Records, now: datetime) -> int:
     Returns:
         How many rows were put right or removed.
     """
-    limit = (now + standstill.AHEAD).replace(microsecond=0)
+    limit = (now + AHEAD).replace(microsecond=0)
     newest = newest_closed_minute(limit)
     alerts = _after(records.alerts, {"fired_at": limit, "resolved_at": limit, "last_minute": newest})
     opened = _after(records.incidents, {"opened_at": limit, "resolved_at": limit, "last": newest})
     # an incident of standing still is of the present minute, which is not closed
-    opened = [row for row in opened if row["cause"] not in standstill.CAUSES or _is_ahead(row, limit)]
+    opened = [row for row in opened if row["cause"] not in CAUSES or _is_ahead(row, limit)]
     sent = _after(records.deliveries, {"attempted_at": limit})
     silences = _after(records.silences, {"made_at": limit, "ended_at": limit})
     acknowledged = _after(records.acknowledgements, {"made_at": limit})
@@ -108,8 +110,8 @@ def _dated(row: Row, names: Iterable[str], back: Mapping[datetime, datetime]) ->
 def _alert(row: Row, newest: datetime, now: datetime) -> Row:
     """Return an alert that knows no minute after the newest; one that begins after it is over."""
     if row["minute"] > newest:
-        if row["state"] != episodes.RESOLVED:
-            row.update(state=episodes.RESOLVED, resolved_at=now, ended_because="no data")
+        if row["state"] != RESOLVED:
+            row.update(state=RESOLVED, resolved_at=now, ended_because="no data")
         return row
     last = min(row["last_minute"], newest)
     return {
@@ -122,13 +124,13 @@ def _alert(row: Row, newest: datetime, now: datetime) -> Row:
 
 def _incident(row: Row, newest: datetime, now: datetime) -> Row:
     """Return an incident that counts no minute after the newest; one of such minutes alone is over, and was none."""
-    if row["cause"] in standstill.CAUSES:
+    if row["cause"] in CAUSES:
         first, last = (min(row[name], floor_minute(now)) for name in ("first", "last"))
         return {**row, "first": first, "last": last, "count": (last - first) // MINUTE + 1}
     if row["first"] > newest:
-        over = row["resolved_at"] if row["state"] == incidents.RESOLVED else now
+        over = row["resolved_at"] if row["state"] == RESOLVED else now
         none = {"count": 0, "missing": 0, "metrics": [], "out": [], "causes": None}
-        return {**row, "state": incidents.RESOLVED, "resolved_at": over, **none}
+        return {**row, "state": RESOLVED, "resolved_at": over, **none}
     last = min(row["last"], newest)
     if last < row["last"]:  # what its causes were counted of was partly nothing: the next look counts them anew
         row = {**row, "grown_at": row["grown_at"] and min(row["grown_at"], newest), "causes": None}

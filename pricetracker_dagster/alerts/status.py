@@ -9,20 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PUBLICATION, STILL, STORAGE, ended
 from pricetracker_dagster.alerts.messages.routing import Subject, urls
 from pricetracker_dagster.alerts.operators.state import Desk, is_in_force
+from pricetracker_dagster.alerts.watchdog.judge import clock_reason, judge
 from pricetracker_dagster.alerts.watchdog.look import damages, free_bytes, is_covered, newest_minute
-from pricetracker_dagster.alerts.watchdog.standstill import (
-    EVALUATION,
-    PUBLICATION,
-    STILL,
-    STORAGE,
-    Seen,
-    Sign,
-    ended,
-    judge,
-    said_of_clock,
-)
+from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.data_folder import StateFile
@@ -206,7 +198,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         said.append(f"channel     {channel['channel']}{when} {outcome[channel['delivered']]}")
     free = found["disk_free_bytes"]
     said.append(f"disk        {'unknown' if free is None else f'{free / 1e9:,.1f} GB'} free")
-    clocks = [said_of_clock(name, ahead) for name, ahead in found["clock_difference_seconds"].items()]
+    clocks = [clock_reason(name, ahead) for name, ahead in found["clock_difference_seconds"].items()]
     said.append(f"clock       {'; '.join(clocks) or 'not compared with an exchange of late'}")
     sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found["sizes_bytes"].items())
     said.append(f"sizes       {sizes}")

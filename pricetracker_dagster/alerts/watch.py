@@ -21,6 +21,8 @@ from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.future_records import put_right
 from pricetracker_dagster.alerts.incidents.missed import look_for_missed
 from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.lifecycle.alert import LONGEST, RESOLVED, Series, series_of
+from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
 from pricetracker_dagster.alerts.messages.recording import record, record_ends_of_silences
 from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
 from pricetracker_dagster.alerts.operators.state import Desk
@@ -243,7 +245,7 @@ class Judged:
     """
 
     above: list[Verdict] = field(default_factory=list)
-    below: dict[episodes.Series, list[datetime]] = field(default_factory=dict)
+    below: dict[Series, list[datetime]] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
     whole: frozenset[str] = frozenset()
@@ -254,8 +256,8 @@ def _recorded(records: Records, now: datetime, changed: Mapping[str, MinuteRange
     state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("last_minute")
     near = min((span.first for span in changed.values()), default=now) - DAY
     return records.alerts.rows(
-        min(near, now) - episodes.LONGEST,
-        (state != duckdb.ConstantExpression(episodes.RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
+        min(near, now) - LONGEST,
+        (state != duckdb.ConstantExpression(RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
     )
 
 
@@ -275,7 +277,7 @@ def _judge(
     last = max(span.last for span in changed.values()) + _reach(rules)
     own = [row for row in recorded if row["metric"] in changed]
     # whether it is over depends on all that came since it was last above
-    since_above = [row["last_minute"] for row in own if row["state"] != episodes.RESOLVED]
+    since_above = [row["last_minute"] for row in own if row["state"] != RESOLVED]
     touched = [row for row in own if _is_touched(row, changed[row["metric"]], _lookback(rules))]
     anew = [row for row in touched if row["minute"] >= first - _JUDGED_ANEW_MOST]
     first = min([first, *since_above, *(row["minute"] for row in anew)])
@@ -285,7 +287,7 @@ def _judge(
     tracked = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
     begins = added_later(tracked)
     judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
-    of_interest = {episodes.series_of(row) for row in own}
+    of_interest = {series_of(row) for row in own}
     for span in _spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
         verdicts = [
             verdict
@@ -384,7 +386,7 @@ def _record(
 ) -> list[Row]:
     """Bring the table alerts up to date, and what is told of it."""
     rows: list[Row] = []
-    if judged.above or judged.whole or any(row["state"] != episodes.RESOLVED for row in recorded):
+    if judged.above or judged.whole or any(row["state"] != RESOLVED for row in recorded):
         rows = _reviewed(store, settings, now, judged, recorded, watched)
     return record(settings, records, ALERT, recorded, rows, now, desk)
 
@@ -399,7 +401,7 @@ def _reviewed(
 ) -> list[Row]:
     """Return the alerts that are new or changed; where that fails, of each metric on its own."""
     tracked = [str(metric) for metric in settings.tracked]
-    known = episodes.Known(
+    known = ReviewContext(
         now=now,
         newest_closed=newest_closed_minute(now),
         tracked=tracked,

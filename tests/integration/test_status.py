@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.alerts.status import lines, status
-from pricetracker_dagster.alerts.watchdog.standstill import Sign
+from pricetracker_dagster.alerts.watchdog.seen import Sign
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.local.up import _only_one

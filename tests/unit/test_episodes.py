@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.lifecycle.review import FIRING, PENDING, RESOLVED, Known, alert_id, review
+from pricetracker_dagster.alerts.lifecycle.alert import FIRING, PENDING, RESOLVED, alert_id
+from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
+from pricetracker_dagster.alerts.lifecycle.review import review
 from pricetracker_dagster.alerts.rules import ABOVE, Verdict
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
@@ -72,7 +74,7 @@ class Log:
             gone = {*known_above, *(at(minute) for minute in missing)}
             below[series] = [at(i) for i in range(0 if stored is None else stored + 1) if at(i) not in gone]
         newest = max(stored or 0, now or 0)
-        known = Known(
+        known = ReviewContext(
             now=at(newest) + MINUTE + timedelta(seconds=5),
             newest_closed=at(newest),
             tracked=tracked,

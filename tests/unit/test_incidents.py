@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricetracker_dagster.alerts.incidents.review import OPEN, RESOLVED, Known, Missed, Noted, incident_id, review
+from pricetracker_dagster.alerts.incidents.model import OPEN, RESOLVED, Missed, Noted, ReviewContext, incident_id
+from pricetracker_dagster.alerts.incidents.review import review
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import INCIDENTS, NOT_RUN, Row
 
@@ -38,9 +39,10 @@ def missed(
     return Missed(at(first), at(last), metrics or (BTC,), [noted], absent)
 
 
-def seen(newest: int, **other: Any) -> Known:
+def seen(newest: int, **other: Any) -> ReviewContext:
     """What is known when a minute is closed."""
-    known = Known(now=at(newest + 1), newest=at(newest), oldest=at(newest) - timedelta(days=1) + MINUTE, since=LISTED)
+    oldest = at(newest) - timedelta(days=1) + MINUTE
+    known = ReviewContext(now=at(newest + 1), newest=at(newest), oldest=oldest, since=LISTED)
     return replace(known, **other)
 
 

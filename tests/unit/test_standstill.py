@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.watchdog.standstill import (
+from pricetracker_dagster.alerts.incidents.standstill import (
     ALIVE,
     CLOCK,
     DIFFERENCE,
@@ -19,17 +19,15 @@ from pricetracker_dagster.alerts.watchdog.standstill import (
     STILL,
     STORAGE,
     UNKNOWN,
-    Seen,
-    Sign,
     Verdict,
-    called,
-    failing_for_long,
     failing_sensors,
-    judge,
+    incident_name,
     over_by_now,
     review,
     sensor_kind,
 )
+from pricetracker_dagster.alerts.watchdog.judge import failing_for_long, judge
+from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
 from pricetracker_dagster.settings import WatchSettings
 
 NOW = datetime(2026, 3, 3, 12, 10, 20, tzinfo=UTC)
@@ -287,7 +285,7 @@ def test_what_the_settings_are_judged_by() -> None:
     assert verdict.state == STILL
     assert verdict.reason.startswith("pricetracker.toml: ui.port 0: wrong: ticks fail until")
     [row] = review({SETTINGS: verdict}, [], NOW)
-    assert (row["cause"], called(row)) == ("settings", "unreadable settings")
+    assert (row["cause"], incident_name(row)) == ("settings", "unreadable settings")
 
 
 def test_while_settings_cannot_be_read_no_minute_comes_and_that_is_not_told_beside() -> None:
@@ -299,7 +297,7 @@ def test_while_settings_cannot_be_read_no_minute_comes_and_that_is_not_told_besi
 def test_each_sensor_that_fails_is_an_incident_of_its_own() -> None:
     verdicts = {sensor_kind(name): Verdict(STILL, f"{name}: 1 / 0") for name in ("spike_alerts", "heartbeat")}
     rows = review(verdicts, [], NOW)
-    assert {(row["id"].split("|")[0], row["cause"], called(row)) for row in rows} == {
+    assert {(row["id"].split("|")[0], row["cause"], incident_name(row)) for row in rows} == {
         ("sensor spike_alerts", "sensor failure", "failing sensor"),
         ("sensor heartbeat", "sensor failure", "failing sensor"),
     }

@@ -10,14 +10,8 @@ import pytest
 
 from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.messages.routing import Subject
-from pricetracker_dagster.alerts.messages.transitions import (
-    ALERT,
-    INCIDENT,
-    Context,
-    facts_of_silences,
-    owed,
-    summaries,
-)
+from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
+from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, Context, owed
 from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings

@@ -16,7 +16,8 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name, limit_or_most, send
 from pricetracker_dagster.alerts.delivery.fitting import Limit, parted
 from pricetracker_dagster.alerts.messages.routing import Subject, is_quiet, recipients, urls
-from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, SUMMARY, base, is_end
+from pricetracker_dagster.alerts.messages.silence_summaries import SUMMARY
+from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, base, is_end
 from pricetracker_dagster.alerts.watchdog.heartbeat import beat
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import Settings

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.incidents import review as incidents
-from pricetracker_dagster.alerts.watchdog import standstill
+from pricetracker_dagster.alerts.incidents.model import OPEN, RESOLVED, Missed, Noted, ReviewContext
+from pricetracker_dagster.alerts.incidents.review import review
+from pricetracker_dagster.alerts.incidents.standstill import CAUSES
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
@@ -52,11 +53,11 @@ def look_for_missed(
     recent = [
         row
         for row in reversed(single.values())
-        if row["cause"] not in standstill.CAUSES and (row["state"] == incidents.OPEN or row["last"] >= oldest)
+        if row["cause"] not in CAUSES and (row["state"] == OPEN or row["last"] >= oldest)
     ]
     missing = _missing(store, since, recent, oldest, newest)
     grace_ends = newest - settings.alerts.missed_grace_minutes * MINUTE
-    known = incidents.Known(
+    context = ReviewContext(
         now=now,
         newest=newest,
         oldest=oldest,
@@ -66,10 +67,10 @@ def look_for_missed(
         taken=single,
     )
     missed = _missed(records, missing, since, recent, oldest, grace_ends, told)
-    rows = incidents.review(missed, recent, known)
-    was_open = {row["id"] for row in recent if row["state"] == incidents.OPEN}
+    rows = review(missed, recent, context)
+    was_open = {row["id"] for row in recent if row["state"] == OPEN}
     for row in rows:
-        if row["first"] < oldest and row["state"] == incidents.RESOLVED and row["id"] in was_open:
+        if row["first"] < oldest and row["state"] == RESOLVED and row["id"] in was_open:
             row["missing"] = _lost(store, row, since, newest)
     return recent, rows
 
@@ -113,7 +114,7 @@ def _missed(
     oldest: datetime,
     grace_ends: datetime,
     told: Callable[[str], AbstractContextManager[None]],
-) -> list[incidents.Missed]:
+) -> list[Missed]:
     """Return what is missed and what was healed meanwhile."""
     connection = sql.connect()
     # registered and not create_view(), whose views all connections of this process would share
@@ -134,11 +135,11 @@ def _missed(
     }
     found = connection.execute(sql.load(_SQL / "missed.sql"), values).fetchall()
     return [
-        incidents.Missed(
+        Missed(
             first,
             last,
             metrics,
-            [incidents.Noted(**cause, reason=reason) for cause, reason in zip(causes, reasons, strict=True)],
+            [Noted(**cause, reason=reason) for cause, reason in zip(causes, reasons, strict=True)],
             absent,
         )
         for first, last, metrics, causes, reasons, absent in found

@@ -9,18 +9,12 @@ from datetime import datetime
 
 import duckdb
 
-from pricetracker_dagster.alerts.incidents import review as incidents
-from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.incidents.model import OPEN
+from pricetracker_dagster.alerts.lifecycle.alert import messages_since
 from pricetracker_dagster.alerts.messages import earlier_version as adopted
 from pricetracker_dagster.alerts.messages.routing import Subject, urls
-from pricetracker_dagster.alerts.messages.transitions import (
-    ALERT,
-    INCIDENT,
-    Context,
-    facts_of_silences,
-    owed,
-    summaries,
-)
+from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
+from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, Context, is_on, owed
 from pricetracker_dagster.alerts.messages.wording import is_of_whole_exchange
 from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
@@ -61,7 +55,7 @@ def record(
     facts += [
         (row, dict(row))
         for own, row in before.items()
-        if own not in after and (_is_on(row) or _is_to_be_adopted(row, limit))
+        if own not in after and (is_on(row) or _is_to_be_adopted(row, limit))
     ]
     if not facts:
         return []
@@ -99,10 +93,6 @@ def record_ends_of_silences(settings: Settings, records: Records, now: datetime,
         records.messages.put(summaries(ended, messages, facts, Context(settings, now, told, desk)))
 
 
-def _is_on(row: Row) -> bool:
-    return row["state"] in (episodes.FIRING, incidents.OPEN)
-
-
 def _is_to_be_adopted(row: Row, limit: datetime) -> bool:
     """Say whether the version before may still owe the end of a fact to somebody."""
     ended = row["resolved_at"]
@@ -116,7 +106,7 @@ def _on(state: str) -> duckdb.Expression:
 def _written(records: Records, rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Return the messages that stand in the table, by fact, oldest first: also what a crash has left."""
     ids = sorted(row["id"] for row in rows)
-    since = min(episodes.told_since(row) if "minute" in row else min(row["opened_at"], row["first"]) for row in rows)
+    since = min(messages_since(row) if "minute" in row else min(row["opened_at"], row["first"]) for row in rows)
     is_one = duckdb.ColumnExpression("fact").isin(*map(duckdb.ConstantExpression, ids))
     found: dict[str, list[Row]] = {}
     for message in records.messages.rows(since, is_one):
@@ -171,5 +161,5 @@ def _sent(records: Records, rows: Sequence[Row]) -> list[Row]:
 
 def _outages(records: Records) -> dict[str, str]:
     """Return the open incident of each exchange that is out as a whole."""
-    was_whole = _on(incidents.OPEN) & duckdb.ColumnExpression("exchange").isnotnull()
+    was_whole = _on(OPEN) & duckdb.ColumnExpression("exchange").isnotnull()
     return {row["exchange"]: row["id"] for row in records.incidents.rows(None, was_whole) if is_of_whole_exchange(row)}

@@ -12,29 +12,30 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pricetracker_dagster.alerts.incidents import review as incidents
-from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.incidents.model import OPEN
+from pricetracker_dagster.alerts.lifecycle.alert import FIRING, RESOLVED
 from pricetracker_dagster.alerts.messages import wording as words
 from pricetracker_dagster.alerts.messages.quoting import quoted
-from pricetracker_dagster.alerts.messages.routing import Recipient, Subject, recipients, urls
+from pricetracker_dagster.alerts.messages.routing import Recipient, Subject, recipients
 from pricetracker_dagster.alerts.messages.wording import Happening
-from pricetracker_dagster.alerts.operators.state import Desk, end_of
+from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Row
 
 ALERT: Subject = "alert"
+
+
 INCIDENT: Subject = "incident"
-SUMMARY = "summary"
+
 
 _JOINED_EVERY = MINUTE
 """Who joins an incident, or is back, is told together, and not more often than so."""
 
-_LOOKED_AT_WITHIN = 60 * MINUTE
-"""So long the summary of a silence waits for a sensor that is off."""
 
 _CHURN_MOST = 60
 """Who comes and goes is told half as often each time, down to once in so many minutes."""
+
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,11 @@ def base(event: str) -> str:
 def is_end(event: str) -> bool:
     """Say whether an event is the end of an alert or an incident."""
     return base(event) == "resolved"
+
+
+def is_on(row: Row) -> bool:
+    """Say whether an alert fires, or an incident is open."""
+    return row["state"] in (FIRING, OPEN)
 
 
 def owed(subject: Subject, facts: Iterable[tuple[Row | None, Row]], context: Context) -> tuple[list[Row], list[Row]]:
@@ -107,7 +113,7 @@ class _Story:
             self._of_alert(held)
         else:
             self._of_incident(held)
-        is_open = self.row["state"] in (episodes.FIRING, incidents.OPEN)
+        is_open = is_on(self.row)
         if is_open and not self.messages and self._is_told_of():
             self._of_time(held)
         if is_open:
@@ -120,12 +126,12 @@ class _Story:
         before, row = self.before, self.row
         if not row["sent"]:
             return
-        was_over = before is not None and before["state"] == episodes.RESOLVED
+        was_over = before is not None and before["state"] == RESOLVED
         fires = before is None or not before["sent"] or before["fired_at"] != row["fired_at"]
-        if fires or (was_over and row["state"] == episodes.FIRING):
+        if fires or (was_over and row["state"] == FIRING):
             again = any(base(message["event"]) == "firing" for message in self.told)
             self._add("firing", held, "again" if again else "firing")
-        if row["state"] == episodes.RESOLVED and (fires or not was_over):
+        if row["state"] == RESOLVED and (fires or not was_over):
             self._end(held)
 
     def _of_incident(self, held: str | None) -> None:
@@ -134,11 +140,11 @@ class _Story:
         if before is None and row["count"] != 0:
             self._add("opened", held)
             row["told_out"] = out
-        elif row["state"] == incidents.OPEN:
+        elif row["state"] == OPEN:
             self._of_who_is_out(held, out)
         if row.get("flaps") and not (before or {}).get("flaps"):
             self._add("flapping", held)
-        if row["state"] == incidents.RESOLVED and (before is None or before["state"] != incidents.RESOLVED):
+        if row["state"] == RESOLVED and (before is None or before["state"] != RESOLVED):
             self._end(held)
 
     def _of_who_is_out(self, held: str | None, out: Sequence[str]) -> None:
@@ -292,69 +298,3 @@ class _Story:
             return ""
         note = f": {quoted(noted['note'])}" if noted.get("note") else ""
         return f"acknowledged by {quoted(noted['who'])} at {noted['made_at']:%Y-%m-%d %H:%M} UTC{note}"
-
-
-def facts_of_silences(ended: Iterable[Row], messages: Sequence[Row]) -> set[str]:
-    """Return the ids of what silences have kept back of whose end nothing is recorded yet.
-
-    Args:
-        ended: rows of the table silences that have ended of late.
-        messages: the messages that were kept back of late, and the summaries.
-    """
-    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
-    names = {f"silence {silence['id']}" for silence in ended} - done
-    return {message["fact"] for message in messages if message["held_by"] in names}
-
-
-def summaries(
-    ended: Iterable[Row], messages: Sequence[Row], facts: Mapping[str, tuple[Subject, Row]], context: Context
-) -> list[Row]:
-    """Find the silences that have ended and kept something back, and say what of it is still on.
-
-    It waits until everything that was kept back has been looked at since, so that it says of each what is so.
-
-    Args:
-        ended: rows of the table silences that have ended of late.
-        messages: the messages that were kept back of late, and the summaries.
-        facts: by id, subject and row of the alerts and incidents that were kept back.
-        context: what decides over it.
-    """
-    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
-    found = []
-    for silence in ended:
-        name = f"silence {silence['id']}"
-        kept = [message for message in messages if message["held_by"] == name]
-        if not kept or name in done:
-            continue
-        own = {fact: facts[fact] for fact in dict.fromkeys(message["fact"] for message in kept) if fact in facts}
-        on = {fact: row for fact, (_, row) in own.items() if row["state"] in (episodes.FIRING, incidents.OPEN)}
-        not_seen = [row for row in on.values() if row["held_by"] == name]
-        if not_seen and context.now - end_of(silence) < _LOOKED_AT_WITHIN:
-            continue
-        others = [row["held_by"] for row in on.values() if row["held_by"] not in (None, name)]
-        ends = [message for message in kept if is_end(message["event"]) and message["fact"] not in on]
-        gone = list(dict.fromkeys(message["headline"].lstrip("✓✗▲ ") for message in ends))
-        told = [
-            channel
-            for fact, (subject, row) in own.items()
-            for channel in (
-                *(each.channel for each in recipients(context.settings, row, subject, context.now)),
-                *(heard for message in context.told.get(fact, ()) for heard in message["channels"]),
-            )
-        ]
-        headline, text = words.of_silence(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
-        found.append(
-            {
-                "id": f"{name}#1",
-                "fact": name,
-                "subject": SUMMARY,
-                "event": "ended",
-                "number": 1,
-                "recorded_at": context.now,
-                "channels": list(dict.fromkeys(told)) or list(urls(context.settings)),
-                "headline": headline,
-                "text": text,
-                "held_by": None,
-            }
-        )
-    return found

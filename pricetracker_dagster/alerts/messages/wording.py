@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from pricetracker_dagster.alerts.incidents.standstill import CAUSES, incident_name
 from pricetracker_dagster.alerts.messages.quoting import quoted
-from pricetracker_dagster.alerts.watchdog import standstill
 from pricetracker_dagster.candles.digits import shown
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import Row
@@ -61,7 +61,7 @@ def of_alert(row: Row, what: Happening) -> tuple[str, str]:
 
 def of_incident(row: Row, what: Happening) -> tuple[str, str]:
     """Return headline and line of an incident."""
-    if row["cause"] in standstill.CAUSES:
+    if row["cause"] in CAUSES:
         return _of_standstill(row, what)
     out = row.get("out") or ()
     minutes = _range(row)
@@ -133,7 +133,7 @@ def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
 
 def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
     """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
-    name = standstill.called(row)
+    name = incident_name(row)
     if what.event == "resolved":
         took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
         over = f"it lasted {took} from {_utc(row['first'])}: {quoted(row['reason'])}"

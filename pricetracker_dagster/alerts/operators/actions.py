@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from pricetracker_dagster.alerts.incidents import review as incidents
-from pricetracker_dagster.alerts.lifecycle import review as episodes
+from pricetracker_dagster.alerts.incidents.model import OPEN
+from pricetracker_dagster.alerts.lifecycle.alert import FIRING, PENDING
 from pricetracker_dagster.alerts.operators.state import Desk, end_of
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 from pricetracker_dagster.files.data_folder import StateFile
@@ -136,12 +136,12 @@ def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: 
 def _open_one(records: Records, own: str) -> tuple[str, Row]:
     """Return what an id or its beginning stands for: ``alert`` or ``incident``, and the row."""
     every = [("alert", row) for row in records.alerts.rows()] + [("incident", row) for row in records.incidents.rows()]
-    is_open = [each for each in every if each[1]["state"] in (episodes.FIRING, incidents.OPEN)]
+    is_open = [each for each in every if each[1]["state"] in (FIRING, OPEN)]
     ids = [row["id"] for _, row in is_open]
     there_is = _there_is(ids, "nothing is open")
     exact = next((each for each in every if each[1]["id"] == own), None)
     if exact is not None and exact not in is_open:
-        if exact[1]["state"] == episodes.PENDING:
+        if exact[1]["state"] == PENDING:
             raise DeskError(f"{own} is pending: it has not fired, and nobody was told of it{there_is}")
         raise DeskError(f"{own} is over since {exact[1]['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
     found = [exact] if exact is not None else [each for each in is_open if own and each[1]["id"].startswith(own)]

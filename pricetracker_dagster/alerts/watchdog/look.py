@@ -11,23 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
-from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed, tell
-from pricetracker_dagster.alerts.watchdog.standstill import (
+from pricetracker_dagster.alerts.incidents.standstill import (
     CAUSES,
     EVALUATION,
     PUBLICATION,
     SETTINGS,
     STILL,
     STORAGE,
-    Seen,
-    Sign,
     Verdict,
     ended,
     failing_sensors,
-    judge,
     kind_of,
 )
+from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
+from pricetracker_dagster.alerts.watchdog.judge import judge
+from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed, tell
+from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings

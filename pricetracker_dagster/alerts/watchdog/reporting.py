@@ -12,12 +12,12 @@ from pathlib import Path
 
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.future_records import put_right
+from pricetracker_dagster.alerts.incidents.standstill import CAUSES, STILL, Verdict, review
 from pricetracker_dagster.alerts.messages.recording import record
 from pricetracker_dagster.alerts.messages.transitions import INCIDENT
 from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, one_at_a_time
 from pricetracker_dagster.alerts.watchdog import unrecorded
-from pricetracker_dagster.alerts.watchdog.standstill import CAUSES, STILL, Verdict, review
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.locks import DeadlineExceeded

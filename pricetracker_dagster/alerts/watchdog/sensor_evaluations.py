@@ -7,10 +7,7 @@ it. So nothing here relies on a watch that runs, and nothing is told twice where
 from collections.abc import Mapping
 from datetime import datetime
 
-from pricetracker_dagster.alerts.watchdog import unrecorded
-from pricetracker_dagster.alerts.watchdog.look import covered_by, damages, newest_minute, up_to
-from pricetracker_dagster.alerts.watchdog.reporting import Told, open_incidents, publish_what_changed, tell
-from pricetracker_dagster.alerts.watchdog.standstill import (
+from pricetracker_dagster.alerts.incidents.standstill import (
     ALIVE,
     PUBLICATION,
     SETTINGS,
@@ -20,11 +17,12 @@ from pricetracker_dagster.alerts.watchdog.standstill import (
     Verdict,
     kind_of,
     over_by_now,
-    said_of_publication,
-    said_of_settings,
-    said_of_storage,
     sensor_kind,
 )
+from pricetracker_dagster.alerts.watchdog import unrecorded
+from pricetracker_dagster.alerts.watchdog.judge import publication_reason, settings_verdict, storage_verdict
+from pricetracker_dagster.alerts.watchdog.look import covered_by, damages, newest_minute, up_to
+from pricetracker_dagster.alerts.watchdog.reporting import Told, open_incidents, publish_what_changed, tell
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings
@@ -81,7 +79,7 @@ def tell_of_publication(settings: Settings, now: datetime, sensor: str, *, at_on
     as_of, why = up_to(settings, newest, now, at_once=at_once or is_open)
     if newest is not None and (as_of is None or as_of < newest) and why:
         behind = min(now, newest if as_of is None else as_of + 2 * MINUTE)
-        verdict = Verdict(STILL, said_of_publication(as_of, why), behind)
+        verdict = Verdict(STILL, publication_reason(as_of, why), behind)
     elif is_open and as_of is not None and newest is not None and as_of >= newest:
         verdict = Verdict(ALIVE)
     else:
@@ -93,11 +91,11 @@ def _of_the_evaluation(
     store: Store, sensor: str | None, unreadable: str | None, error: Exception | None
 ) -> dict[str, Verdict]:
     """Judge what the evaluation itself has shown."""
-    verdicts = {SETTINGS: said_of_settings(unreadable) if unreadable else Verdict(ALIVE)}
+    verdicts = {SETTINGS: settings_verdict(unreadable) if unreadable else Verdict(ALIVE)}
     if isinstance(error, StoreError) and error.damage is not None:
         # no sensor's fault: what is damaged is one incident, whoever meets it
         found = damages(store)
-        verdicts[STORAGE] = said_of_storage(found) if found else Verdict(UNKNOWN)
+        verdicts[STORAGE] = storage_verdict(found) if found else Verdict(UNKNOWN)
     elif sensor is None:
         pass
     elif error is not None:

@@ -1,0 +1,98 @@
+"""What an incident is made of: missed minutes, their causes, and what a review has to know beside them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, RUN_FAILED
+
+OPEN, RESOLVED = "open", "resolved"
+
+
+OURS = frozenset({NOT_RUN, RUN_FAILED, NOT_STORED, MISTAKE})
+"""The causes that lie in this machine: they are of no exchange."""
+
+
+class Noted(NamedTuple):
+    """What was noted of the minutes of one cause.
+
+    Attributes:
+        cause: the cause.
+        minutes: how many minutes of each metric.
+        first: the oldest of them, UTC.
+        last: the newest, UTC.
+        reason: the newest that was said of them, in plain words; None where nothing was.
+    """
+
+    cause: str
+    minutes: int
+    first: datetime
+    last: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Missed:
+    """Consecutive minutes that are missed of some metrics. They lie in a recorded incident as a whole or not at all.
+
+    Attributes:
+        first: the oldest minute, UTC.
+        last: the newest, UTC.
+        metrics: whose minutes.
+        causes: why, by cause, the one of the oldest minute first.
+        absent: whether they are missing still; else they were healed.
+    """
+
+    first: datetime
+    last: datetime
+    metrics: Sequence[str]
+    causes: Sequence[Noted]
+    absent: bool
+
+
+class Part(NamedTuple):
+    """Missed minutes of those metrics whose minutes belong to one incident; whether they come to it now."""
+
+    missed: Missed
+    metrics: Sequence[str]
+    is_new: bool
+
+    @property
+    def span(self) -> MinuteRange:
+        """From the oldest to the newest of them."""
+        return MinuteRange(self.missed.first, self.missed.last)
+
+
+@dataclass(frozen=True)
+class ReviewContext:
+    """What else a review has to know.
+
+    Attributes:
+        now: the current time, UTC.
+        newest: the newest closed minute, UTC.
+        oldest: the oldest minute that was looked at, UTC.
+        since: the tracked metrics, and from which minute on each is.
+        waiting: by metric, minutes that are not there and may still come: not missed yet, but not stored either.
+        resolve_after: after so long without a miss a metric is back.
+        taken: the ids of all incidents that are recorded.
+    """
+
+    now: datetime
+    newest: datetime
+    oldest: datetime
+    since: Mapping[str, datetime]
+    waiting: Mapping[str, Sequence[MinuteRange]] = field(default_factory=dict)
+    resolve_after: timedelta = 5 * MINUTE
+    taken: Collection[str] = ()
+
+
+def incident_id(cause: str, first: datetime) -> str:
+    """Return the id of the incident that begins in a minute."""
+    return f"{cause}|{first:%Y-%m-%dT%H:%MZ}"
+
+
+def exchange_of(metric: str) -> str:
+    """Return the name of a metric's exchange."""
+    return metric.partition(":")[0]

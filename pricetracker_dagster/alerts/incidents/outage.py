@@ -1,0 +1,240 @@
+"""One incident while it is reviewed: which minutes belong to it, and its row of the table incidents after that.
+
+Which incident a missed minute comes to is decided in review.py.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pricetracker_dagster.alerts.incidents.model import (
+    OPEN,
+    RESOLVED,
+    Missed,
+    Part,
+    ReviewContext,
+    exchange_of,
+    incident_id,
+)
+from pricetracker_dagster.alerts.incidents.whole_exchange import exchange_after
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.store.records import NOT_RUN, Row
+
+_NOBODY_SAID = "no tick was run for them"
+
+
+_FLAPS_FROM = 3
+"""An incident flaps when its minutes are missed for so many separate times."""
+
+
+@dataclass(eq=False)
+class Outage:
+    """An incident while it is reviewed.
+
+    Attributes:
+        row: as it is recorded; None: it is new.
+        first: the oldest missed minute, UTC.
+        last: the newest, UTC.
+        grown_at: the newest minute in which a metric joined, UTC.
+        extents: by metric, its oldest and newest missed minute that are known.
+        parts: the minutes that belong to it.
+    """
+
+    row: Row | None
+    first: datetime
+    last: datetime
+    grown_at: datetime
+    extents: dict[str, MinuteRange] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+
+    @classmethod
+    def recorded(cls, row: Row, context: ReviewContext) -> "Outage":
+        """Begin with a row; one of an earlier version does not know when it grew."""
+        outage = cls(row, row["first"], row["last"], row.get("grown_at") or row["last"])
+        if outage.first < context.oldest:  # what was before is not looked at: each metric may have been out until then
+            before = context.oldest - MINUTE
+            outage.extents = dict.fromkeys(row["metrics"], MinuteRange(outage.first, min(before, outage.last)))
+        return outage
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is new or recorded as open."""
+        return self.row is None or self.row["state"] == OPEN
+
+    @property
+    def exchanges(self) -> set[str]:
+        """Those of its metrics."""
+        return {exchange_of(metric) for metric in (*self.extents, *(self.row or {}).get("metrics", ()))}
+
+    def covers(self, metric: str, found: Missed, resolve_after: timedelta) -> bool:
+        """Say whether minutes of a metric that it names are recorded in it.
+
+        They are within its time. But the metric may have come back and be missed anew; then its minutes are its only
+        where it joined again.
+        """
+        if not self.first <= found.first <= found.last <= self.last:
+            return False
+        own = self.extents.get(metric)
+        return found.first <= self.grown_at or (own is not None and found.first <= own.last + 2 * resolve_after)
+
+    def is_near(self, metric: str, found: Missed, resolve_after: timedelta) -> bool:
+        """Say whether a metric is out in it at that time, or has left it lately."""
+        own = self.extents.get(metric)
+        return (
+            own is not None
+            and self.lasts(found, resolve_after)
+            and own.first - 2 * resolve_after <= found.last
+            and found.first <= own.last + 2 * resolve_after
+        )
+
+    def lasts(self, found: Missed, resolve_after: timedelta) -> bool:
+        """Say whether it is not over yet when those minutes are missed."""
+        return self.first - resolve_after <= found.last and found.first <= self.last + resolve_after
+
+    def grows(self, found: Missed, resolve_after: timedelta) -> bool:
+        """Say whether it began or has grown lately when those minutes are missed."""
+        return any(abs(found.first - moment) <= resolve_after for moment in (self.first, self.grown_at))
+
+    def take(self, found: Missed, metrics: Sequence[str], *, is_new: bool, joins: bool = False) -> None:
+        """Let minutes of some metrics belong to it."""
+        self.first, self.last = min(self.first, found.first), max(self.last, found.last)
+        if joins:
+            self.grown_at = max(self.grown_at, found.first)
+        for metric in metrics:
+            own = self.extents.get(metric)
+            self.extents[metric] = (
+                MinuteRange(found.first, found.last)
+                if own is None
+                else MinuteRange(min(own.first, found.first), max(own.last, found.last))
+            )
+        self.parts.append(Part(found, metrics, is_new))
+
+    def row_after(self, context: ReviewContext, taken: Collection[str]) -> Row | None:
+        """Return its row as it is after the review."""
+        if self.row is not None and self.row["state"] == RESOLVED:
+            healed = self.first >= context.oldest and self.missing < self.row["missing"]
+            return {**self.row, "missing": self.missing} if healed else self.row
+        return self._brought_up_to_date(context, taken)
+
+    @property
+    def missing(self) -> int:
+        """How many minutes of metrics are missing still."""
+        return sum(part.span.length * len(part.metrics) for part in self.parts if part.missed.absent)
+
+    def _brought_up_to_date(self, context: ReviewContext, taken: Collection[str]) -> Row:
+        row, out = self.row or {}, self._out(context)
+        causes = self._causes(context)
+        cause = next(iter(causes), row.get("cause", NOT_RUN))
+        reason = self._reason(cause) or (row["reason"] if row.get("cause") == cause else _NOBODY_SAID)
+        before: Row = {
+            "id": row.get("id") or _free_id(cause, self.first, taken),
+            "opened_at": context.now,
+            "held_by": None,
+            "transitions": 0,
+            "told_out": None,
+            **row,
+        }
+        return {
+            "id": before["id"],
+            "state": OPEN if out else RESOLVED,
+            "cause": cause,
+            "reason": reason,
+            "first": self.first,
+            "last": self.last,
+            "count": self._count(context),
+            "metrics": sorted({*row.get("metrics", ()), *(metric for part in self.parts for metric in part.metrics)}),
+            "missing": self.missing,
+            "opened_at": before["opened_at"],
+            "resolved_at": None if out else context.now,
+            "causes": json.dumps(causes) if causes else row.get("causes"),
+            "out": out,
+            "told_out": before["told_out"],
+            "grown_at": self.grown_at,
+            "flaps": bool(row.get("flaps")) or self._flaps(context),
+            "exchange": exchange_after(self.row, cause, out, self.last, self.parts, context),
+            "held_by": before["held_by"],
+            "transitions": before["transitions"],
+        }
+
+    def _out(self, context: ReviewContext) -> list[str]:
+        """Return the metrics that are out now."""
+        last = {metric: own.last for metric, own in self.extents.items() if own.last >= context.oldest}
+        if not self.parts and self.last <= context.newest:
+            # its minutes came after all and were noted nowhere: what is recorded is all there is
+            last = dict.fromkeys((self.row or {}).get("out") or (), self.last)
+        return sorted(
+            metric
+            for metric, minute in last.items()
+            if minute >= context.since.get(metric, minute + MINUTE) and not self._is_back(metric, minute, context)
+        )
+
+    def _is_back(self, metric: str, last: datetime, context: ReviewContext) -> bool:
+        """Say whether enough minutes are stored since the last one that was missed."""
+        until = last + context.resolve_after
+        return until <= context.newest and all(span.first > until for span in context.waiting.get(metric, ()))
+
+    def _causes(self, context: ReviewContext) -> dict[str, int]:
+        """Return how many minutes each cause was noted of, added over the metrics; most first, else as they came."""
+        row = self.row or {}
+        recorded: dict[str, int] = json.loads(row["causes"]) if row.get("causes") else {}
+        is_whole = self.first >= context.oldest or not recorded
+        counts: Counter[str] = Counter() if is_whole else Counter(recorded)
+        began: dict[str, datetime] = {} if is_whole else dict.fromkeys(recorded, self.first)
+        for part in self.parts:
+            if is_whole or part.is_new:
+                for noted in part.missed.causes:
+                    counts[noted.cause] += noted.minutes * len(part.metrics)
+                    began[noted.cause] = min(began.get(noted.cause, noted.first), noted.first)
+        if counts.total() < sum(recorded.values()):  # what was noted could not be read, or is gone
+            return recorded
+        return {cause: counts[cause] for cause in sorted(counts, key=lambda each: (-counts[each], began[each], each))}
+
+    def _reason(self, cause: str) -> str | None:
+        said = [
+            (noted.last, part.metrics[0], noted.reason)
+            for part in self.parts
+            for noted in part.missed.causes
+            if noted.cause == cause and noted.reason
+        ]
+        return max(said)[-1] if said else None
+
+    def _count(self, context: ReviewContext) -> int:
+        """Return how many minutes of the clock were missed."""
+        recorded = 0 if self.row is None else int(self.row["count"])
+        found = _minutes(part.span for part in self.parts)
+        if self.first >= context.oldest:
+            return max(recorded, found)
+        return recorded + found - _minutes(part.span for part in self.parts if not part.is_new)
+
+    def _flaps(self, context: ReviewContext) -> bool:
+        """Say whether it comes and goes. Minutes that may still come part nothing: nobody knows."""
+        missed = _merged(part.span for part in self.parts)
+        if len(missed) < _FLAPS_FROM:
+            return False
+        waiting = [span for metric in self.extents for span in context.waiting.get(metric, ())]
+        whole = _merged([*missed, *waiting])
+        return sum(any(span.first <= own.first <= span.last for own in missed) for span in whole) >= _FLAPS_FROM
+
+
+def _merged(spans: Iterable[MinuteRange]) -> list[MinuteRange]:
+    """Return the fewest ranges that hold the same minutes."""
+    joined: list[MinuteRange] = []
+    for span in sorted(spans):
+        if joined and span.first <= joined[-1].last + MINUTE:
+            joined[-1] = MinuteRange(joined[-1].first, max(joined[-1].last, span.last))
+        else:
+            joined.append(span)
+    return joined
+
+
+def _minutes(spans: Iterable[MinuteRange]) -> int:
+    return sum(span.length for span in _merged(spans))
+
+
+def _free_id(cause: str, first: datetime, taken: Collection[str]) -> str:
+    own = incident_id(cause, first)
+    while own in taken:  # the clock went back, or what was healed is gone: this minute is missed once more
+        own += "+"
+    return own

@@ -1,0 +1,81 @@
+"""When an exchange is out as a whole: more than half of its metrics are, or it says so itself."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+from pricetracker_dagster.alerts.incidents.model import OURS, Noted, Part, ReviewContext, exchange_of
+from pricetracker_dagster.store.records import Row
+
+_MAINTENANCE = "exchange maintenance"
+
+
+_ITS_TIME = (": Time: ", ": by its clock it is ", "'s clock says ")
+"""What follows an exchange's name where its time could not be had, or is not ours: then none of its minutes can."""
+
+
+_OF_A_MARKET = re.compile(r": \w+ of \w+: ")
+"""What an exchange says of one market: that may be closed while all others go on."""
+
+
+def _is_of_all(noted: Noted, part: Part) -> bool:
+    """Say whether what was noted is true of all metrics of an exchange: it is in maintenance, or has no time."""
+    said = noted.reason or ""
+    if noted.cause == _MAINTENANCE:
+        return _OF_A_MARKET.search(said) is None
+    name = exchange_of(part.metrics[0])
+    return noted.cause not in OURS and said.startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
+
+
+def _most(count: int, tracked: int) -> bool:
+    return count > 1 and 2 * count > tracked
+
+
+def exchange_after(
+    row: Row | None, cause: str, out: Sequence[str], last: datetime, parts: Sequence[Part], context: ReviewContext
+) -> str | None:
+    """Return the exchange that is out as a whole: no longer where most are back; at the end what was noted last.
+
+    Args:
+        row: the incident as it is recorded; None: it is new.
+        cause: its cause as it is now.
+        out: the metrics that are out now.
+        last: its newest missed minute, UTC.
+        parts: the minutes that belong to it.
+        context: which metrics are tracked, and after how long one is back.
+    """
+    recorded: str | None = (row or {}).get("exchange")
+    if not out and row is not None:
+        return recorded
+    name = recorded or _exchange_of_cause(cause, parts) or _mostly_out(cause, parts, context)
+    tracked = sum(exchange_of(metric) == name for metric in context.since)
+    is_still = 2 * sum(exchange_of(metric) == name for metric in out) >= tracked
+    of_all = any(noted.last == last and _is_of_all(noted, part) for part in parts for noted in part.missed.causes)
+    return name if not out or is_still or of_all else None
+
+
+def _exchange_of_cause(cause: str, parts: Sequence[Part]) -> str | None:
+    """Return the exchange of which a cause was noted that is true of all its metrics."""
+    said = (exchange_of(part.metrics[0]) for part in parts for noted in part.missed.causes if _is_of_all(noted, part))
+    return None if cause in OURS else next(said, None)
+
+
+def _mostly_out(cause: str, parts: Sequence[Part], context: ReviewContext) -> str | None:
+    """Return the exchange of which more than half of the tracked metrics were out at once."""
+    tracked = Counter(exchange_of(metric) for metric in context.since)
+    involved = Counter(exchange_of(metric) for metric in {m for part in parts for m in part.metrics} & {*context.since})
+    if cause in OURS or not any(_most(count, tracked[name]) for name, count in involved.items()):
+        return None
+    last: dict[str, datetime] = {}
+    for first, at_once in groupby(sorted(parts, key=lambda part: part.span), lambda part: part.span.first):
+        for part in at_once:
+            for metric in part.metrics:
+                if metric in context.since:
+                    last[metric] = max(part.span.last, last.get(metric, part.span.last))
+        out = Counter(exchange_of(metric) for metric, minute in last.items() if minute + context.resolve_after >= first)
+        for name, count in out.most_common():
+            if _most(count, tracked[name]):
+                return name
+    return None

@@ -1,0 +1,82 @@
+"""The end of a silence: what of it still lasts, and what was over meanwhile, as one row of the table messages. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pricetracker_dagster.alerts.messages import wording as words
+from pricetracker_dagster.alerts.messages.routing import Subject, recipients, urls
+from pricetracker_dagster.alerts.messages.transitions import Context, is_end, is_on
+from pricetracker_dagster.alerts.operators.state import end_of
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.store.records import Row
+
+_LOOKED_AT_WITHIN = 60 * MINUTE
+"""So long the summary of a silence waits for a sensor that is off."""
+
+
+SUMMARY = "summary"
+
+
+def facts_of_silences(ended: Iterable[Row], messages: Sequence[Row]) -> set[str]:
+    """Return the ids of what silences have kept back of whose end nothing is recorded yet.
+
+    Args:
+        ended: rows of the table silences that have ended of late.
+        messages: the messages that were kept back of late, and the summaries.
+    """
+    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
+    names = {f"silence {silence['id']}" for silence in ended} - done
+    return {message["fact"] for message in messages if message["held_by"] in names}
+
+
+def summaries(
+    ended: Iterable[Row], messages: Sequence[Row], facts: Mapping[str, tuple[Subject, Row]], context: Context
+) -> list[Row]:
+    """Find the silences that have ended and kept something back, and say what of it is still on.
+
+    It waits until everything that was kept back has been looked at since, so that it says of each what is so.
+
+    Args:
+        ended: rows of the table silences that have ended of late.
+        messages: the messages that were kept back of late, and the summaries.
+        facts: by id, subject and row of the alerts and incidents that were kept back.
+        context: what decides over it.
+    """
+    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
+    found = []
+    for silence in ended:
+        name = f"silence {silence['id']}"
+        kept = [message for message in messages if message["held_by"] == name]
+        if not kept or name in done:
+            continue
+        own = {fact: facts[fact] for fact in dict.fromkeys(message["fact"] for message in kept) if fact in facts}
+        on = {fact: row for fact, (_, row) in own.items() if is_on(row)}
+        not_seen = [row for row in on.values() if row["held_by"] == name]
+        if not_seen and context.now - end_of(silence) < _LOOKED_AT_WITHIN:
+            continue
+        others = [row["held_by"] for row in on.values() if row["held_by"] not in (None, name)]
+        ends = [message for message in kept if is_end(message["event"]) and message["fact"] not in on]
+        gone = list(dict.fromkeys(message["headline"].lstrip("✓✗▲ ") for message in ends))
+        told = [
+            channel
+            for fact, (subject, row) in own.items()
+            for channel in (
+                *(each.channel for each in recipients(context.settings, row, subject, context.now)),
+                *(heard for message in context.told.get(fact, ()) for heard in message["channels"]),
+            )
+        ]
+        headline, text = words.of_silence(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
+        found.append(
+            {
+                "id": f"{name}#1",
+                "fact": name,
+                "subject": SUMMARY,
+                "event": "ended",
+                "number": 1,
+                "recorded_at": context.now,
+                "channels": list(dict.fromkeys(told)) or list(urls(context.settings)),
+                "headline": headline,
+                "text": text,
+                "held_by": None,
+            }
+        )
+    return found
