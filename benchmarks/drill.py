@@ -285,9 +285,7 @@ def _compare(first: datetime) -> list[str]:
     last = newest_closed_minute(datetime.now(UTC)) - MINUTE
     metrics = [str(metric) for metric in settings.tracked]
     wrong = [
-        f"{metric} {gap} is missing"
-        for metric, gaps in store.prices.missed(metrics, first, last, since_first_row=False).items()
-        for gap in gaps
+        f"{metric} {gap} is missing" for metric, gaps in store.prices.gaps(metrics, first, last).items() for gap in gaps
     ]
     exchange = open_exchange("KRAKEN", settings)
     ours = {(row["metric"], row["minute"]): row for row in store.prices.candles(metrics, first, last).to_pylist()}

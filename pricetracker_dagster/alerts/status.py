@@ -21,10 +21,12 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
+from pricetracker_dagster.store.coverage import missing_of_day
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.reading import covered, moved_from, said_of_move
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import open_store
+from pricetracker_dagster.store.tracked import tracked_since
 
 T = TypeVar("T")
 
@@ -209,7 +211,8 @@ def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
     store, names = open_store(settings), [str(metric) for metric in settings.tracked]
     closed = newest_closed_minute(now)
     newest = store.prices.newest(names, now - DAY, closed)
-    missed = store.prices.missed_lately(names, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
+    since = tracked_since(settings.state, names)
+    missed = missing_of_day(store.prices, since, closed - max(1, settings.alerts.missed_grace_minutes) * MINUTE)
     count = {metric: minutes_in(gaps) for metric, gaps in missed.items()}
     return [{"metric": each, "newest_minute": newest.get(each), "missing": count.get(each, 0)} for each in names]
 

@@ -3,7 +3,7 @@
 One step for all: each check is a question to the store, and a step of its own would cost more than the answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 
@@ -12,13 +12,13 @@ import dagster as dg
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.assets.ui_metadata import SAMPLE, sample
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
+from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.ranking import ranking
-from pricetracker_dagster.store.records import NOT_RUN, Row
-from pricetracker_dagster.store.store import Store, open_store
+from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.tracked import note_tracked
 
 NO_MINUTE_MISSING = "no_minute_missing"
@@ -34,7 +34,7 @@ _RANK_IS_OLD_AFTER = 5 * MINUTE
         dg.AssetCheckSpec(
             NO_MINUTE_MISSING,
             asset=minute_prices,
-            description="Every closed minute of the last 24 hours, since a metric's first row, is stored.",
+            description="Every closed minute of the last 24 hours is stored, since its metric is tracked or has a row.",
         ),
         dg.AssetCheckSpec(
             CANDLES_SANE,
@@ -67,11 +67,11 @@ def price_checks(
     wanted = {key.name for key in context.selected_asset_check_keys}
 
     if NO_MINUTE_MISSING in wanted:
-        missed = _missed(store, note_tracked(settings.state, metrics, last + MINUTE), last)
-        causes: Sequence[Row] = []
+        missing = coverage.missing_of_day(store.prices, note_tracked(settings.state, metrics, last + MINUTE), last)
+        causes: Mapping[tuple[str, datetime], coverage.Cause] = {}
         with suppress(StoreError):  # history_24h tells of it
-            causes = open_store(settings).records.causes.rows(first) if missed else []
-        yield _no_minute_missing(missed, causes, simulated=settings.simulated)
+            causes = coverage.causes(store.records.causes, missing)
+        yield _no_minute_missing(missing, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
         future = store.prices.future_rows(tracker.now())
         insane = [*store.prices.insane(first, last), *future]
@@ -107,46 +107,31 @@ def price_checks(
             },
         )
     if MINUTE_STORED in wanted:
-        missing = _missing_of_run(context)
+        not_stored = _missing_of_run(context)
         yield dg.AssetCheckResult(
             check_name=MINUTE_STORED,
             asset_key=minute_prices.key,
-            passed=not missing,
-            metadata={"missing": len(missing), "which": sample("missing", missing)},
+            passed=not not_stored,
+            metadata={"missing": len(not_stored), "which": sample("missing", not_stored)},
         )
-        if missing:
-            context.log.error("; ".join(missing))  # one line: `up` passes it on to the terminal
-            raise dg.Failure("\n".join(missing), allow_retries=False)
-
-
-def _missed(store: Store, since: Mapping[str, datetime], last: datetime) -> dict[str, list[MinuteRange]]:
-    """Return what is missing now: since a metric's first row; of one that never delivered, since it is tracked."""
-    missed = store.prices.missed_lately(list(since), last)
-    delivered = store.prices.newest(list(since), last - DAY + MINUTE, last)
-    for metric, moment in since.items():
-        first = max(moment, last - DAY + MINUTE)
-        if metric not in delivered and metric not in missed and first <= last:
-            missed[metric] = [MinuteRange(first, last)]
-    return missed
+        if not_stored:
+            context.log.error("; ".join(not_stored))  # one line: `up` passes it on to the terminal
+            raise dg.Failure("\n".join(not_stored), allow_retries=False)
 
 
 def _no_minute_missing(
-    missed: dict[str, list[MinuteRange]], causes: Sequence[Row], *, simulated: bool
+    missing: coverage.Gaps, causes: Mapping[tuple[str, datetime], coverage.Cause], *, simulated: bool
 ) -> dg.AssetCheckResult:
-    count = minutes_in(gap for gaps in missed.values() for gap in gaps)
-    cause = {(row["metric"], row["minute"]): f"{row['cause']}: {row['reason']}" for row in causes}
-    lines = [
-        f"{metric}: {gap}: {cause.get((metric, gap.last), NOT_RUN)}"
-        for metric, gaps in sorted(missed.items())
-        for gap in gaps
-    ]
+    flat = [(metric, gap) for metric, gaps in sorted(missing.items()) for gap in gaps]
+    count = minutes_in(gap for _, gap in flat)
+    lines = [f"{metric}: {gap}: {causes.get((metric, gap.last), NOT_RUN)}" for metric, gap in flat]
     metadata: dict[str, dg.MetadataValue | int] = {
         "missing": count,
         "sample": sample("missing", lines),
     }
-    if missed:
-        first = min(gap.first for gaps in missed.values() for gap in gaps)
-        last = max(gap.last for gaps in missed.values() for gap in gaps)
+    if flat:
+        first = min(gap.first for _, gap in flat)
+        last = max(gap.last for _, gap in flat)
         metadata["repair"] = dg.MetadataValue.text(
             "The next tick tries by itself. To repair now: "
             f"{command(simulated=simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}"

@@ -46,6 +46,7 @@ from pricetracker_dagster.exchanges.base import NotAsked, again_after
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.rate_limit import at_work
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.doubts import Doubt, Key
 from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, REJECTED
@@ -302,7 +303,7 @@ class _Tick:
         metrics, minute = self._collected.metrics, self._minute
         missing = {each: [MinuteRange(minute, minute)] for each in metrics if each not in self._has_minute}
         with _told_beside(self._collected, "what is stored could not be read"):
-            missing = self._store.prices.missed(metrics, minute, minute, since_first_row=False)
+            missing = self._store.prices.gaps(metrics, minute, minute)
         self._collected.missing = missing
 
     def _look(self) -> tuple[Mapping[str, datetime], Mapping[str, Sequence[MinuteRange]], Mapping[str, datetime]]:
@@ -312,11 +313,11 @@ class _Tick:
         newest: Mapping[str, datetime] = dict.fromkeys(metrics, minute)
         gaps: Mapping[str, Sequence[MinuteRange]] = {}
         since_when: Mapping[str, datetime] = dict.fromkeys(metrics, minute)
-        with _told_beside(self._collected, "what is stored could not be read"):
-            newest = self._store.prices.newest(metrics, self._horizon, minute)
-            gaps = self._store.prices.missed(metrics, self._horizon, minute, since_first_row=True)
         with _told_beside(self._collected, "since when metrics are tracked could not be read"):
             since_when = note_tracked(self._settings.state, metrics, minute)
+        with _told_beside(self._collected, "what is stored could not be read"):
+            newest = self._store.prices.newest(metrics, self._horizon, minute)
+            gaps = coverage.missing(self._store.prices, since_when, self._horizon, minute)
         with _told_beside(self._collected, "the minutes for which no tick was run were not noted"):
             _note_what_nobody_fetched(self._settings, self._collected, gaps, since_when)
         return newest, gaps, since_when
@@ -505,9 +506,7 @@ class _Tick:
         missing: Mapping[str, Sequence[MinuteRange]] = {}
         if begins:
             names = [str(metric) for metric in begins]
-            missing = self._store.prices.missed(
-                names, min(begins.values()) - MINUTE, self._minute, since_first_row=False
-            )
+            missing = self._store.prices.gaps(names, min(begins.values()) - MINUTE, self._minute)
         widened = dict(wanted)
         for metric, begin in begins.items():
             newest_gap = wanted[metric][-1]
@@ -525,7 +524,7 @@ class _Tick:
             if metric.exchange in self._exchanges and self._collected.causes.get(str(metric), REJECTED) == REJECTED
         }
         wanted = {}
-        for metric, gaps in _gaps_to_rebuild(self._store, self._collected, begin, self._horizon).items():
+        for metric, gaps in self._gaps_to_rebuild(since_when, begin).items():
             turn = self._turns[str(metric)]
             waits = turn.waits(_unix(self._minute))
             left = [gap for gap in gaps if not (waits and _unix(gap.last) <= turn.until)]
@@ -536,6 +535,19 @@ class _Tick:
             if not (turn.waits(_unix(self._minute)) and _unix(piece.last) <= turn.until):
                 self._past[metric] = piece
         return wanted
+
+    def _gaps_to_rebuild(
+        self, since_when: Mapping[str, datetime], begin: Mapping[Metric, datetime]
+    ) -> dict[Metric, list[MinuteRange]]:
+        """Return what candles did not bring of each metric since ``begin``, oldest first."""
+        since = {str(metric): min(since_when[str(metric)], self._minute) for metric in begin}
+        missing = coverage.missing(self._store.prices, since, self._horizon, self._minute)
+        spans = {metric: MinuteRange(first, self._minute) for metric, first in begin.items()}
+        gaps = {
+            metric: [part for gap in missing.get(str(metric), ()) for part in _overlaps(gap, [span])]
+            for metric, span in spans.items()
+        }
+        return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
 
     def _past_of_late_comers(
         self, since_when: Mapping[str, datetime], asked: Collection[Metric]
@@ -550,7 +562,7 @@ class _Tick:
         later = {metric: begin for metric, begin in later.items() if begin >= self._horizon}
         if not later:
             return {}
-        missed = self._store.prices.missed([*later], min(later.values()), self._minute, since_first_row=False)
+        missed = self._store.prices.gaps([*later], min(later.values()), self._minute)
         pieces = {}
         for metric, begin in later.items():
             before = [gap for gap in missed.get(metric, []) if gap.first <= begin <= gap.last < self._minute]
@@ -578,7 +590,7 @@ class _Tick:
         if not asked:
             return
         first = min(gap.first for gaps in asked.values() for gap in gaps)
-        missed = self._store.prices.missed([*map(str, asked)], first, self._minute, since_first_row=False)
+        missed = self._store.prices.gaps([*map(str, asked)], first, self._minute)
         for metric, gaps in asked.items():
             turn = self._turns[str(metric)]
             left = [part for gap in missed.get(str(metric), []) for part in _overlaps(gap, gaps)]
@@ -618,7 +630,7 @@ def backfill(
     wanted = (
         {metric: [whole] for metric in collected.metrics}
         if refetch
-        else store.prices.missed(collected.metrics, first, last, since_first_row=False)
+        else store.prices.gaps(collected.metrics, first, last)
     )
     total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
     done = 0
@@ -644,10 +656,9 @@ def backfill(
                         raise _with_its_place(error, metric, pairs, settings) from error
                 done += minutes_in(gaps)
                 say(done, metric)
-    collected.missing = store.prices.missed(collected.metrics, first, last, since_first_row=True)
-    if collected.causes:  # where something went wrong, an absent beginning is not the time before the first trade
-        troubled = [metric for metric in collected.metrics if metric in collected.causes]
-        collected.missing |= store.prices.missed(troubled, first, last, since_first_row=False)
+    # where something went wrong, an absent beginning is not the time before the first trade
+    asked = {metric: first if metric in collected.causes else None for metric in collected.metrics}
+    collected.missing = coverage.missing(store.prices, asked, first, last)
     return collected
 
 
@@ -668,7 +679,7 @@ def _fetch(
     if recent:
         validated = exchange.candles(metric.pair, recent[0].first, deadline)
         _store(store, collected, [(str(metric), validated)], recent[0].first)
-        holes = store.prices.missed([str(metric)], recent[0].first, recent[-1].last, since_first_row=False)
+        holes = store.prices.gaps([str(metric)], recent[0].first, recent[-1].last)
         rest += [part for hole in holes.get(str(metric), []) for part in _overlaps(hole, recent)]
         done = minutes_in(gaps) - minutes_in(rest)
         yield done
@@ -677,24 +688,6 @@ def _fetch(
             _store(store, collected, [(str(metric), validated) for validated in batch], gap.first)
             done += sum(validated.kept.num_rows for validated in batch)
             yield done
-
-
-def _gaps_to_rebuild(
-    store: Store, collected: Collected, begin: Mapping[Metric, datetime], horizon: datetime
-) -> dict[Metric, list[MinuteRange]]:
-    """Return what candles did not bring of each metric since ``begin``, oldest first."""
-    minute = collected.minute
-    missed = store.prices.missed(collected.metrics, horizon, minute, since_first_row=True)
-    absent = store.prices.missed(collected.metrics, minute, minute, since_first_row=False)
-    gaps = {
-        metric: [
-            gap
-            for missing in missed.get(str(metric), absent.get(str(metric), []))
-            for gap in _overlaps(missing, [MinuteRange(first, minute)])
-        ]
-        for metric, first in begin.items()
-    }
-    return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
 
 
 def _joined(gaps: Sequence[MinuteRange]) -> list[MinuteRange]:

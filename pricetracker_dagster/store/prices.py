@@ -13,7 +13,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.table import newest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
@@ -29,8 +29,6 @@ _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullabl
 
 _CHUNK = 400_000
 """Rows merged at once, more or less: memory stays bounded whatever is imported."""
-
-_FIRST_ROW_WITHIN = timedelta(days=7)
 
 _QUIET = timedelta(days=31)
 """So long after a row that changes are the minutes without trades that follow it looked at."""
@@ -231,57 +229,27 @@ class PriceTable:
         table = self.open()
         return [] if table is None else files_of(table, first, last)
 
-    def missed(
-        self, metrics: Sequence[str], first: datetime, last: datetime, *, since_first_row: bool
-    ) -> dict[str, list[MinuteRange]]:
-        """Return which minutes from ``first`` to ``last`` have no row, for the metrics that lack any.
+    def gaps(self, metrics: Sequence[str], first: datetime, last: datetime) -> dict[str, list[MinuteRange]]:
+        """Return the minutes from ``first`` to ``last`` (UTC) without a row, of each metric that lacks any.
 
-        Args:
-            metrics: which metrics to look at.
-            first: the oldest minute, UTC.
-            last: the newest minute, UTC.
-            since_first_row: minutes before a metric's first row in the range do not count; a metric without any row
-                there lacks nothing then.
+        Which of them are missing is decided in coverage.py.
         """
         gaps: dict[str, list[MinuteRange]] = {}
         if first > last:
             return gaps
         rows = self._ask("extent.sql", first, last, metrics=list(metrics))
-        extent = {row[0]: row for row in rows}
+        extent = {metric: (utc(begin), utc(end)) for metric, begin, end, _ in rows}
         holed = [metric for metric, begin, end, count in rows if (end - begin) // 60 + 1 != count]
         holes: dict[str, list[MinuteRange]] = {}
         for metric, begin, end in self._ask("holes.sql", first, last, metrics=holed) if holed else ():
             holes.setdefault(metric, []).append(MinuteRange(utc(begin), utc(end)))
         for metric in metrics:
-            if metric not in extent:
-                if not since_first_row:
-                    gaps[metric] = [MinuteRange(first, last)]
-                continue
-            _, begin, end, _ = extent[metric]
-            found = holes.get(metric, [])
-            if not since_first_row and utc(begin) > first:
-                found.insert(0, MinuteRange(first, utc(begin) - MINUTE))
-            if utc(end) < last:
-                found.append(MinuteRange(utc(end) + MINUTE, last))
+            begin, end = extent.get(metric, (last + MINUTE, last))
+            before, after = MinuteRange(first, begin - MINUTE), MinuteRange(end + MINUTE, last)
+            found = [gap for gap in (before, *holes.get(metric, ()), after) if gap.first <= gap.last]
             if found:
                 gaps[metric] = found
         return gaps
-
-    def missed_lately(self, metrics: Sequence[str], last: datetime) -> dict[str, list[MinuteRange]]:
-        """Return which of the 24 hours up to ``last`` (UTC) have no row, for the metrics that lack any.
-
-        What is before a metric's first row is not missed; that row is looked for over seven days more, since cost must
-        not grow with history. A metric that has none so far lacks nothing.
-        """
-        first = last - DAY + MINUTE
-        missed = self.missed(metrics, first, last, since_first_row=False)
-        leading = [metric for metric, gaps in missed.items() if gaps[0].first == first]
-        if leading:
-            earlier = self.newest(leading, first - _FIRST_ROW_WITHIN, first - MINUTE)
-            for metric in leading:
-                if metric not in earlier:
-                    del missed[metric][0]
-        return {metric: gaps for metric, gaps in missed.items() if gaps}
 
     def newest(self, metrics: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""

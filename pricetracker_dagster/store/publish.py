@@ -24,11 +24,13 @@ from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import delta
+from pricetracker_dagster.store.coverage import missing_of_day
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import NOT_RUN, RecordTable, sql_types
 from pricetracker_dagster.store.store import Store
+from pricetracker_dagster.store.tracked import tracked_since
 from pricetracker_dagster.store.versions import note_published
 
 SCHEMA_VERSION = 1
@@ -232,7 +234,7 @@ def _build(
         lacking = [metric for (metric,) in connection.fetchall()]
         missed = [
             {"metric": metric, "first": gap.first, "last": gap.last}
-            for metric, gaps in (store.prices.missed_lately(lacking, as_of) if lacking else {}).items()
+            for metric, gaps in missing_of_day(store.prices, tracked_since(store.folder.state, lacking), as_of).items()
             for gap in gaps
         ]
         connection.execute(_with(sources, "missed.sql"), {"missed": missed, "first": first, "not_run": NOT_RUN})

@@ -24,6 +24,7 @@ from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked,
 from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store import rebuild
 from pricetracker_dagster.store.clock import clock_differences
+from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.damage import REBUILD, Kind, is_no_folder
 from pricetracker_dagster.store.delta import Delta, StoreError, access, literal, patterns, writing
 from pricetracker_dagster.store.prices import PARTITION, files_of
@@ -346,7 +347,8 @@ def _missing(
     """Return which minutes of some spans are not stored."""
     found: set[tuple[str, datetime, datetime]] = set()
     for span, since_first_row in spans:
-        gaps = store.prices.missed(metrics, span.first, min(span.last, latest), since_first_row=since_first_row)
+        since = dict.fromkeys(metrics, None if since_first_row else span.first)
+        gaps = missing(store.prices, since, span.first, min(span.last, latest))
         found |= {(metric, gap.first, gap.last) for metric, of_metric in gaps.items() for gap in of_metric}
     return [Again(*each, MISSING) for each in sorted(found)]
 

@@ -25,12 +25,23 @@ def note_tracked(state: Path, metrics: Iterable[str], minute: datetime) -> dict[
         metrics: what is tracked now.
         minute: from when on new ones are expected, UTC.
     """
-    file = state / StateFile.TRACKED
-    kept = {metric: moment for metric, told in kept_in(file).items() if (moment := _moment(told)) is not None}
+    kept = _kept(state)
     since = {metric: kept.get(metric, minute) for metric in metrics}
     if since != kept:
-        write_text(file, json.dumps({metric: moment.isoformat() for metric, moment in since.items()}, indent=1))
+        noted = {metric: moment.isoformat() for metric, moment in since.items()}
+        write_text(state / StateFile.TRACKED, json.dumps(noted, indent=1))
     return since
+
+
+def tracked_since(state: Path, metrics: Iterable[str]) -> dict[str, datetime | None]:
+    """Return of each metric since when it is tracked, UTC; None where nobody has noted it yet. Nothing is written."""
+    kept = _kept(state)
+    return {metric: kept.get(metric) for metric in metrics}
+
+
+def _kept(state: Path) -> dict[str, datetime]:
+    kept = kept_in(state / StateFile.TRACKED).items()
+    return {metric: moment for metric, told in kept if (moment := _moment(told)) is not None}
 
 
 def _moment(kept: object) -> datetime | None:

@@ -116,7 +116,7 @@ def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Hom
         return store.prices.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
 
     until(is_stored, 90, "it is stored", every=1)
-    assert store.prices.missed(METRICS, minute - timedelta(hours=23), minute, since_first_row=False) == {}
+    assert store.prices.gaps(METRICS, minute - timedelta(hours=23), minute) == {}
 
     # the burst is announced soon after the tick that stored it, once
     burst = f"at {minute:%Y-%m-%d %H:%M} UTC"
@@ -231,7 +231,7 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
         healed = home.run("tick")
         assert healed.returncode == 0, healed.stderr
         newest = newest_closed_minute(datetime.now(UTC)) - MINUTE
-        assert store.prices.missed(METRICS, lately, newest, since_first_row=False) == {}
+        assert store.prices.gaps(METRICS, lately, newest) == {}
         counted = reading.query(
             home.data / "pricetracker.duckdb",
             "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",

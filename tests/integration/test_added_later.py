@@ -9,6 +9,7 @@ from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.store import open_store
 from pricetracker_dagster.store.tracked import added_later
 from tests.integration.conftest import Track
@@ -35,8 +36,8 @@ def test_a_metric_added_later_gets_its_last_24_hours_without_a_hole_at_any_time(
     begun = tick(odd, settings)
     for _ in range(20):
         newest = tick(odd, settings)
-        assert store.prices.missed([ETH], begun - 2 * DAY, newest, since_first_row=True) == {}
-        if not store.prices.missed([ETH], begun - DAY, newest, since_first_row=False):
+        assert missing(store.prices, {ETH: None}, begun - 2 * DAY, newest) == {}
+        if not store.prices.gaps([ETH], begun - DAY, newest):
             break
     assert count(settings, ETH) == (newest - (begun - DAY)) // timedelta(minutes=1) + 1
     assert count(settings, BTC) < 13 * 60  # the first ones get theirs when the tracker is started

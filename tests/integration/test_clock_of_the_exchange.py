@@ -92,7 +92,7 @@ def test_ticks_of_a_machine_that_is_ahead_store_what_is_over_there_and_leave_no_
         assert store.prices.newest([metric], first - MINUTE)[metric] == bench.minute
     bench.now += MINUTE
     assert tick(timedelta()) == set()  # the clock is right again
-    assert store.prices.missed([metric], first, bench.minute, since_first_row=False) == {}
+    assert store.prices.gaps([metric], first, bench.minute) == {}
     assert store.prices.newest([metric], first, bench.now + 2 * ahead)[metric] == bench.minute
 
 

@@ -48,7 +48,7 @@ def test_after_an_hour_without_ticks_the_next_one_heals_and_doubles_nothing(star
     healing = collect_minute(bench.settings, bench.minute)
     rows = stored(bench)
     assert healing.inserted == 3 * 61
-    assert bench.store.prices.missed(ALL, NOON - timedelta(hours=11), bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.gaps(ALL, NOON - timedelta(hours=11), bench.minute) == {}
     assert not rows.duplicated(["metric", "minute"]).any()
 
 
@@ -59,7 +59,7 @@ def test_after_a_day_without_ticks_the_minutes_beyond_the_candles_reach_are_rebu
     bench.now += timedelta(days=1)
     collect_minute(bench.settings, bench.minute)
     assert bench.exchange.requests["Trades"] > 0
-    assert bench.store.prices.missed(ALL[::2], NOON - timedelta(hours=11), bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.gaps(ALL[::2], NOON - timedelta(hours=11), bench.minute) == {}
     volumes = stored(bench).set_index(["metric", "minute"])["volume"].to_dict()
     for minutes in (0, 1, 100, 700):
         minute = rebuilt.first + minutes * MINUTE
@@ -75,12 +75,12 @@ def test_the_newest_minute_can_be_read_before_older_ones_are_healed(start: Start
 
     def look() -> None:
         newest = bench.store.prices.newest(["SIMULATED:BTCUSD"], NOON)
-        missed = bench.store.prices.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False)
+        missed = bench.store.prices.gaps(["SIMULATED:BTCUSD"], NOON, bench.minute)
         seen.append((len(missed), newest["SIMULATED:BTCUSD"] == bench.minute))
 
     collect_minute(bench.settings, bench.minute, before_healing=look)
     assert seen == [(1, True)]
-    assert bench.store.prices.missed(["SIMULATED:BTCUSD"], NOON, bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.gaps(["SIMULATED:BTCUSD"], NOON, bench.minute) == {}
 
 
 def test_a_gap_within_the_candles_reach_is_healed_by_the_same_request_as_the_newest_minute(start: Start) -> None:
@@ -211,7 +211,7 @@ def test_what_lasts_is_reported_for_every_metric_within_the_budget_and_healed_la
     bench.exchange.faults.remove(on)
     bench.now += MINUTE
     assert collect_minute(bench.settings, bench.minute).missing == {}
-    assert bench.store.prices.missed(ALL[:2], NOON - MINUTE, bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.gaps(ALL[:2], NOON - MINUTE, bench.minute) == {}
 
 
 def test_an_exchange_whose_clock_is_slow_is_waited_for(start: Start) -> None:

@@ -140,7 +140,7 @@ def test_a_past_day_is_fetched_whole(start: Start, instance: dg.DagsterInstance)
     assert result.success
     day = datetime(2026, 2, 27, tzinfo=UTC)
     metrics = ["SIMULATED:BTCUSD", "SIMULATED:GRTETH"]
-    assert bench.store.prices.missed(metrics, day, day + timedelta(hours=24) - MINUTE, since_first_row=False) == {}
+    assert bench.store.prices.gaps(metrics, day, day + timedelta(hours=24) - MINUTE) == {}
     assert bench.store.prices.rows() == 2 * 1440
 
 

@@ -74,7 +74,7 @@ def test_an_outage_fails_its_ticks_is_one_incident_told_once_and_healed_when_it_
     give_up_after(day.bench, 40)
     assert day.minute()
     healed = day.bench.minute - MINUTE
-    assert day.bench.store.prices.missed(METRICS, healed - timedelta(hours=11), healed, since_first_row=False) == {}
+    assert day.bench.store.prices.gaps(METRICS, healed - timedelta(hours=11), healed) == {}
     assert [day.minute() for _ in range(5)] == [True] * 5
     [incident] = open_store(day.bench.settings).records.incidents.rows()
     assert (incident["cause"], incident["state"], incident["count"]) == ("exchange maintenance", "resolved", 3)

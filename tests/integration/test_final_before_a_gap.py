@@ -57,7 +57,7 @@ def test_minutes_before_a_gap_that_is_healed_from_trades_are_final_too(
     bench.now += 7 * MINUTE
     tick(bench)
     assert [row for row in figures(bench, first, bench.minute) if row[3]] == traded(bench, first, bench.minute)
-    assert bench.store.prices.missed([ETH], first, bench.minute, since_first_row=False) == {}
+    assert bench.store.prices.gaps([ETH], first, bench.minute) == {}
 
 
 def test_where_candles_came_no_more_is_rebuilt_than_what_they_lack(start: Callable[..., Bench]) -> None:

@@ -390,5 +390,5 @@ def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
     assert reading.query(store.folder.published, "FROM missed_minutes").empty
     span = MinuteRange(datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 180, UTC))
-    assert store.prices.missed(["KRAKEN:BTCUSD"], *span, since_first_row=False) == {}
+    assert store.prices.gaps(["KRAKEN:BTCUSD"], *span) == {}
     assert np.isfinite(reading.history(store.folder.published, "KRAKEN:BTCUSD", "price")["value"]).all()

@@ -79,7 +79,7 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
     assert folder.is_dir()
     assert (count(), causes.rows()[0]["metric"]) == (20, "A:B")
     assert store.prices.candles(METRICS, FIRST, NOW).num_rows == 20
-    assert store.prices.missed(METRICS, FIRST, FIRST + 9 * MINUTE, since_first_row=False) == {}
+    assert store.prices.gaps(METRICS, FIRST, FIRST + 9 * MINUTE) == {}
     assert not maintain(store).troubles
     assert count() == 20
     assert repair.look(store_in(folder), NOW) == []

@@ -351,7 +351,7 @@ def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..
         ).itertuples(index=False)
         assert count == kinds
         first = bench.now - timedelta(hours=11)
-        assert bench.store.prices.missed(names, first.replace(second=0), bench.minute, since_first_row=False) == {}
+        assert bench.store.prices.gaps(names, first.replace(second=0), bench.minute) == {}
 
 
 def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know(folder: Path) -> None:

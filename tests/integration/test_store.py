@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.maintenance import Maintained, maintain
 from pricetracker_dagster.store.store import Store, store_in
@@ -52,8 +53,8 @@ def test_a_store_that_was_never_written_answers_and_makes_nothing(store: Store) 
     assert store.prices.rows() == store.prices.day_rows(date(2026, 3, 4)) == 0
     assert store.prices.files() == []
     assert store.prices.newest([BTC], MIDNIGHT) == {}
-    assert store.prices.missed([BTC], MIDNIGHT, MIDNIGHT, since_first_row=True) == {}
-    assert store.prices.missed([BTC], MIDNIGHT, NOW, since_first_row=False) == {BTC: [MinuteRange(MIDNIGHT, NOW)]}
+    assert missing(store.prices, {BTC: None}, MIDNIGHT, MIDNIGHT) == {}
+    assert store.prices.gaps([BTC], MIDNIGHT, NOW) == {BTC: [MinuteRange(MIDNIGHT, NOW)]}
     assert store.prices.insane(*EVER) == []
     assert store.prices.candles([BTC], *EVER) == SCHEMA.empty_table()
     assert maintain(store) == Maintained((), 0, 0, 0, ())
@@ -175,17 +176,17 @@ def test_missed_minutes_are_those_without_a_row(store: Store) -> None:
         return MinuteRange(MIDNIGHT + begin * MINUTE, MIDNIGHT + end * MINUTE)
 
     asked = [BTC, ETH, XRP, "KRAKEN:NEVER"]
-    assert store.prices.missed(asked, first, last, since_first_row=False) == {
+    assert store.prices.gaps(asked, first, last) == {
         BTC: [span(-4, -4), span(-1, 0), span(2, 4), span(7, 8)],
         ETH: [span(-4, 1), span(3, 8)],
         "KRAKEN:NEVER": [span(-4, 8)],
     }
-    assert store.prices.missed(asked, first, last, since_first_row=True) == {
+    assert missing(store.prices, dict.fromkeys(asked), first, last) == {
         BTC: [span(-1, 0), span(2, 4), span(7, 8)],
         ETH: [span(3, 8)],
     }
-    assert store.prices.missed([XRP], last, first, since_first_row=False) == {}
-    assert store.prices.missed([], first, last, since_first_row=False) == {}
+    assert store.prices.gaps([XRP], last, first) == {}
+    assert store.prices.gaps([], first, last) == {}
 
 
 def test_the_newest_minute_of_each_metric_is_looked_for_between_bounds(store: Store) -> None:
@@ -261,7 +262,7 @@ def test_any_sequence_of_upserts_leaves_what_a_dictionary_would_hold(batches: li
         assert store.prices.newest([BTC, ETH, XRP], EVER[0]) == {
             metric: MIDNIGHT + minute * MINUTE for metric, minute in newest.items()
         }
-        gaps = store.prices.missed([BTC, ETH, XRP], MIDNIGHT - 5 * MINUTE, MIDNIGHT + 5 * MINUTE, since_first_row=False)
+        gaps = store.prices.gaps([BTC, ETH, XRP], MIDNIGHT - 5 * MINUTE, MIDNIGHT + 5 * MINUTE)
         lacking = {
             (metric, (gap.first - MIDNIGHT) // MINUTE + i)
             for metric, found in gaps.items()

@@ -13,6 +13,7 @@ from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store import reading
+from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.damage import Kind, examine, read_commit, read_log, unreadable
 from pricetracker_dagster.store.delta import Delta, StoreError
 from pricetracker_dagster.store.maintenance import maintain
@@ -157,7 +158,7 @@ def test_whatever_is_damaged_is_named_by_who_reads_and_who_writes(folder: Path, 
     file = damaged(folder, fault)
     store = store_in(folder)
     with pytest.raises(StoreError, match="minute_prices is damaged") as of_reader:
-        store.prices.missed(METRICS, FIRST, NOW, since_first_row=True) and store.prices.candles(METRICS, FIRST, NOW)
+        missing(store.prices, dict.fromkeys(METRICS), FIRST, NOW) and store.prices.candles(METRICS, FIRST, NOW)
     with pytest.raises(StoreError, match="minute_prices is damaged") as of_writer:
         store.prices.upsert(candles(FIRST, 5, 7.0), now=NOW)
     for told in (of_reader, of_writer):

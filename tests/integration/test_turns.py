@@ -14,6 +14,7 @@ from pricetracker_dagster.collect import tick as collect
 from pricetracker_dagster.collect.tick import Collected, collect_minute
 from pricetracker_dagster.collect.turns import Turn, Turns
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken, price
@@ -56,7 +57,7 @@ def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_other
             break
     else:
         pytest.fail(f"never had its minutes: {set(metrics) - stored.prices.newest(metrics, since).keys()}")
-    assert stored.prices.missed(metrics, since, NEWEST, since_first_row=False) == {}
+    assert stored.prices.gaps(metrics, since, NEWEST) == {}
 
 
 def test_metrics_that_always_fail_take_no_turn_of_the_others(odd: OddKraken, track: Track) -> None:
@@ -83,7 +84,7 @@ def test_quiet_pairs_that_leave_minutes_out_get_them_all_beside_the_others(odd: 
     for _ in range(12):
         newest = datetime.fromtimestamp(odd.now // 60 * 60 - 60, UTC)
         tick(odd, settings)
-        missing = store.prices.missed(metrics, begun, newest, since_first_row=False)
+        missing = store.prices.gaps(metrics, begun, newest)
         if not missing:
             break
     assert missing == {}
@@ -126,10 +127,7 @@ def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, 
     odd.change.clear()
     for _ in range(17):
         tick(odd, settings)
-    assert (
-        open_store(settings).prices.missed(["KRAKEN:BTCUSD"], NEWEST - timedelta(hours=2), NEWEST, since_first_row=True)
-        == {}
-    )
+    assert missing(open_store(settings).prices, {"KRAKEN:BTCUSD": None}, NEWEST - timedelta(hours=2), NEWEST) == {}
 
 
 def test_while_one_gap_pauses_new_ones_are_rebuilt_at_once(odd: OddKraken, track: Track) -> None:

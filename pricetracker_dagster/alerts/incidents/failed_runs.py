@@ -24,7 +24,7 @@ def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[s
     records = store.records
     metrics = [str(metric) for metric in settings.tracked]
     noted = {row["metric"]: row["cause"] for row in records.causes.rows(minute) if row["minute"] == minute}
-    missing = store.prices.missed(metrics, minute, minute, since_first_row=False)
+    missing = store.prices.gaps(metrics, minute, minute)
     unexplained = {metric for metric in {*missing, *noted} if noted.get(metric, NOT_RUN) == NOT_RUN}
     records.causes.put(
         [

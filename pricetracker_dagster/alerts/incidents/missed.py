@@ -15,6 +15,7 @@ from pricetracker_dagster.alerts.incidents.review import review
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import note_tracked
@@ -84,7 +85,7 @@ def _missing(
         for metric in row["metrics"]:
             begins[metric] = max(min(begins.get(metric, row["first"]), row["first"]), first)
     missing = {}
-    for metric, gaps in store.prices.missed(list(begins), first, last, since_first_row=False).items():
+    for metric, gaps in coverage.missing(store.prices, begins, first, last).items():
         later = _since(gaps, begins[metric])
         if later:
             missing[metric] = later
@@ -166,5 +167,5 @@ def _cuts(recent: Iterable[Row], listed: Collection[datetime], oldest: datetime)
 
 def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
     """Return how many minutes of an incident that began long ago and is over are missing for good."""
-    gaps = store.prices.missed(row["metrics"], row["first"], min(row["last"], newest), since_first_row=False)
+    gaps = store.prices.gaps(row["metrics"], row["first"], min(row["last"], newest))
     return sum(minutes_in(_since(spans, since.get(metric, row["first"]))) for metric, spans in gaps.items())

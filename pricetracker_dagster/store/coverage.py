@@ -1,0 +1,77 @@
+"""Which minutes are expected of a metric, which of these are missing, and why: the one owner of this decision.
+
+A metric's minutes are expected from when it is tracked or asked for, or from its first stored row on, whichever is
+earlier. That row is looked for in the range and over seven days before it, since cost must not grow with history. A
+minute without trades has a row and is never missing. Whether a missing minute may still come, and who is alarmed, is
+decided in alerts/.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.records import RecordTable
+
+FIRST_ROW_WITHIN = timedelta(days=7)
+"""How long before a range a metric's first row is looked for."""
+
+Gaps = dict[str, list[MinuteRange]]
+"""By metric its missing minutes, oldest first; a metric that lacks none has no entry."""
+
+
+class Cause(NamedTuple):
+    """Why a minute is missing: the kind, as in the table ``causes``, and the reason in plain words."""
+
+    cause: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return both as a line shows them."""
+        return f"{self.cause}: {self.reason}" if self.reason else self.cause
+
+
+def missing(prices: PriceTable, since: Mapping[str, datetime | None], first: datetime, last: datetime) -> Gaps:
+    """Return the minutes from ``first`` to ``last``, UTC, that are expected and have no row.
+
+    Args:
+        prices: what is stored.
+        since: the metrics to look at, each with the minute from which on it is tracked or was asked for, UTC;
+            None where that is not known.
+        first: the oldest minute.
+        last: the newest minute, which is closed.
+    """
+    gaps = prices.gaps(list(since), first, last)
+    # of a metric that begins in the range, the minutes before are none of its gaps
+    late = {metric: begin for metric, begin in since.items() if metric in gaps and (begin is None or begin > first)}
+    leading = [metric for metric in late if gaps[metric][0].first == first]
+    begun = prices.newest(leading, first - FIRST_ROW_WITHIN, first - MINUTE) if leading else {}
+    for metric in leading:
+        if metric not in begun:
+            begin, (_, end) = late[metric], gaps[metric].pop(0)
+            if begin is not None and begin <= end:
+                gaps[metric].insert(0, MinuteRange(begin, end))
+    return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
+
+
+def missing_of_day(prices: PriceTable, since: Mapping[str, datetime | None], last: datetime) -> Gaps:
+    """Return the same for the 24 hours up to ``last``: what the published file, the checks and the status tell."""
+    return missing(prices, since, last - DAY + MINUTE, last)
+
+
+def causes(
+    table: RecordTable, gaps: Mapping[str, Sequence[MinuteRange]], noted_since: datetime | None = None
+) -> dict[tuple[str, datetime], Cause]:
+    """Return what was noted of missing minutes, by metric and minute; of those absent, no tick has asked for them.
+
+    Args:
+        table: the table ``causes``.
+        gaps: the missing minutes.
+        noted_since: what was noted before this moment, UTC, does not count; None: all does.
+    """
+    first = min((gap.first for of_metric in gaps.values() for gap in of_metric), default=None)
+    if first is None:
+        return {}
+    rows = [row for row in table.rows(first) if noted_since is None or row["noted_at"] >= noted_since]
+    return {(row["metric"], row["minute"]): Cause(row["cause"], row["reason"]) for row in rows}
