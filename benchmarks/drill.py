@@ -27,7 +27,8 @@ from typing import Any, NamedTuple
 
 from pricetracker_dagster.candles.metric import parse_metric
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
-from pricetracker_dagster.exchanges import Deadline, open_exchange
+from pricetracker_dagster.exchanges.registry import open_exchange
+from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store.store import open_store, store_in

@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from pricetracker_dagster.exchanges import ohlcvt
+from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.store.store import Store, store_in
 
 ROUNDS = 3

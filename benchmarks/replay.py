@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from benchmarks.hook import Answer, Hook, Post
 from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
-from pricetracker_dagster.exchanges import ohlcvt
+from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.store import open_store

@@ -35,6 +35,7 @@ class OddKraken:
         change: by endpoint, or endpoint and pair: what becomes of the envelope.
         write: the same: who writes the answer by hand instead.
         asked: each request: endpoint and pair.
+        let_go: is set at the end: what writes for ever stops then (as ``ends`` of a handler's server).
     """
 
     def __init__(self, now: float = NOW) -> None:
@@ -72,6 +73,7 @@ class OddKraken:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
+            ends = self.let_go
 
             def handle_error(self, *_: object) -> None:
                 """Whoever asked has gone: that is what is tried here."""

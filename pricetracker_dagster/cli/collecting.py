@@ -140,7 +140,7 @@ def import_(files: Sequence[Path]) -> None:
     A file that cannot be imported fails alone, with exit status 1.
     """
     from pricetracker_dagster.collect.tick import in_plain_words
-    from pricetracker_dagster.exchanges.ohlcvt import read
+    from pricetracker_dagster.exchanges.kraken.ohlcvt import read
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.records import MISTAKE
     from pricetracker_dagster.store.store import open_store

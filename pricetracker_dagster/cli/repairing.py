@@ -110,12 +110,13 @@ def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
 def _filled(settings: Settings, now: datetime) -> "list[Again]":
     """Return the minutes without trades that every exchange can still be asked for by the way of its candles."""
     from pricetracker_dagster.candles.minutes import newest_closed_minute
-    from pricetracker_dagster.exchanges.kraken import REACH
+    from pricetracker_dagster.exchanges.registry import reach_of
     from pricetracker_dagster.store.repair import filled
     from pricetracker_dagster.store.store import open_store
 
     latest = newest_closed_minute(now)
-    return filled(open_store(settings), {str(metric): latest - REACH for metric in settings.tracked}, latest)
+    earliest = {str(metric): latest - reach_of(metric.exchange) for metric in settings.tracked}
+    return filled(open_store(settings), earliest, latest)
 
 
 def _as_json(done: "Repair", settings: Settings) -> dict[str, object]:

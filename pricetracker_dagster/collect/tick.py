@@ -34,17 +34,12 @@ from pricetracker_dagster.candles.table import by_day, newest_minute, oldest_min
 from pricetracker_dagster.candles.validate import RejectedRow, Validated
 from pricetracker_dagster.collect.turns import Turns, in_turns
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean, plain
-from pricetracker_dagster.exchanges import (
-    Deadline,
-    DeadlineExceeded,
-    Exchange,
-    ExchangeError,
-    PairUnknown,
-    open_exchange,
-)
-from pricetracker_dagster.exchanges.base import NotAsked, again_after
+from pricetracker_dagster.exchanges.asking import retry_pause
+from pricetracker_dagster.exchanges.base import Exchange, ExchangeError, NotAsked, PairUnknown
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.exchanges.rate_limit import at_work
+from pricetracker_dagster.exchanges.registry import open_exchange
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.clock import note_clock
@@ -358,7 +353,7 @@ class _Tick:
                     told = _with_its_place(error, metric, pairs, self._settings)
                     findings.put(_Finding((str(metric),), not_over or told))
                 failed[metric] += 1
-                return again_after(error, failed[metric])
+                return retry_pause(error, failed[metric])
             late = not _speaks_of(validated, newest)
             findings.put(_Finding((str(metric),), validated, late))
             if not_over is not None:
@@ -575,7 +570,7 @@ class _Tick:
         """Rebuild the gaps that lie in a span; what is stored between them stays as it is."""
         turn = self._turns[str(metric)]
         before = self._store.prices.candles([str(metric)], span.first - MINUTE, span.first - MINUTE)
-        pages = self._exchanges[metric.exchange].rebuild(metric.pair, *span, self.deadline, before=before)
+        pages = self._exchanges[metric.exchange].history(metric.pair, *span, self.deadline, before=before)
         batches = _batches(Validated(within(page.kept, gaps), page.rejected, page.derived) for page in pages)
         if span == self._past.get(metric):
             batches = iter([*batches])  # in part it would leave a hole
@@ -684,7 +679,7 @@ def _fetch(
         done = minutes_in(gaps) - minutes_in(rest)
         yield done
     for gap in sorted(rest, reverse=True):
-        for batch in _batches(exchange.rebuild(metric.pair, gap.first, gap.last, deadline)):
+        for batch in _batches(exchange.history(metric.pair, gap.first, gap.last, deadline)):
             _store(store, collected, [(str(metric), validated) for validated in batch], gap.first)
             done += sum(validated.kept.num_rows for validated in batch)
             yield done

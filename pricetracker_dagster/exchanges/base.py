@@ -1,10 +1,10 @@
 """What every exchange can do for us, and how it says that it cannot.
 
-An exchange is one module with one small class: three verbs and its own quirks, written beside the code that
-handles them. Nothing here or in those modules knows the store, the settings file or Dagster.
+An exchange is a module, or a folder, with one small class and its quirks beside the code that handles them. It says
+which path it asks with which query and what an answer means; asking.py does the asking. Nothing here or in those
+modules knows the store, the settings file or Dagster.
 """
 
-import random
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -19,7 +19,7 @@ from pricetracker_dagster.files.locks import Deadline
 class Exchange(Protocol):
     """One exchange. Pairs are written ``BASEQUOTE`` with our names of assets (BTC, DOGE), times are UTC.
 
-    Every verb asks over the network within its deadline, patiently: what may pass is tried again.
+    Every verb asks over the network within its deadline, and again where a failure may pass.
 
     Raises:
         ExchangeError: one of its kinds below, from every verb.
@@ -29,30 +29,32 @@ class Exchange(Protocol):
     """The part of a metric before the colon, e.g. ``KRAKEN``."""
 
     reach: timedelta
-    """How far back candles() answers; what is older is for rebuild()."""
+    """How far back candles() answers; older minutes are for history()."""
+
+    settles: timedelta
+    """How long after its end a minute is complete for history()."""
 
     def time(self, deadline: Deadline) -> datetime:
         """Return the exchange's own time, by which a minute is closed or not."""
 
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
-        """Return every pair it knows. ``wanted`` are those we hope for: an old list without them is renewed."""
-
-    settles: timedelta
-    """How long after its end a minute is complete for rebuild()."""
+        """Return every pair it knows. A list that was kept and lacks some of ``wanted`` is asked for again."""
 
     def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
-        """Fetch the closed minutes of ``pair`` from ``since`` on, as far back as the candle endpoint reaches.
+        """Fetch the closed minutes of ``pair`` from ``since`` on, with one request: at most ``reach`` back.
 
-        With ``patient=False`` what may pass is not tried again: the caller has others to ask first (again_after()).
+        With ``patient=False`` it asks once, whatever the failure: the caller asks for others first (retry_pause()).
         """
 
-    def rebuild(
+    def history(
         self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
     ) -> Iterator[Validated]:
-        """Fetch closed minutes ``first`` to ``last`` however old they are, oldest first, in whole minutes.
+        """Fetch closed minutes ``first`` to ``last`` however old they are, oldest first, a batch of whole minutes each.
 
-        What was yielded stands even if the deadline passes before the next batch. ``before`` is the candle right before
-        ``first``, where that is known: its close opens a quiet beginning, which is else asked for.
+        An exchange that answers old ranges yields a batch a request; one whose candles do not reach back far enough
+        rebuilds them from trades. A batch stays valid if the deadline passes before the next. ``before`` is the candle
+        right before ``first``, where it is known: its close fills quiet minutes at the beginning, which is otherwise
+        asked for.
         """
 
 
@@ -68,11 +70,11 @@ class ExchangeUnreachable(ExchangeError):
 
 
 class NoAnswer(ExchangeUnreachable):
-    """It did not answer as a whole in the time that it was given."""
+    """No whole answer came in the time that was given."""
 
 
 class NotAsked(ExchangeUnreachable):
-    """There was no time left to ask: others were before it."""
+    """The deadline passed before it was asked: other requests came first."""
 
 
 class RateLimited(ExchangeError):
@@ -89,16 +91,3 @@ class PairUnknown(ExchangeError):
     """The exchange does not know the pair, or no longer does. Only that pair is concerned."""
 
     cause = "pair unknown"
-
-
-_PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
-_TRIES = 8
-"""With these pauses, half a minute of trouble is sat out."""
-
-
-def again_after(error: Exception, times: int) -> float | None:
-    """Return after how many seconds to ask again when that has failed so many times; None: not at all."""
-    if isinstance(error, NotAsked) or not isinstance(error, ExchangeUnreachable | RateLimited) or times >= _TRIES:
-        return None
-    pause = min(_PAUSE_FIRST * 2.0 ** (times - 1), _PAUSE_MOST)
-    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter

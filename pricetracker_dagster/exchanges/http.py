@@ -43,7 +43,7 @@ class Http:
     def __init__(self, url: str, timeout: float, login: str = "") -> None:
         """Connect to nothing yet."""
         self.url = url
-        self._timeout = timeout
+        self.timeout = timeout
         self._session = open_session(url)
         self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
         self._session.headers["Accept-Encoding"] = "gzip, deflate"  # what _decoded() bounds
@@ -70,7 +70,7 @@ class Http:
             RateLimited: the exchange asks us to slow down.
             ExchangeUnreachable: no whole, usable answer in time.
         """
-        patience = min(self._timeout, deadline.remaining)
+        patience = min(self.timeout, deadline.remaining)
         if patience <= 0:
             raise DeadlineExceeded
         ends = Deadline.after(patience)

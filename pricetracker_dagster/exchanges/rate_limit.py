@@ -1,7 +1,7 @@
-"""How fast an exchange is asked, by all processes of this machine together, and who goes first.
+"""The rate limit of an exchange, which all processes of this machine share, and who goes first.
 
-A tick, a backfill and a person's command share one allowance of requests, kept in a small locked file. While
-a tick is at work, the others wait: the newest minute comes before old ones.
+A tick, a backfill and a person's command share one allowance of requests, kept in a small locked file. While a tick is
+at work, requests of low priority wait: the newest minute comes before old ones.
 """
 
 import math
@@ -16,17 +16,17 @@ from pricetracker_dagster.files.data_folder import StateFile, allowance_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 
 BURST = 5
-"""Requests that may go out at once after a pause: a tick of a few metrics need not wait for its own pace."""
+"""Requests that may go out at once after a pause: a tick of a few metrics need not wait."""
 
 
 _LONGEST = 60.0
-"""Seconds that a turn lies ahead at most, beside a burst, whatever a file says: a tick takes none beyond its own
-budget, and an exchange that asks for it is left alone for some seconds."""
+"""Seconds that a turn lies ahead at most, beside a burst, whatever a file says: no turn is taken after the deadline of
+a tick, and an exchange that asks for it is left alone for some seconds only."""
 
 
 @cache
 def boot_id() -> str:
-    """Return what tells this boot of the machine from others; where the system does not say, they are all one."""
+    """Return the identity of this boot of the machine; where the system has none, all boots are one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -38,7 +38,7 @@ class RateLimiter:
 
     Args:
         folder: where the processes that share the allowance keep it.
-        name: whose allowance it is.
+        name: of the exchange.
         per_second: requests a second.
         low_priority: wait while a tick is at work (see at_work()).
     """
@@ -49,15 +49,15 @@ class RateLimiter:
         self._file = allowance_file(folder, name)
         self._folder = folder
         self._interval = 1.0 / per_second
-        self._gives_way = low_priority
+        self._low_priority = low_priority
 
     def wait(self, deadline: Deadline) -> None:
-        """Wait for one's turn.
+        """Wait until a request may go out.
 
         Raises:
-            DeadlineExceeded: it comes after the deadline; the allowance is then left to others.
+            DeadlineExceeded: that is after the deadline; the allowance is then left to others.
         """
-        if self._gives_way:
+        if self._low_priority:
             _wait_for_the_tick(self._folder, deadline)
         with self._allowance() as allowance:
             now = time.monotonic()
@@ -70,7 +70,7 @@ class RateLimiter:
         if turn > now:
             time.sleep(turn - now)
 
-    def slow_down(self, seconds: float) -> None:
+    def block(self, seconds: float) -> None:
         """Block all requests for so many seconds: the exchange has asked for it."""
         with self._allowance() as allowance:
             allowance.due = max(allowance.due, time.monotonic() + seconds)

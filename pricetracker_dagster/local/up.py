@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TextIO
 
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.exchanges import ExchangeError, exchange_time
+from pricetracker_dagster.exchanges.base import ExchangeError
+from pricetracker_dagster.exchanges.registry import exchange_time
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
 from pricetracker_dagster.files.replacing import write_text

@@ -19,7 +19,7 @@ from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.rules import BROKEN, Verdict
 from pricetracker_dagster.alerts.watch import backtest
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
-from pricetracker_dagster.exchanges import ohlcvt
+from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.settings import AlertRule, load_settings
 from pricetracker_dagster.store.store import Store, store_in
 

@@ -15,7 +15,7 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect import tick as collect
 from pricetracker_dagster.collect.tick import Collected, backfill, collect_minute
-from pricetracker_dagster.exchanges.kraken import Kraken
+from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import Upserted
 from pricetracker_dagster.store.prices import PriceTable
@@ -101,7 +101,7 @@ def test_a_mistake_of_ours_while_healing_one_metric_leaves_the_others_healed(
     odd.pairs["PUSD"] = ("PUSD", "P/USD")
     odd.quiet |= {"PUSD", "ETHUSD"}
     settings = track("BTCUSD", "ETHUSD", "PUSD")
-    of_eth("rebuild", mistake, monkeypatch)
+    of_eth("history", mistake, monkeypatch)
     tick = collect_minute(settings, NEWEST)
     assert tick.causes == {ETH: "own mistake"}
     assert newest(settings).keys() == {BTC, ETH, "KRAKEN:PUSD"}
@@ -110,7 +110,7 @@ def test_a_mistake_of_ours_while_healing_one_metric_leaves_the_others_healed(
 
 
 @pytest.mark.parametrize("mistake", MISTAKES[:3], ids=lambda mistake: type(mistake).__name__)
-@pytest.mark.parametrize("verb", ["candles", "rebuild"])
+@pytest.mark.parametrize("verb", ["candles", "history"])
 def test_a_backfill_goes_on_with_the_other_metrics(
     track: Track, monkeypatch: pytest.MonkeyPatch, mistake: Exception, verb: str
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
 from pricetracker_dagster.candles.validate import validate_rows
-from pricetracker_dagster.exchanges.ohlcvt import read
+from pricetracker_dagster.exchanges.kraken.ohlcvt import read
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import store_in
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
-from pricetracker_dagster.exchanges import ohlcvt
-from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError, Sheet
+from pricetracker_dagster.exchanges.kraken import ohlcvt
+from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, Sheet
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
@@ -311,7 +311,7 @@ def test_a_line_from_before_anything_was_traded_is_refused_and_nothing_is_filled
 
 
 def test_a_file_in_another_unit_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OhlcvtError, match=r"one of 2 refused: .*time is not between 2009 and 2100 \(2833333[45],"):
+    with pytest.raises(OhlcvtError, match=r"one of 2 rejected: .*time is not between 2009 and 2100 \(2833333[45],"):
         read_one(write(tmp_path, *(f"{START // 60 + minute},10,10,10,10,1,1" for minute in range(2))))
 
 

@@ -14,9 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.exchanges import Deadline, ExchangeUnreachable, PairUnknown
-from pricetracker_dagster.exchanges.kraken import Kraken, our_pairs
+from pricetracker_dagster.exchanges.asking import Client
+from pricetracker_dagster.exchanges.base import ExchangeUnreachable, PairUnknown
+from pricetracker_dagster.exchanges.http import Http
+from pricetracker_dagster.exchanges.kraken.client import Kraken
+from pricetracker_dagster.exchanges.kraken.pairs import our_pairs
 from pricetracker_dagster.exchanges.rate_limit import RateLimiter
+from pricetracker_dagster.files.locks import Deadline
 
 
 @dataclass
@@ -61,7 +65,11 @@ def answers() -> Iterator[Answers]:
 
 
 def kraken(answers: Answers, folder: Path) -> Kraken:
-    return Kraken("KRAKEN", answers.url, RateLimiter(folder, "KRAKEN", 1000), timeout=30, cache=folder)
+    return kraken_at(answers.url, folder)
+
+
+def kraken_at(url: str, folder: Path, timeout: float = 30) -> Kraken:
+    return Kraken("KRAKEN", Client(Http(url, timeout), RateLimiter(folder, "KRAKEN", 1000)), cache=folder)
 
 
 def time_body(moment: int) -> str:
@@ -111,7 +119,7 @@ def test_the_six_recorded_trades_pages_become_minutes_equal_to_a_sum_by_hand(
     last = datetime.fromtimestamp(trades[-1][2] // 60 * 60, UTC) - MINUTE  # the last page ends within a minute
     answers.bodies = {"Trades": page, "Time": time_body(int(trades[-1][2]) + 3600)}
 
-    batches = list(kraken(answers, tmp_path).rebuild("GRTETH", first, last, Deadline.after(60)))
+    batches = list(kraken(answers, tmp_path).history("GRTETH", first, last, Deadline.after(60)))
 
     expected: dict[int, list[list[str]]] = {}
     for trade in trades:
@@ -152,7 +160,7 @@ def test_trades_repeated_at_the_edge_of_a_page_count_once(answers: Answers, tmp_
     answers.bodies = {"Trades": page, "Time": time_body(start + 600)}
     minute = datetime.fromtimestamp(start, UTC)
 
-    batches = list(kraken(answers, tmp_path).rebuild("BTCUSD", minute, minute, Deadline.after(5)))
+    batches = list(kraken(answers, tmp_path).history("BTCUSD", minute, minute, Deadline.after(5)))
 
     [row] = [row for batch in batches for row in batch.kept.to_pylist()]
     assert (row["trades"], row["volume"], row["close"]) == (2, 2.0, 11.0)
@@ -171,7 +179,7 @@ def test_an_unknown_pair_is_told_apart_from_a_fault_that_may_pass(
 
 
 def test_an_exchange_that_is_not_there_is_named_with_its_address(tmp_path: Path) -> None:
-    nobody = Kraken("KRAKEN", "http://127.0.0.1:1", RateLimiter(tmp_path, "KRAKEN", 1000), timeout=1, cache=tmp_path)
+    nobody = kraken_at("http://127.0.0.1:1", tmp_path, timeout=1)
     with pytest.raises(ExchangeUnreachable, match=r"KRAKEN: Time: no connection to http://127.0.0.1:1 \(.*refused"):
         nobody.time(Deadline.after(0.2))
 

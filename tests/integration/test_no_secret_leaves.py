@@ -24,7 +24,7 @@ from dagster._utils.error import serializable_error_info_from_exc_info
 from pydantic import BaseModel, SecretStr
 
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.exchanges.kraken import Kraken
+from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import heartbeat, missed_minutes, run_failure, spike_alerts

@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.exchanges import Deadline, ExchangeError
-from pricetracker_dagster.exchanges.base import ExchangeUnreachable
+from pricetracker_dagster.exchanges.asking import Client
+from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable
 from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
-from pricetracker_dagster.exchanges.kraken import Kraken, our_pairs
+from pricetracker_dagster.exchanges.kraken.client import Kraken
+from pricetracker_dagster.exchanges.kraken.pairs import our_pairs
 from pricetracker_dagster.exchanges.rate_limit import RateLimiter
+from pricetracker_dagster.files.locks import Deadline
 from tests.odd_kraken import NEWEST, NOW, OddKraken, send
 
 
 @pytest.fixture
 def kraken(odd: OddKraken, tmp_path: Path) -> Kraken:
-    return Kraken("KRAKEN", odd.url, RateLimiter(tmp_path, "KRAKEN", 1000), timeout=20, cache=tmp_path)
+    return Kraken("KRAKEN", Client(Http(odd.url, timeout=20), RateLimiter(tmp_path, "KRAKEN", 1000)), cache=tmp_path)
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def known(kraken: Kraken) -> Kraken:
 @pytest.fixture
 def asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails is not asked for again: the first answer is what the test is about, however long it takes."""
-    monkeypatch.setattr("pricetracker_dagster.exchanges.kraken.again_after", lambda *_: None)
+    monkeypatch.setattr("pricetracker_dagster.exchanges.asking.retry_pause", lambda *_: None)
 
 
 def soon(seconds: float = 20.0) -> Deadline:
@@ -368,7 +370,7 @@ def test_rows_of_another_pair_are_not_taken_for_this_ones(
 
     def ask() -> None:
         known.candles("ETHUSD", NEWEST, soon())
-        list(known.rebuild("ETHUSD", NEWEST, NEWEST, soon()))
+        list(known.history("ETHUSD", NEWEST, NEWEST, soon()))
 
     with pytest.raises(ExchangeError, match=f"KRAKEN: {endpoint} of ETHUSD: the answer is BTCUSD's, {key}"):
         ask()
@@ -410,7 +412,7 @@ def test_an_answer_of_more_than_can_be_meant_is_not_looked_at(
         known.pairs({"BTCUSD"}, soon())
         known.time(soon())
         known.candles("BTCUSD", NEWEST, soon())
-        list(known.rebuild("BTCUSD", NEWEST, NEWEST, soon()))
+        list(known.history("BTCUSD", NEWEST, NEWEST, soon()))
 
     with pytest.raises(ExchangeError) as error:
         ask_everything()
@@ -420,7 +422,7 @@ def test_an_answer_of_more_than_can_be_meant_is_not_looked_at(
 
 def rejected_rows(known: Kraken) -> list[str]:
     """What is kept of the rows that BTCUSD's answers are refused for."""
-    pages = [known.candles("BTCUSD", NEWEST, soon()), *known.rebuild("BTCUSD", NEWEST, NEWEST, soon())]
+    pages = [known.candles("BTCUSD", NEWEST, soon()), *known.history("BTCUSD", NEWEST, NEWEST, soon())]
     return [row.row for page in pages for row in page.rejected]
 
 
@@ -457,7 +459,7 @@ def test_a_trade_without_a_true_time_is_an_error_since_nobody_knows_what_it_spoi
 
     odd.change["Trades"] = change
     with pytest.raises(ExchangeError, match=r"Trades of XBTUSD|Trades of BTCUSD"):
-        list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
+        list(known.history("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
 
 
 @pytest.mark.parametrize(("place", "text"), [(0, "\ud800"), (1, "1\udfff"), (0, "\x00")])
@@ -473,7 +475,7 @@ def test_a_trade_whose_text_cannot_be_stored_spoils_its_minute_and_no_other(
         return envelope
 
     odd.change["Trades"] = change
-    pages = list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(5)))
+    pages = list(known.history("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon(5)))
     assert {row.minute for page in pages for row in page.rejected} == {spoiled}
     kept = {row["minute"] for page in pages for row in page.kept.to_pylist()}
     assert kept == {NEWEST - timedelta(minutes=minutes) for minutes in (3, 1, 0)}
@@ -490,7 +492,7 @@ def test_a_last_that_leads_nowhere_ends_in_an_error_and_not_in_a_circle(
 
     odd.change["Trades"] = change
     with pytest.raises(ExchangeError, match="not where the next page begins"):
-        list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
+        list(known.history("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
 
 
 def test_a_last_that_is_a_number_is_taken(odd: OddKraken, known: Kraken) -> None:
@@ -499,7 +501,7 @@ def test_a_last_that_is_a_number_is_taken(odd: OddKraken, known: Kraken) -> None
         return envelope
 
     odd.change["Trades"] = change
-    batches = list(known.rebuild("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
+    batches = list(known.history("BTCUSD", NEWEST - timedelta(minutes=3), NEWEST, soon()))
     assert sum(batch.kept.num_rows for batch in batches) == 4
 
 
@@ -536,8 +538,6 @@ def silent(handler: BaseHTTPRequestHandler) -> None:
 
 @pytest.fixture
 def page(odd: OddKraken) -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], Http]]:
-    odd._server.ends = odd.let_go  # type: ignore[attr-defined]
-
     def serve(write: Callable[[BaseHTTPRequestHandler], None]) -> Http:
         odd.write["page"] = write
         return Http(odd.url, timeout=0.5)
@@ -559,7 +559,7 @@ def test_an_answer_that_is_not_whole_in_time_is_waited_for_no_longer(
 
 def test_the_deadline_of_the_caller_ends_it_sooner(page: Callable[..., Http]) -> None:
     http = page(drip)
-    http._timeout = 60
+    http.timeout = 60
     with pytest.raises(ExchangeUnreachable, match="no answer within"):
         http.get("KRAKEN: page", "/page", {}, Deadline.after(0.3))
 
@@ -578,7 +578,7 @@ def test_an_answer_that_is_too_large_is_not_read(
     page: Callable[..., Http], write: Callable[[BaseHTTPRequestHandler], None]
 ) -> None:
     http = page(write)
-    http._timeout = 30
+    http.timeout = 30
     with pytest.raises(ExchangeUnreachable, match=r"page: the answer has more than 10 MB; it was not read"):
         http.get("page", "/page", {}, Deadline.after(60))
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.exchanges.ohlcvt import OhlcvtError, read
+from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, read
 from pricetracker_dagster.settings import SettingsError, load_settings
 from pricetracker_dagster.store import reading, repair
 from pricetracker_dagster.store.maintenance import maintain

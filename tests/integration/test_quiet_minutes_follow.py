@@ -8,7 +8,7 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
-from pricetracker_dagster.exchanges import ohlcvt
+from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.store.prices import UpsertedCandles
 from pricetracker_dagster.store.store import Store, store_in
 

@@ -42,7 +42,7 @@ def test_a_turn_that_comes_too_late_is_left_to_others(tmp_path: Path) -> None:
 
 def test_an_exchange_that_asks_for_it_is_left_alone_for_a_while(tmp_path: Path) -> None:
     limiter = RateLimiter(tmp_path, "KRAKEN", per_second=1000)
-    limiter.slow_down(30)
+    limiter.block(30)
     with pytest.raises(DeadlineExceeded):
         RateLimiter(tmp_path, "KRAKEN", per_second=1000).wait(Deadline.after(1))
 

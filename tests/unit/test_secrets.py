@@ -25,7 +25,7 @@ from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.tick import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, mendable, plain
-from pricetracker_dagster.exchanges import exchange_time
+from pricetracker_dagster.exchanges.registry import exchange_time
 from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.instance import home as instance
 from pricetracker_dagster.process.guard import guard

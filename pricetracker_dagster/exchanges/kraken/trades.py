@@ -1,6 +1,6 @@
-"""Minutes rebuilt from single trades, for exchanges whose candles do not reach back far enough.
+"""Minutes rebuilt from single trades, since the candles of OHLC do not reach back far enough.
 
-Pure: trades come in as the exchange wrote them, candles go out. Asking for trades is each exchange's own matter.
+Pure: trades come in as the exchange wrote them, candles go out. pages.py says which trades those are.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,91 @@
+"""The loop of asking an exchange: within its rate limit, and again after a pause where the failure may pass.
+
+One request is the matter of http.py, what is asked for and what an answer means of each exchange's own module.
+"""
+
+import itertools
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable, NoAnswer, NotAsked, RateLimited
+from pricetracker_dagster.exchanges.http import MOST_BYTES, Http
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
+
+T = TypeVar("T")
+
+_PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
+_TRIES = 8
+"""With these pauses, half a minute of trouble is sat out."""
+
+
+def retry_pause(error: Exception, failures: int) -> float | None:
+    """Return after how many seconds to ask again after so many failures; None: not at all."""
+    if isinstance(error, NotAsked) or not isinstance(error, ExchangeUnreachable | RateLimited) or failures >= _TRIES:
+        return None
+    pause = min(_PAUSE_FIRST * 2.0 ** (failures - 1), _PAUSE_MOST)
+    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+class Client:
+    """The REST interface of one exchange. Threads may share it.
+
+    Args:
+        http: the connections to it.
+        limiter: its rate limit, which all processes of this machine share.
+    """
+
+    def __init__(self, http: Http, limiter: RateLimiter) -> None:
+        """Ask nothing yet."""
+        self.url = http.url
+        self._http = http
+        self._limiter = limiter
+
+    def get(
+        self,
+        what: str,
+        path: str,
+        query: Mapping[str, str],
+        read: Callable[[Any], T],
+        deadline: Deadline,
+        *,
+        most: int = MOST_BYTES,
+        patient: bool = True,
+    ) -> T:
+        """Ask until there is a usable answer, the error is final or the deadline passes.
+
+        Args:
+            what: what is asked for, as messages begin.
+            path: below the root of the interface.
+            query: its parameters.
+            read: returns what the JSON of an answer means, or raises one of the kinds of ExchangeError.
+            deadline: after which nobody needs the answer.
+            most: bytes of the answer, decoded.
+            patient: ask again after a failure that may pass; False: ask once.
+
+        Raises:
+            ExchangeError: one of its kinds.
+        """
+        failure: ExchangeError | None = None
+        for failures in itertools.count(1):
+            try:
+                self._limiter.wait(deadline)
+                return read(self._http.get(what, path, query, deadline, most=most))
+            except (ExchangeUnreachable, RateLimited) as error:
+                if isinstance(error, NoAnswer) and failure is not None and not deadline.remaining:
+                    raise failure from None  # our own deadline cut this one short: the answer before says more
+                failure = error
+                pause = retry_pause(error, failures)
+                if isinstance(error, RateLimited):
+                    self._limiter.block(pause or 0.0)
+                if pause is None or not patient:
+                    raise
+                with suppress(DeadlineExceeded):
+                    deadline.sleep(pause)
+                    continue
+                raise
+            except DeadlineExceeded:
+                raise failure or NotAsked(f"{what}: not asked in time, others were before it") from None
+        raise AssertionError  # it counts for ever

@@ -1,0 +1,111 @@
+"""What an answer of Kraken holds: the envelope and its errors, numbers and times. Nothing in it is trusted."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pricetracker_dagster.errors import plain
+from pricetracker_dagster.exchanges.base import (
+    ExchangeError,
+    ExchangeUnreachable,
+    Maintenance,
+    PairUnknown,
+    RateLimited,
+)
+
+_EARLIEST, _LATEST = 1_230_768_000, 4_102_444_800
+"""2009 and 2100 in Unix seconds: nothing was traded before, and a time after that is in another unit."""
+
+_UNITS = {
+    "milliseconds": 1e3,
+    "microseconds": 1e6,
+    "nanoseconds": 1e9,
+    "minutes": 1 / 60,
+    "hours": 1 / 3600,
+    "days": 1 / 86_400,
+}
+"""By name, so many in a second."""
+
+_NO_ERROR: tuple[object, ...] = (None, "", [], {}, False)
+
+
+def result_of(what: str, envelope: Any) -> dict[str, Any]:
+    """Return the result in an envelope.
+
+    Raises:
+        ExchangeError: the envelope holds an error, or is none. Kraken tells errors with HTTP 200.
+    """
+    if not isinstance(envelope, dict):
+        raise ExchangeUnreachable(f"{what}: the answer is no envelope: {plain(envelope, 60)}")
+    told = envelope.get("error")  # a list of text; whatever else is there is an error too
+    errors = [plain(each) for each in (told if isinstance(told, list) else [told]) if each not in _NO_ERROR]
+    if serious := [error for error in errors if not error.startswith("W")]:
+        raise _kind_of(what, serious[0])
+    result = envelope.get("result")
+    if not isinstance(result, dict):
+        raise ExchangeUnreachable(f"{what}: the answer has no result")
+    return result
+
+
+def _kind_of(what: str, error: str) -> ExchangeError:
+    """Tell Kraken's errors apart: this pair is wrong, maintenance, slow down; the rest may pass."""
+    if error.startswith(("EQuery:Unknown asset pair", "EQuery:Invalid asset pair", "EGeneral:Invalid arguments")):
+        return PairUnknown(f"{what}: {error}")
+    if "cancel_only" in error or "post_only" in error or "maintenance" in error.lower():
+        return Maintenance(f"{what}: {error}")
+    if error.startswith("EGeneral:Temporary lockout"):  # some 15 minutes; each request more makes it longer
+        return ExchangeError(f"{what}: {error}")
+    if error.startswith(("EAPI:Rate limit", "EGeneral:Too many requests")):
+        return RateLimited(f"{what}: {error}")
+    return ExchangeUnreachable(f"{what}: {error}")
+
+
+def number(value: object) -> float | None:
+    """Return a finite number, also one that is written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def is_time(unix: float) -> bool:
+    """Say whether a number is a time in Unix seconds."""
+    return _EARLIEST <= unix < _LATEST
+
+
+def time_of(row: object, column: int = 0) -> float | None:
+    """Return the time in Unix seconds that a row holds; None where there is no such time."""
+    unix = number(row[column]) if isinstance(row, list) and len(row) > column else None
+    return unix if unix is not None and is_time(unix) else None
+
+
+def not_seconds(unix: float) -> str:
+    """Say of a number that is no time in Unix seconds what it is."""
+    unit = _unit(unix)
+    return f"which is in {unit}, not in seconds" if unit else "which is no time between 2009 and 2100"
+
+
+def none_in_seconds(rows: Sequence[object]) -> str | None:
+    """Say what the times of rows are where none of them is in seconds; None where one is."""
+    told = [number(row[0]) for row in rows if isinstance(row, list) and row]
+    times = [unix for unix in told if unix is not None]
+    if not times or any(map(is_time, times)):
+        return None
+    units = {_unit(unix) for unix in times}
+    unit = units.pop() if len(units) == 1 else None
+    return f"its times are {unit}, not seconds" if unit else "none of its times lies between 2009 and 2100"
+
+
+def _unit(unix: float) -> str | None:
+    return next((unit for unit, of_a_second in _UNITS.items() if is_time(unix / of_a_second)), None)
+
+
+def nanoseconds(told: object) -> int | None:
+    """Return the ``last`` of Trades: nanoseconds as text, by some gateways as a number."""
+    if isinstance(told, bool) or not isinstance(told, int | str) or not re.fullmatch(r"\d{1,19}", str(told), re.ASCII):
+        return None
+    return int(told)

@@ -1,0 +1,201 @@
+"""What is asked of Kraken's public REST interface, and what its answers mean: the Exchange that speaks its dialect."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pricetracker_dagster.candles.metric import Metric
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute
+from pricetracker_dagster.candles.validate import Validated, validate_rows
+from pricetracker_dagster.errors import plain
+from pricetracker_dagster.exchanges.asking import Client
+from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable
+from pricetracker_dagster.exchanges.http import MOST_BYTES
+from pricetracker_dagster.exchanges.kraken.answers import (
+    is_time,
+    none_in_seconds,
+    not_seconds,
+    number,
+    result_of,
+    time_of,
+)
+from pricetracker_dagster.exchanges.kraken.pages import Page, moment_of, opening_trades, pages
+from pricetracker_dagster.exchanges.kraken.pairs import Pairs, keep, listed_in, read_kept
+from pricetracker_dagster.exchanges.kraken.trades import candles_from_trades
+from pricetracker_dagster.files.data_folder import pairs_file
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
+
+TRADES_A_PAGE = 1000
+
+_MOST_ROWS = 2 * TRADES_A_PAGE
+_MOST_BYTES = 1_000_000
+"""Of an answer; a page of trades, the largest with rows, has some 100 KB. AssetPairs alone needs more: MOST_BYTES."""
+
+_PAIRS_LAST = timedelta(days=1)
+_PAIRS_AGAIN = timedelta(minutes=10)
+
+
+class Kraken:
+    """An Exchange that speaks Kraken's dialect. Threads may share it.
+
+    Args:
+        name: ``KRAKEN``, or ``SIMULATED`` for the built-in simulator.
+        client: asks it.
+        cache: folder for the list of pairs, which is asked for once a day.
+    """
+
+    reach = 718 * MINUTE
+    """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
+
+    settles = timedelta(seconds=3)
+    """After its end before a minute is rebuilt from trades: the last ones must have reached Trades."""
+
+    def __init__(self, name: str, client: Client, *, cache: Path) -> None:
+        """Ask nothing yet."""
+        self.name = name
+        self._client = client
+        self._pairs_file = pairs_file(cache, name)
+        self._pairs = Pairs()
+        self._clock: tuple[int, float] | None = None
+
+    def time(self, deadline: Deadline) -> datetime:
+        """Ask the exchange for its time, UTC, a whole second."""
+        answer = self._get("Time", {}, deadline).get("unixtime")
+        unix = number(answer)
+        if unix is None or not is_time(unix):
+            why = "which is no unixtime" if unix is None else not_seconds(unix)
+            raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {why}")
+        # by a clock that nobody sets: a backfill may outlast a correction of this machine's
+        self._clock = int(unix), time.monotonic()
+        return datetime.fromtimestamp(int(unix), UTC)
+
+    def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
+        """Return every pair, ``BASEQUOTE`` by our names. The list is kept for a day."""
+        kept = read_kept(self._pairs_file, self._client.url)
+        age = datetime.now(UTC) - kept.asked_at
+        if age < timedelta():  # kept under a clock that was ahead: nobody knows how old it is
+            age = _PAIRS_LAST + MINUTE
+        if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= kept.names.keys()):
+            try:
+                kept = listed_in(f"{self.name}: AssetPairs", self._get("AssetPairs", {}, deadline, most=MOST_BYTES))
+                keep(self._pairs_file, self._client.url, kept)
+            except (ExchangeError, DeadlineExceeded):
+                if not kept.names:  # an old list is better than none
+                    raise
+        self._pairs = kept
+        return kept.names.keys()
+
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
+        """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
+        # exclusive: the minute before, so that `since` itself is in the answer
+        query = {"interval": "1", "since": str(int((since - MINUTE).timestamp()))}
+        rows, _ = self._rows_and_last("OHLC", pair, query, deadline, patient=patient)
+        now = self._now(deadline)
+        metric = str(Metric(self.name, pair))
+        if other := none_in_seconds(rows):
+            raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: {other}")
+        return validate_rows(
+            [
+                (metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row)
+                for row in rows
+                if _is_wanted(row, since, now)
+            ],
+            fetched_at=now,
+        )
+
+    def history(
+        self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
+    ) -> Iterator[Validated]:
+        """Rebuild closed minutes from trades, oldest first, a batch a page of trades."""
+        now = partial(self._now, deadline)
+        last = min(last, floor_minute(now() - self.settles) - MINUTE)
+        if first > last:
+            return
+
+        def ask(since: str) -> tuple[list[Any], object]:
+            return self._rows_and_last("Trades", pair, {"count": str(TRADES_A_PAGE), "since": since}, deadline)
+
+        what = f"{self.name}: Trades of {pair}"
+        trades: Page = []
+        if before is None or not before.num_rows:
+            before, trades = None, opening_trades(what, ask, first, now)
+        begin = first
+        for page, complete in pages(what, ask, first, last, now):
+            trades += page
+            # the minute that the page ends in goes on in the next one
+            end = last if complete else min(last, floor_minute(moment_of(trades[-1])) - MINUTE)
+            if end < begin:
+                continue
+            built = candles_from_trades(
+                Metric(self.name, pair),
+                [trade for trade in trades if moment_of(trade) < end + MINUTE],
+                MinuteRange(begin, end),
+                fetched_at=now(),
+                before=before,
+            )
+            yield built
+            trades = [trade for trade in trades if moment_of(trade) >= end + MINUTE]
+            before = built.kept.slice(built.kept.num_rows - 1) if built.kept.num_rows else before
+            begin = end + MINUTE
+
+    def _rows_and_last(
+        self, endpoint: str, pair: str, query: Mapping[str, str], deadline: Deadline, *, patient: bool = True
+    ) -> tuple[list[Any], object]:
+        """Ask for the rows of one pair. The answer is keyed by Kraken's own name of it, beside ``last``."""
+        if not self._pairs.names:
+            self._pairs = read_kept(self._pairs_file, self._client.url)
+        query = {"pair": self._pairs.names.get(pair, pair), **query}
+        result = self._get(endpoint, query, deadline, pair=pair, patient=patient)
+        what = f"{self.name}: {endpoint} of {pair}"
+        keys = [key for key in result if key != "last"]
+        if len(keys) != 1 or not isinstance(result[keys[0]], list):
+            shape = plain({key: type(value).__name__ for key, value in list(result.items())[:5]})
+            raise ExchangeUnreachable(f"{what}: an answer of unknown shape: {shape}")
+        owner = self._pairs.owner(keys[0]) or pair
+        if owner != pair:
+            raise ExchangeUnreachable(f"{what}: the answer is {owner}'s, {plain(keys[0], 40)}")
+        rows = result[keys[0]]
+        if len(rows) > _MOST_ROWS:
+            raise ExchangeUnreachable(
+                f"{what}: the answer has {len(rows):,} rows; more than {_MOST_ROWS:,} are not looked at"
+            )
+        return rows, result.get("last")
+
+    def _now(self, deadline: Deadline) -> datetime:
+        if self._clock is None:
+            self.time(deadline)
+        assert self._clock is not None  # noqa: S101 - time() has just set it
+        told, at = self._clock
+        return datetime.fromtimestamp(told + time.monotonic() - at, UTC)
+
+    def _get(
+        self,
+        endpoint: str,
+        query: Mapping[str, str],
+        deadline: Deadline,
+        *,
+        pair: str | None = None,
+        patient: bool = True,
+        most: int = _MOST_BYTES,
+    ) -> dict[str, Any]:
+        what = f"{self.name}: {endpoint}{f' of {pair}' if pair else ''}"
+        return self._client.get(
+            what,
+            f"/0/public/{endpoint}",
+            query,
+            partial(result_of, what),
+            deadline,
+            most=most,
+            patient=patient,
+        )
+
+
+def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
+    """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is rejected."""
+    unix = time_of(row)
+    return unix is None or not (unix < since.timestamp() or unix + MINUTE.total_seconds() > now.timestamp())

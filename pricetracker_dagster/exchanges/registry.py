@@ -1,0 +1,55 @@
+"""Which exchanges there are, and how one is opened by its name."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from pricetracker_dagster.exchanges.asking import Client
+from pricetracker_dagster.exchanges.base import Exchange
+from pricetracker_dagster.exchanges.http import Http
+from pricetracker_dagster.exchanges.kraken.client import Kraken
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
+from pricetracker_dagster.files.locks import Deadline
+from pricetracker_dagster.settings import Settings
+
+
+class _Kind(Protocol):
+    """The class of an exchange."""
+
+    reach: timedelta
+
+    def __call__(self, name: str, client: Client, *, cache: Path) -> Exchange: ...
+
+
+_KINDS: Mapping[str, _Kind] = {"KRAKEN": Kraken, "SIMULATED": Kraken}
+
+
+def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) -> Exchange:
+    """Return the exchange of that name, ready to be asked.
+
+    Args:
+        name: the part of a metric before the colon, e.g. ``KRAKEN``.
+        settings: how it is asked.
+        low_priority: its requests wait while a tick is at work.
+    """
+    how = settings.exchange(name)
+    http = Http(how.url, how.timeout_seconds, how.login.get_secret_value())
+    limiter = RateLimiter(settings.state, name, how.requests_per_second, low_priority=low_priority)
+    return _KINDS[name](name, Client(http, limiter), cache=settings.state)
+
+
+def reach_of(name: str) -> timedelta:
+    """Return how far back the candles of the exchange of that name reach."""
+    return _KINDS[name].reach
+
+
+def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:
+    """Ask every exchange that a tracked metric names for its time, UTC.
+
+    Raises:
+        ExchangeError: one of them gives none within ``patience`` seconds.
+    """
+    deadline = Deadline.after(patience)
+    names = dict.fromkeys(metric.exchange for metric in settings.tracked)
+    return {name: open_exchange(name, settings).time(deadline) for name in names}
