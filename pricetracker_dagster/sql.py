@@ -6,7 +6,7 @@ a value never becomes SQL text. Nothing here knows what the statements are about
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -40,8 +40,7 @@ def attached(file: Path, options: str = "READ_ONLY") -> Iterator[duckdb.DuckDBPy
     Ten times quicker than to open it; for the short questions of a tick, one at a time.
     """
     with _one_file_at_a_time, connect() as connection:
-        path = str(file).replace("'", "''")
-        connection.execute(f"ATTACH '{path}' AS attached ({options})")
+        connection.execute(f"ATTACH {literal(str(file))} AS attached ({options})")
         try:
             connection.execute("USE attached")
             yield connection
@@ -86,6 +85,20 @@ def _noted(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
 def load(path: Path) -> str:
     """Return the text of one ``.sql`` file."""
     return path.read_text(encoding="utf-8")
+
+
+def filled(path: Path, sources: Mapping[str, str]) -> str:
+    """Return the text of one ``.sql`` file with SQL in place of each ``{{name}}``: for views, which take no parameters.
+
+    Raises:
+        KeyError: a name has no source.
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: sources[found[1]], load(path))
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL literal, for statements that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @cache

@@ -1,13 +1,14 @@
 """The assets of the alarms: what the sensors recorded and people wrote down, shown each time that it changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
 from pricetracker_dagster.alerts.watch import SensorOutcome
 from pricetracker_dagster.assets.minute_prices import minute_prices
-from pricetracker_dagster.assets.ui_metadata import OWNER, rounded, schema_of, sql_command
-from pricetracker_dagster.store.records import ACKNOWLEDGEMENTS, ALERTS, INCIDENTS, SILENCES, Row, sql_types
+from pricetracker_dagster.assets.ui_metadata import OWNER, rounded, sql_command, table_columns, table_metadata
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.schema import ACKNOWLEDGEMENTS, ALERTS, INCIDENTS, SILENCES, Table
 
 _SHOWN = 100
 
@@ -34,7 +35,7 @@ alerts = dg.AssetSpec(
     group_name="alarms",
     owners=[OWNER],
     kinds={"deltalake", "duckdb"},
-    metadata={"dagster/table_name": "alerts", **schema_of(ALERTS)},
+    metadata=table_metadata(ALERTS),
 )
 
 incidents = dg.AssetSpec(
@@ -45,7 +46,7 @@ incidents = dg.AssetSpec(
     group_name="alarms",
     owners=[OWNER],
     kinds={"deltalake", "duckdb"},
-    metadata={"dagster/table_name": "incidents", **schema_of(INCIDENTS)},
+    metadata=table_metadata(INCIDENTS),
 )
 
 
@@ -56,7 +57,7 @@ silences = dg.AssetSpec(
     group_name="alarms",
     owners=[OWNER],
     kinds={"deltalake", "duckdb"},
-    metadata={"dagster/table_name": "silences", **schema_of(SILENCES)},
+    metadata=table_metadata(SILENCES),
 )
 
 acknowledgements = dg.AssetSpec(
@@ -67,16 +68,15 @@ acknowledgements = dg.AssetSpec(
     group_name="alarms",
     owners=[OWNER],
     kinds={"deltalake", "duckdb"},
-    metadata={"dagster/table_name": "acknowledgements", **schema_of(ACKNOWLEDGEMENTS)},
+    metadata=table_metadata(ACKNOWLEDGEMENTS),
 )
 
 
 def written_down(table: str, rows: Sequence[Row], *, simulated: bool) -> dg.AssetMaterialization:
     """Return what is reported of rows that a person has written into ``silences`` or ``acknowledgements``."""
     spec, kept = {"silences": (silences, SILENCES), "acknowledgements": (acknowledgements, ACKNOWLEDGEMENTS)}[table]
-    types = sql_types(kept)
     metadata = {
-        "what": _table(rows, kept.names, types),
+        "what": _table(rows, kept, kept.names),
         "sql": sql_command(f"FROM {table} ORDER BY made_at DESC", simulated=simulated),
     }
     return dg.AssetMaterialization(spec.key, metadata=metadata)
@@ -85,9 +85,9 @@ def written_down(table: str, rows: Sequence[Row], *, simulated: bool) -> dg.Asse
 def what_changed(watched: SensorOutcome, *, simulated: bool) -> list[dg.AssetMaterialization]:
     """Return what a sensor reports of one look: an event for each of the two assets of which a row changed."""
     events = []
-    for spec, rows, columns, types, sql in (
-        (alerts, watched.alerts, _ALERT_COLUMNS, sql_types(ALERTS), "FROM alerts ORDER BY minute DESC LIMIT 20"),
-        (incidents, watched.incidents, _INCIDENT_COLUMNS, sql_types(INCIDENTS), "FROM incidents ORDER BY first DESC"),
+    for spec, rows, table, columns, sql in (
+        (alerts, watched.alerts, ALERTS, _ALERT_COLUMNS, "FROM alerts ORDER BY minute DESC LIMIT 20"),
+        (incidents, watched.incidents, INCIDENTS, _INCIDENT_COLUMNS, "FROM incidents ORDER BY first DESC"),
     ):
         if rows:
             metadata = {
@@ -95,20 +95,20 @@ def what_changed(watched: SensorOutcome, *, simulated: bool) -> list[dg.AssetMat
                 "open": sum(row["state"] != "resolved" for row in rows),
                 "messages": len(watched.attempts),
                 "not_delivered": sum(not attempt["delivered"] for attempt in watched.attempts),
-                "what": _table(rows, columns, types),
+                "what": _table(rows, table, columns),
                 "sql": sql_command(sql, simulated=simulated),
             }
             events.append(dg.AssetMaterialization(spec.key, metadata=metadata))
     return events
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str], types: Mapping[str, str]) -> dg.MetadataValue:
+def _table(rows: Sequence[Row], table: Table, columns: Sequence[str]) -> dg.MetadataValue:
     def shown(value: object) -> str | float | int | None:
         return rounded(value) if isinstance(value, float | int) or value is None else _text(value)
 
     return dg.MetadataValue.table(
         records=[dg.TableRecord({name: shown(row.get(name)) for name in columns}) for row in rows[:_SHOWN]],
-        schema=dg.TableSchema([dg.TableColumn(name, types[name]) for name in columns]),
+        schema=dg.TableSchema(table_columns(table, columns)),
     )
 
 

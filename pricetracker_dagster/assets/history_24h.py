@@ -8,12 +8,13 @@ from pricetracker_dagster.assets.ui_metadata import (
     OWNER,
     TROUBLES,
     duckdb_command,
-    schema,
     sql_command,
+    table_metadata,
     why_it_fails,
 )
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.schema import HISTORY_24H
 
 
 @dg.asset(
@@ -22,17 +23,7 @@ from pricetracker_dagster.store.publish import publish
     owners=[OWNER],
     kinds={"duckdb", "sql"},
     freshness_policy=EVERY_MINUTE,
-    metadata={
-        "dagster/table_name": "history_24h",
-        **schema(
-            {
-                "metric": ("VARCHAR", "EXCHANGE:BASEQUOTE"),
-                "measure": ("VARCHAR", "price, volume, change_absolute or change_percentage"),
-                "minute": ("TIMESTAMPTZ", "open time of the minute, UTC"),
-                "value": ("DOUBLE", "quote currency, base units, quote currency, per cent"),
-            }
-        ),
-    },
+    metadata=table_metadata(HISTORY_24H),
 )
 def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
     """The 1,440 closed minutes up to as_of of every metric, all four measures, in the published DuckDB file.

@@ -7,24 +7,21 @@ import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.minute_prices import minute_of
-from pricetracker_dagster.assets.ui_metadata import EVERY_MINUTE, OWNER, rounded, schema, sql_command, why_it_fails
+from pricetracker_dagster.assets.ui_metadata import (
+    EVERY_MINUTE,
+    OWNER,
+    rounded,
+    sql_command,
+    table_columns,
+    table_metadata,
+    why_it_fails,
+)
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import fewer_observations, ranking
+from pricetracker_dagster.store.schema import METRIC_RANK
 
 _SHOWN = 100
-
-_COLUMNS = {
-    "measure": ("VARCHAR", "price, volume, change_absolute or change_percentage"),
-    "rank": ("BIGINT", "1 = largest standard deviation; ties by metric name; without one last"),
-    "of": ("BIGINT", "how many metrics are ranked in this measure"),
-    "metric": ("VARCHAR", "EXCHANGE:BASEQUOTE"),
-    "stddev": ("DOUBLE", "sample standard deviation, in the measure's unit"),
-    "mean": ("DOUBLE", "arithmetic mean, in the measure's unit"),
-    "relative_stddev": ("DOUBLE", "stddev / |mean|"),
-    "observations": ("BIGINT", "minutes that have a value"),
-    "as_of": ("TIMESTAMPTZ", "newest closed minute of the 24 hours, UTC"),
-}
 
 
 @dg.asset(
@@ -33,7 +30,7 @@ _COLUMNS = {
     owners=[OWNER],
     kinds={"duckdb", "sql"},
     freshness_policy=EVERY_MINUTE,
-    metadata={"dagster/table_name": "metric_rank", **schema(_COLUMNS)},
+    metadata=table_metadata(METRIC_RANK),
 )
 def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]:
     """Which metric moved most: rank by sample standard deviation over the last 24 hours, one ranking a measure.
@@ -61,7 +58,7 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
                 ],
                 schema=dg.TableSchema(
                     [
-                        *(dg.TableColumn(name, *_COLUMNS[name]) for name in shown),
+                        *table_columns(METRIC_RANK, shown),
                         dg.TableColumn("observations", "VARCHAR", "minutes that have a value, of the 1440 of a day"),
                     ]
                 ),

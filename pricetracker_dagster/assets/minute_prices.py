@@ -13,17 +13,17 @@ from pricetracker_dagster.assets.ui_metadata import (
     OWNER,
     TROUBLES,
     sample,
-    schema_of,
     sql_command,
+    table_metadata,
     why_it_fails,
 )
 from pricetracker_dagster.candles.minutes import floor_minute, minutes_of_day
-from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.collect.tick import Collected, Stored, backfill, collect_minute
 from pricetracker_dagster.instance.watchdog import time_limit
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.schema import MINUTE_PRICES
 from pricetracker_dagster.store.store import Store
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
@@ -64,10 +64,7 @@ class MinutePricesConfig(dg.Config):
     owners=[OWNER],
     kinds={"deltalake", "parquet"},
     freshness_policy=EVERY_MINUTE,
-    metadata={
-        "dagster/table_name": "minute_prices",
-        **schema_of(SCHEMA),
-    },
+    metadata=table_metadata(MINUTE_PRICES),
 )
 def minute_prices(
     context: dg.AssetExecutionContext, config: MinutePricesConfig, tracker: dg.ResourceParam[Tracker]

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from pricetracker_dagster.candles import digits as figures
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import command
-from pricetracker_dagster.store.records import sql_types
+from pricetracker_dagster.store.schema import Table, comments, sql_types
 
 OWNER = "team:pricetracker"
 
@@ -37,19 +36,16 @@ def why_it_fails(context: dg.AssetExecutionContext) -> Iterator[None]:
         raise
 
 
-def schema(columns: dict[str, tuple[str, str]]) -> dict[str, dg.TableSchema]:
-    """Return a table's columns, name to (type, description), as metadata for the UI."""
-    return {
-        "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, kind, description) for name, (kind, description) in columns.items()]
-        )
-    }
+def table_metadata(table: Table) -> dict[str, Any]:
+    """Return a table's name and columns as metadata for the UI."""
+    columns = dg.TableSchema(table_columns(table, table.names))
+    return {"dagster/table_name": table.name, "dagster/column_schema": columns}
 
 
-def schema_of(table: pa.Schema) -> dict[str, dg.TableSchema]:
-    """Return the same of a table whose columns carry a ``comment``."""
-    comments = {name: table.field(name).metadata[b"comment"].decode() for name in table.names}
-    return schema({name: (kind, comments[name]) for name, kind in sql_types(table).items()})
+def table_columns(table: Table, names: Sequence[str]) -> list[dg.TableColumn]:
+    """Return columns of a table as Dagster describes them."""
+    types, texts = sql_types(table.columns), comments(table.columns)
+    return [dg.TableColumn(name, types[name], texts[name]) for name in names]
 
 
 def rounded(value: Any) -> Any:

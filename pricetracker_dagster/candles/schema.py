@@ -1,29 +1,32 @@
-"""What a candle consists of, and the four measures of one."""
+"""What a candle consists of, and which measures there are of one (measures.sql says what each of them is)."""
 
 import pyarrow as pa
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
+
+def column(name: str, kind: pa.DataType, text: str, unit: str = "", *, nullable: bool = True) -> pa.Field:
+    """Return a column that carries its documentation: ``comment``, which ends with the unit, and ``unit``, if any."""
+    documented = {"comment": f"{text}, {unit}", "unit": unit} if unit else {"comment": text}
+    return pa.field(name, kind, nullable=nullable, metadata=documented)
+
+
 SCHEMA = pa.schema(
     [
-        pa.field("metric", pa.string(), nullable=False, metadata={"comment": "EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD"}),
-        pa.field(
-            "minute", TIMESTAMP, nullable=False, metadata={"comment": "open time of the candle, UTC, whole minute"}
-        ),
-        pa.field("open", pa.float64(), nullable=False, metadata={"comment": "first price, in the quote currency"}),
-        pa.field("high", pa.float64(), nullable=False, metadata={"comment": "highest price, in the quote currency"}),
-        pa.field("low", pa.float64(), nullable=False, metadata={"comment": "lowest price, in the quote currency"}),
-        pa.field("close", pa.float64(), nullable=False, metadata={"comment": "last price, in the quote currency"}),
-        pa.field("volume", pa.float64(), nullable=False, metadata={"comment": "base units traded in this minute"}),
-        pa.field("trades", pa.int64(), nullable=False, metadata={"comment": "number of trades in this minute"}),
-        pa.field("fetched_at", TIMESTAMP, nullable=False, metadata={"comment": "when this row was obtained, UTC"}),
+        column("metric", pa.string(), "EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD; SIMULATED is no market", nullable=False),
+        column("minute", TIMESTAMP, "open time of the candle, a whole minute", "UTC", nullable=False),
+        column("open", pa.float64(), "first price", "quote currency", nullable=False),
+        column("high", pa.float64(), "highest price", "quote currency", nullable=False),
+        column("low", pa.float64(), "lowest price", "quote currency", nullable=False),
+        column("close", pa.float64(), "last price", "quote currency", nullable=False),
+        column("volume", pa.float64(), "amount traded in this minute", "base units", nullable=False),
+        column("trades", pa.int64(), "number of trades in this minute", nullable=False),
+        column("fetched_at", TIMESTAMP, "when this row was obtained", "UTC", nullable=False),
     ]
 )
 """One row a metric and minute; (metric, minute) is the key. Nothing is ever null."""
 
 MEASURES = ("price", "volume", "change_absolute", "change_percentage")
-"""price = close; volume = base units of the minute; change_absolute = close - open;
-change_percentage = (close - open) / open * 100, absent where open is 0."""
 
 RAW_COLUMNS = ("metric", "unix", "open", "high", "low", "close", "volume", "trades")
 """A candle as the exchange or a file wrote it, before it is judged: text, with its open time in Unix seconds."""

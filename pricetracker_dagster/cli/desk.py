@@ -126,7 +126,7 @@ def silence(
 def silences(*, every: bool, shape: str) -> None:
     """Show whose messages are kept back, newest first."""
     from pricetracker_dagster.alerts.operators.state import end_of
-    from pricetracker_dagster.store.records import SILENCES
+    from pricetracker_dagster.store.schema import SILENCES
     from pricetracker_dagster.store.store import open_store
 
     now = datetime.now(UTC)

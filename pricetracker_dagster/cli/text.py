@@ -9,6 +9,8 @@ import json as standard
 
 from duckdb.sqltypes import DuckDBPyType
 
+from pricetracker_dagster.sql import literal
+
 FLOATS = frozenset({"float", "double"})
 INTEGERS = frozenset(
     {"tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"}
@@ -71,11 +73,6 @@ def json(kind: DuckDBPyType, x: str, depth: int = 0) -> str:
 def quoted(name: str) -> str:
     """Return a key as JSON writes it."""
     return standard.dumps(name, ensure_ascii=False)
-
-
-def literal(text: str) -> str:
-    """Return an SQL literal of a column's or a field's name."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _csv(kind: DuckDBPyType, x: str) -> str:

@@ -23,12 +23,12 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import sync
-from pricetracker_dagster.store import delta
+from pricetracker_dagster.store import delta, schema
 from pricetracker_dagster.store.coverage import missing_of_day
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.prices import counts, files_of, rows_of
 from pricetracker_dagster.store.reading import moved_from
-from pricetracker_dagster.store.records import NOT_RUN, RecordTable, sql_types
+from pricetracker_dagster.store.records import NOT_RUN, RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import tracked_since
 from pricetracker_dagster.store.versions import note_published
@@ -49,10 +49,7 @@ _DAMAGED = -2
 """Stands for the version of a small table that is damaged: the file is published without it."""
 
 _SQL = Path(__file__).parent / "sql"
-_SHOWN = ("alerts", "messages", "deliveries", "incidents", "silences", "acknowledgements")
-"""Small tables of which readers get a view."""
-
-_CANDLE = sql_types(SCHEMA)
+_CANDLE = schema.sql_types(SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -212,22 +209,22 @@ def _build(
     first = None if as_of is None else as_of - DAY + MINUTE
     files = [] if table is None else files_of(table)
     recent = [] if table is None or as_of is None else files_of(table, first, as_of)
-    connection.execute(sql.load(_SQL / "published_tables.sql"))
+    connection.execute(schema.create_tables())
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
-    sources = {"$all_files": _source(files, _CANDLE), "$recent_files": _source(recent, _CANDLE)}
+    sources = {"all_files": _source(files, _CANDLE), "recent_files": _source(recent, _CANDLE)}
     records, named = store.records, [*files]
     for each in records:
         of_it = recorded[each.name]
         own = [] if of_it is None else delta.files_of(of_it)
-        sources[f"${each.name}"] = _source_by_name(own, sql_types(each.schema))
+        sources[each.name] = _source_by_name(own, schema.sql_types(each.schema))
         named += own
-    connection.execute(_with(sources, "published_views.sql"))
+    connection.execute(sql.filled(_SQL / "published_views.sql", sources))
     connection.execute(
         sql.load(_SQL / "snapshot.sql"),
         {"as_of": as_of, "published_at": now, "rows": rows, "schema_version": SCHEMA_VERSION},
     )
     if first is not None and as_of is not None:
-        connection.execute(_with(sources, "measured.sql"))
+        connection.execute(sql.filled(_SQL / "measured.sql", sources))
         connection.execute(sql.load(_SQL / "ranked.sql"))
         # mostly nobody lacks anything, and the minutes need not be read a second time
         connection.execute(sql.load(_SQL / "incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
@@ -237,20 +234,11 @@ def _build(
             for metric, gaps in missing_of_day(store.prices, tracked_since(store.folder.state, lacking), as_of).items()
             for gap in gaps
         ]
-        connection.execute(_with(sources, "missed.sql"), {"missed": missed, "first": first, "not_run": NOT_RUN})
-    connection.execute(sql.load(_SQL / "published_comments.sql"))
-    for each in records:
-        for column in each.schema if each.name in _SHOWN else ():
-            comment = _text(column.metadata[b"comment"].decode())
-            connection.execute(f'COMMENT ON COLUMN {each.name}."{column.name}" IS {comment}')
+        connection.execute(
+            sql.filled(_SQL / "missed.sql", sources), {"missed": missed, "first": first, "not_run": NOT_RUN}
+        )
+    connection.execute(schema.comment_on_all())
     return named
-
-
-def _with(sources: Mapping[str, str], statement: str) -> str:
-    text = sql.load(_SQL / statement)
-    for name, source in sources.items():
-        text = text.replace(name, source)
-    return text
 
 
 @dataclass(frozen=True)
@@ -315,7 +303,7 @@ def _source(files: list[str], columns: Mapping[str, str]) -> str:
     if not files:
         empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         return f"(SELECT {empty} WHERE false)"
-    return f"read_parquet([{', '.join(map(_text, delta.patterns(files)))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(sql.literal, delta.patterns(files)))}], hive_partitioning = false)"
 
 
 def _source_by_name(files: list[str], columns: Mapping[str, str]) -> str:
@@ -323,14 +311,9 @@ def _source_by_name(files: list[str], columns: Mapping[str, str]) -> str:
     none = _source([], columns)
     if not files:
         return none
-    named = ", ".join(map(_text, delta.patterns(files)))
+    named = ", ".join(map(sql.literal, delta.patterns(files)))
     read = f"read_parquet([{named}], hive_partitioning = false, union_by_name = true)"
     return f"(FROM {none} UNION ALL BY NAME FROM {read})"
-
-
-def _text(value: str) -> str:
-    """Quote a path as an SQL string."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 @contextmanager

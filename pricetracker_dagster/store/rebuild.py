@@ -38,7 +38,7 @@ from pricetracker_dagster.store.damage import (
     unreadable,
 )
 from pricetracker_dagster.store.delta import CONFIGURATION, PROPERTIES, Delta, utc
-from pricetracker_dagster.store.records import SQL_TYPES
+from pricetracker_dagster.store.schema import SQL_TYPES
 
 _SQL = Path(__file__).parent / "sql"
 

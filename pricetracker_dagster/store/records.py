@@ -1,7 +1,7 @@
 """The small Delta tables beside the prices: alerts, what was sent, incidents, why minutes are missing, the desk.
 
-Here belongs what their rows look like and how they are written and read as plain dictionaries. What they mean, and
-when a row is written, is the business of alerts/ and collect.py.
+Here belongs how their rows are written and read, as plain dictionaries. Their columns are in schema.py; what they mean,
+and when a row is written, is the business of alerts/ and collect/.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MinuteRange
-from pricetracker_dagster.candles.schema import TIMESTAMP
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.process.secrets import masked
+from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal, patterns
 
 NOT_RUN = "not run"
@@ -34,135 +34,10 @@ NOT_STORED = "not stored"
 MISTAKE = "own mistake"
 """A mistake of our own code: the traceback is in the run's log."""
 
-_CAUSES = (
-    "not run, run failed, exchange error, exchange maintenance, pair unknown, refused rows, not stored or own mistake"
-)
-
 Row = dict[str, Any]
 """A row as plain Python: times are datetimes in UTC, what is absent is None."""
 
 _SQL = Path(__file__).parent / "sql"
-SQL_TYPES = {
-    pa.string(): "VARCHAR",
-    pa.float64(): "DOUBLE",
-    pa.int64(): "BIGINT",
-    pa.bool_(): "BOOLEAN",
-    TIMESTAMP: "TIMESTAMPTZ",
-    pa.list_(pa.string()): "VARCHAR[]",
-}
-
-
-def _schema(*columns: tuple[str, pa.DataType, str]) -> pa.Schema:
-    return pa.schema([pa.field(name, kind, metadata={"comment": comment}) for name, kind, comment in columns])
-
-
-ALERTS = _schema(
-    ("id", pa.string(), "rule, metric, measure and first minute as first recorded: the same fact keeps its id"),
-    ("rule", pa.string(), "name of the rule that was broken"),
-    ("metric", pa.string(), "EXCHANGE:BASEQUOTE"),
-    ("measure", pa.string(), "price, volume, change_absolute or change_percentage"),
-    ("minute", TIMESTAMP, "first minute above, UTC"),
-    ("state", pa.string(), "pending (above, not yet for long enough), firing or resolved"),
-    ("value", pa.float64(), "the measure in that first minute"),
-    ("average", pa.float64(), "its average over the window before that minute; of magnitudes for changes"),
-    ("ratio", pa.float64(), "|value| / average"),
-    ("factor", pa.float64(), "the factor that was exceeded"),
-    ("last_minute", TIMESTAMP, "newest minute above, UTC"),
-    ("minutes", pa.int64(), "how many minutes were above"),
-    ("peak", pa.float64(), "the value of the minute with the largest ratio"),
-    ("peak_ratio", pa.float64(), "that ratio"),
-    ("peak_minute", TIMESTAMP, "that minute, UTC"),
-    ("fired_at", TIMESTAMP, "when it was recorded as firing, UTC; NULL: it never was"),
-    ("resolved_at", TIMESTAMP, "when it was recorded as resolved, UTC"),
-    ("ended_because", pa.string(), "how it was resolved: below again, no data since …, no longer judged, corrected"),
-    ("sent", pa.bool_(), "whether messages are sent: not for a minute that was already old when it was judged"),
-    ("held_by", pa.string(), "what keeps its messages back: a silence, an outage of its exchange; NULL: nothing"),
-    ("transitions", pa.int64(), "how many of its transitions are recorded in messages; NULL: of an earlier version"),
-)
-
-MESSAGES = _schema(
-    ("id", pa.string(), "of the transition: id of the alert or the incident, and the transition's number"),
-    ("fact", pa.string(), "id of the alert or the incident"),
-    ("subject", pa.string(), "alert, incident or summary"),
-    (
-        "event",
-        pa.string(),
-        "what happened, as in deliveries, e.g. firing; a second time firing 2",
-    ),
-    ("number", pa.int64(), "1 for the first transition of the fact"),
-    ("recorded_at", TIMESTAMP, "when it was recorded, UTC"),
-    ("channels", pa.list_(pa.string()), "to whom it is owed, as in deliveries"),
-    ("headline", pa.string(), "what happened in a few words"),
-    ("text", pa.string(), "the line that a person reads"),
-    ("held_by", pa.string(), "what kept it back from everybody: a silence, an outage; NULL: nothing"),
-)
-
-DELIVERIES = _schema(
-    ("id", pa.string(), "of the alert or the incident"),
-    ("subject", pa.string(), "alert or incident"),
-    ("event", pa.string(), "firing, opened, reminder N or resolved; resolved 2 where it was reopened and ended again"),
-    ("channel", pa.string(), "kind of the channel and a digest of its URL, which holds secrets"),
-    ("attempt", pa.int64(), "1 for the first attempt"),
-    ("attempted_at", TIMESTAMP, "when the attempt ended, UTC"),
-    ("delivered", pa.bool_(), "whether the channel took it"),
-    ("error", pa.string(), "why it did not"),
-    ("retry_at", TIMESTAMP, "before this moment the channel is not tried again, UTC"),
-)
-
-INCIDENTS = _schema(
-    ("id", pa.string(), "cause and first minute as first recorded: the same outage keeps its id"),
-    ("state", pa.string(), "open or resolved"),
-    (
-        "cause",
-        pa.string(),
-        "as in causes; of no missed minute: standstill, clock, not published, settings or sensor failure",
-    ),
-    ("reason", pa.string(), "what was said of it, in plain words"),
-    ("first", TIMESTAMP, "oldest missed minute, UTC"),
-    ("last", TIMESTAMP, "newest missed minute, UTC"),
-    ("count", pa.int64(), "how many minutes are or were missed, of whichever metric"),
-    ("metrics", pa.list_(pa.string()), "whose minutes"),
-    ("missing", pa.int64(), "how many minutes, added over the metrics, are still missing"),
-    ("opened_at", TIMESTAMP, "when it was recorded, UTC"),
-    ("resolved_at", TIMESTAMP, "when it was recorded as over, UTC"),
-    ("causes", pa.string(), "its causes with how many minutes each was noted of, as JSON"),
-    ("out", pa.list_(pa.string()), "whose minutes are missed now"),
-    ("told_out", pa.list_(pa.string()), "of whom that was told and not yet that they are back"),
-    ("grown_at", TIMESTAMP, "newest minute in which a metric joined, UTC"),
-    ("flaps", pa.bool_(), "whether its minutes are missed, come and are missed again"),
-    ("exchange", pa.string(), "the exchange that is out as a whole; NULL: none is"),
-    ("held_by", pa.string(), "what keeps its messages back: a silence; NULL: nothing"),
-    ("transitions", pa.int64(), "how many of its transitions are recorded in messages; NULL: of an earlier version"),
-)
-
-CAUSES = _schema(
-    ("metric", pa.string(), "EXCHANGE:BASEQUOTE"),
-    ("minute", TIMESTAMP, "the missed minute, UTC"),
-    ("cause", pa.string(), _CAUSES),
-    ("reason", pa.string(), "what was said of it, in plain words"),
-    ("noted_at", TIMESTAMP, "when it was noted, UTC"),
-)
-
-SILENCES = _schema(
-    ("id", pa.string(), "s1 for the first silence of this folder"),
-    ("metrics", pa.string(), "whose messages are kept back: a metric, or a pattern of metrics"),
-    ("rule", pa.string(), "of which rule's alerts; NULL: of every alert and of incidents"),
-    ("reason", pa.string(), "why, as it was given"),
-    ("who", pa.string(), "the name that was given, else of the user of the machine"),
-    ("made_at", TIMESTAMP, "since when, UTC"),
-    ("until", TIMESTAMP, "until when unless it is ended before, UTC"),
-    ("ended_at", TIMESTAMP, "when somebody ended it, UTC; NULL: nobody did"),
-    ("ended_by", pa.string(), "the name of who ended it"),
-)
-
-ACKNOWLEDGEMENTS = _schema(
-    ("fact", pa.string(), "id of the alert or the incident"),
-    ("subject", pa.string(), "alert or incident"),
-    ("who", pa.string(), "the name that was given, else of the user of the machine"),
-    ("made_at", TIMESTAMP, "when, UTC"),
-    ("note", pa.string(), "what was said with it"),
-)
-
 
 SAID = frozenset({"reason", "error", "headline", "text", "held_by", "ended_because", "note", "who", "ended_by"})
 """Columns of text that a person reads. The others hold names of ours, which are never masked."""
@@ -262,16 +137,18 @@ class RecordTable(Delta):
                 duckdb.ColumnExpression(name)
                 if name in relation.columns
                 else duckdb.ConstantExpression(None).cast(kind).alias(name)
-                for name, kind in sql_types(self.schema).items()
+                for name, kind in schema.sql_types(self.schema).items()
             )
         )
 
     def made(self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> duckdb.DuckDBPyRelation:
         """Return rows of plain Python as a relation of a connection."""
-        struct = ", ".join(f'"{name}" {kind}' for name, kind in sql_types(self.schema).items())
         plain = [{name: row.get(name) for name in self.schema.names} for row in rows]
         # not pyarrow.Table.from_pylist() or connection.from_arrow(), which import pandas
-        return connection.sql(f"SELECT unnest($rows::STRUCT({struct})[], recursive := true)", params={"rows": plain})
+        return connection.sql(
+            f"SELECT unnest($rows::STRUCT({schema.columns_of(self.schema)})[], recursive := true)",
+            params={"rows": plain},
+        )
 
 
 class Records:
@@ -289,31 +166,18 @@ class Records:
 
     def __init__(self, folder: DataFolder) -> None:
         """Name a data folder; it need not exist."""
-        self.alerts = RecordTable(folder.table(TableName.ALERTS), ALERTS, "Values that exceeded a rule")
-        self.messages = RecordTable(folder.table(TableName.MESSAGES), MESSAGES, "What is told", time="recorded_at")
-        self.deliveries = RecordTable(
-            folder.table(TableName.DELIVERIES),
-            DELIVERIES,
-            "Attempts to send a message",
-            key=("id", "event", "channel", "attempt"),
-            time="attempted_at",
-        )
-        self.incidents = RecordTable(
-            folder.table(TableName.INCIDENTS), INCIDENTS, "Times without data", time="opened_at"
-        )
-        self.causes = RecordTable(
-            folder.table(TableName.CAUSES), CAUSES, "Why minutes are missing", key=("metric", "minute")
-        )
-        self.silences = RecordTable(
-            folder.table(TableName.SILENCES), SILENCES, "What is not sent for a while", time="made_at"
-        )
-        self.acknowledgements = RecordTable(
-            folder.table(TableName.ACKNOWLEDGEMENTS),
-            ACKNOWLEDGEMENTS,
-            "Alerts and incidents that somebody looks after",
-            key=("fact", "made_at"),
-            time="made_at",
-        )
+        self._folder = folder
+        self.alerts = self._of(schema.ALERTS)
+        self.messages = self._of(schema.MESSAGES, time="recorded_at")
+        self.deliveries = self._of(schema.DELIVERIES, key=("id", "event", "channel", "attempt"), time="attempted_at")
+        self.incidents = self._of(schema.INCIDENTS, time="opened_at")
+        self.causes = self._of(schema.CAUSES, key=("metric", "minute"))
+        self.silences = self._of(schema.SILENCES, time="made_at")
+        self.acknowledgements = self._of(schema.ACKNOWLEDGEMENTS, key=("fact", "made_at"), time="made_at")
+
+    def _of(self, table: schema.Table, key: tuple[str, ...] = ("id",), time: str = "minute") -> RecordTable:
+        location = self._folder.table(TableName(table.name))
+        return RecordTable(location, table.columns, table.comment, key=key, time=time)
 
     def note_not_run(
         self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime, reason: str = "no tick was run for them"
@@ -331,24 +195,9 @@ class Records:
 
     def __iter__(self) -> Iterator[RecordTable]:
         """Return them in their order."""
-        return iter(
-            (
-                self.alerts,
-                self.messages,
-                self.deliveries,
-                self.incidents,
-                self.causes,
-                self.silences,
-                self.acknowledgements,
-            )
-        )
+        return iter(getattr(self, table.name) for table in schema.STORED)
 
 
 def _masked(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a row whose texts hold no secret: what others have said may name one, and the table is published."""
     return {name: masked(value) if name in SAID and isinstance(value, str) else value for name, value in row.items()}
-
-
-def sql_types(schema: pa.Schema) -> dict[str, str]:
-    """Return each column's type in SQL."""
-    return {name: SQL_TYPES[kind] for name, kind in zip(schema.names, schema.types, strict=True)}

@@ -20,6 +20,7 @@ from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.schema import TABLES, VIEWS, comments
 from pricetracker_dagster.store.store import Store, store_in
 
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
@@ -262,6 +263,20 @@ def test_tables_and_views_have_the_promised_columns(store: Store) -> None:
     publish(store, None, now=NOW)
     assert columns_in(store) == PROMISED
     assert [list(columns) for columns in columns_in(store).values()] == [list(columns) for columns in PROMISED.values()]
+
+
+def test_each_table_view_and_column_carries_its_comment(store: Store) -> None:
+    publish(store, None, now=NOW)
+    published = [*TABLES, *VIEWS]
+    told = (
+        "SELECT table_name, comment FROM duckdb_tables() UNION ALL "
+        "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"
+    )
+    assert sorted(ask(store, told)) == sorted((table.name, table.comment) for table in published)
+    columns = ask(store, "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal")
+    assert {(table, column): comment for table, column, comment in columns} == {
+        (table.name, name): comment for table in published for name, comment in comments(table.columns).items()
+    }
 
 
 def test_an_empty_store_is_published_with_the_same_columns_and_no_rows(store: Store) -> None:

@@ -17,16 +17,18 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.store.delta import opened_once
 from pricetracker_dagster.store.records import (
+    NOT_RUN,
+    Records,
+    Row,
+)
+from pricetracker_dagster.store.schema import (
     ACKNOWLEDGEMENTS,
     ALERTS,
     CAUSES,
     DELIVERIES,
     INCIDENTS,
     MESSAGES,
-    NOT_RUN,
     SILENCES,
-    Records,
-    Row,
 )
 from pricetracker_dagster.store.store import store_in
 from pricetracker_dagster.store.tracked import note_tracked
@@ -143,13 +145,13 @@ def test_the_tables_are_named_and_each_column_is_described(records: Records) -> 
         "acknowledgements",
     ]
     assert [table.schema for table in records] == [
-        ALERTS,
-        MESSAGES,
-        DELIVERIES,
-        INCIDENTS,
-        CAUSES,
-        SILENCES,
-        ACKNOWLEDGEMENTS,
+        ALERTS.columns,
+        MESSAGES.columns,
+        DELIVERIES.columns,
+        INCIDENTS.columns,
+        CAUSES.columns,
+        SILENCES.columns,
+        ACKNOWLEDGEMENTS.columns,
     ]
     for table in records:
         assert all(field.metadata[b"comment"] for field in table.schema)

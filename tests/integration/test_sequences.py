@@ -12,7 +12,8 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.records import ALERTS, RecordTable, Row
+from pricetracker_dagster.store.records import RecordTable, Row
+from pricetracker_dagster.store.schema import ALERTS
 from tests.integration.test_watch import BTC, ETH, NOON, Watch
 from tests.webhook import Webhook
 
@@ -406,7 +407,7 @@ def test_a_crash_after_the_message_and_before_the_fact_loses_doubles_and_invents
     put = RecordTable.put
 
     def broken(table: RecordTable, *rows: Any, **how: Any) -> Any:
-        if table.schema is ALERTS:
+        if table.schema is ALERTS.columns:
             raise OSError("crash")
         return put(table, *rows, **how)
 

@@ -15,7 +15,8 @@ from pricetracker_dagster.alerts.lifecycle.review import review
 from pricetracker_dagster.alerts.rules import ABOVE, Verdict
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
-from pricetracker_dagster.store.records import ALERTS, Row
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.schema import ALERTS
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pricetracker_dagster.alerts.incidents.model import OPEN, RESOLVED, Missed, Noted, ReviewContext, incident_id
 from pricetracker_dagster.alerts.incidents.review import review
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
-from pricetracker_dagster.store.records import INCIDENTS, NOT_RUN, Row
+from pricetracker_dagster.store.records import NOT_RUN, Row
+from pricetracker_dagster.store.schema import INCIDENTS
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 NOW = NOON + timedelta(hours=3)

@@ -8,7 +8,7 @@ SELECT
     volume,
     close - open AS change_absolute,
     CASE WHEN open <> 0 THEN (close - open) / open * 100 END AS change_percentage
-FROM $recent_files
+FROM {{recent_files}}
 WHERE
     minute > (SELECT as_of FROM snapshot) - INTERVAL 24 HOURS
     AND minute <= (SELECT as_of FROM snapshot);

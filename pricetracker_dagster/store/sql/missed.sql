@@ -7,7 +7,7 @@ WITH missed AS (
 ),
 noted AS (
     SELECT metric, minute, cause
-    FROM $causes
+    FROM {{causes}}
     WHERE minute >= $first
 )
 SELECT metric, minute, coalesce(cause, $not_run)

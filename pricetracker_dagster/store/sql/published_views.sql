@@ -1,11 +1,11 @@
 CREATE VIEW minute_prices AS
 SELECT metric, minute, open, high, low, close, volume, trades, fetched_at
-FROM $all_files;
+FROM {{all_files}};
 
 CREATE VIEW history_24h AS
 WITH recent AS (
     SELECT metric, minute, open, close, volume
-    FROM $recent_files
+    FROM {{recent_files}}
     WHERE
         minute > (SELECT as_of FROM snapshot) - INTERVAL 24 HOURS
         AND minute <= (SELECT as_of FROM snapshot)
@@ -23,45 +23,41 @@ SELECT
     facts.*,
     newest.who AS acknowledged_by,
     newest.made_at AS acknowledged_at
-FROM $alerts AS facts
+FROM {{alerts}} AS facts
 LEFT JOIN (
     SELECT
         fact,
         arg_max(who, made_at) AS who,
         max(made_at) AS made_at
-    FROM $acknowledgements
+    FROM {{acknowledgements}}
     GROUP BY fact
 ) AS newest
     ON facts.id = newest.fact AND facts.fired_at <= newest.made_at;
 
 CREATE VIEW messages AS
-SELECT *
-FROM $messages;
+FROM {{messages}};
 
 CREATE VIEW deliveries AS
-SELECT *
-FROM $deliveries;
+FROM {{deliveries}};
 
 CREATE VIEW incidents AS
 SELECT
     facts.*,
     newest.who AS acknowledged_by,
     newest.made_at AS acknowledged_at
-FROM $incidents AS facts
+FROM {{incidents}} AS facts
 LEFT JOIN (
     SELECT
         fact,
         arg_max(who, made_at) AS who,
         max(made_at) AS made_at
-    FROM $acknowledgements
+    FROM {{acknowledgements}}
     GROUP BY fact
 ) AS newest
     ON facts.id = newest.fact AND facts.opened_at <= newest.made_at;
 
 CREATE VIEW silences AS
-SELECT *
-FROM $silences;
+FROM {{silences}};
 
 CREATE VIEW acknowledgements AS
-SELECT *
-FROM $acknowledgements;
+FROM {{acknowledgements}};
