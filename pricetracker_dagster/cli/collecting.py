@@ -44,7 +44,7 @@ def tick(minute: datetime | None) -> None:
                 f"{minute:%Y-%m-%d %H:%M} is not over yet; the newest closed minute is {newest:%Y-%m-%d %H:%M}",
                 param_hint="--minute",
             )
-    with open_instance(settings) as instance:
+    with open_instance(settings, warn=partial(click.echo, err=True)) as instance:
         outcome = run_minute_tick(tracker, instance, minute)
     for trouble in outcome.troubles:
         click.echo(f"Warning: {trouble}", err=True)

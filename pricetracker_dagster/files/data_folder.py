@@ -28,6 +28,7 @@ class StateFile(StrEnum):
     """The files in the folder ``state``: small facts of which any may be lost, and locks."""
 
     CLOCK = "clock.json"
+    DAGSTER_YAML = "dagster_yaml.json"
     DOUBTS = "doubts.json"
     DOUBTS_BY_DAY = "doubts_by_day.json"
     LAST_SETTINGS = "last_settings.json"

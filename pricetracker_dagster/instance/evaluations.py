@@ -26,6 +26,7 @@ from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
 from pricetracker_dagster.alerts.future_records import AHEAD
 from pricetracker_dagster.alerts.watchdog.seen import Sign
+from pricetracker_dagster.instance.dagster_yaml import names_storage
 from pricetracker_dagster.jobs import MINUTE, TICK
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.sensors import default_sensors
@@ -60,7 +61,8 @@ class Evaluations:
 
 def is_kept(home: Path) -> bool:
     """Say whether an instance was ever opened in a folder: looking at one that was not would make it."""
-    return (home / "schedules" / "schedules.db").exists() and (home / "history" / "runs.db").exists()
+    sqlite = (home / "schedules" / "schedules.db", home / "history" / "runs.db")
+    return names_storage(home) or all(file.exists() for file in sqlite)
 
 
 def evaluations(instance: dg.DagsterInstance, now: datetime) -> Evaluations:

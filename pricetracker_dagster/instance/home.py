@@ -1,19 +1,26 @@
-"""The Dagster instance that belongs to a data folder: ``<data>/dagster``, with the project's dagster.yaml."""
+"""The Dagster instance of a data folder, ``<data>/dagster``: made ready, opened, its errors put into plain words.
+
+What its dagster.yaml must hold, and whose file that is, is decided in dagster_yaml.py.
+"""
 
 import os
+import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import yaml
+from dagster._check import CheckError
 from sqlalchemy.exc import SQLAlchemyError
 
 from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.files.data_folder import DataFolder
-from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.settings import PROJECT, Settings
+from pricetracker_dagster.instance import dagster_yaml
+from pricetracker_dagster.process.secrets import shown_url
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import LEAST_FREE, repair_command
 from pricetracker_dagster.store.repair import damaged_databases
 
@@ -23,32 +30,105 @@ class InstanceError(PricetrackerError):
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Return the instance's folder, made ready: it exists and holds the project's ``dagster.yaml``."""
-    home = settings.data_folder.dagster_home
-    home.mkdir(parents=True, exist_ok=True)
-    ours = _dagster_yaml().read_text(encoding="utf-8")
-    theirs = home / "dagster.yaml"
-    if not theirs.exists() or theirs.read_bytes() != ours.encode():  # whatever is in it: it is not a user's to change
-        write_text(theirs, ours)
-    return home
+    """Return the instance's folder, made ready: it exists and holds a ``dagster.yaml``, the project's or a user's own.
+
+    Raises:
+        InstanceError: the file cannot be read.
+    """
+    return _made_ready(settings)[0]
+
+
+def check_dagster_yaml(settings: Settings, warn: Callable[[str], object]) -> None:
+    """Open the instance once where its dagster.yaml is a user's own, before anything relies on it.
+
+    Args:
+        settings: whose instance.
+        warn: is given a line where the file lacks a setting that we rely on.
+
+    Raises:
+        InstanceError: the instance cannot be opened by that file.
+    """
+    _, is_ours = _made_ready(settings)
+    if not is_ours:
+        with open_instance(settings, warn=warn):
+            pass
 
 
 @contextmanager
-def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+def open_instance(
+    settings: Settings, *, warn: Callable[[str], object] = lambda _: None
+) -> Iterator[dg.DagsterInstance]:
     """Open the instance of the data folder, in which the runs of ``up`` and of the command line are recorded.
 
+    Args:
+        settings: whose instance.
+        warn: is given a line where a dagster.yaml of the user's lacks a setting that we rely on.
+
     Raises:
-        InstanceError: its databases cannot be used, also later in the block.
+        InstanceError: it cannot be opened, or its databases cannot be used, also later in the block.
     """
-    with (
-        plain_of_databases(settings.data_folder),
-        dg.DagsterInstance.from_config(str(dagster_home(settings))) as instance,
-    ):
+    home, is_ours = _made_ready(settings)
+    with opened(settings.data_folder) as instance:
+        if not is_ours:
+            _warn_of_absent(home, instance, warn)
         yield instance
 
 
 @contextmanager
-def plain_of_databases(folder: DataFolder) -> Iterator[None]:
+def opened(folder: DataFolder) -> Iterator[dg.DagsterInstance]:
+    """Open the instance of a data folder as it is.
+
+    Raises:
+        InstanceError: it cannot be opened, or its databases cannot be used, also later in the block.
+    """
+    home = folder.dagster_home
+    with _plain_of_databases(folder):
+        try:
+            instance = dg.DagsterInstance.from_config(str(home))
+        except (yaml.YAMLError, ValueError, CheckError, dg.DagsterInvalidConfigError) as error:
+            raise InstanceError(
+                f"{home / dagster_yaml.FILE} cannot be used: {_why_refused(error)}: correct the file, or delete it: "
+                "then the project's own is put there"
+            ) from error
+        with instance:
+            yield instance
+
+
+def _made_ready(settings: Settings) -> tuple[Path, bool]:
+    """Make the instance's folder ready, and say whether its dagster.yaml is the project's."""
+    home = settings.data_folder.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        return home, dagster_yaml.renew(settings.data_folder)
+    except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
+        file = home / dagster_yaml.FILE
+        if file.is_file() and os.access(file, os.R_OK):
+            raise  # it cannot be written
+        raise InstanceError(f"{file} cannot be read: {error.strerror}: check who owns it, or move it away") from error
+
+
+def _warn_of_absent(home: Path, instance: dg.DagsterInstance, warn: Callable[[str], object]) -> None:
+    if lacking := list(dagster_yaml.absent(instance)):
+        warn(
+            f"Warning: {home / dagster_yaml.FILE} is your own and lacks {', '.join(lacking)}: "
+            f"take what is missing from {dagster_yaml.project_file()}"
+        )
+
+
+def _why_refused(error: Exception) -> str:
+    """Say why Dagster takes no dagster.yaml, without a value that stands in it: it may be a password."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f"it is not valid YAML: {error.problem}, line {error.problem_mark.line + 1}"
+    if isinstance(error, UnicodeDecodeError | yaml.reader.ReaderError):
+        return "it is not a text in UTF-8"
+    said = shown_url(str(error).removeprefix("Failure condition: "))
+    for end in (", instead got", " Expected: ", " is not valid for"):
+        said = said.partition(end)[0]
+    return plain(re.sub(r'Value ".*?" of', "A value of", said), 300)
+
+
+@contextmanager
+def _plain_of_databases(folder: DataFolder) -> Iterator[None]:
     """Put in plain words what SQLite says of the instance of a data folder.
 
     Raises:
@@ -74,9 +154,3 @@ def _said(error: Exception, folder: DataFolder) -> str:
     if "readonly" in said or "unable to open" in said or not os.access(home, os.W_OK):
         return f"{home} cannot be written: check who owns it, and whether its disk is read-only ({said})"
     return f"what Dagster keeps in {home} cannot be used: {said}"
-
-
-def _dagster_yaml() -> Path:
-    """Return the project's file: at the root of a checkout, beside this module in an installed package."""
-    checkout = PROJECT / "dagster.yaml"
-    return checkout if checkout.exists() else Path(__file__).with_name("dagster.yaml")

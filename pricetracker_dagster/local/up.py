@@ -22,7 +22,7 @@ from pricetracker_dagster.exchanges.registry import exchange_time
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.instance.home import dagster_home
+from pricetracker_dagster.instance.home import check_dagster_yaml, dagster_home
 from pricetracker_dagster.local.addresses import (
     LOOPBACK,
     CannotStart,
@@ -96,6 +96,7 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
             say("", said)
         lock.write(f"process {os.getpid()}, {http_address(host, free)}\n")
         lock.flush()
+        check_dagster_yaml(settings, lambda line: say("", line, error=True))
         with suppress(PricetrackerError):  # ticks and readers tell of it
             publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
         supervisor = Supervisor(settings.folder, _environment(settings))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import dagster as dg
 import yaml
 
 from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PRICES
@@ -23,7 +22,7 @@ from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
 from pricetracker_dagster.alerts.watchdog.seen import Sign
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.instance.evaluations import bring_back, evaluations, is_kept
-from pricetracker_dagster.instance.home import open_instance, plain_of_databases
+from pricetracker_dagster.instance.home import open_instance, opened
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
 
@@ -240,10 +239,9 @@ def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ
 
 def read_work(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None, dict[str, int]]:
     """Read what Dagster does: signs of life, the newest time in the future, runs at work by job. It makes nothing."""
-    home = settings.data_folder.dagster_home
-    if not is_kept(home):  # it never ran
+    if not is_kept(settings.data_folder.dagster_home):  # it never ran
         return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {}
-    with plain_of_databases(settings.data_folder), dg.DagsterInstance.from_config(str(home)) as instance:
+    with opened(settings.data_folder) as instance:
         found = evaluations(instance, now)
     return found.signs, found.ahead, dict(found.in_progress)
 
