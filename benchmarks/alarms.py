@@ -25,10 +25,9 @@ from unittest.mock import patch
 
 from benchmarks.hook import Answer, Hook
 from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.alerts.delivery.notify import channel_name
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
-from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings import channel_name, load_settings
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.store import open_store
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.publish import AS_OF, ROUNDS, in_turn, random_walks
-from pricetracker_dagster.alerts.watch import backtest
+from pricetracker_dagster.alerts.backtest import backtest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.store import Store, store_in

@@ -4,16 +4,14 @@ Pure: candles come in as a relation, verdicts go out. Which minutes are judged w
 is above, is the business of episodes.py and watch.py.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import MINUTE, ranges
 from pricetracker_dagster.settings import AlertRule
 
 _SQL = Path(__file__).parent / "sql"
@@ -45,39 +43,6 @@ class Verdict(NamedTuple):
     ratio: float | None
     points: int
     verdict: str
-
-
-BROKEN = Verdict._fields[:7]
-"""What is told of a minute above: all but the count of points and the verdict."""
-
-
-class Episode(NamedTuple):
-    """Consecutive minutes above of one rule, metric and measure; the peak is the minute of the largest ratio."""
-
-    rule: str
-    metric: str
-    measure: str
-    first: datetime
-    last: datetime
-    minutes: int
-    peak: float | None
-    average: float | None
-    ratio: float | None
-    peak_minute: datetime
-
-
-def joined(above: Iterable[Verdict]) -> list[Episode]:
-    """Join consecutive minutes above, oldest first."""
-    found: list[Episode] = []
-    for (rule, metric, measure), verdicts in groupby(sorted(above), key=lambda verdict: verdict[:3]):
-        by_minute = {verdict.minute: verdict for verdict in verdicts}
-        for span in ranges(by_minute):
-            run = [by_minute[span.first + i * MINUTE] for i in range(span.length)]
-            peak = max(run, key=lambda verdict: verdict.ratio or 0.0)
-            found.append(
-                Episode(rule, metric, measure, *span, span.length, peak.value, peak.average, peak.ratio, peak.minute)
-            )
-    return sorted(found, key=lambda episode: (episode.first, *episode[:3]))
 
 
 def judge(

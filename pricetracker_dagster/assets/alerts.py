@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.watch import SensorOutcome
+from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.assets.minute_prices import minute_prices
 from pricetracker_dagster.assets.ui_metadata import OWNER, rounded, sql_command, table_columns, table_metadata
 from pricetracker_dagster.store.records import Row

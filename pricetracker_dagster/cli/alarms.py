@@ -73,8 +73,7 @@ def alerts_test(shape: str) -> None:
 @plain_errors
 def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, shape: str, **instead: Any) -> None:
     """Show what the rules would have said of stored minutes, without recording or sending anything."""
-    from pricetracker_dagster.alerts.rules import BROKEN, Episode, joined
-    from pricetracker_dagster.alerts.watch import backtest
+    from pricetracker_dagster.alerts.backtest import BROKEN, Episode, backtest, joined
     from pricetracker_dagster.candles.minutes import floor_minute, newest_closed_minute
     from pricetracker_dagster.settings import changed_rules
     from pricetracker_dagster.store.store import open_store

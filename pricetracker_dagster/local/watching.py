@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PRICES
-from pricetracker_dagster.alerts.watch import SensorOutcome
+from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watchdog.judge import failing_for_long
 from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
 from pricetracker_dagster.alerts.watchdog.seen import Sign

@@ -6,7 +6,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.watch import SensorOutcome
+from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watchdog.reporting import Told
 from pricetracker_dagster.alerts.watchdog.sensor_evaluations import tell_of_evaluation
 from pricetracker_dagster.assets.alerts import what_changed

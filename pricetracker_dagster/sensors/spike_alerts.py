@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from pricetracker_dagster.alerts.watch import SensorOutcome, watch_prices
+from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.alerts.watch import watch_prices
 from pricetracker_dagster.assets.alerts import alerts, what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.resources import Tracker

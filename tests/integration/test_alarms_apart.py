@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts import watch
+from pricetracker_dagster.alerts import detect, watch
 from pricetracker_dagster.alerts.delivery import channels, notify
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
 from pricetracker_dagster.alerts.lifecycle import review as episodes
@@ -70,14 +70,14 @@ def of(rows: Sequence[Row]) -> set[tuple[str, str]]:
 def test_a_metric_that_cannot_be_judged_is_told_and_the_others_alarm(
     burst: tuple[Settings, str | None], sent: list[tuple[str, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = watch._judged
+    whole = detect.judge_stored
 
     def spoiled(store: Store, rules: Sequence[AlertRule], metrics: Sequence[str] | None, *rest: Any) -> Any:
         if metrics is None or ETH in metrics:
             raise OverflowError("1e400")
         return whole(store, rules, metrics, *rest)
 
-    monkeypatch.setattr(watch, "_judged", spoiled)
+    monkeypatch.setattr(detect, "judge_stored", spoiled)
     watched = watch_prices(burst[0], LATER, burst[1])
     assert of(watched.alerts) == {("first", BTC), ("second", BTC)}
     assert watched.troubles == [
@@ -91,14 +91,14 @@ def test_a_metric_that_cannot_be_judged_is_told_and_the_others_alarm(
 def test_a_rule_that_cannot_be_judged_is_told_and_the_others_alarm(
     burst: tuple[Settings, str | None], sent: list[tuple[str, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = watch._judged
+    whole = detect.judge_stored
 
     def spoiled(store: Store, rules: Sequence[AlertRule], *rest: Any) -> Any:
         if any(rule.name == "first" for rule in rules):
             raise TypeError("no")
         return whole(store, rules, *rest)
 
-    monkeypatch.setattr(watch, "_judged", spoiled)
+    monkeypatch.setattr(detect, "judge_stored", spoiled)
     watched = watch_prices(burst[0], LATER, burst[1])
     assert of(watched.alerts) == {("second", BTC), ("second", ETH)}
     assert len(watched.troubles) == 2
@@ -112,7 +112,7 @@ def test_where_nothing_can_be_judged_it_is_looked_at_again(
         raise OSError("the table is damaged")
 
     with monkeypatch.context() as broken:
-        broken.setattr(watch, "_judged", spoiled)
+        broken.setattr(detect, "judge_stored", spoiled)
         with pytest.raises(OSError, match="damaged"):
             watch_prices(burst[0], LATER, burst[1])
     assert len(of(watch_prices(burst[0], LATER, burst[1]).alerts)) == 4

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.alerts.delivery import notify
+from pricetracker_dagster.alerts.delivery import lines
 from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.operators import actions as desk_book
+from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
@@ -294,7 +295,7 @@ class Story(RuleBasedStateMachine):
             self._compare_incidents()
         self._compare_messages()
 
-    def _run(self, fact: str, look: Callable[[], watch.SensorOutcome]) -> str:
+    def _run(self, fact: str, look: Callable[[], SensorOutcome]) -> str:
         """Look, and say whether it was killed: ``lost`` before what it found was recorded, ``kept`` after that."""
         crash, self.crash_at = self.crash_at, None
         posted = len(self.hook.posted)
@@ -577,7 +578,7 @@ def folders(tmp_path: Path) -> Callable[[], Path]:
 def story(webhook: Webhook, folders: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> type[Story]:
     """Return what stories are made of."""
     monkeypatch.setattr(watch, "publish", lambda *_, **__: None)  # nobody reads it here, and it takes half of the time
-    monkeypatch.setattr(notify, "_LINES", 1000)  # so that each line can be counted
+    monkeypatch.setattr(lines, "MAX_LINES", 1000)  # so that each line can be counted
 
     class Own(Story):
         hook = webhook

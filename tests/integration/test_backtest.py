@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.alerts.rules import BROKEN, Verdict
-from pricetracker_dagster.alerts.watch import backtest
+from pricetracker_dagster.alerts import backtest as backtesting
+from pricetracker_dagster.alerts.backtest import BROKEN, backtest
+from pricetracker_dagster.alerts.rules import Verdict
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.settings import AlertRule, load_settings
@@ -173,7 +173,7 @@ def test_time_is_judged_in_portions_with_nothing_lost_between_them(
     imported: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = backtest(imported, [AlertRule()], FIRST, LAST)
-    monkeypatch.setattr(watch, "_BACKTESTED_AT_ONCE", DAY / 24 * 7)
+    monkeypatch.setattr(backtesting, "AT_ONCE", DAY / 24 * 7)
     assert backtest(imported, [AlertRule()], FIRST, LAST) == at_once
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
+from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store.publish import publish

@@ -19,7 +19,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
+from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE, minutes_between, newest_closed_minute
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.collect.tick import Collected, collect_minute

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts.delivery import channels, notify
+from pricetracker_dagster.alerts.delivery import channels
 from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
-from pricetracker_dagster.alerts.watch import SensorOutcome, watch_minutes, watch_prices
+from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings, channel_name, load_settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
@@ -413,8 +414,8 @@ def test_a_channel_that_does_not_answer_has_failed_within_the_sensors_time(
     calm(it)
     it.put([0], 400.0)
     outcomes = {row["channel"]: (row["delivered"], row["error"]) for row in it.look(0).attempts}
-    assert outcomes[notify.channel_name(webhook.channel("/good"))] == (True, None)
-    delivered, error = outcomes[notify.channel_name(webhook.channel("/bad"))]
+    assert outcomes[channel_name(webhook.channel("/good"))] == (True, None)
+    delivered, error = outcomes[channel_name(webhook.channel("/bad"))]
     assert not delivered
     assert error
     webhook.behaviour.clear()

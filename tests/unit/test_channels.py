@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from pricetracker_dagster.alerts.delivery import channels
+from pricetracker_dagster.alerts.delivery.apprise_hooks import sending
 from pricetracker_dagster.alerts.delivery.attempt import Attempt
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
 from pricetracker_dagster.process import secrets
@@ -527,7 +528,7 @@ def test_what_counts_as_a_yes_of_which_service(
 def test_once_it_was_asked_to_wait_an_attempt_asks_nothing_more(service: Service) -> None:
     service.how["/busy"] = answer(429, Retry_After="9")
     attempt = Attempt(5)
-    with attempt.of_this_thread():
+    with sending(attempt):
         assert requests.post(f"http://{service.address}/busy", data="x", timeout=5).status_code == 429
         with pytest.raises(requests.ConnectionError):
             requests.post(f"http://{service.address}/other", data="x", timeout=5)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pricetracker_dagster.alerts.delivery import channels, notify
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name, limit_of
 from pricetracker_dagster.alerts.delivery.fitting import Limit, parted, shortened
-from pricetracker_dagster.alerts.delivery.notify import Notice
+from pricetracker_dagster.alerts.delivery.lines import Notice, compose
 from pricetracker_dagster.alerts.messages.recording import record
 from pricetracker_dagster.alerts.operators.state import Desk
 from pricetracker_dagster.settings import Settings, load_settings
@@ -269,6 +269,6 @@ def test_a_notice_whose_line_takes_two_parts_is_delivered_with_the_second(
 ) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
     notice = Notice("id", "alert", "firing", NOW, "headline", " ".join(["word"] * 100))
-    parts = notify.fitted([notice], load_settings(), Limit(0, 300))
+    parts = compose([notice], load_settings(), Limit(0, 300))
     assert [completes for _, completes in parts if completes] == [(notice,)]
     assert parts[0][1] == ()

@@ -9,7 +9,9 @@ import pytest
 
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome
 from pricetracker_dagster.alerts.delivery.fitting import Limit
-from pricetracker_dagster.alerts.delivery.notify import Notice, attempt, failures, fitted, joined_up, not_before, pause
+from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
+from pricetracker_dagster.alerts.delivery.notify import attempt_row
+from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Row
@@ -44,19 +46,19 @@ def owed(event: str, minute: int, fact: str = "id0") -> Row:
     }
 
 
-def compose(notices: Sequence[Notice], settings: Settings) -> Message:
+def message_of(notices: Sequence[Notice], settings: Settings) -> Message:
     """The message for a channel that takes any length."""
-    [(message, _)] = fitted(notices, settings, Limit(title=1_000_000, body=100_000_000))
+    [(message, _)] = compose(notices, settings, Limit(title=1_000_000, body=100_000_000))
     return message
 
 
 def test_a_message_is_a_line_for_each_and_a_link_below(plain: Settings) -> None:
-    message = compose([notice(0), notice(1)], plain)
+    message = message_of([notice(0), notice(1)], plain)
     assert message == Message("headline 0, headline 1", "line 0\nline 1\nhttps://tracker.example/assets/alerts", False)
 
 
 def test_a_message_about_both_links_to_both(plain: Settings) -> None:
-    message = compose([notice(0), notice(1, "incident"), notice(2)], plain)
+    message = message_of([notice(0), notice(1, "incident"), notice(2)], plain)
     assert message.body.splitlines()[3:] == [
         "https://tracker.example/assets/alerts",
         "https://tracker.example/assets/incidents",
@@ -64,13 +66,13 @@ def test_a_message_about_both_links_to_both(plain: Settings) -> None:
 
 
 def test_a_message_names_three_things_in_its_title(plain: Settings) -> None:
-    assert compose([notice(i) for i in range(3)], plain).title == "headline 0, headline 1, headline 2"
-    assert compose([notice(i) for i in range(4)], plain).title == "headline 0, headline 1, headline 2 and 1 more"
+    assert message_of([notice(i) for i in range(3)], plain).title == "headline 0, headline 1, headline 2"
+    assert message_of([notice(i) for i in range(4)], plain).title == "headline 0, headline 1, headline 2 and 1 more"
 
 
 @pytest.mark.parametrize(("count", "more"), [(20, []), (21, ["… and 1 more"]), (500, ["… and 480 more"])])
 def test_a_message_has_at_most_twenty_lines_of_facts(plain: Settings, count: int, more: list[str]) -> None:
-    message = compose([notice(i) for i in range(count)], plain)
+    message = message_of([notice(i) for i in range(count)], plain)
     assert message.body.splitlines() == [
         *(f"line {i}" for i in range(20)),
         *more,
@@ -81,7 +83,7 @@ def test_a_message_has_at_most_twenty_lines_of_facts(plain: Settings, count: int
 def test_what_is_on_now_comes_first_and_is_not_what_is_left_away(plain: Settings) -> None:
     over = [notice(i, event=event) for i in range(12) for event in ("firing", "resolved")]
     again = [notice(0, event="firing 2")._replace(text="again")]
-    message = compose([*over, *again, notice(99)], plain)
+    message = message_of([*over, *again, notice(99)], plain)
     assert message.title.startswith("headline 0, headline 0, headline 0 and ")
     lines = message.body.splitlines()
     assert lines[:6] == ["line 0", "line 0", "again", "line 99", "line 1", "line 1"]
@@ -89,31 +91,31 @@ def test_what_is_on_now_comes_first_and_is_not_what_is_left_away(plain: Settings
 
 
 def test_a_message_is_good_news_where_everything_in_it_is_over(plain: Settings) -> None:
-    assert compose([notice(0, event="resolved"), notice(1, event="resolved")], plain).good
-    assert not compose([notice(0, event="resolved"), notice(1)], plain).good
+    assert message_of([notice(0, event="resolved"), notice(1, event="resolved")], plain).good
+    assert not message_of([notice(0, event="resolved"), notice(1)], plain).good
 
 
 def test_each_transition_is_a_line_in_the_order_in_which_they_were(plain: Settings) -> None:
-    lines = joined_up([owed("firing", 0), owed("firing", 1, "id1"), owed("resolved", 5)], plain, at(6))
+    lines = lines_of([owed("firing", 0), owed("firing", 1, "id1"), owed("resolved", 5)], plain, at(6))
     assert [line.text for line in lines] == ["id0 firing", "id1 firing", "id0 resolved"]
     assert all(line.also == () for line in lines)
 
 
 def test_a_reminder_after_which_more_has_happened_is_of_no_use_and_is_accounted_for(plain: Settings) -> None:
-    lines = joined_up([owed("reminder 1", 0), owed("reminder 2", 5), owed("firing", 1, "id1")], plain, at(6))
+    lines = lines_of([owed("reminder 1", 0), owed("reminder 2", 5), owed("firing", 1, "id1")], plain, at(6))
     assert [(line.text, line.also) for line in lines] == [("id1 firing", ()), ("id0 reminder 2", ("reminder 1",))]
 
 
 @pytest.mark.parametrize(("now", "lines"), [(15, ["id0 firing", "id0 resolved"]), (16, ["id0 resolved"])])
 def test_of_what_began_long_ago_and_is_over_its_end_says_all(plain: Settings, now: int, lines: list[str]) -> None:
-    told = joined_up([owed("firing", 0), owed("resolved", 5)], plain, at(now))
+    told = lines_of([owed("firing", 0), owed("resolved", 5)], plain, at(now))
     assert [line.text for line in told] == lines
     assert [event for line in told for event in (*line.also, line.event)] == ["firing", "resolved"]
 
 
 def test_what_began_long_ago_and_lasts_is_told(plain: Settings) -> None:
     due = [owed("firing", 0), owed("resolved", 5), owed("firing 2", 6)]
-    assert [line.text for line in joined_up(due, plain, NOW)] == ["id0 resolved", "id0 firing 2"]
+    assert [line.text for line in lines_of(due, plain, NOW)] == ["id0 resolved", "id0 firing 2"]
 
 
 # --- when ---
@@ -177,7 +179,7 @@ def test_failures_are_counted_since_the_channel_last_took_something() -> None:
 
 def test_attempts_are_counted_on() -> None:
     outcome = Outcome(CHANNEL, False, "not taken")
-    first = attempt(notice(0), "firing", outcome, [], NOW, NOW + MINUTE)
+    first = attempt_row(notice(0), "firing", outcome, [], NOW, NOW + MINUTE)
     assert first == {
         "id": "id0",
         "subject": "alert",
@@ -189,5 +191,5 @@ def test_attempts_are_counted_on() -> None:
         "error": "not taken",
         "retry_at": NOW + MINUTE,
     }
-    assert attempt(notice(0), "firing", outcome, attempts(3, last=NOW), NOW, None)["attempt"] == 4
-    assert attempt(notice(1), "firing", outcome, attempts(3, last=NOW), NOW, None)["attempt"] == 1
+    assert attempt_row(notice(0), "firing", outcome, attempts(3, last=NOW), NOW, None)["attempt"] == 4
+    assert attempt_row(notice(1), "firing", outcome, attempts(3, last=NOW), NOW, None)["attempt"] == 1

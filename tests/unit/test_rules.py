@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.rules import ABOVE, BROKEN, NOT_ABOVE, Episode, Verdict, joined, judge
+from pricetracker_dagster.alerts.backtest import BROKEN, Episode, joined
+from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
 

@@ -19,9 +19,8 @@ import requests
 from dagster._utils.error import serializable_error_info_from_exc_info
 from deltalake.exceptions import DeltaError
 
-from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.delivery.channels import channel_name
-from pricetracker_dagster.alerts.watch import SensorOutcome
+from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.tick import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, mendable, plain
@@ -272,7 +271,7 @@ def test_our_own_errors_and_foreign_text_in_them_hold_no_secret_also_where_they_
 def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
     said = "x" * before + " SECRETtoken42"
     watched = SensorOutcome()
-    with watch._told(watched, "it failed"):
+    with watched.catching("it failed"):
         dict[str, str]()[said]
     texts = [
         *watched.troubles,

@@ -114,10 +114,12 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
 
 def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", said: "queue.Queue[Outcome | str]") -> None:
     """Send one channel its messages in turn; say how each went, and in the end the channel's name."""
+    from pricetracker_dagster.alerts.delivery.apprise_hooks import sending
+
     name = channel_name(url)
     slowest = 0.0
     try:
-        with attempt.of_this_thread():
+        with sending(attempt):
             for part, message in enumerate(parts):
                 began = attempt.remaining
                 if part and began <= slowest:  # it would be cut off, and sent again although it was taken
@@ -164,7 +166,7 @@ def _send(url: str, message: Message) -> Outcome:
     """Send one channel a message; whatever goes wrong is its outcome."""
     import apprise
 
-    from pricetracker_dagster.alerts.delivery.attempt import attempt_of_this_thread, take_over_pauses
+    from pricetracker_dagster.alerts.delivery.apprise_hooks import attempt_of_this_thread, take_over_pauses
 
     attempt, name = attempt_of_this_thread(), channel_name(url)
     if attempt is None:

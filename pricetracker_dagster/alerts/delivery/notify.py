@@ -1,65 +1,33 @@
-"""From what is owed to what is sent: what each channel has not taken yet, in as few messages as fit, and its account.
+"""What each channel is owed and has not taken is sent, and each attempt is noted.
 
 Each channel is on its own: it has its own account of what it took, its own attempts with growing pauses, and nobody
 waits for it. A message is sent before that is noted, so a crash between the two sends it again: at least once, and
-never for another fact. What is owed, and to whom, is in transitions.py.
+never for another fact. What is owed, and to whom, is in ``messages/``.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name, limit_or_most, send
-from pricetracker_dagster.alerts.delivery.fitting import Limit, parted
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limit_or_most, send
+from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
+from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
 from pricetracker_dagster.alerts.messages.routing import Subject, is_quiet, recipients, urls
 from pricetracker_dagster.alerts.messages.silence_summaries import SUMMARY
-from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, base, is_end
-from pricetracker_dagster.alerts.watchdog.heartbeat import beat
-from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
+from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import StoreError
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 
-__all__ = ["beat", "channel_name", "deliver"]
-
 KEPT = DAY
 """A message that a channel does not take for so long is given up."""
 
-_PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=10), timedelta(minutes=5)
-_PAUSE_ASKED_MOST = timedelta(hours=1)
+
 _SQL = Path(__file__).parent / "sql"
-
-_LINES = 20
-"""Most lines of one message."""
-
-_HEADLINES = 3
-"""Most facts named in a title."""
-
-
-class Notice(NamedTuple):
-    """One line of a message.
-
-    Attributes:
-        fact: id of the alert or incident.
-        subject: ``alert``, ``incident`` or ``summary``.
-        event: what happened, as in the table messages.
-        at: when, UTC.
-        headline: what it is in a few words.
-        text: the line that a person reads.
-        also: events of the same fact that it tells as well.
-    """
-
-    fact: str
-    subject: str
-    event: str
-    at: datetime
-    headline: str
-    text: str
-    also: tuple[str, ...] = ()
 
 
 def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
@@ -91,9 +59,9 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     parts = {}
     for name in ready:
         due = [row for row in counting if name in lacking_by_message[row["id"]]]
-        notices = joined_up([row for row in due if not _is_quiet(name, row, facts, settings, now)], settings, now)
+        notices = lines_of([row for row in due if not _is_quiet(name, row, facts, settings, now)], settings, now)
         if notices:
-            parts[name] = fitted(notices, settings, limit_or_most(by_name[name]))
+            parts[name] = compose(notices, settings, limit_or_most(by_name[name]))
     attempts = _send(records, by_name, parts, sent, now)
     if not_read is not None:
         raise not_read
@@ -147,7 +115,7 @@ def _send(
         told = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
         retry_at = None if outcome.delivered else now + pause(failures(sent, outcome.channel) + 1, outcome.retry_after)
         rows = [
-            attempt(notice, event, outcome, of_same.get((notice.fact, event, outcome.channel), ()), now, retry_at)
+            attempt_row(notice, event, outcome, of_same.get((notice.fact, event, outcome.channel), ()), now, retry_at)
             for _, completes in told
             for notice in completes
             for event in (*notice.also, notice.event)
@@ -201,90 +169,7 @@ def _is_quiet(
     return any(each.channel == name and each.quiet_until is not None for each in told)
 
 
-def joined_up(due: Sequence[Row], settings: Settings, now: datetime) -> list[Notice]:
-    """Make lines of the messages that a channel is owed, oldest first.
-
-    A reminder after which more has happened is of no use. Of what began long ago and is over by now, its end says all.
-    """
-    late = settings.alerts.max_age_minutes * MINUTE
-    lines: list[Notice] = []
-    by_fact: dict[str, list[Row]] = {}
-    for message in due:
-        by_fact.setdefault(message["fact"], []).append(message)
-    for of_fact in by_fact.values():
-        waiting: list[str] = []
-        for i, message in enumerate(of_fact):
-            later = of_fact[i + 1 :]
-            is_old_news = (base(message["event"]) == "reminder" and later) or (
-                now - message["recorded_at"] > late and any(is_end(each["event"]) for each in later)
-            )
-            if is_old_news:
-                waiting.append(message["event"])
-                continue
-            lines.append(
-                Notice(
-                    message["fact"],
-                    message["subject"],
-                    message["event"],
-                    message["recorded_at"],
-                    message["headline"],
-                    message["text"],
-                    tuple(waiting),
-                )
-            )
-            waiting = []
-    return sorted(lines, key=lambda line: line.at)
-
-
-def fitted(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
-    """Make as few messages of what is due as fit a channel; with each, what has been said whole when it is taken."""
-    last = {notice.fact: notice.event for notice in notices}
-    notices = sorted(
-        notices, key=lambda notice: is_end(last[notice.fact])
-    )  # what is on now comes first, and is not cut
-    lines: list[tuple[str, Sequence[Notice]]] = [(notice.text, [notice]) for notice in notices[:_LINES]]
-    if len(notices) > _LINES:
-        lines.append((f"… and {len(notices) - _LINES} more", notices[_LINES:]))
-    subjects = dict.fromkeys(notice.subject for notice in notices if notice.subject != SUMMARY)
-    lines += [(f"{settings.ui.link}/assets/{subject}s", []) for subject in subjects]
-    good = all(is_end(notice.event) or base(notice.event) == "back" for notice in notices)
-    title = ", ".join(notice.headline for notice in notices[:_HEADLINES])
-    if len(notices) > _HEADLINES:
-        title += f" and {len(notices) - _HEADLINES} more"
-    return [(Message(part.title, part.body, good), part.completes) for part in parted(title, lines, limit)]
-
-
-def failures(sent: Sequence[Row], channel: str) -> int:
-    """Count the attempts that a channel has not taken since it last took one."""
-    own = [row for row in sent if row["channel"] == channel]
-    taken = max((row["attempted_at"] for row in own if row["delivered"]), default=None)
-    return len(
-        {row["attempted_at"] for row in own if not row["delivered"] and (taken is None or row["attempted_at"] >= taken)}
-    )
-
-
-def pause(failed: int, asked: float | None) -> timedelta:
-    """Return how long a channel is left alone after so many failures in a row, or as long as it asked for."""
-    own: timedelta = min(_PAUSE_FIRST * 2 ** min(failed - 1, 10), _PAUSE_MOST)
-    return own if asked is None else max(own, min(timedelta(seconds=asked), _PAUSE_ASKED_MOST))
-
-
-def not_before(of_channel: Collection[Row]) -> datetime | None:
-    """Return the moment before which a channel is left alone, UTC; None: it may be sent something at once.
-
-    Args:
-        of_channel: the rows of the table deliveries of one channel.
-    """
-    latest = max(of_channel, key=lambda row: (row["attempted_at"], not row["delivered"]), default=None)
-    if latest is None or latest["delivered"]:
-        return None
-    # of the version before, which noted no moment
-    retry_at: datetime = latest.get("retry_at") or latest["attempted_at"] + pause(max(1, latest["attempt"]), None)
-    longest: datetime = latest["attempted_at"] + _PAUSE_ASKED_MOST
-    return min(retry_at, longest)  # a clock that was ahead may have noted it
-
-
-def attempt(
+def attempt_row(
     notice: Notice, event: str, outcome: Outcome, sent: Sequence[Row], now: datetime, retry_at: datetime | None
 ) -> Row:
     """Return the row of the table deliveries of one attempt."""

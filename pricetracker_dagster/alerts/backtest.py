@@ -1,0 +1,59 @@
+"""What the rules would have said of stored minutes. Nothing is recorded or sent."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from pricetracker_dagster.alerts.detect import judge_stored, spans
+from pricetracker_dagster.alerts.rules import ABOVE, Verdict
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, ranges
+from pricetracker_dagster.settings import AlertRule
+from pricetracker_dagster.store.store import Store
+
+AT_ONCE = 30 * DAY
+"""Stored minutes are judged in spans of this length, so that memory stays bounded."""
+
+
+def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
+    """Return what the rules would have said of the stored minutes ``first`` to ``last``: those above, oldest first.
+
+    Nothing is recorded or sent. Every metric that is stored is judged, tracked or not.
+    """
+    above: list[Verdict] = []
+    for span in spans(first, last, AT_ONCE):
+        above += judge_stored(store, rules, None, *span, only=ABOVE)
+    return sorted(above, key=lambda verdict: (verdict.minute, verdict.rule, verdict.metric, verdict.measure))
+
+
+BROKEN = Verdict._fields[:7]
+"""What is told of a minute above: all but the count of points and the verdict."""
+
+
+class Episode(NamedTuple):
+    """Consecutive minutes above of one rule, metric and measure; the peak is the minute of the largest ratio."""
+
+    rule: str
+    metric: str
+    measure: str
+    first: datetime
+    last: datetime
+    minutes: int
+    peak: float | None
+    average: float | None
+    ratio: float | None
+    peak_minute: datetime
+
+
+def joined(above: Iterable[Verdict]) -> list[Episode]:
+    """Join consecutive minutes above, oldest first."""
+    found: list[Episode] = []
+    for (rule, metric, measure), verdicts in groupby(sorted(above), key=lambda verdict: verdict[:3]):
+        by_minute = {verdict.minute: verdict for verdict in verdicts}
+        for span in ranges(by_minute):
+            run = [by_minute[span.first + i * MINUTE] for i in range(span.length)]
+            peak = max(run, key=lambda verdict: verdict.ratio or 0.0)
+            found.append(
+                Episode(rule, metric, measure, *span, span.length, peak.value, peak.average, peak.ratio, peak.minute)
+            )
+    return sorted(found, key=lambda episode: (episode.first, *episode[:3]))

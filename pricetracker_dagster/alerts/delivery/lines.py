@@ -1,0 +1,95 @@
+"""From the messages that a channel is owed to as few as fit it. Pure; how a text is parted is in fitting.py."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pricetracker_dagster.alerts.delivery.channels import Message
+from pricetracker_dagster.alerts.delivery.fitting import Limit, parted
+from pricetracker_dagster.alerts.messages.silence_summaries import SUMMARY
+from pricetracker_dagster.alerts.messages.transitions import base, is_end
+from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.records import Row
+
+MAX_LINES = 20
+"""Most lines of one message."""
+
+
+_HEADLINES = 3
+"""Most facts named in a title."""
+
+
+class Notice(NamedTuple):
+    """One line of a message.
+
+    Attributes:
+        fact: id of the alert or incident.
+        subject: ``alert``, ``incident`` or ``summary``.
+        event: what happened, as in the table messages.
+        at: when, UTC.
+        headline: what it is in a few words.
+        text: the line that a person reads.
+        also: events of the same fact that it tells as well.
+    """
+
+    fact: str
+    subject: str
+    event: str
+    at: datetime
+    headline: str
+    text: str
+    also: tuple[str, ...] = ()
+
+
+def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Notice]:
+    """Make lines of the messages that a channel is owed, oldest first.
+
+    A reminder after which more has happened is of no use. Of what began long ago and is over by now, its end says all.
+    """
+    late = settings.alerts.max_age_minutes * MINUTE
+    lines: list[Notice] = []
+    by_fact: dict[str, list[Row]] = {}
+    for message in due:
+        by_fact.setdefault(message["fact"], []).append(message)
+    for of_fact in by_fact.values():
+        waiting: list[str] = []
+        for i, message in enumerate(of_fact):
+            later = of_fact[i + 1 :]
+            is_old_news = (base(message["event"]) == "reminder" and later) or (
+                now - message["recorded_at"] > late and any(is_end(each["event"]) for each in later)
+            )
+            if is_old_news:
+                waiting.append(message["event"])
+                continue
+            lines.append(
+                Notice(
+                    message["fact"],
+                    message["subject"],
+                    message["event"],
+                    message["recorded_at"],
+                    message["headline"],
+                    message["text"],
+                    tuple(waiting),
+                )
+            )
+            waiting = []
+    return sorted(lines, key=lambda line: line.at)
+
+
+def compose(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
+    """Make as few messages of what is due as fit a channel; with each, what has been said whole when it is taken."""
+    last = {notice.fact: notice.event for notice in notices}
+    notices = sorted(
+        notices, key=lambda notice: is_end(last[notice.fact])
+    )  # what is on now comes first, and is not cut
+    lines: list[tuple[str, Sequence[Notice]]] = [(notice.text, [notice]) for notice in notices[:MAX_LINES]]
+    if len(notices) > MAX_LINES:
+        lines.append((f"… and {len(notices) - MAX_LINES} more", notices[MAX_LINES:]))
+    subjects = dict.fromkeys(notice.subject for notice in notices if notice.subject != SUMMARY)
+    lines += [(f"{settings.ui.link}/assets/{subject}s", []) for subject in subjects]
+    good = all(is_end(notice.event) or base(notice.event) == "back" for notice in notices)
+    title = ", ".join(notice.headline for notice in notices[:_HEADLINES])
+    if len(notices) > _HEADLINES:
+        title += f" and {len(notices) - _HEADLINES} more"
+    return [(Message(part.title, part.body, good), part.completes) for part in parted(title, lines, limit)]

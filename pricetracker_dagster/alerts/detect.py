@@ -1,0 +1,206 @@
+"""Which minutes are new or corrected since a sensor last looked, and what the rules say of them.
+
+Here belongs what is read of the stored prices for that, and how much around a changed minute has to be judged anew. A
+rule itself is in rules.py; what becomes of a minute that is above is in ``lifecycle/``.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED, Series, series_of
+from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.settings import AlertRule, Settings
+from pricetracker_dagster.store.delta import files_of, patterns
+from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.store import Store
+from pricetracker_dagster.store.tracked import added_later, note_tracked
+
+_JUDGED_ANEW_MOST = 2 * DAY
+"""An alert that began longer before what changed is not judged anew as a whole."""
+
+
+_log = logging.getLogger(__name__)
+
+_SQL = Path(__file__).parent / "sql"
+
+
+@dataclass
+class Judged:
+    """What one look has judged.
+
+    Attributes:
+        above: the minutes above.
+        below: of series of which an alert is recorded or a minute is above, the minutes that are not, oldest first.
+        since: the oldest minute that was judged, UTC; None: none was.
+        until: the newest one, UTC.
+        whole: the ids of recorded alerts of which every minute was judged anew.
+    """
+
+    above: list[Verdict] = field(default_factory=list)
+    below: dict[Series, list[datetime]] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    whole: frozenset[str] = frozenset()
+
+
+def changed_minutes(table: DeltaTable, since: int, settings: Settings, now: datetime) -> dict[str, MinuteRange]:
+    """Return of each tracked metric from which to which minute rows were added or corrected since a version.
+
+    Rows that were merely written again, as compaction does, are in files of both versions.
+    """
+    live, before = set(files_of(table)), set[str]()
+    if since >= 0:
+        with suppress(DeltaError):  # the log keeps a day: after a longer stop, whatever is not too old is new
+            before = set(files_of(DeltaTable(table.table_uri, version=since)))
+    if not live - before:
+        return {}
+    replaced = [file for file in before - live if Path(file).exists()]
+    values = {
+        "added": patterns(sorted(live - before)),
+        "replaced": patterns(sorted(replaced or live - before)),
+        "any_replaced": bool(replaced),
+        "tracked": [str(metric) for metric in settings.tracked],
+        "oldest": now - timedelta(days=settings.collect.heal_days),
+        "newest": newest_closed_minute(now),
+    }
+    extent = sql.connect().execute(sql.load(_SQL / "changed.sql"), values)
+    return {metric: MinuteRange(first, last) for metric, first, last in extent.fetchall()}
+
+
+def judge_changed(
+    store: Store,
+    settings: Settings,
+    now: datetime,
+    changed: Mapping[str, MinuteRange],
+    recorded: Sequence[Row],
+    watched: SensorOutcome,
+) -> Judged:
+    """Judge the minutes that changed, those in whose window they are, and what of recorded alerts depends on them."""
+    rules = settings.rules
+    first = min(span.first for span in changed.values()) - _run_up(rules)
+    # an earlier version stored minutes that are yet to come
+    newest = newest_closed_minute(now)
+    last = max(span.last for span in changed.values()) + _reach(rules)
+    own = [row for row in recorded if row["metric"] in changed]
+    # whether it is over depends on all that came since it was last above
+    since_above = [row["last_minute"] for row in own if row["state"] != RESOLVED]
+    touched = [row for row in own if _is_touched(row, changed[row["metric"]], _lookback(rules))]
+    anew = [row for row in touched if row["minute"] >= first - _JUDGED_ANEW_MOST]
+    first = min([first, *since_above, *(row["minute"] for row in anew)])
+    # and whether one that fires after all is over at once, on what came after it
+    last = min(max([last, *(row["last_minute"] + _reach(rules) for row in anew)]), newest)
+    # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
+    tracked = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
+    begins = added_later(tracked)
+    judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
+    of_interest = {series_of(row) for row in own}
+    for span in spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
+        verdicts = [
+            verdict
+            for verdict in _judge_apart(store, rules, list(changed), span, watched)
+            if verdict.minute >= begins.get(verdict.metric, verdict.minute)
+        ]
+        above = [verdict for verdict in verdicts if verdict.verdict == ABOVE]
+        judged.above += above
+        of_interest |= {verdict[:3] for verdict in above}
+        for verdict in verdicts:
+            if verdict.verdict == NOT_ABOVE and verdict[:3] in of_interest:
+                judged.below.setdefault(verdict[:3], []).append(verdict.minute)
+        watched.judged += sum(verdict.verdict in (ABOVE, NOT_ABOVE) for verdict in verdicts)
+        newest_judged = max((verdict.minute for verdict in verdicts), default=span.first)
+        watched.not_judged = Counter(
+            verdict.verdict
+            for verdict in verdicts
+            if verdict.minute == newest_judged and verdict.verdict not in (ABOVE, NOT_ABOVE)
+        )
+    for minutes in judged.below.values():
+        minutes.sort()
+    return judged
+
+
+def judge_stored(
+    store: Store,
+    rules: Sequence[AlertRule],
+    metrics: Sequence[str] | None,
+    first: datetime,
+    last: datetime,
+    only: str | None = None,
+) -> list[Verdict]:
+    """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all."""
+    begin = first - _lookback(rules)
+    files = store.prices.files(begin, last)
+    if not files:
+        return []
+    connection = sql.connect()
+    values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
+    with store.prices.delta.read():
+        connection.execute(sql.load(_SQL / "candles.sql"), values)
+        return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
+
+
+def spans(first: datetime, last: datetime, length: timedelta) -> Iterator[MinuteRange]:
+    """Part the minutes from ``first`` to ``last`` into ranges of at most this length."""
+    while first <= last:
+        yield MinuteRange(first, min(last, first + length - MINUTE))
+        first += length
+
+
+def _judge_apart(
+    store: Store, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: SensorOutcome
+) -> list[Verdict]:
+    """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
+
+    Raises:
+        Exception: nothing could be judged at all.
+    """
+    try:
+        return judge_stored(store, rules, metrics, *span)
+    except MemoryError:
+        raise
+    except Exception:
+        whole, verdicts, judged = len(rules) * len(metrics), [], 0
+        for rule in rules:
+            try:
+                verdicts += judge_stored(store, [rule], metrics, *span)
+                judged += len(metrics)
+                continue
+            except Exception:
+                _log.debug("rule %s is judged a metric at a time", rule.name, exc_info=True)
+            for metric in metrics if whole > 1 else ():
+                with watched.catching(f"{metric} could not be judged by the rule {rule.name}"):
+                    verdicts += judge_stored(store, [rule], [metric], *span)
+                    judged += 1
+        if not judged:
+            raise
+        return verdicts
+
+
+def _is_touched(row: Row, span: MinuteRange, lookback: timedelta) -> bool:
+    """Say whether minutes that changed are among those of an alert, or in the windows of these."""
+    return bool(span.first <= row["last_minute"] and span.last + lookback >= row["minute"])
+
+
+def _lookback(rules: Sequence[AlertRule]) -> timedelta:
+    """Return how far before a minute candles matter to its verdict."""
+    return max((rule.window_minutes for rule in rules), default=0) * MINUTE
+
+
+def _reach(rules: Sequence[AlertRule]) -> timedelta:
+    """Return how far after a minute others matter to its alert, or it to their verdicts."""
+    return max((max(rule.window_minutes, rule.resolve_after_minutes) for rule in rules), default=0) * MINUTE
+
+
+def _run_up(rules: Sequence[AlertRule]) -> timedelta:
+    """Return how far before a minute others matter to whether it fires."""
+    return max((rule.for_minutes - 1 for rule in rules), default=0) * MINUTE
