@@ -12,6 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.settings import AlertRule
 
 _SQL = Path(__file__).parent / "sql"
@@ -66,6 +67,7 @@ def judge(
         The connection's table ``verdicts``: Verdict's columns, a row a rule, metric, measure and stored minute, in no
         order.
     """
+    define_measures(connection)
     connection.execute(sql.load(_SQL / "verdicts.sql"))
     for rule in rules:
         for measure in dict.fromkeys(rule.measures):

@@ -5,12 +5,10 @@ README's list of tables (readme.py). What a measure is stands in candles/measure
 records.py, and how a view is computed in sql/published_views.sql.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from pricetracker_dagster import sql
 from pricetracker_dagster.candles.schema import SCHEMA, TIMESTAMP, column
 
 SQL_TYPES = {
@@ -274,23 +272,6 @@ def comments(columns: pa.Schema) -> dict[str, str]:
     return {field.name: field.metadata[b"comment"].decode() for field in columns}
 
 
-def create_tables() -> str:
-    """Return the statements that make the published tables."""
-    return "\n".join(f"CREATE TABLE {table.name} ({columns_of(table.columns)});" for table in TABLES)
-
-
-def comment_on_all() -> str:
-    """Return the statements that comment the published tables, views and their columns."""
-    return "\n".join((*_comments("TABLE", TABLES), *_comments("VIEW", VIEWS)))
-
-
 def columns_of(columns: pa.Schema) -> str:
     """Return columns as a table or struct declares them: names, quoted, and types."""
     return ", ".join(f'"{name}" {kind}' for name, kind in sql_types(columns).items())
-
-
-def _comments(kind: str, tables: Iterable[Table]) -> Iterable[str]:
-    for table in tables:
-        yield f"COMMENT ON {kind} {table.name} IS {sql.literal(table.comment)};"
-        for name, comment in comments(table.columns).items():
-            yield f'COMMENT ON COLUMN {table.name}."{name}" IS {sql.literal(comment)};'

@@ -10,12 +10,7 @@ WITH measured AS (
     SELECT
         metric,
         epoch(minute)::BIGINT // 60 AS minute,
-        CASE $measure
-            WHEN 'price' THEN close
-            WHEN 'volume' THEN volume
-            WHEN 'change_absolute' THEN close - open
-            WHEN 'change_percentage' THEN (close - open) / nullif(open, 0) * 100
-        END AS value
+        measure_of($measure, open, close, volume) AS value
     FROM candles
     WHERE list_bool_or([metric GLOB pattern FOR pattern IN $patterns::VARCHAR[]])
 ),

@@ -4,10 +4,10 @@ CREATE TEMP VIEW recent AS
 SELECT
     metric,
     minute,
-    close AS price,
-    volume,
-    close - open AS change_absolute,
-    CASE WHEN open <> 0 THEN (close - open) / open * 100 END AS change_percentage
+    measure_of('price', open, close, volume) AS price,
+    measure_of('volume', open, close, volume) AS volume,
+    measure_of('change_absolute', open, close, volume) AS change_absolute,
+    measure_of('change_percentage', open, close, volume) AS change_percentage
 FROM {{recent_files}}
 WHERE
     minute > (SELECT as_of FROM snapshot) - INTERVAL 24 HOURS

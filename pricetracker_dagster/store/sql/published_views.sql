@@ -10,13 +10,14 @@ WITH recent AS (
         minute > (SELECT as_of FROM snapshot) - INTERVAL 24 HOURS
         AND minute <= (SELECT as_of FROM snapshot)
 )
-SELECT metric, 'price' AS measure, minute, close AS value FROM recent
+SELECT metric, 'price' AS measure, minute, measure_of('price', open, close, volume) AS value FROM recent
 UNION ALL
-SELECT metric, 'volume' AS measure, minute, volume AS value FROM recent
+SELECT metric, 'volume', minute, measure_of('volume', open, close, volume) FROM recent
 UNION ALL
-SELECT metric, 'change_absolute' AS measure, minute, close - open AS value FROM recent
+SELECT metric, 'change_absolute', minute, measure_of('change_absolute', open, close, volume) FROM recent
 UNION ALL
-SELECT metric, 'change_percentage' AS measure, minute, (close - open) / open * 100 AS value FROM recent WHERE open <> 0;
+SELECT metric, 'change_percentage', minute, measure_of('change_percentage', open, close, volume) AS value FROM recent
+WHERE value IS NOT NULL;
 
 CREATE VIEW alerts AS
 SELECT

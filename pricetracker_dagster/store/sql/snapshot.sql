@@ -1,1 +1,0 @@
-INSERT INTO snapshot VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, 0, $rows, $schema_version);

@@ -1,1 +1,0 @@
-INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder);
