@@ -21,7 +21,7 @@ from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.settings import AlertRule, Settings
-from pricetracker_dagster.store.delta import files_of, patterns
+from pricetracker_dagster.store.live_files import files_of, patterns
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import added_later, note_tracked

@@ -22,7 +22,7 @@ from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.coverage import missing_of_day
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.reading import covered, moved_from, said_of_move
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import open_store

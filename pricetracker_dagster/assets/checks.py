@@ -16,7 +16,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
 from pricetracker_dagster.store import coverage
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.ranking import ranking
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.tracked import note_tracked

@@ -68,3 +68,8 @@ def ranges(minutes: Iterable[datetime]) -> list[MinuteRange]:
         else:
             joined.append(MinuteRange(minute, minute))
     return joined
+
+
+def utc(unix: float) -> datetime:
+    """Return the moment of Unix seconds, UTC."""
+    return datetime.fromtimestamp(unix, UTC)

@@ -13,7 +13,7 @@ from pricetracker_dagster.cli.parameters import FORMAT
 from pricetracker_dagster.settings import Settings, command, load_settings
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.store.repair import Again, Repair
+    from pricetracker_dagster.store.repairing.repair import Again, Repair
 
 _LISTED = 20
 
@@ -29,8 +29,9 @@ def repair(*, yes: bool, shape: str) -> None:
     databases and at what killed processes have left, and lists the minutes that are to be fetched again. Every row that
     can be read is kept. Ticks wait meanwhile.
     """
-    from pricetracker_dagster.store import repair as work
     from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.repairing import repair as work
+    from pricetracker_dagster.store.repairing.findings import look
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
@@ -42,7 +43,7 @@ def repair(*, yes: bool, shape: str) -> None:
     if yes:
         done = work.repair(store, now, tracked, lambda: publish(store, tracked, now=datetime.now(UTC)))
     else:
-        found = work.look(store, now)
+        found = look(store, now)
         done = work.Repair(found=found, left=found)
     if not done.left:
         done.again += _filled(settings, now)
@@ -56,7 +57,7 @@ def repair(*, yes: bool, shape: str) -> None:
 def _tell(done: "Repair", shape: str, settings: Settings) -> None:
     """Print what was found, what was done and what is to be done."""
     from pricetracker_dagster.candles.minutes import MinuteRange, minutes_in
-    from pricetracker_dagster.store.repair import FILLED
+    from pricetracker_dagster.store.repairing.repair import FILLED
 
     if done.found or shape == "csv":
         rows = ((found.part, found.file, found.what, found.remedy) for found in done.found)
@@ -92,7 +93,7 @@ def _tell(done: "Repair", shape: str, settings: Settings) -> None:
 
 def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
     """Return for each kind of minutes to fetch again the command that does it."""
-    from pricetracker_dagster.store.repair import MISSING
+    from pricetracker_dagster.store.repairing.repair import MISSING
 
     ways = []
     for why in dict.fromkeys(each.why for each in again):
@@ -111,7 +112,7 @@ def _filled(settings: Settings, now: datetime) -> "list[Again]":
     """Return the minutes without trades that every exchange can still be asked for by the way of its candles."""
     from pricetracker_dagster.candles.minutes import newest_closed_minute
     from pricetracker_dagster.exchanges.registry import reach_of
-    from pricetracker_dagster.store.repair import filled
+    from pricetracker_dagster.store.repairing.repair import filled
     from pricetracker_dagster.store.store import open_store
 
     latest = newest_closed_minute(now)

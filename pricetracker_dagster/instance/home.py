@@ -21,8 +21,9 @@ from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.instance import dagster_yaml
 from pricetracker_dagster.process.secrets import shown_url
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.delta import LEAST_FREE, repair_command
-from pricetracker_dagster.store.repair import damaged_databases
+from pricetracker_dagster.store.errors import repair_command
+from pricetracker_dagster.store.repairing.databases import damaged_databases
+from pricetracker_dagster.store.writing import LEAST_FREE
 
 
 class InstanceError(PricetrackerError):

@@ -42,7 +42,7 @@ from pricetracker_dagster.settings import (
     http_address,
     load_settings,
 )
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
 from pricetracker_dagster.store.store import open_store
 

@@ -1,76 +1,38 @@
-"""Delta tables whatever they hold: opened, made where absent, merged into beside other writers.
+"""Delta tables whatever they hold: opened, created where absent, merged into beside other writers.
 
-What is in them belongs to prices.py and records.py.
+What is in them belongs to prices.py and records.py; what is said where they cannot be used, to errors.py.
 """
 
-import os
-import pwd
 import random
-import re
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, Schema, WriterProperties
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from pricetracker_dagster import sql
-from pricetracker_dagster.errors import PricetrackerError, plain
-from pricetracker_dagster.files.data_folder import DataFolder, StateFile, TableLocation
-from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
+from pricetracker_dagster.files.data_folder import TableLocation
 from pricetracker_dagster.store import damage
-from pricetracker_dagster.store.damage import LOG, Damage, Log
+from pricetracker_dagster.store import log as delta_log
+from pricetracker_dagster.store.damage import Damage
+from pricetracker_dagster.store.errors import access, cannot_be_used, is_damaged, is_refused
+from pricetracker_dagster.store.live_files import sizes
+from pricetracker_dagster.store.log import Log
 from pricetracker_dagster.store.versions import published_version
-
-CONFIGURATION = {
-    # Readers are given Parquet files by name and never read an old version of the log, so it need not be long:
-    # listing it is part of every commit, and a tick commits 1,440 times a day.
-    "delta.logRetentionDuration": "interval 1 days",
-    "delta.deletedFileRetentionDuration": "interval 7 days",
-    "delta.checkpointInterval": "100",
-}
+from pricetracker_dagster.store.writing import CONFIGURATION, PROPERTIES, check_space, wait_for_repair, writing
 
 _PATIENCE = 60.0
-"""Seconds in which a commit that others overtook is tried again."""
-
-PROPERTIES = WriterProperties(compression="ZSTD")
-
-_REPAIR_PATIENCE = 30.0
-"""Seconds that a writer waits for a repair that is at work."""
-
-_WRITERS_PATIENCE = 180.0
-"""Seconds that a repair waits for writers, of which an import is the longest."""
+"""Seconds in which a commit is tried again after a write conflict."""
 
 _TRIES = 3
 
 _kept: ContextVar[dict[TableLocation, DeltaTable | None] | None] = ContextVar("tables opened once", default=None)
-
-LEAST_FREE = 4_000_000
-"""Bytes that must be free before anything is written: delta-rs panics where a disk becomes full under its hands."""
-
-
-class StoreError(PricetrackerError):
-    """A table cannot be read or written. The message says which file of which table, what is lost and the way out.
-
-    Attributes:
-        table: name of the table.
-        damage: the file that is damaged or gone; None where the reason is another, e.g. a full disk.
-    """
-
-    def __init__(self, message: str, table: str, damage: Damage | None = None) -> None:
-        """Say what is wrong."""
-        super().__init__(message)
-        self.table = table
-        self.damage = damage
 
 
 @dataclass(frozen=True)
@@ -139,16 +101,15 @@ class Delta:
         """Say whether nobody has written since a table was opened: then its log ends where it ended."""
         if self.location.local_path is None:
             return False  # to ask takes as long as to open it
-        log = self.location.local_path / LOG
-        if table is None:
-            return not log.exists()
-        return (log / f"{table.version():020}.json").exists() and not (log / f"{table.version() + 1:020}.json").exists()
+        return delta_log.ends_with(self.location.local_path, -1 if table is None else table.version())
 
     def _open(self) -> DeltaTable | None:
         for left in reversed(range(_TRIES)):
             try:
                 table = self.load()
-                if self._is_whole(table) and table.version() >= published_version(self.location):
+                local = self.location.local_path
+                whole = local is None or delta_log.is_whole(local, table.version())
+                if whole and table.version() >= published_version(self.location):
                     return table
                 if not self.log().damages:  # a checkpoint says the same, or others have written since
                     return table
@@ -163,15 +124,8 @@ class Delta:
                 why = error
             if not left:
                 self._tell(why)
-            _wait_for_repair(self.location.folder)  # it may have been at it just now
+            wait_for_repair(self.location.folder)  # it may have been at it just now
         raise AssertionError("a loop that always returns or raises")
-
-    def _is_whole(self, table: DeltaTable) -> bool:
-        """Say whether the newest commit is whole: delta-rs takes one that was cut between two lines for a whole one."""
-        if self.location.local_path is None:
-            return True
-        newest = self.location.local_path / LOG / f"{table.version():020}.json"
-        return not newest.exists() or damage.read_commit(newest)[1] is None
 
     def open_whole(self) -> DeltaTable | None:
         """Open it, and look whether its data files are there and whole at both ends; None where there is none.
@@ -180,10 +134,10 @@ class Delta:
             StoreError: it is damaged; the message says which file and the way out.
         """
         table = self.open()
-        sizes = {} if table is None else _sizes(table)
+        written = {} if table is None else sizes(table)
         with self._access():
             wrong = any(
-                damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in sizes.items()
+                damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in written.items()
             )
         if wrong:
             self._tell_damage(thorough=False)
@@ -196,16 +150,16 @@ class Delta:
             StoreError: a file of it is there and cannot be read.
         """
         with self._access():
-            return damage.read_log(self.path, published_version(self.location))
+            return delta_log.read_log(self.path, published_version(self.location))
 
     def examine(self, *, thorough: bool = True) -> list[Damage]:
-        """Return what is wrong with it; see damage.examine().
+        """Return what is wrong with it; see log.examine().
 
         Raises:
             StoreError: a file of it is there and cannot be read.
         """
         with self._access():
-            return damage.examine(self.path, published_version(self.location), thorough=thorough)
+            return delta_log.examine(self.path, published_version(self.location), thorough=thorough)
 
     def _access(self) -> AbstractContextManager[None]:
         return access(self.location.folder.path, self.name)
@@ -252,15 +206,15 @@ class Delta:
             rows: columns of ``schema``, no two of one key.
             same_key: when a stored row ``t`` and a new one ``s`` have the same key.
             differs: when the stored one is replaced; None: never.
-            opened: the table, if it was opened just now; where others were faster since, it is opened anew.
+            opened: the table, if it was opened just now; after a write conflict it is opened anew.
 
         Raises:
-            CommitFailedError: others were faster for a whole minute.
+            CommitFailedError: a write conflict persisted for 60 s.
             StoreError: the table is damaged, or cannot be written.
         """
         deadline = time.monotonic() + _PATIENCE
         while True:
-            self.check_space(rows.nbytes)
+            check_space(self.location, rows.nbytes)
             try:
                 with self.write():
                     table = opened or self.open_or_create()
@@ -306,20 +260,6 @@ class Delta:
         except DeltaError as error:
             self._tell(error)
 
-    def check_space(self, needed: int) -> None:
-        """Look whether the disk has room.
-
-        Raises:
-            StoreError: it is full.
-        """
-        local = self.location.local_path
-        if local is None:
-            return
-        folder = next((place for place in (local, *local.parents) if place.exists()), local)
-        with suppress(OSError):
-            if shutil.disk_usage(folder).free < LEAST_FREE + needed:
-                raise StoreError(_full(self.location), self.name)
-
     def _tell_damage(self, error: BaseException | None = None, *, thorough: bool = True) -> None:
         """Look for damage where the table's files are on this machine.
 
@@ -328,7 +268,7 @@ class Delta:
         """
         found = None if self.location.local_path is None else damage.first_of(self.examine(thorough=thorough))
         if found is not None:
-            raise StoreError(way_out(found, self.location.folder), self.name, found) from error
+            raise is_damaged(found, self.location.folder) from error
 
     def _tell(self, error: BaseException | None) -> NoReturn:
         """Say in plain words why the table cannot be used.
@@ -336,20 +276,10 @@ class Delta:
         Raises:
             StoreError: always.
         """
-        url, name = self.location.url, self.name
-        said = "" if error is None else str(error)
-        if "os error 28" in said or "No space left" in said:
-            raise StoreError(_full(self.location), name) from error
-        if re.search(r"os error (30|13|1)\b|Permission denied|Read-only", said):
-            raise StoreError(
-                f"{url} cannot be written or read by this user: {_plain(said)}; check who owns it, and whether "
-                "its disk is read-only",
-                name,
-            ) from error
-        self._tell_damage(error)
-        raise StoreError(
-            f"the table {name} in {url.rpartition('/')[0]} cannot be used: {_plain(said)}", name
-        ) from error
+        refused = is_refused(self.location, error)
+        if refused is None:
+            self._tell_damage(error)
+        raise (refused or cannot_be_used(self.location, error)) from error
 
 
 @contextmanager
@@ -365,133 +295,6 @@ def opened_once() -> Iterator[None]:
         _kept.reset(token)
 
 
-@contextmanager
-def access(folder: Path, table: str) -> Iterator[None]:
-    """Tell who owns a file that this user may not read, and that the disk does not give one: neither is damage.
-
-    Args:
-        folder: the data folder.
-        table: name of the table; empty of none.
-
-    Raises:
-        StoreError: a file cannot be read in the block.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StoreError(_no_access(error, folder), table) from error
-
-
-def _no_access(error: OSError, folder: Path) -> str:
-    """Say in plain words why a file of a data folder could not be read, and the way out."""
-    file = Path(str(error.filename or folder))
-    if not isinstance(error, PermissionError):
-        return (
-            f"{file} cannot be read: {error.strerror}. That tells nothing of what is in it, so nothing is mended: look "
-            "after the disk and the memory of this machine, then try again"
-        )
-    owner = "another user"
-    for place in (file, *file.parents):  # the nearest that this user may look at
-        with suppress(OSError, KeyError):
-            owner = place.owner()
-            break
-    me = str(os.geteuid())
-    with suppress(KeyError):
-        me = pwd.getpwuid(os.geteuid()).pw_name
-    return (
-        f"{file} belongs to {owner} and cannot be read by {me}: {error.strerror}. It is not damaged, and nothing is "
-        f"mended: run `sudo chown -R {me} {folder}`, or let all read it with `sudo chmod -R a+rX {folder}`"
-    )
-
-
-@contextmanager
-def writing(table: TableLocation, *, alone: bool = False) -> Iterator[None]:
-    """Write into a table beside other writers, or alone, as a repair does.
-
-    Args:
-        table: which table.
-        alone: nobody else writes into a table of this data folder meanwhile.
-
-    Raises:
-        StoreError: others are at work all the time, or the folder cannot be written.
-    """
-    deadline = Deadline.after(_WRITERS_PATIENCE if alone else _REPAIR_PATIENCE)
-    with ExitStack() as locks:
-        try:
-            locks.enter_context(locked(table.folder.state / StateFile.REPAIR_LOCK, deadline, shared=not alone))
-        except OSError as error:
-            raise StoreError(f"{error.filename}: {error.strerror}", table.name) from error
-        except DeadlineExceeded:
-            who = "another process writes into" if alone else "`pricetracker repair` is at work on"
-            raise StoreError(f"{who} {table.folder.path}: try again when it is done", table.name) from None
-        yield
-
-
-def _wait_for_repair(folder: DataFolder) -> None:
-    """Wait until no repair is at work, but not for ever; nothing is made or written for that."""
-    lock = folder.state / StateFile.REPAIR_LOCK
-    if lock.exists():
-        with suppress(OSError, DeadlineExceeded), locked(lock, Deadline.after(_REPAIR_PATIENCE), shared=True):
-            pass
-
-
-def repair_command(folder: Path) -> str:
-    """Return the command that shows and mends what is wrong with a data folder."""
-    return f"pricetracker{simulated_option(folder)} repair"
-
-
-def simulated_option(folder: Path) -> str:
-    """Return how the command line is called for a data folder, beside its name."""
-    return " --simulated" if folder.name.endswith("-simulated") else ""
-
-
-def _full(table: TableLocation) -> str:
-    return f"the disk of {table.url} is full: nothing was stored; free some space"
-
-
-def way_out(found: Damage, folder: DataFolder) -> str:
-    """Put a damage and the way out in one line."""
-    command = repair_command(folder.path)
-    return f"{found}. Run `{command}`: it shows what is wrong in {folder.path}; with --yes it mends it"
-
-
 def _is_of_delta(error: BaseException) -> bool:
     """Say whether an error comes from delta-rs: also where it panics over a damaged file, which is no Exception."""
     return isinstance(error, DeltaError | OSError) or type(error).__name__ == "PanicException"
-
-
-def _plain(said: str) -> str:
-    """Return the first line of what delta-rs says, not longer than a line."""
-    return plain(said, 200)
-
-
-def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime]] = ()) -> list[str]:
-    """Return the live Parquet files of one version of a table, as absolute paths.
-
-    With bounds, e.g. ``("minute", ">=", moment)``, only those that may hold such rows, by the statistics in the log.
-    """
-    # delta-rs names them as URLs do, with %20 for a space
-    return sorted(map(unquote, table.file_uris(file_pruning_predicate=list(bounds) or None)))
-
-
-def _sizes(table: DeltaTable) -> dict[str, int]:
-    """Return how long each live file of a table was when it was written, by its path in the table's folder."""
-    # pa.table() would import pandas
-    actions = pa.RecordBatchReader.from_stream(table.get_add_actions()).read_all()
-    names = map(unquote, actions["path"].to_pylist())
-    return dict(zip(names, actions["size_bytes"].to_pylist(), strict=True))
-
-
-def patterns(files: Iterable[str]) -> list[str]:
-    """Return files as ``read_parquet`` takes them: each a pattern that matches it alone."""
-    return [sql.only(file) for file in files]
-
-
-def literal(unix: int) -> str:
-    """Write a moment, Unix seconds, as a predicate takes it."""
-    return f"arrow_cast({unix * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
-
-
-def utc(unix: float) -> datetime:
-    """Return the moment of Unix seconds, UTC."""
-    return datetime.fromtimestamp(unix, UTC)

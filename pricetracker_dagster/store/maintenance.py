@@ -13,9 +13,11 @@ from datetime import timedelta
 
 from deltalake.exceptions import CommitFailedError
 
-from pricetracker_dagster.store.delta import PROPERTIES, Delta, StoreError
+from pricetracker_dagster.store.delta import Delta
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.prices import PARTITION
 from pricetracker_dagster.store.store import Store
+from pricetracker_dagster.store.writing import PROPERTIES
 
 KEPT_FOR_READERS = timedelta(days=7)
 """How long a replaced Parquet file stays on disk."""

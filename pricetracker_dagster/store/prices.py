@@ -13,15 +13,16 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.table import newest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
-from pricetracker_dagster.store import delta
+from pricetracker_dagster.store import live_files
 from pricetracker_dagster.store.clock import ahead_for_certain
-from pricetracker_dagster.store.delta import Delta, Upserted, literal, utc
+from pricetracker_dagster.store.delta import Delta, Upserted
 from pricetracker_dagster.store.doubts import Doubt, Doubts, Key, Waiting
+from pricetracker_dagster.store.writing import literal
 
 PARTITION = "date"
 
@@ -163,7 +164,7 @@ class PriceTable:
             return chunk, [], set()
         connection = sql.connect()
         connection.register("candles", chunk)
-        values = {"files": delta.patterns(files), "first": first, "last": last}
+        values = {"files": live_files.patterns(files), "first": first, "last": last}
         with self.delta.read():
             found = connection.execute(sql.load(_SQL / "takes_away.sql"), values).fetchall()
         doubts = Doubts(self._state)
@@ -194,7 +195,7 @@ class PriceTable:
             files = files_of(table, utc(first), until)
             if not files:
                 return None
-            values = {"files": delta.patterns(files), "first": first, "last": until.timestamp()}
+            values = {"files": live_files.patterns(files), "first": first, "last": until.timestamp()}
             with self.delta.read():
                 return connection.sql(sql.load(_SQL / statement), params=values).to_arrow_table()
 
@@ -261,7 +262,7 @@ class PriceTable:
         files = self.files(first, last)
         if not files:
             return SCHEMA.empty_table()
-        values = {"files": delta.patterns(files), "metrics": list(metrics), "first": first, "last": last}
+        values = {"files": live_files.patterns(files), "metrics": list(metrics), "first": first, "last": last}
         with self.delta.read():
             return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
 
@@ -296,7 +297,7 @@ class PriceTable:
         if before:
             connection.execute(sql.load(_SQL.parents[1] / before))
         last = last or datetime(2100, 1, 1, tzinfo=UTC)
-        values |= {"files": delta.patterns(files), "first": first, "last": last}
+        values |= {"files": live_files.patterns(files), "first": first, "last": last}
         with self.delta.read():
             return connection.execute(sql.load(_SQL / statement), values).fetchall()
 
@@ -311,7 +312,7 @@ def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | 
         bounds += [(PARTITION, ">=", first.astimezone(UTC).date()), ("minute", ">=", first)]
     if last is not None:
         bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
-    return delta.files_of(table, bounds)
+    return live_files.files_of(table, bounds)
 
 
 def _keys(keys: Iterable[Key]) -> dict[str, list[Any]]:

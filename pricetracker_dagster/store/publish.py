@@ -21,8 +21,8 @@ from pricetracker_dagster.candles.minutes import minutes_of_day, newest_closed_m
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
-from pricetracker_dagster.store import delta
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store import live_files
+from pricetracker_dagster.store.errors import StoreError, way_out
 from pricetracker_dagster.store.prices import counts, files_of, rows_of
 from pricetracker_dagster.store.published_content import build
 from pricetracker_dagster.store.published_file import Published, current_file, mode_for, remove_orphans, swap_in
@@ -160,7 +160,7 @@ def _damage_of(table: RecordTable) -> str | None:
         found = table.examine()
     except StoreError as error:
         return str(error)
-    return delta.way_out(found[0], table.location.folder) if found else None
+    return way_out(found[0], table.location.folder) if found else None
 
 
 def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: datetime) -> bool:
@@ -179,7 +179,7 @@ def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
     """Return the newest stored minute that is not after ``latest``, UTC."""
     last = latest.astimezone(UTC).date()
     for day in sorted({day for day, _ in counts(table) if day <= last}, reverse=True):
-        files = delta.patterns(files_of(table, *minutes_of_day(day)))
+        files = live_files.patterns(files_of(table, *minutes_of_day(day)))
         [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files, "latest": latest}).fetchall()
         if unix is not None:
             return datetime.fromtimestamp(unix, UTC)

@@ -15,7 +15,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store import delta, schema
+from pricetracker_dagster.store import live_files, schema
 from pricetracker_dagster.store.coverage import missing_of_day
 from pricetracker_dagster.store.prices import files_of
 from pricetracker_dagster.store.records import NOT_RUN
@@ -51,7 +51,7 @@ def build(
     records, named = store.records, [*files]
     for each in records:
         of_it = recorded[each.name]
-        own = [] if of_it is None else delta.files_of(of_it)
+        own = [] if of_it is None else live_files.files_of(of_it)
         sources[each.name] = _source_by_name(own, schema.sql_types(each.schema))
         named += own
     connection.execute(sql.filled(_SQL / "published_views.sql", sources))
@@ -98,7 +98,7 @@ def _source(files: list[str], columns: Mapping[str, str]) -> str:
     if not files:
         empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         return f"(SELECT {empty} WHERE false)"
-    return f"read_parquet([{', '.join(map(sql.literal, delta.patterns(files)))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(sql.literal, live_files.patterns(files)))}], hive_partitioning = false)"
 
 
 def _source_by_name(files: list[str], columns: Mapping[str, str]) -> str:
@@ -106,6 +106,6 @@ def _source_by_name(files: list[str], columns: Mapping[str, str]) -> str:
     none = _source([], columns)
     if not files:
         return none
-    named = ", ".join(map(sql.literal, delta.patterns(files)))
+    named = ", ".join(map(sql.literal, live_files.patterns(files)))
     read = f"read_parquet([{named}], hive_partitioning = false, union_by_name = true)"
     return f"(FROM {none} UNION ALL BY NAME FROM {read})"

@@ -16,7 +16,7 @@ from pricetracker_dagster.candles.metric import own_name
 from pricetracker_dagster.candles.schema import MEASURES
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean, plain
 from pricetracker_dagster.files.folders import is_same_folder
-from pricetracker_dagster.store import damage, delta
+from pricetracker_dagster.store import damage, errors
 
 if TYPE_CHECKING:
     import duckdb
@@ -121,11 +121,11 @@ def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
     try:
         connection = sql.connect_to(published)
     except duckdb.Error as error:
-        with delta.access(published.parent, ""), published.open("rb"):
+        with errors.access(published.parent, ""), published.open("rb"):
             why = plain(error, 200)
         raise PublishedDamaged(
             f"{published} cannot be read: {why}. Nothing is lost by that: the next tick publishes it anew, "
-            f"`{delta.repair_command(published.parent)} --yes` at once"
+            f"`{errors.repair_command(published.parent)} --yes` at once"
         ) from error
     with connection:
         try:
@@ -187,7 +187,7 @@ def covered(published: Path) -> datetime | None:
 
 def said_of_move(published: Path, old: str) -> str:
     """Say that a data folder was moved, and the way out."""
-    program = f"pricetracker{delta.simulated_option(published.parent)}"
+    program = f"pricetracker{errors.simulated_option(published.parent)}"
     return (
         f"the data folder was moved or copied from {old} to {published.parent}, and what is published reads the files "
         f"there still: run `{program} tick`, which publishes anew"
@@ -219,12 +219,12 @@ def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error"
     for file in sorted(named or (files if about_files else ())):
         problem: str | None = "cannot be read"
         moved = old is not None and not is_same_folder(old, published.parent)
-        with suppress(OSError) if moved else delta.access(published.parent, ""):
+        with suppress(OSError) if moved else errors.access(published.parent, ""):
             problem = damage.unreadable(file)
         if problem and old is not None and moved:
             return said_of_move(published, old)
         if problem:
-            command = delta.repair_command(published.parent)
+            command = errors.repair_command(published.parent)
             return (
                 f"{file}, from which the published views read, {problem}. Run `{command}`: it shows what is wrong; "
                 "with --yes it mends it and publishes anew"

@@ -18,7 +18,9 @@ from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.store import schema
-from pricetracker_dagster.store.delta import Delta, Upserted, files_of, literal, patterns
+from pricetracker_dagster.store.delta import Delta, Upserted
+from pricetracker_dagster.store.live_files import files_of, patterns
+from pricetracker_dagster.store.writing import literal
 
 NOT_RUN = "not run"
 """The cause of a missed minute that no tick has tried to store; the others are ExchangeError.cause and REJECTED."""

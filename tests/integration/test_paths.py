@@ -12,9 +12,11 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, read
 from pricetracker_dagster.settings import SettingsError, load_settings
-from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.repairing import repair
+from pricetracker_dagster.store.repairing.findings import look
 from pricetracker_dagster.store.store import store_in
 from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles
 
@@ -82,7 +84,7 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
     assert store.prices.gaps(METRICS, FIRST, FIRST + 9 * MINUTE) == {}
     assert not maintain(store).troubles
     assert count() == 20
-    assert repair.look(store_in(folder), NOW) == []
+    assert look(store_in(folder), NOW) == []
     store.prices.upsert(candles(FIRST + 12 * MINUTE, 1, 5.0), now=NOW)
     newest = max((store.prices.delta.path / "_delta_log").glob("*.json"))
     newest.write_bytes(newest.read_bytes()[:50])

@@ -17,7 +17,7 @@ import pytest
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.schema import TABLES, VIEWS, comments

@@ -22,11 +22,14 @@ from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import note_clock
-from pricetracker_dagster.store.delta import StoreError, patterns
+from pricetracker_dagster.store.errors import StoreError
+from pricetracker_dagster.store.live_files import patterns
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.repairing import repair
+from pricetracker_dagster.store.repairing.findings import look
 from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench
 from tests.integration.test_torn_tables import FIRST, METRICS, MINUTE, NOW, candles, grow, newest_commit, table_of
@@ -78,7 +81,7 @@ def folder(grown: Path, tmp_path: Path) -> Path:
 def test_nothing_is_wrong_with_a_sound_folder_and_nothing_is_touched(folder: Path) -> None:
     maintain(store_in(folder))
     before = {file: file.stat().st_mtime_ns for file in folder.rglob("*")}
-    assert repair.look(store_in(folder), NOW) == []
+    assert look(store_in(folder), NOW) == []
     assert mend(folder) == repair.Repair()
     assert {file: file.stat().st_mtime_ns for file in folder.rglob("*")} == before
 
@@ -124,7 +127,7 @@ def test_newest_commits_that_are_gone_are_known_by_what_was_published(folder: Pa
     named = f"_delta_log/{newest + 1 - count:020}.json is gone, and with it what was stored then: version {newest} was"
     with pytest.raises(StoreError, match=named):  # before that number is given to another commit
         table_of(folder, table).open_or_create()
-    assert [found.file for found in repair.look(store_in(folder), NOW)] == [
+    assert [found.file for found in look(store_in(folder), NOW)] == [
         f"{table}/_delta_log/{newest + 1 - count:020}.json"
     ]
     assert not mend(folder).left
@@ -151,7 +154,7 @@ def test_minutes_of_a_newest_commit_that_is_gone_with_its_file_are_listed(folder
 @pytest.mark.parametrize("kept", ["", "[]", "null", "{", '{"minute_prices": "x"}', '{"minute_prices": 1e300}'])
 def test_where_nothing_tells_which_version_was_published_nothing_is_wrong(folder: Path, kept: str) -> None:
     (folder / "state" / "published_versions.json").write_text(kept, encoding="utf-8")
-    assert repair.look(store_in(folder), NOW) == []
+    assert look(store_in(folder), NOW) == []
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "causes"])
@@ -251,7 +254,7 @@ def test_files_whose_names_were_changed_round_lose_and_double_no_row(folder: Pat
         newest_commit(folder, "minute_prices").write_bytes(b"")
     with pytest.raises(StoreError, match="minute_prices is damaged"):  # what the watch looks at
         table_of(folder, "minute_prices").open_whole()
-    assert len(repair.look(store_in(folder), NOW)) == 2 + log_too
+    assert len(look(store_in(folder), NOW)) == 2 + log_too
     assert not mend(folder).left
     assert rows_of(folder, "minute_prices") == expected
 
@@ -265,7 +268,7 @@ def test_a_file_that_was_copied_over_another_doubles_no_row(folder: Path, other:
     longer, _ = two_of(folder, "minute_prices" if other == "of this table" else "causes")
     assert longer != Path(only)
     shutil.copy(longer, only)
-    found = [found.what for found in repair.look(store_in(folder), NOW)]
+    found = [found.what for found in look(store_in(folder), NOW)]
     assert len(found) == 1
     assert "is another file than was written" in found[0] or "is cut short" in found[0]
     done = mend(folder)
@@ -366,7 +369,7 @@ def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know
     store.prices.upsert(candles(FIRST + 25 * MINUTE, 1, 1.0), now=NOW)
     assert DeltaTable(store.prices.delta.path).version() == before + 2
     maintain(store)
-    assert not repair.look(store_in(folder), NOW)
+    assert not look(store_in(folder), NOW)
 
 
 def test_rows_of_the_future_are_kept_aside_and_removed(folder: Path) -> None:
@@ -375,7 +378,7 @@ def test_rows_of_the_future_are_kept_aside_and_removed(folder: Path) -> None:
     ahead = NOW + timedelta(days=300)
     store.prices.upsert(candles(ahead, 4, 1.0), now=ahead + timedelta(days=1))
     store.prices.upsert(candles(NOW, 4, 1.0), now=ahead)  # of today, not closed yet
-    [found] = repair.look(store_in(folder), NOW)
+    [found] = look(store_in(folder), NOW)
     assert "16 rows are of minutes that are not closed, from 2026-03-03 00:20 on" in found.what
     done = mend(folder)
     assert not done.left
@@ -389,9 +392,9 @@ def test_minutes_that_are_over_by_the_exchanges_clock_are_none_of_the_future(fol
     behind = FIRST + 5 * MINUTE
     note_clock(folder / "state", "KRAKEN", (behind - NOW).total_seconds(), behind)
     note_clock(folder / "state", "SIMULATED", 0.2, behind)
-    assert repair.look(store_in(folder), behind) == []
+    assert look(store_in(folder), behind) == []
     (folder / "state" / "clock.json").unlink()
-    assert repair.look(store_in(folder), behind)  # nobody says otherwise
+    assert look(store_in(folder), behind)  # nobody says otherwise
     note_clock(folder / "state", "KRAKEN", (behind - NOW).total_seconds(), behind)
     newest_commit(folder, "minute_prices").write_bytes(b"")
     assert not mend(folder, behind).left
@@ -417,9 +420,7 @@ def test_what_killed_processes_left_is_set_aside_and_what_others_write_is_not(fo
         file.write_bytes(b"half")
     for file in left:
         os.utime(file, (0, 0))
-    assert {found.file for found in repair.look(store_in(folder), NOW)} == {
-        str(file.relative_to(folder)) for file in left
-    }
+    assert {found.file for found in look(store_in(folder), NOW)} == {str(file.relative_to(folder)) for file in left}
     done = mend(folder)
     assert not done.left
     assert done.set_aside is not None
@@ -437,14 +438,14 @@ def test_a_damaged_database_of_dagster_is_set_aside_and_prices_stay(folder: Path
         connection.execute("CREATE TABLE runs (id INTEGER, body TEXT)")
         connection.executemany("INSERT INTO runs VALUES (?, ?)", [(i, "x" * 100) for i in range(500)])
     connection.close()
-    assert not repair.look(store_in(folder), NOW)
+    assert not look(store_in(folder), NOW)
     if content is None:
         whole = bytearray(database.read_bytes())
         whole[5000:9000] = bytes(4000)
         database.write_bytes(whole)
     else:
         database.write_bytes(content)
-    [found] = repair.look(store_in(folder), NOW)
+    [found] = look(store_in(folder), NOW)
     assert (found.part, found.file) == ("Dagster", "dagster/history/runs.db")
     done = mend(folder)
     assert not done.left
@@ -464,7 +465,7 @@ def test_what_stands_where_the_folder_of_a_table_belongs_is_set_aside(folder: Pa
         place.symlink_to("nowhere")
     with pytest.raises(StoreError, match=f"the table {table} is damaged: _delta_log is gone: where the table's folder"):
         table_of(folder, table).open_or_create()
-    assert [found.file for found in repair.look(store_in(folder), NOW)] == [f"{table}/_delta_log"]
+    assert [found.file for found in look(store_in(folder), NOW)] == [f"{table}/_delta_log"]
     done = mend(folder)
     assert not done.left
     assert done.set_aside is not None
@@ -490,7 +491,7 @@ def test_what_stands_where_dagster_keeps_something_is_set_aside(folder: Path, na
         place.write_bytes(b"x")
     else:
         place.mkdir()
-    [found] = repair.look(store_in(folder), NOW)
+    [found] = look(store_in(folder), NOW)
     assert (found.part, found.file) == ("Dagster", f"dagster/{name}")
     assert found.what == f"is no {'folder' if is_file else 'file'}, and with it what Dagster remembers there"
     done = mend(folder)
@@ -504,7 +505,7 @@ _KILLED = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from pricetracker_dagster.store import rebuild, repair
+from pricetracker_dagster.store.repairing import rebuild, repair
 from pricetracker_dagster.store.store import store_in
 
 left = int(sys.argv[2])
@@ -632,7 +633,7 @@ _MENDS = """
 import sys
 from datetime import datetime
 from pathlib import Path
-from pricetracker_dagster.store import repair
+from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.store import store_in
 print("begun", flush=True)
 repair.repair(store_in(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[2]), [], lambda: None)
@@ -657,4 +658,4 @@ def test_a_repair_waits_for_who_is_at_work(folder: Path, name: str) -> None:
         assert newest_commit(folder, "minute_prices").read_bytes() == b""
         writer.communicate("")
         assert mender.wait(60) == 0
-    assert not repair.look(store_in(folder), NOW)
+    assert not look(store_in(folder), NOW)

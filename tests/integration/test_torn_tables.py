@@ -14,11 +14,13 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.coverage import missing
-from pricetracker_dagster.store.damage import Kind, examine, read_commit, read_log, unreadable
-from pricetracker_dagster.store.delta import Delta, StoreError
+from pricetracker_dagster.store.damage import Kind, unreadable
+from pricetracker_dagster.store.delta import Delta
+from pricetracker_dagster.store.errors import StoreError
+from pricetracker_dagster.store.log import examine, read_commit, read_log
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.repair import repair
+from pricetracker_dagster.store.repairing.repair import repair
 from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench
 

@@ -18,11 +18,12 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.local.watching import Watch, wrong
 from pricetracker_dagster.settings import config_file, load_settings
-from pricetracker_dagster.store import reading, repair
+from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.store import open_store, store_in
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook

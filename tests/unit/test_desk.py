@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.alerts.operators.state import Desk, end_of, is_in_force
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.store import store_in
 

@@ -37,7 +37,7 @@ from pricetracker_dagster.process.secrets import (
     masked,
 )
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings, messages
-from pricetracker_dagster.store import delta
+from pricetracker_dagster.store.errors import cannot_be_used
 from pricetracker_dagster.store.store import store_in
 from tests.odd_kraken import OddKraken, send
 
@@ -277,7 +277,7 @@ def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
         *watched.troubles,
         *in_plain_words(DeltaError(said)),
         *in_plain_words(ValueError(said)),
-        delta._plain(said),
+        str(cannot_be_used(DataFolder(Path("/")).table("x"), DeltaError(said))),
         instance._said(ValueError(said), DataFolder(Path("/"))),
         str(mendable(DeltaError(said))),
         messages._as_key(f"{'x' * (before + 100)} SECRETtoken42"),

@@ -20,7 +20,7 @@ from pricetracker_dagster.alerts.messages.silence_summaries import SUMMARY
 from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
 from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import Records, RecordTable, Row
 
 KEPT = DAY

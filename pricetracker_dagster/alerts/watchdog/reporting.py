@@ -22,7 +22,7 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store

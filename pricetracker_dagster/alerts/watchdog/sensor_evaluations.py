@@ -26,7 +26,7 @@ from pricetracker_dagster.alerts.watchdog.reporting import Told, open_incidents,
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.delta import StoreError
+from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store
 
