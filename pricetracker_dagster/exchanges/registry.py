@@ -1,28 +1,26 @@
-"""Which exchanges there are, and how one is opened by its name."""
+"""How an exchange is opened by its name. Which there are is the table settings/exchanges.py: a line each."""
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import Exchange
 from pricetracker_dagster.exchanges.http import Http
-from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.exchanges.rate_limit import RateLimiter
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.settings.exchanges import LISTED
 
 
-class _Kind(Protocol):
+class ExchangeKind(Protocol):
     """The class of an exchange."""
 
     reach: timedelta
 
-    def __call__(self, name: str, client: Client, *, cache: Path) -> Exchange: ...
-
-
-_KINDS: Mapping[str, _Kind] = {"KRAKEN": Kraken, "SIMULATED": Kraken}
+    def __call__(self, name: str, client: Client, *, cache: Path) -> Exchange:
+        """Make one, which asks nothing yet. ``cache`` is a folder for what it keeps from process to process."""
 
 
 def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) -> Exchange:
@@ -36,12 +34,13 @@ def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) 
     how = settings.exchange(name)
     http = Http(how.url, how.timeout_seconds, how.login.get_secret_value())
     limiter = RateLimiter(settings.state, name, how.requests_per_second, low_priority=low_priority)
-    return _KINDS[name](name, Client(http, limiter), cache=settings.state)
+    return kind_of(name)(name, Client(http, limiter), cache=settings.state)
 
 
-def reach_of(name: str) -> timedelta:
-    """Return how far back the candles of the exchange of that name reach."""
-    return _KINDS[name].reach
+def kind_of(name: str) -> ExchangeKind:
+    """Return the class that speaks to the exchange of that name. What no metric names is never imported."""
+    module, _, kind = LISTED[name].kind.partition(":")
+    return cast("ExchangeKind", getattr(import_module(f"{__package__}.{module}"), kind))
 
 
 def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:

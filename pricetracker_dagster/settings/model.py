@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pricetracker_dagster.candles.metric import Metric, parse_metric
@@ -17,69 +17,13 @@ from pricetracker_dagster.errors import did_you_mean
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
+from pricetracker_dagster.settings.exchanges import LISTED, SIMULATED, Exchanges, ExchangeSettings
 from pricetracker_dagster.settings.folder import check_data_folder, check_is_no_file, simulated_folder
 from pricetracker_dagster.settings.routes import AlertRoute
 from pricetracker_dagster.settings.secret import keep_given, keep_secrets
 from pricetracker_dagster.settings.section import Section, its_own_name, no_truth_as_number
 from pricetracker_dagster.settings.source import PREFIX, config_file, read_file, source_of
 from pricetracker_dagster.settings.urls import host_name, http_address, http_url
-
-SIMULATED = "SIMULATED"
-"""The exchange name of every invented price."""
-
-LEAST_RATE = 0.05
-"""Requests a second with which one metric gets its minute: the time, the list of pairs and the minute in 60 s."""
-
-
-class ExchangeSettings(Section):
-    """How one exchange is asked."""
-
-    url: str
-    """Root of its REST interface, without a path. User and password that stand in it become the login."""
-    login: SecretStr = SecretStr("")
-    """``user:password`` that every request bears, as a URL holds them: a colon or an @ in one of them as %3A, %40."""
-    requests_per_second: float = Field(gt=0, le=1000)
-    """Most requests a second, over all processes of this machine that share the data folder."""
-    timeout_seconds: float = Field(default=10.0, ge=0.1, le=60)
-    """Longest wait for one answer."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _login_out_of_url(cls, given: Any) -> Any:
-        """Take user and password out of the URL, so that whoever names the URL names no secret."""
-        if not isinstance(given, dict) or not isinstance(given.get("url"), str):
-            return given
-        url, login = without_login(given["url"])
-        if login and given.get("login", "") not in ("", SecretStr("")):
-            raise ValueError("its url holds user and password, and login is set too: write them once")
-        return {**given, "url": url, "login": login} if login else given
-
-    @field_validator("url")
-    @classmethod
-    def _a_url_without_trailing_slash(cls, url: str) -> str:
-        if re.search("[?#]", url):
-            raise ValueError("no query belongs there: write e.g. https://api.kraken.com")
-        return http_url(url, "https://api.kraken.com")
-
-    @field_validator("requests_per_second")
-    @classmethod
-    def _enough_for_one_metric(cls, rate: float) -> float:
-        if rate < LEAST_RATE:
-            raise ValueError(f"too few for one metric a minute: write {LEAST_RATE} or more")
-        return rate
-
-
-class Exchanges(Section):
-    """Every exchange that a metric may name, in lower case."""
-
-    kraken: ExchangeSettings = ExchangeSettings(url="https://api.kraken.com", requests_per_second=1.0)
-    simulated: ExchangeSettings = ExchangeSettings(url="http://127.0.0.1:8650", requests_per_second=100.0)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _beside_its_defaults(cls, value: Any, info: ValidationInfo) -> Any:
-        default = cls.model_fields[str(info.field_name)].default
-        return {**default.model_dump(), **value} if isinstance(value, dict) else value
 
 
 class CollectSettings(Section):
@@ -134,7 +78,7 @@ def _known_exchange(text: str) -> str:
     metric = parse_metric(text)
     if metric.exchange == SIMULATED:
         raise ValueError("invented prices are never kept beside real ones: list KRAKEN:… and set simulated = true")
-    known = [name.upper() for name in Exchanges.model_fields if name.upper() != SIMULATED]
+    known = [name for name in LISTED if name != SIMULATED]
     if metric.exchange not in known:
         raise ValueError(f"no exchange {metric.exchange}{did_you_mean(metric.exchange, known)}")
     its_own_name(text)

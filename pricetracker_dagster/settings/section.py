@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from pricetracker_dagster.candles.metric import own_name
+from pricetracker_dagster.candles.pair_names import own_name
 
 Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.metric import own_name
+from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.candles.schema import MEASURES
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean, plain
 from pricetracker_dagster.files.folders import is_same_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.candles.metric import own_name
+from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.settings import SettingsError, load_settings
 
 Write = Callable[[str], Path]

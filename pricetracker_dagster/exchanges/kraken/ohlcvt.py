@@ -14,9 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.metric import Metric, own_name, parse_metric
+from pricetracker_dagster.candles.metric import Metric, parse_metric
 from pricetracker_dagster.candles.minutes import DAY, MinuteRange
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
+from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.candles.table import newest_minute, oldest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, closed, validate
 from pricetracker_dagster.errors import PricetrackerError, first_line, is_utf8

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from pricetracker_dagster.candles.metric import OUR_ASSETS
+from pricetracker_dagster.candles.pair_names import OUR_ASSETS
 from pricetracker_dagster.exchanges.base import ExchangeUnreachable
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
