@@ -85,7 +85,7 @@ class Bench:
         """Note that a minute could not be had of any metric."""
         cause, reason = CAUSES[minute % len(CAUSES)]
         missed, noted = NOON + minute * MINUTE, NOON + (minute + 1) * MINUTE
-        self.records.causes.put(
+        self.records.causes.upsert(
             [
                 {"metric": metric, "minute": missed, "cause": cause, "reason": reason, "noted_at": noted}
                 for metric in self.metrics
@@ -171,11 +171,11 @@ def history(bench: Bench, days: int) -> None:
     for day in range(days):
         begin = NOON - (days - day) * 24 * hour
         alerts = [_alert(bench.metrics[i % 6], begin + i * MINUTE) for i in range(A_DAY)]
-        bench.records.alerts.put(alerts)
+        bench.records.alerts.upsert(alerts)
         told = [(row, event) for row in alerts for event in ("firing", "resolved")]
-        bench.records.deliveries.put([row for fact, event in told for row in _deliveries(fact, event, names)])
+        bench.records.deliveries.upsert([row for fact, event in told for row in _deliveries(fact, event, names)])
         if hasattr(bench.records, "messages"):
-            bench.records.messages.put([_message(fact, event, names) for fact, event in told])
+            bench.records.messages.upsert([_message(fact, event, names) for fact, event in told])
     maintain(bench.store)
 
 

@@ -29,17 +29,17 @@ PANDAS = (
 def main() -> None:
     """Measure and print medians and their ratios."""
     print(f"print {ROWS:,} rows of 9 columns, {ROUNDS} of each in turn")
-    for shape in ("csv", "json"):
-        turns = [(cost(OURS, shape), cost(PANDAS, shape)) for _ in range(ROUNDS)]
+    for output_format in ("csv", "json"):
+        turns = [(cost(OURS, output_format), cost(PANDAS, output_format)) for _ in range(ROUNDS)]
         ours, theirs = (median(turn[i][0] for turn in turns) for i in (0, 1))
         memory, their_memory = (max(turn[i][1] for turn in turns) for i in (0, 1))
         print(
-            f"  {shape} {ours:.1f} s, {memory:.0f} MiB   pandas {theirs:.1f} s, {their_memory:.0f} MiB   "
+            f"  {output_format} {ours:.1f} s, {memory:.0f} MiB   pandas {theirs:.1f} s, {their_memory:.0f} MiB   "
             f"ratio {theirs / ours:.1f}, memory {their_memory / memory:.1f}"
         )
 
 
-def cost(code: str, shape: str) -> tuple[float, float]:
+def cost(code: str, output_format: str) -> tuple[float, float]:
     """Return seconds and peak memory in MiB of a program, with those of starting Python."""
     measure = (
         "import resource, subprocess, sys, time\n"
@@ -47,7 +47,7 @@ def cost(code: str, shape: str) -> tuple[float, float]:
         "subprocess.run([sys.executable, '-W', 'ignore', '-c', *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)\n"
         "print(time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
     )
-    told = subprocess.check_output([sys.executable, "-c", measure, ASK + code, shape], text=True)
+    told = subprocess.check_output([sys.executable, "-c", measure, ASK + code, output_format], text=True)
     seconds, memory = map(float, told.split())
     return seconds, memory
 

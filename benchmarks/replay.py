@@ -129,7 +129,7 @@ def replay(
             minute = day + i * MINUTE
             hook.now = minute + MINUTE + timedelta(seconds=5)
             if out.first <= minute <= out.last:
-                records.causes.put([*noted(minute, pairs_of(minutes[minute]), i, hook.now)])
+                records.causes.upsert([*noted(minute, pairs_of(minutes[minute]), i, hook.now)])
                 kept_back.append(minutes[minute])
             else:
                 store.prices.upsert(pa.concat_tables([*kept_back, minutes[minute]]))

@@ -47,18 +47,18 @@ def put_right(records: Records, now: datetime) -> int:
     moments += [row["recorded_at"] for row in told] + [row["made_at"] for row in acknowledged]
     back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
     if sent:  # first: were this cut short, what was told would be told again
-        records.deliveries.put([_attempt(row, back[row["attempted_at"]]) for row in sent])
+        records.deliveries.upsert([_attempt(row, back[row["attempted_at"]]) for row in sent])
     if told:
-        records.messages.put([{**row, "recorded_at": back[row["recorded_at"]]} for row in told])
+        records.messages.upsert([{**row, "recorded_at": back[row["recorded_at"]]} for row in told])
     if alerts:
-        records.alerts.put([_alert(_dated(row, _MOMENTS["alerts"], back), newest, now) for row in alerts])
+        records.alerts.upsert([_alert(_dated(row, _MOMENTS["alerts"], back), newest, now) for row in alerts])
     if opened:
         dated = [_dated(row, _MOMENTS["incidents"], back) for row in opened]
-        records.incidents.put([_incident(row, newest, now) for row in dated])
+        records.incidents.upsert([_incident(row, newest, now) for row in dated])
     if silences:
-        records.silences.put([_silence(row, limit, now) for row in silences])
+        records.silences.upsert([_silence(row, limit, now) for row in silences])
     if acknowledged:  # the moment is in their key: the rows of the future are taken out once these are there
-        records.acknowledgements.put([_dated(row, ["made_at"], back) for row in acknowledged])
+        records.acknowledgements.upsert([_dated(row, ["made_at"], back) for row in acknowledged])
         records.acknowledgements.remove_after(limit)
     count = sum(map(len, (alerts, opened, sent, told, silences, acknowledged)))
     return count + records.causes.remove_after(newest)

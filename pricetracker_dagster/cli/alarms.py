@@ -19,29 +19,29 @@ from pricetracker_dagster.settings import load_settings
 @FORMAT
 @click.pass_context
 @plain_errors
-def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, shape: str) -> None:
+def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, output_format: str) -> None:
     """Show what exceeded a rule, newest first; try the channels; try rules on what is stored."""
     from pricetracker_dagster.store import reading
 
     if ctx.invoked_subcommand is None:
-        show_published(lambda _: reading.of_alerts(only_open=only_open, since=since), shape)
+        show_published(lambda _: reading.of_alerts(only_open=only_open, since=since), output_format)
 
 
 @click.command()
 @listing
 @FORMAT
 @plain_errors
-def incidents(*, only_open: bool, since: datetime | None, shape: str) -> None:
+def incidents(*, only_open: bool, since: datetime | None, output_format: str) -> None:
     """Show the outages, newest first: minutes missed near each other in time, and what stands still."""
     from pricetracker_dagster.store import reading
 
-    show_published(lambda _: reading.of_incidents(only_open=only_open, since=since), shape)
+    show_published(lambda _: reading.of_incidents(only_open=only_open, since=since), output_format)
 
 
 @alerts.command("test")
 @FORMAT
 @plain_errors
-def alerts_test(shape: str) -> None:
+def alerts_test(output_format: str) -> None:
     """Send a test message through every channel and say how each took it; exit status 1 where one did not."""
     from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, send
     from pricetracker_dagster.alerts.messages import routing
@@ -55,7 +55,7 @@ def alerts_test(shape: str) -> None:
     message = Message("Test of pricetracker", f"If you read this, alerts reach you. {settings.ui.link}", good=True)
     outcomes = list(send({url: [message] for url in urls}))
     columns = [name for name in Outcome._fields if name not in ("part", "retry_after")]
-    show(columns, ([getattr(outcome, name) for name in columns] for outcome in outcomes), shape)
+    show(columns, ([getattr(outcome, name) for name in columns] for outcome in outcomes), output_format)
     sys.exit(0 if all(outcome.delivered for outcome in outcomes) else 1)
 
 
@@ -71,7 +71,9 @@ def alerts_test(shape: str) -> None:
 @click.option("--episodes", is_flag=True, help="Join consecutive minutes.")
 @FORMAT
 @plain_errors
-def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, shape: str, **instead: Any) -> None:
+def alerts_backtest(
+    *, first: datetime, last: datetime | None, episodes: bool, output_format: str, **instead: Any
+) -> None:
     """Show what the rules would have said of stored minutes, without recording or sending anything."""
     from pricetracker_dagster.alerts.backtest import BROKEN, Episode, backtest, joined
     from pricetracker_dagster.candles.minutes import floor_minute, newest_closed_minute
@@ -85,6 +87,6 @@ def alerts_backtest(*, first: datetime, last: datetime | None, episodes: bool, s
     rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
     above = backtest(open_store(settings), rules, first, last)
     if episodes:
-        show(Episode._fields, joined(above), shape)
+        show(Episode._fields, joined(above), output_format)
     else:
-        show(BROKEN, (row[: len(BROKEN)] for row in above), shape)
+        show(BROKEN, (row[: len(BROKEN)] for row in above), output_format)

@@ -123,7 +123,7 @@ def silence(
 @click.option("--all", "every", is_flag=True, help="Those that are over, too.")
 @FORMAT
 @plain_errors
-def silences(*, every: bool, shape: str) -> None:
+def silences(*, every: bool, output_format: str) -> None:
     """Show whose messages are kept back, newest first."""
     from pricetracker_dagster.alerts.operators.state import end_of
     from pricetracker_dagster.store.schema import SILENCES
@@ -133,7 +133,7 @@ def silences(*, every: bool, shape: str) -> None:
     # not from the published file: who has just silenced something sees it, also where nothing can be published
     rows = [row for row in open_store(load_settings()).records.silences.rows() if every or end_of(row) > now]
     rows.sort(key=lambda row: (row["made_at"], len(row["id"]), row["id"]), reverse=True)
-    show(SILENCES.names, ([row[name] for name in SILENCES.names] for row in rows), shape)
+    show(SILENCES.names, ([row[name] for name in SILENCES.names] for row in rows), output_format)
 
 
 @click.command()

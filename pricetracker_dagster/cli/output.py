@@ -42,15 +42,15 @@ class OutputFailed(PricetrackerError, OSError):
 
 
 def show_answer(
-    connection: "duckdb.DuckDBPyConnection", ask: "Callable[[], duckdb.DuckDBPyRelation | None]", shape: str
+    connection: "duckdb.DuckDBPyConnection", ask: "Callable[[], duckdb.DuckDBPyRelation | None]", output_format: str
 ) -> None:
     """Print what a statement answers. Ctrl-C ends it at once, whatever the engine is doing.
 
     Args:
         connection: in which it is asked.
         ask: asks it.
-        shape: table, csv or json. Times are ISO 8601, those with a zone in UTC; in csv and json numbers keep their
-            digits, and rows are printed as they come.
+        output_format: table, csv or json. Times are ISO 8601, those with a zone in UTC; in csv and json numbers keep
+            their digits, and rows are printed as they come.
 
     Raises:
         OutputFailed: the output cannot be written, e.g. since its disk is full.
@@ -60,19 +60,19 @@ def show_answer(
     if relation is None:  # a statement that answers nothing, not even that it went well
         return
     aliases = [f"c{i}" for i in range(len(relation.columns))]
-    if shape == "table":
+    if output_format == "table":
         _show_table(connection, relation, aliases)
         return
     line = (
         text.csv_line(relation.types, aliases)
-        if shape == "csv"
+        if output_format == "csv"
         else f"concat(',', chr(10), {text.json_object(relation.types, aliases, _told_apart(relation.columns))})"
     )
     batches = _in_background(
         connection, lambda: iter(_projected(relation, aliases, f"{line} AS line").to_arrow_reader(_ROWS_AT_ONCE))
     )
     with closing(batches):
-        if shape == "csv":
+        if output_format == "csv":
             _write(_csv_of([relation.columns]))
             for batch in batches:
                 _write(_bytes_of(batch.column(0)))
@@ -84,15 +84,15 @@ def show_answer(
             _write(begin, b"]\n")
 
 
-def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], shape: str) -> None:
+def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], output_format: str) -> None:
     """Print rows that are already there, in the same way.
 
     Raises:
         OutputFailed: the output cannot be written.
     """
-    if shape == "csv":
+    if output_format == "csv":
         _write(_csv_of([columns, *([_csv_cell(value) for value in row] for row in rows)]))
-    elif shape == "json":
+    elif output_format == "json":
         lines = ",\n".join(json.dumps(dict(zip(columns, map(_as_json, row), strict=True))) for row in rows)
         _write(f"[{lines}]\n".encode())
     else:

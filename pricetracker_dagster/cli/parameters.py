@@ -11,7 +11,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FORMAT = click.option(
-    "--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+    "--format", "output_format", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
 )
 
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 @click.command()
 @FORMAT
 @plain_errors
-def metrics(shape: str) -> None:
+def metrics(output_format: str) -> None:
     """Show what has values in the last 24 hours."""
     from pricetracker_dagster.store import reading
 
-    show_published(lambda _: reading.of_metrics(), shape)
+    show_published(lambda _: reading.of_metrics(), output_format)
 
 
 @click.command()
@@ -32,23 +32,23 @@ def metrics(shape: str) -> None:
 @click.argument("measure")
 @FORMAT
 @plain_errors
-def history(metric: str, measure: str, shape: str) -> None:
+def history(metric: str, measure: str, output_format: str) -> None:
     """Show one MEASURE of one METRIC over the last 24 hours."""
     from pricetracker_dagster.store import reading
 
-    show_published(lambda published: reading.of_history(published, metric, measure), shape)
+    show_published(lambda published: reading.of_history(published, metric, measure), output_format)
 
 
 @click.command()
 @click.argument("measure")
 @FORMAT
 @plain_errors
-def rank(measure: str, shape: str) -> None:
+def rank(measure: str, output_format: str) -> None:
     """Show the metrics by the standard deviation of a MEASURE over the last 24 hours."""
     from pricetracker_dagster.store import reading
 
-    show_published(lambda _: reading.of_rank(measure), shape)
-    if shape == "table":
+    show_published(lambda _: reading.of_rank(measure), output_format)
+    if output_format == "table":
         _tell_who_has_fewer(measure)
 
 
@@ -66,7 +66,7 @@ def _tell_who_has_fewer(measure: str) -> None:
 @click.argument("statement")
 @FORMAT
 @plain_errors
-def sql_(statement: str, shape: str) -> None:
+def sql_(statement: str, output_format: str) -> None:
     """Answer an SQL STATEMENT from the published file, e.g. "FROM metric_rank"."""
     import duckdb
 
@@ -76,10 +76,10 @@ def sql_(statement: str, shape: str) -> None:
         raise click.UsageError("the statement is not in UTF-8: write it so")
     if not duckdb.extract_statements(statement):
         raise click.UsageError('the statement is empty: write e.g. "FROM metric_rank"')
-    show_published(lambda _: reading.Question(statement), shape)
+    show_published(lambda _: reading.Question(statement), output_format)
 
 
-def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
+def show_published(ask: "Callable[[Path], Question]", output_format: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
     from pricetracker_dagster.store.reading import NotPublished, connect, has_rows
     from pricetracker_dagster.store.store import open_store
@@ -95,7 +95,9 @@ def show_published(ask: "Callable[[Path], Question]", shape: str) -> None:
     question = ask(store.folder.published)
     with connect(store.folder.published) as connection:
         show_answer(
-            connection, lambda: connection.sql(question.statement, params=dict(question.parameters) or None), shape
+            connection,
+            lambda: connection.sql(question.statement, params=dict(question.parameters) or None),
+            output_format,
         )
 
 

@@ -22,7 +22,7 @@ _LISTED = 20
 @click.option("--yes", is_flag=True, help="Mend it. Nothing is deleted: what is taken out is kept in data/set-aside.")
 @FORMAT
 @plain_errors
-def repair(*, yes: bool, shape: str) -> None:
+def repair(*, yes: bool, output_format: str) -> None:
     """Show what is damaged in the data folder, and with --yes mend it; exit status 1 where anything is wrong still.
 
     It looks at the commits, checkpoints and data files of every table, at rows of the future, at Dagster's own
@@ -47,22 +47,22 @@ def repair(*, yes: bool, shape: str) -> None:
         done = work.Repair(found=found, left=found)
     if not done.left:
         done.again += _filled(settings, now)
-    if shape == "json":
+    if output_format == "json":
         click.echo(json.dumps(_as_json(done, settings), indent=1))
     else:
-        _tell(done, shape, settings)
+        _tell(done, output_format, settings)
     sys.exit(1 if done.left else 0)
 
 
-def _tell(done: "Repair", shape: str, settings: Settings) -> None:
+def _tell(done: "Repair", output_format: str, settings: Settings) -> None:
     """Print what was found, what was done and what is to be done."""
     from pricetracker_dagster.candles.minutes import MinuteRange, minutes_in
     from pricetracker_dagster.store.repairing.repair import FILLED
 
-    if done.found or shape == "csv":
+    if done.found or output_format == "csv":
         rows = ((found.part, found.file, found.what, found.remedy) for found in done.found)
-        show(("part", "file", "what", "remedy"), rows, shape)
-    if shape == "csv":
+        show(("part", "file", "what", "remedy"), rows, output_format)
+    if output_format == "csv":
         return
     for line in done.done:
         click.echo(f"done: {line}")

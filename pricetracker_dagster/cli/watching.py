@@ -53,9 +53,9 @@ def watch(*, every: int | None, asks_up: bool) -> None:
 
 
 @click.command()
-@click.option("--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @plain_errors
-def status(shape: str) -> None:
+def status(output_format: str) -> None:
     """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
     without_dagsters_warnings()
     import json
@@ -68,7 +68,7 @@ def status(shape: str) -> None:
     settings = load_settings()
     now = datetime.now(UTC)
     found = look(settings, now, lambda: read_work(settings, now))
-    if shape == "json":
+    if output_format == "json":
         click.echo(masked(json.dumps(found, default=as_iso)))
     else:
         click.echo(masked("\n".join(lines(found))))

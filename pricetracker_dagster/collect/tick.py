@@ -205,7 +205,7 @@ def collect_minute(
             _note(collected, metric, "another tick was at work all the time", NOT_RUN)
         tick.find_missing()
     with _told_beside(collected, "why minutes are missing was not noted"):
-        open_store(settings).records.causes.put(
+        open_store(settings).records.causes.upsert(
             [
                 {
                     "metric": metric,

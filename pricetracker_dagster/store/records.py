@@ -57,7 +57,7 @@ class RecordTable(Delta):
     key: tuple[str, ...] = ("id",)
     time: str = "minute"
 
-    def put(
+    def upsert(
         self, rows: Sequence[Mapping[str, Any]], *, replace: bool = True, oldest: datetime | None = None
     ) -> Upserted:
         """Insert rows by their key; those that are there already are replaced, or with ``replace=False`` left alone.
@@ -71,15 +71,15 @@ class RecordTable(Delta):
             oldest: the oldest ``time``, UTC, of a row that is to be replaced by one whose own is newer.
 
         Raises:
-            CommitFailedError: others were faster for a whole minute.
+            CommitFailedError: write conflicts persisted for 60 s.
         """
         if not rows:
             return Upserted(0, 0, -1)
         oldest = min([row[self.time] for row in rows] + ([] if oldest is None else [oldest]))
         single = [_masked(row) for row in {tuple(row[name] for name in self.key): row for row in rows}.values()]
-        return self.put_table(self.made(sql.connect(), single).to_arrow_table(), oldest, replace=replace)
+        return self.upsert_table(self.to_relation(sql.connect(), single).to_arrow_table(), oldest, replace=replace)
 
-    def put_table(self, rows: pa.Table, oldest: datetime, *, replace: bool) -> Upserted:
+    def upsert_table(self, rows: pa.Table, oldest: datetime, *, replace: bool) -> Upserted:
         """Do the same with an Arrow table of this schema, none of whose ``time`` is before ``oldest`` (UTC)."""
         same_key = " AND ".join(f"t.{name} = s.{name}" for name in self.key)
         bound = f"t.{self.time} >= {literal(int(oldest.timestamp()))}"  # files of older rows need not be read
@@ -113,7 +113,7 @@ class RecordTable(Delta):
         """Remove the rows whose ``time`` is after a moment, UTC, a whole second; return how many there were.
 
         Raises:
-            CommitFailedError: others were faster.
+            CommitFailedError: another process changed the table meanwhile.
             StoreError: the table is damaged, or cannot be written.
         """
         table = self.open()
@@ -126,7 +126,7 @@ class RecordTable(Delta):
         """Return the same rows as a relation of a connection, in no order."""
         table = self.open()
         files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
-        relation = self._read(connection, files) if files else self.made(connection, [])
+        relation = self._read(connection, files) if files else self.to_relation(connection, [])
         if since is None:
             return relation
         return relation.filter(duckdb.ColumnExpression(self.time) >= duckdb.ConstantExpression(since))
@@ -143,7 +143,9 @@ class RecordTable(Delta):
             )
         )
 
-    def made(self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> duckdb.DuckDBPyRelation:
+    def to_relation(
+        self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]
+    ) -> duckdb.DuckDBPyRelation:
         """Return rows of plain Python as a relation of a connection."""
         plain = [{name: row.get(name) for name in self.schema.names} for row in rows]
         # not pyarrow.Table.from_pylist() or connection.from_arrow(), which import pandas
@@ -193,7 +195,7 @@ class Records:
             sql.load(_SQL / "noted.sql"),
             params={"gaps": flat, "cause": NOT_RUN, "reason": masked(reason), "noted_at": noted_at},
         )
-        return self.causes.put_table(noted.to_arrow_table(), oldest, replace=False)
+        return self.causes.upsert_table(noted.to_arrow_table(), oldest, replace=False)
 
     def __iter__(self) -> Iterator[RecordTable]:
         """Return them in their order."""

@@ -144,14 +144,14 @@ def test_what_is_recorded_is_sent_although_nothing_new_can_be_recorded(
     with monkeypatch.context() as silent:
         silent.setattr(notify, "deliver", lambda *_: [])
         watch_prices(settings, LATER, cursor)
-    whole = RecordTable.put
+    whole = RecordTable.upsert
 
     def full(self: RecordTable, rows: Any, **kwargs: Any) -> Any:
         if self.path.name in ("alerts", "incidents"):
             raise OSError(28, "No space left on device")
         return whole(self, rows, **kwargs)
 
-    monkeypatch.setattr(RecordTable, "put", full)
+    monkeypatch.setattr(RecordTable, "upsert", full)
     looks: dict[str, Callable[[], object]] = {
         "prices": lambda: watch_prices(settings, LATER, cursor),
         "minutes": lambda: watch_minutes(settings, LATER + timedelta(minutes=6)),
@@ -183,7 +183,7 @@ def test_a_row_that_cannot_be_put_into_words_is_named_and_the_others_are_told(
 def test_a_channel_whose_account_cannot_be_written_is_not_the_others(
     burst: tuple[Settings, str | None], sent: list[tuple[str, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = RecordTable.put
+    whole = RecordTable.upsert
     bad = channel_name(CHANNELS[0])
 
     def spoiled(self: RecordTable, rows: Any, **kwargs: Any) -> Any:
@@ -191,7 +191,7 @@ def test_a_channel_whose_account_cannot_be_written_is_not_the_others(
             raise OSError(28, "No space left on device")
         return whole(self, rows, **kwargs)
 
-    monkeypatch.setattr(RecordTable, "put", spoiled)
+    monkeypatch.setattr(RecordTable, "upsert", spoiled)
     with pytest.raises(OSError, match="No space left"):
         watch_prices(burst[0], LATER, burst[1])
     noted = store_in(burst[0].folder).records.deliveries.rows()

@@ -319,7 +319,7 @@ def test_what_cannot_be_recorded_for_a_full_disk_is_told_once_all_the_same_and_o
 ) -> None:
     with monkeypatch.context() as patched:
         fail(patched, RuntimeError("No space left on device"))
-        patched.setattr(RecordTable, "put", _full)
+        patched.setattr(RecordTable, "upsert", _full)
         patched.setattr(unrecorded, "write_text", _full)  # not even what was told can be kept
         for _ in range(3):
             hours.later(seconds=20)

@@ -301,7 +301,7 @@ class Story(RuleBasedStateMachine):
         posted = len(self.hook.posted)
         done: list[str] = []
         killed = ""
-        put = RecordTable.put
+        put = RecordTable.upsert
 
         def counting(table: RecordTable, rows: Sequence[Row], **how: Any) -> Any:
             name = Path(table.path).name
@@ -314,7 +314,7 @@ class Story(RuleBasedStateMachine):
             return answer
 
         with self.monkeypatch.context() as patch:
-            patch.setattr(RecordTable, "put", counting)
+            patch.setattr(RecordTable, "upsert", counting)
             try:
                 watched = look()
             except Killed as error:

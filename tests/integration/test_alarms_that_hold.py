@@ -22,7 +22,7 @@ def watch(write_settings: Callable[[str], Path]) -> Callable[..., Watch]:
 
 def fail(it: Watch, minute: int, reason: str) -> None:
     noted = {"minute": NOON.replace(minute=minute), "cause": "exchange error", "reason": reason, "noted_at": NOON}
-    it.records.causes.put([{"metric": metric, **noted} for metric in (BTC, ETH)])
+    it.records.causes.upsert([{"metric": metric, **noted} for metric in (BTC, ETH)])
 
 
 @pytest.mark.parametrize(

@@ -181,13 +181,14 @@ def test_an_empty_statement_is_wrong_use(published: Path, statement: str) -> Non
     assert 'the statement is empty: write e.g. "FROM metric_rank"' in answer.stderr
 
 
-@pytest.mark.parametrize("shape", ["table", "csv"])
-def test_a_reader_that_has_seen_enough_is_no_error(published: Path, shape: str) -> None:
+@pytest.mark.parametrize("output_format", ["table", "csv"])
+def test_a_reader_that_has_seen_enough_is_no_error(published: Path, output_format: str) -> None:
     command = (
-        f"{sys.executable} -W ignore -m pricetracker_dagster.cli sql 'FROM range(20000)' --format {shape} | head -n 1"
+        f"{sys.executable} -W ignore -m pricetracker_dagster.cli sql 'FROM range(20000)' "
+        f"--format {output_format} | head -n 1"
     )
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-    assert (answer.stdout.strip(), answer.stderr) == ("range" if shape == "csv" else "", "")
+    assert (answer.stdout.strip(), answer.stderr) == ("range" if output_format == "csv" else "", "")
 
 
 def test_before_anything_is_published_it_says_what_to_run(write_settings: Callable[[str], Path]) -> None:

@@ -161,7 +161,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         times = dict.fromkeys(("first", "last", "opened_at", "resolved_at"), now)
         incident = {"id": "1", "state": "resolved", "cause": "not run", "reason": "", "count": 1, "missing": 0}
         for count in (1, 2):
-            store_in(folder).records.incidents.put([incident | times | {"metrics": [METRIC], "count": count}])
+            store_in(folder).records.incidents.upsert([incident | times | {"metrics": [METRIC], "count": count}])
         yield folder, simulator.url
 
 

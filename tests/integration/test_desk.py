@@ -43,7 +43,7 @@ def settings(write_settings: Callable[[str], Path]) -> Settings:
 def records(settings: Settings) -> Records:
     """One alert fires, one is pending, one is over; one incident is open."""
     records = open_store(settings).records
-    records.alerts.put(
+    records.alerts.upsert(
         [
             alert(0),
             alert(1, state="pending", fired_at=None),
@@ -51,7 +51,7 @@ def records(settings: Settings) -> Records:
             alert(3, "KRAKEN:ETHUSD"),
         ]
     )
-    records.incidents.put([incident()])
+    records.incidents.upsert([incident()])
     return records
 
 
@@ -308,7 +308,9 @@ def test_what_cannot_be_published_is_written_down_all_the_same(
 
 def test_an_acknowledgement_of_the_time_before_it_fired_is_not_shown(settings: Settings, records: Records) -> None:
     early = datetime(2026, 3, 3, 11, 0, tzinfo=UTC)
-    records.acknowledgements.put([{"fact": FIRING, "subject": "alert", "who": "ann", "made_at": early, "note": None}])
+    records.acknowledgements.upsert(
+        [{"fact": FIRING, "subject": "alert", "who": "ann", "made_at": early, "note": None}]
+    )
     publish(open_store(settings), None, now=datetime.now(UTC))
     with reading.connect(settings.data_folder.published) as connection:
         by = connection.sql("SELECT DISTINCT acknowledged_by FROM alerts").fetchall()
@@ -320,7 +322,7 @@ def test_after_the_clock_went_back_a_silence_lasts_as_long_as_it_was_to_last(
 ) -> None:
     now = datetime.now(UTC)
     ahead = now + 5 * HOUR
-    records.alerts.put([alert(9, fired_at=ahead)])
+    records.alerts.upsert([alert(9, fired_at=ahead)])
     for rule in (None, "spike"):
         desk_book.silence(settings, "KRAKEN:*", ahead + HOUR, ahead, rule=rule, reason=None, who="ann")
     desk_book.end_silence(settings, "s2", ahead, who="ann")

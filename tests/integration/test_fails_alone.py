@@ -268,7 +268,7 @@ def test_a_cause_that_cannot_be_noted_does_not_cost_the_minute(
 ) -> None:
     settings = track()
     odd.change["OHLC", "ETHUSD"] = lambda _: {"error": ["EGeneral:Invalid arguments"]}
-    monkeypatch.setattr(RecordTable, "put", breaks)
+    monkeypatch.setattr(RecordTable, "upsert", breaks)
     tick = collect_minute(settings, NEWEST)
     assert newest(settings) == {BTC: NEWEST}
     assert list(tick.missing) == [ETH]

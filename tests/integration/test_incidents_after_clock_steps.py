@@ -29,7 +29,7 @@ def put(settings: Settings, minutes: Iterable[datetime]) -> None:
 def fail(settings: Settings, minute: datetime) -> None:
     """Note what a tick for a minute notes that could store nothing."""
     noted = {"minute": minute, "cause": "exchange error", "reason": "HTTP 502", "noted_at": minute + MINUTE}
-    open_store(settings).records.causes.put([{"metric": BTC, **noted}])
+    open_store(settings).records.causes.upsert([{"metric": BTC, **noted}])
 
 
 def look(settings: Settings, minute: datetime) -> None:
@@ -98,7 +98,7 @@ def test_a_folder_in_which_an_incident_stands_twice_goes_on(settings: Settings) 
     look(settings, NOON + MINUTE)
     [row] = incidents(settings)
     later = {**row, "opened_at": row["opened_at"] + timedelta(hours=2)}
-    open_store(settings).records.incidents.put([later])  # as an earlier version did after the clock went back
+    open_store(settings).records.incidents.upsert([later])  # as an earlier version did after the clock went back
     assert [each["id"] for each in incidents(settings)] == [row["id"]] * 2
     put(settings, minutes_between(NOON + MINUTE, NOON + 6 * MINUTE))
     look(settings, NOON + 6 * MINUTE)

@@ -43,10 +43,10 @@ def published(write_settings: Callable[[str], Path]) -> Path:
 def printed(capsys: Capture) -> Callable[[str, str], str]:
     """Print what a statement answers, and return that."""
 
-    def run(statement: str, shape: str) -> str:
+    def run(statement: str, output_format: str) -> str:
         with duckdb.connect() as connection:
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
-            show_answer(connection, lambda: connection.sql(statement), shape)
+            show_answer(connection, lambda: connection.sql(statement), output_format)
         return capsys.readouterr().out
 
     return run
@@ -219,21 +219,21 @@ MILLION = """SELECT 'KRAKEN:BTCUSD' AS metric, TIMESTAMPTZ '2026-01-01 00:00Z' +
     now() AS fetched_at FROM range(1000000)"""
 
 
-@pytest.mark.parametrize("shape", ["csv", "json", "table"])
-def test_a_million_rows_cost_neither_memory_nor_patience(published: Path, shape: str) -> None:
-    status, seconds, memory = measured([*COMMAND, "sql", MILLION, "--format", shape])
+@pytest.mark.parametrize("output_format", ["csv", "json", "table"])
+def test_a_million_rows_cost_neither_memory_nor_patience(published: Path, output_format: str) -> None:
+    status, seconds, memory = measured([*COMMAND, "sql", MILLION, "--format", output_format])
     assert status == 0
     assert memory <= 250
     assert seconds < 10  # of CPU, so that a busy machine does not matter; it was 15 to 20
 
 
-@pytest.mark.parametrize("shape", ["csv", "json"])
-def test_the_first_line_comes_at_once_and_a_reader_may_leave(published: Path, shape: str) -> None:
-    endless = [*COMMAND, "sql", "FROM range(10000000000000)", "--format", shape]
+@pytest.mark.parametrize("output_format", ["csv", "json"])
+def test_the_first_line_comes_at_once_and_a_reader_may_leave(published: Path, output_format: str) -> None:
+    endless = [*COMMAND, "sql", "FROM range(10000000000000)", "--format", output_format]
     with subprocess.Popen(endless, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline() == ("range\n" if shape == "csv" else '[{"range": 0},\n')
+        assert process.stdout.readline() == ("range\n" if output_format == "csv" else '[{"range": 0},\n')
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
@@ -249,7 +249,7 @@ def ctrl_c_is_heeded() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c_is_heeded")
 @pytest.mark.parametrize(
-    ("statement", "shape"),
+    ("statement", "output_format"),
     [
         ("SELECT count(*) AS c FROM range(100000000) a, range(100000) b", "table"),
         ("SELECT sum(a.range * b.range) AS c FROM range(100000000) a, range(100000) b", "csv"),
@@ -257,10 +257,10 @@ def ctrl_c_is_heeded() -> Iterator[None]:
     ],
 )
 def test_ctrl_c_ends_a_running_statement_with_one_line(
-    published: Path, tmp_path: Path, statement: str, shape: str
+    published: Path, tmp_path: Path, statement: str, output_format: str
 ) -> None:
     begun = tmp_path / "begun.csv"
-    command = [*COMMAND, "sql", f"COPY (SELECT 1) TO '{begun}'; {statement}", "--format", shape]
+    command = [*COMMAND, "sql", f"COPY (SELECT 1) TO '{begun}'; {statement}", "--format", output_format]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             until(begun.exists, 60, "the statement has begun")

@@ -69,7 +69,7 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
     causes = store.records.causes
     for i in range(6):
         store.prices.upsert(candles(FIRST + i * MINUTE, 5, 100.0 + i), now=NOW)
-    causes.put([{"metric": "A:B", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
+    causes.upsert([{"metric": "A:B", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}])
 
     def count() -> int:
         publish(store, METRICS, now=NOW)

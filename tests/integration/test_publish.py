@@ -601,7 +601,7 @@ def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: Store, sessions: li
         pytest.skip(f"no DuckDB 1.2 at {OLD_DUCKDB}: `make test` installs it")
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - 9 * MINUTE, [1.5, 2.5, 4.5]), candles("KRAKEN:ETHUSD", AS_OF, [7.0]))
     for records in store.records:
-        records.put(
+        records.upsert(
             [{name: SAMPLES[kind] for name, kind in zip(records.schema.names, records.schema.types, strict=True)}]
         )
     publish(store, ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"], now=NOW)

@@ -128,7 +128,7 @@ def test_tables_that_were_never_written_answer_and_make_nothing(records: Records
     for table in records:
         assert table.rows() == []
         assert table.rows(NOON) == []
-        put = table.put([])
+        put = table.upsert([])
         assert (put.inserted, put.updated) == (0, 0)
     assert records.note_not_run({}, NOON).inserted == 0
     assert not records.alerts.path.parent.exists()
@@ -163,7 +163,7 @@ def test_what_is_put_is_read_back_exactly_oldest_first(records: Records) -> None
         alert(0, state="pending", fired_at=None, sent=False),
         alert(1, state="resolved", resolved_at=at(9), ended_because="below again"),
     ]
-    put = records.alerts.put(rows)
+    put = records.alerts.upsert(rows)
     assert (put.inserted, put.updated) == (3, 0)
     answer = records.alerts.rows()
     assert answer == [rows[1], rows[2], rows[0]]
@@ -174,9 +174,9 @@ def test_what_is_put_is_read_back_exactly_oldest_first(records: Records) -> None
 
 def test_lists_come_back_as_lists(records: Records) -> None:
     rows = [incident(), incident(id="other", metrics=[], opened_at=at(8))]
-    records.incidents.put(rows)
+    records.incidents.upsert(rows)
     assert records.incidents.rows() == rows
-    records.incidents.put([incident(metrics=[BTC, ETH, XRP])])
+    records.incidents.upsert([incident(metrics=[BTC, ETH, XRP])])
     assert records.incidents.rows()[0]["metrics"] == [BTC, ETH, XRP]
 
 
@@ -196,41 +196,41 @@ def test_lists_come_back_as_lists(records: Records) -> None:
     ],
 )
 def test_text_of_any_kind_is_kept_as_it_is(records: Records, text: str) -> None:
-    records.incidents.put([incident(reason=text, metrics=[text])])
-    records.incidents.put([incident(reason=text, metrics=[text])])
+    records.incidents.upsert([incident(reason=text, metrics=[text])])
+    records.incidents.upsert([incident(reason=text, metrics=[text])])
     [row] = records.incidents.rows()
     assert (row["reason"], row["metrics"]) == (text, [text])
-    records.causes.put([cause(0, text)])
-    records.causes.put([cause(0, text, reason="another")])
+    records.causes.upsert([cause(0, text)])
+    records.causes.upsert([cause(0, text, reason="another")])
     assert [(row["metric"], row["reason"]) for row in records.causes.rows()] == [(text, "another")]
 
 
 def test_a_row_of_the_same_key_takes_the_place_of_the_one_before(records: Records) -> None:
-    records.alerts.put([alert(0), alert(1)])
-    put = records.alerts.put([alert(0, state="resolved", resolved_at=at(9)), alert(2)])
+    records.alerts.upsert([alert(0), alert(1)])
+    put = records.alerts.upsert([alert(0, state="resolved", resolved_at=at(9)), alert(2)])
     assert (put.inserted, put.updated) == (1, 1)
     assert records.alerts.rows() == [alert(0, state="resolved", resolved_at=at(9)), alert(1), alert(2)]
 
 
 def test_what_was_known_can_become_unknown_and_the_other_way_round(records: Records) -> None:
-    records.alerts.put([alert(0)])
-    assert records.alerts.put([alert(0, fired_at=None, ended_because="x")]).updated == 1
+    records.alerts.upsert([alert(0)])
+    assert records.alerts.upsert([alert(0, fired_at=None, ended_because="x")]).updated == 1
     assert records.alerts.rows() == [alert(0, fired_at=None, ended_because="x")]
-    assert records.alerts.put([alert(0)]).updated == 1
+    assert records.alerts.upsert([alert(0)]).updated == 1
     assert records.alerts.rows() == [alert(0)]
 
 
 def test_putting_the_same_again_changes_nothing(records: Records) -> None:
     rows = [alert(0), alert(1, resolved_at=at(7))]
-    records.alerts.put(rows)
-    put = records.alerts.put(rows)
+    records.alerts.upsert(rows)
+    put = records.alerts.upsert(rows)
     assert (put.inserted, put.updated) == (0, 0)
     assert records.alerts.rows() == rows
 
 
 def test_rows_that_are_there_can_be_left_alone(records: Records) -> None:
-    records.causes.put([cause(0), cause(1)])
-    put = records.causes.put([cause(1, cause=NOT_RUN), cause(2, cause=NOT_RUN)], replace=False)
+    records.causes.upsert([cause(0), cause(1)])
+    put = records.causes.upsert([cause(1, cause=NOT_RUN), cause(2, cause=NOT_RUN)], replace=False)
     assert (put.inserted, put.updated) == (1, 0)
     assert records.causes.rows() == [cause(0), cause(1), cause(2, cause=NOT_RUN)]
 
@@ -238,39 +238,39 @@ def test_rows_that_are_there_can_be_left_alone(records: Records) -> None:
 def test_a_row_has_a_key_of_several_columns_where_the_table_says_so(records: Records) -> None:
     rows = [delivery(1), delivery(2), delivery(3, delivered=True, error=None), delivery(4, channel="slack-87654321")]
     rows += [delivery(5, event="resolved"), delivery(6, id="spike|y")]
-    records.deliveries.put(rows)
+    records.deliveries.upsert(rows)
     assert records.deliveries.rows() == rows
-    records.deliveries.put([delivery(2, error="HTTP 500")])
+    records.deliveries.upsert([delivery(2, error="HTTP 500")])
     assert [row["error"] for row in records.deliveries.rows()][:3] == ["not taken", "HTTP 500", None]
 
 
 def test_rows_of_late_are_read_from_their_minute_on(records: Records) -> None:
     for minute in (0, 10, 20):  # in files of their own
-        records.alerts.put([alert(minute), alert(minute + 1)])
+        records.alerts.upsert([alert(minute), alert(minute + 1)])
     assert [row["minute"] for row in records.alerts.rows(at(10))] == [at(10), at(11), at(20), at(21)]
     assert [row["minute"] for row in records.alerts.rows(at(10) + timedelta(seconds=1))] == [at(11), at(20), at(21)]
     assert records.alerts.rows(at(22)) == []
 
 
 def test_rows_are_chosen_by_a_condition_too(records: Records) -> None:
-    records.alerts.put([alert(0, state="resolved"), alert(1), alert(2), alert(3, state="resolved")])
+    records.alerts.upsert([alert(0, state="resolved"), alert(1), alert(2), alert(3, state="resolved")])
     resolved = duckdb.ColumnExpression("state") == duckdb.ConstantExpression("resolved")
     assert [row["minute"] for row in records.alerts.rows(None, resolved)] == [at(0), at(3)]
     assert [row["minute"] for row in records.alerts.rows(at(1), resolved)] == [at(3)]
 
 
 def test_a_relation_has_the_same_rows(records: Records) -> None:
-    records.alerts.put([alert(0), alert(1)])
+    records.alerts.upsert([alert(0), alert(1)])
     connection = sql.connect()
     assert records.alerts.relation(connection, at(1)).fetchall() == [tuple(alert(1).values())]
-    assert records.alerts.made(connection, [alert(1)]).fetchall() == [tuple(alert(1).values())]
+    assert records.alerts.to_relation(connection, [alert(1)]).fetchall() == [tuple(alert(1).values())]
     assert records.incidents.relation(connection).fetchall() == []
 
 
 def test_an_old_row_is_replaced_though_newer_ones_stand_in_other_files(records: Records) -> None:
     for day in range(4):
-        records.alerts.put([alert(day * 1440)])
-    records.alerts.put([alert(0, state="resolved"), alert(4 * 1440)])
+        records.alerts.upsert([alert(day * 1440)])
+    records.alerts.upsert([alert(0, state="resolved"), alert(4 * 1440)])
     assert [row["state"] for row in records.alerts.rows()] == ["resolved", "firing", "firing", "firing", "firing"]
 
 
@@ -286,7 +286,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for minute in range(6):
     row = {"metric": "KRAKEN:BTCUSD", "minute": noon + timedelta(minutes=minute), "cause": "exchange error"}
-    records.causes.put([{**row, "reason": own, "noted_at": noon}], replace=sys.argv[3] == "replace")
+    records.causes.upsert([{**row, "reason": own, "noted_at": noon}], replace=sys.argv[3] == "replace")
 """
 
 
@@ -318,7 +318,7 @@ def test_threads_that_put_the_same_keys_at_once_end_with_one_row_each(records: R
     def put(name: str) -> None:
         try:
             for minute in range(5):
-                records.alerts.put([alert(minute, rule=name)])
+                records.alerts.upsert([alert(minute, rule=name)])
         except BaseException as error:
             failed.append(error)
 
@@ -350,7 +350,7 @@ def test_minutes_that_no_tick_was_run_for_are_noted_a_row_each(records: Records)
 
 
 def test_what_was_noted_before_stays(records: Records) -> None:
-    records.causes.put([cause(1)])
+    records.causes.upsert([cause(1)])
     assert records.note_not_run({BTC: [MinuteRange(at(0), at(2))]}, at(9)).inserted == 2
     assert records.note_not_run({BTC: [MinuteRange(at(0), at(2))]}, at(10)).inserted == 0
     assert noted(records) == [(BTC, 0, NOT_RUN), (BTC, 1, "exchange error"), (BTC, 2, NOT_RUN)]
@@ -408,18 +408,18 @@ def test_a_table_is_opened_once_in_a_look_and_anew_once_somebody_has_written(rec
     by_another = store_in(records.alerts.path.parent).records
     with opened_once():
         assert records.alerts.rows() == []
-        by_another.alerts.put([alert(0)])
+        by_another.alerts.upsert([alert(0)])
         assert [row["minute"] for row in records.alerts.rows()] == [at(0)]
         assert records.alerts.open() is records.alerts.open()
-        by_another.alerts.put([alert(1)])
+        by_another.alerts.upsert([alert(1)])
         assert [row["minute"] for row in records.alerts.rows()] == [at(0), at(1)]
-        records.alerts.put([alert(2)])
+        records.alerts.upsert([alert(2)])
         assert len(records.alerts.rows()) == 3
         shutil.rmtree(records.alerts.path)
         assert records.alerts.rows() == []
         assert records.incidents.open() is None
     assert records.alerts.open() is None
-    records.alerts.put([alert(0)])
+    records.alerts.upsert([alert(0)])
     assert records.alerts.open() is not records.alerts.open()
 
 

@@ -38,7 +38,7 @@ def dated(table: RecordTable, by: timedelta, *columns: str) -> None:
     rows = table.rows()
     if rows:
         table.open_or_create().delete()
-        table.put([{**row, **{name: row[name] and row[name] + by for name in columns}} for row in rows])
+        table.upsert([{**row, **{name: row[name] and row[name] + by for name in columns}} for row in rows])
 
 
 def under_a_clock_ahead(it: Watch, by: timedelta) -> None:
@@ -178,7 +178,7 @@ def test_an_alert_of_a_minute_that_is_yet_to_come_ends(
     goes_on(it, [0], 1000.0)
     [alert] = it.alerts()
     later = {name: alert[name] + ahead for name in ("minute", "last_minute", "peak_minute", "fired_at")}
-    it.records.alerts.put([{**alert, **later, "id": "an earlier version's", "state": state}])
+    it.records.alerts.upsert([{**alert, **later, "id": "an earlier version's", "state": state}])
     it.look(1)
     [row] = [row for row in it.alerts() if row["id"] == "an earlier version's"]
     assert (row["state"], row["ended_because"]) == ("resolved", "no data")

@@ -475,7 +475,7 @@ def test_what_stands_where_the_folder_of_a_table_belongs_is_set_aside(folder: Pa
     expected = [(metric, since, NOW - MINUTE) for metric in METRICS] if table == "minute_prices" else []
     assert [(a.metric, a.first, a.last) for a in done.again] == expected
     store_in(folder).prices.upsert(candles(FIRST, 1, 7.0), now=NOW)
-    store_in(folder).records.causes.put(
+    store_in(folder).records.causes.upsert(
         [{"metric": "X:Y", "minute": FIRST, "cause": "not run", "reason": "", "noted_at": NOW}]
     )
 

@@ -101,7 +101,7 @@ def test_an_end_recorded_by_a_clock_that_was_ahead_is_not_told_for_ever(
 ) -> None:
     ended_once(it)
     [alert] = it.alerts()
-    it.records.alerts.put([{**alert, "resolved_at": NOON + (7 + ahead) * MINUTE + SOON}])
+    it.records.alerts.upsert([{**alert, "resolved_at": NOON + (7 + ahead) * MINUTE + SOON}])
     minute_by_minute(it, 7, 12)
     assert len(ends(webhook)) <= 2
     before = len(ends(webhook))

@@ -305,7 +305,7 @@ class Outages:
         told: list[tuple[int, str]] = []
         for minute in minutes:
             noted = {"minute": NOON + minute * MINUTE, "cause": cause(minute), "reason": reason, "noted_at": NOON}
-            self.it.records.causes.put([{"metric": metric, **noted} for metric in sorted(failing[minute])])
+            self.it.records.causes.upsert([{"metric": metric, **noted} for metric in sorted(failing[minute])])
             if looks(minute):
                 self.it.look_at_minutes(minute + 1)
                 told += [(minute, posted.title) for posted in self.it.webhook.posted]
@@ -404,7 +404,7 @@ def test_a_crash_after_the_message_and_before_the_fact_loses_doubles_and_invents
     it: Sequence, monkeypatch: pytest.MonkeyPatch, stays: bool
 ) -> None:
     it.calm()
-    put = RecordTable.put
+    put = RecordTable.upsert
 
     def broken(table: RecordTable, *rows: Any, **how: Any) -> Any:
         if table.schema is ALERTS.columns:
@@ -413,7 +413,7 @@ def test_a_crash_after_the_message_and_before_the_fact_loses_doubles_and_invents
 
     it.price({0: 100})
     with monkeypatch.context() as crash:
-        crash.setattr(RecordTable, "put", broken)
+        crash.setattr(RecordTable, "upsert", broken)
         with pytest.raises(OSError, match="crash"):
             it.look(0)
     assert len(it.records.messages.rows()) == 1

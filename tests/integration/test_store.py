@@ -312,7 +312,7 @@ def test_upkeep_joins_the_files_of_the_small_tables_too(store: Store) -> None:
     noted = {"cause": "not run", "reason": None, "noted_at": NOW}
     rows = [{"metric": BTC, "minute": MIDNIGHT + minute * MINUTE, **noted} for minute in range(10)]
     for each in rows:
-        causes.put([each])
+        causes.upsert([each])
     opened = causes.open()
     assert opened is not None
     assert len(opened.file_uris()) == 10

@@ -53,8 +53,8 @@ def grow(folder: Path, after: Callable[[int], object] = lambda _: None) -> None:
         store.prices.upsert(candles(at, 5, 100.0 + i), now=NOW)
         store.prices.upsert(candles(at, 6, 200.0 + i), now=NOW)
         row = {"metric": METRICS[0], "minute": at, "cause": "not run", "reason": "no tick", "noted_at": NOW}
-        causes.put([row])
-        causes.put([row | {"cause": "exchange error", "reason": f"it said {i}"}])
+        causes.upsert([row])
+        causes.upsert([row | {"cause": "exchange error", "reason": f"it said {i}"}])
         after(i)
     publish(store, METRICS, now=NOW)
 
@@ -241,7 +241,7 @@ def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: 
 def test_a_tick_beside_a_torn_small_table_stores_publishes_and_says_so(start: Callable[..., Bench]) -> None:
     bench: Bench = start("BTCUSD")
     collect_minute(bench.settings, bench.minute)
-    bench.store.records.causes.put(
+    bench.store.records.causes.upsert(
         [{"metric": "X:Y", "minute": bench.minute, "cause": "not run", "reason": "", "noted_at": bench.minute}]
     )
     newest_commit(bench.store.folder.path, "causes").write_bytes(b'{"comm')

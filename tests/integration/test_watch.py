@@ -76,7 +76,7 @@ class Watch:
     def fail(self, minute: int, metrics: Iterable[str]) -> None:
         """Note what a tick notes that could store nothing."""
         noted = {"minute": NOON + minute * MINUTE, "cause": "exchange error", "reason": "HTTP 502", "noted_at": NOON}
-        self.records.causes.put([{"metric": metric, **noted} for metric in metrics])
+        self.records.causes.upsert([{"metric": metric, **noted} for metric in metrics])
 
     def look(self, minute: int, seconds: float = 63) -> SensorOutcome:
         """Look at the prices so many seconds after a minute began."""

@@ -145,7 +145,7 @@ def test_an_outage_of_the_exchange_is_told_by_its_own_incident_alone(stage: Stag
         "last": now.replace(second=0) - 2 * MINUTE, "count": 9, "metrics": ["SIMULATED:BTCUSD"], "missing": 9,
         "opened_at": first, "resolved_at": None,
     }  # fmt: skip
-    open_store(stage.bench.settings).records.incidents.put([row])
+    open_store(stage.bench.settings).records.incidents.upsert([row])
     stage.passes(minutes=10)
     assert len([row for row in stage.rows() if row["cause"] == "standstill"]) == told
 

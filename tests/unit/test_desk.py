@@ -137,8 +137,8 @@ def test_silences_that_ended_meanwhile_are_told_once_each_in_their_order() -> No
 def test_what_a_clock_that_was_ahead_has_written_is_not_there_yet(tmp_path: Path) -> None:
     records = store_in(tmp_path).records
     ahead = NOON + 5 * HOUR
-    records.silences.put([silence("s1"), silence("s2", made_at=ahead, until=ahead + HOUR)])
-    records.acknowledgements.put([acknowledgement("spike|a", ahead), acknowledgement("spike|a", NOON)])
+    records.silences.upsert([silence("s1"), silence("s2", made_at=ahead, until=ahead + HOUR)])
+    records.acknowledgements.upsert([acknowledgement("spike|a", ahead), acknowledgement("spike|a", NOON)])
     desk = Desk.of(records, NOON)
     assert [row["id"] for row in desk.silences] == ["s1"]
     found = desk.acknowledgement_of(ALERT)
@@ -154,8 +154,8 @@ def test_a_damaged_table_of_silences_keeps_nothing_back_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = store_in(tmp_path).records
-    records.silences.put([silence("s1")])
-    records.acknowledgements.put([acknowledgement("spike|a", NOON)])
+    records.silences.upsert([silence("s1")])
+    records.acknowledgements.upsert([acknowledgement("spike|a", NOON)])
     rows = RecordTable.rows
 
     def torn(table: RecordTable, *arguments: Any) -> list[Row]:

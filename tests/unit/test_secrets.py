@@ -435,7 +435,7 @@ def test_what_was_said_is_recorded_without_secrets_and_names_as_they_are(tmp_pat
     keep_channel("json://host.example/exchange/opened/KRAKEN", ["KRAKEN:BTCUSD"])
     records, noon = store_in(tmp_path).records, datetime(2026, 3, 3, 12, tzinfo=UTC)
     row = {"metric": "KRAKEN:BTCUSD", "minute": noon, "cause": "exchange error", "noted_at": noon}
-    records.causes.put([{**row, "reason": "HTTP 401 for SECRETpass1"}])
+    records.causes.upsert([{**row, "reason": "HTTP 401 for SECRETpass1"}])
     assert records.causes.rows() == [{**row, "reason": "HTTP 401 for ***"}]
     gap = MinuteRange(noon + MINUTE, noon + MINUTE)
     records.note_not_run({"KRAKEN:BTCUSD": [gap]}, noon, "the run failed: SECRETpass1")

@@ -121,7 +121,7 @@ def _send(
             for event in (*notice.also, notice.event)
         ]
         try:
-            records.deliveries.put(rows)  # at once: what comes after may be killed
+            records.deliveries.upsert(rows)  # at once: what comes after may be killed
         except Exception as error:  # the other channels are noted all the same; this one is sent again
             failed = failed or error
             continue

@@ -26,7 +26,7 @@ def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[s
     noted = {row["metric"]: row["cause"] for row in records.causes.rows(minute) if row["minute"] == minute}
     missing = store.prices.gaps(metrics, minute, minute)
     unexplained = {metric for metric in {*missing, *noted} if noted.get(metric, NOT_RUN) == NOT_RUN}
-    records.causes.put(
+    records.causes.upsert(
         [
             {"metric": metric, "minute": minute, "cause": RUN_FAILED, "reason": reason, "noted_at": minute}
             for metric in sorted(unexplained)

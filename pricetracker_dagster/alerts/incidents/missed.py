@@ -119,7 +119,7 @@ def _missed(
     """Return what is missed and what was healed meanwhile."""
     connection = sql.connect()
     # registered and not create_view(), whose views all connections of this process would share
-    causes = records.causes.made(connection, [])
+    causes = records.causes.to_relation(connection, [])
     with told("why minutes are missing could not be read"), records.causes.read():
         causes = records.causes.relation(connection, oldest).to_arrow_table()
     connection.register("causes", causes)

@@ -66,9 +66,9 @@ def record(
     messages, rows = owed(subject, facts, context)
     if new or messages:
         stale = [message["recorded_at"] for own in written.values() for message in own]
-        records.messages.put([*new, *messages], oldest=min(stale, default=None))
+        records.messages.upsert([*new, *messages], oldest=min(stale, default=None))
     # an alert may begin later than it did: its row is replaced all the same
-    table.put(rows, oldest=min((before[row["id"]][table.time] for row in rows if row["id"] in before), default=None))
+    table.upsert(rows, oldest=min((before[row["id"]][table.time] for row in rows if row["id"] in before), default=None))
     return rows
 
 
@@ -90,7 +90,7 @@ def record_ends_of_silences(settings: Settings, records: Records, now: datetime,
         facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows(None, of_these)}
         facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows(None, of_these)}
         told = _written(records, [row for _, row in facts.values()]) if facts else {}
-        records.messages.put(summaries(ended, messages, facts, Context(settings, now, told, desk)))
+        records.messages.upsert(summaries(ended, messages, facts, Context(settings, now, told, desk)))
 
 
 def _is_to_be_adopted(row: Row, limit: datetime) -> bool:

@@ -73,7 +73,7 @@ def silence(
             "ended_at": None,
             "ended_by": None,
         }
-        records.silences.put([row])
+        records.silences.upsert([row])
     return row
 
 
@@ -99,7 +99,7 @@ def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row
             by = "" if found["ended_by"] is None else f", by {found['ended_by']}"
             raise DeskError(f"silence {own} ended at {end_of(found):%Y-%m-%d %H:%M:%S} UTC{by}")
         row = {**found, "ended_at": now, "ended_by": who}
-        records.silences.put([row])
+        records.silences.upsert([row])
     return row
 
 
@@ -129,7 +129,7 @@ def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: 
                 f"{fact['id']} is acknowledged already: by {already['who']} at {already['made_at']:%Y-%m-%d %H:%M} UTC"
             )
         row: Row = {"fact": fact["id"], "subject": subject, "who": who, "made_at": now, "note": note}
-        records.acknowledgements.put([row])
+        records.acknowledgements.upsert([row])
     return row, fact
 
 
