@@ -1,7 +1,6 @@
 """The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -18,11 +17,11 @@ from pricetracker_dagster.assets.ui_metadata import (
     why_it_fails,
 )
 from pricetracker_dagster.candles.minutes import floor_minute, minutes_of_day
-from pricetracker_dagster.collect.tick import Collected, Stored, backfill, collect_minute
+from pricetracker_dagster.collect.backfill import backfill
+from pricetracker_dagster.collect.result import Collected, Stored
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.instance.watchdog import time_limit
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.schema import MINUTE_PRICES
 from pricetracker_dagster.store.store import Store
 
@@ -82,15 +81,7 @@ def minute_prices(
         minute = tracker.newest_closed_minute()
     if minute is not None:
         with why_it_fails(context), time_limit(TICK_ENDS_AFTER):
-            try:
-                collected = collect_minute(
-                    settings, minute, before_healing=lambda: _publish(tracker, settings, minute), now=tracker.now
-                )
-            except Exception:
-                # what comes after this step is skipped then, and readers should have what is stored all the same
-                with suppress(Exception):
-                    _publish(tracker, settings, minute)
-                raise
+            collected = collect_minute(settings, minute, now=tracker.now)
     else:
         first = minutes_of_day(datetime.fromisoformat(days[0]).date())[0]
         last = min(minutes_of_day(datetime.fromisoformat(days[-1]).date())[1], tracker.newest_closed_minute())
@@ -172,11 +163,6 @@ def _of_day(store: Store, collected: Collected, day: date) -> dict[str, int]:
         "inserted": stored.inserted,
         "corrected": stored.updated,
     }
-
-
-def _publish(tracker: Tracker, settings: Settings, minute: datetime) -> None:
-    """Let readers have the newest minute while older ones are still fetched."""
-    publish(tracker.store(), [str(metric) for metric in settings.tracked], now=tracker.now(), minute=minute)
 
 
 def _touch_other_days(

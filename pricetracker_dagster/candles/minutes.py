@@ -73,3 +73,9 @@ def ranges(minutes: Iterable[datetime]) -> list[MinuteRange]:
 def utc(unix: float) -> datetime:
     """Return the moment of Unix seconds, UTC."""
     return datetime.fromtimestamp(unix, UTC)
+
+
+def overlaps(gap: MinuteRange, others: Iterable[MinuteRange]) -> list[MinuteRange]:
+    """Return the parts of a range that lie in one of the others."""
+    parts = (MinuteRange(max(gap.first, other.first), min(gap.last, other.last)) for other in others)
+    return [part for part in parts if part.first <= part.last]

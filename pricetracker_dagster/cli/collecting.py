@@ -63,7 +63,7 @@ def tick(minute: datetime | None) -> None:
 def backfill(*, first: datetime | None, last: datetime | None, hours: int | None, refetch: bool) -> None:
     """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
     from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
-    from pricetracker_dagster.collect.tick import backfill as fetch
+    from pricetracker_dagster.collect.backfill import backfill as fetch
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.store import open_store
 
@@ -139,7 +139,7 @@ def import_(files: Sequence[Path]) -> None:
 
     A file that cannot be imported fails alone, with exit status 1.
     """
-    from pricetracker_dagster.collect.tick import in_plain_words
+    from pricetracker_dagster.collect.result import in_plain_words
     from pricetracker_dagster.exchanges.kraken.ohlcvt import read
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.records import MISTAKE

@@ -1,22 +1,18 @@
 """Whose turn it is: with more to ask than a minute allows, everybody is asked within bounded time.
 
-Here belongs the order of requests within a tick and what is remembered of it from tick to tick. How an exchange is
-asked is in exchanges/, what is asked in collect.py.
+Here belongs what is remembered from tick to tick of the order in which metrics are asked for. The threads that ask
+are in asking.py.
 """
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from heapq import heappop, heappush
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pricetracker_dagster.files.data_folder import StateFile
-from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
@@ -126,71 +122,3 @@ def _turn(kept: object, unix: int) -> Turn:
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
-
-
-def in_turns(
-    items: Sequence[T], ask: Callable[[T, int], float | None], *, deadline: Deadline, at_once: int, name: str
-) -> None:
-    """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
-
-    It returns when all are done or the deadline has passed, whatever still hangs: the threads are daemons.
-
-    Args:
-        items: what to ask for.
-        ask: is given an item and how often it was asked for before, and returns after how many seconds to ask again;
-            None: it is done. It must not raise.
-        deadline: after which nothing is begun.
-        at_once: how many threads.
-        name: of the threads.
-    """
-    board = _Board(items, deadline)
-    for i in range(min(at_once, len(items))):
-        threading.Thread(target=board.work, args=(ask,), daemon=True, name=f"{name}-{i}").start()
-    board.wait()
-
-
-class _Board(Generic[T]):
-    """What is to be asked, and what is being asked."""
-
-    def __init__(self, items: Sequence[T], deadline: Deadline) -> None:
-        self._deadline = deadline
-        self._changed = threading.Condition()
-        self._fresh = list(reversed(items))
-        self._again: list[tuple[float, int, int, T]] = []
-        self._running = 0
-
-    def work(self, ask: Callable[[T, int], float | None]) -> None:
-        while (taken := self._take()) is not None:
-            item, times = taken
-            pause = None
-            try:
-                pause = ask(item, times)
-            finally:
-                with self._changed:
-                    self._running -= 1
-                    if pause is not None:
-                        heappush(self._again, (time.monotonic() + pause, id(item), times + 1, item))
-                    self._changed.notify_all()
-
-    def wait(self) -> None:
-        with self._changed:
-            self._changed.wait_for(self._is_over, timeout=self._deadline.remaining)
-
-    def _is_over(self) -> bool:
-        return not (self._fresh or self._again or self._running)
-
-    def _take(self) -> tuple[T, int] | None:
-        with self._changed:
-            while not self._is_over() and self._deadline.remaining > 0:
-                pause = self._deadline.remaining
-                if self._fresh:
-                    self._running += 1
-                    return self._fresh.pop(), 0
-                if self._again:
-                    pause = min(pause, self._again[0][0] - time.monotonic())
-                    if pause <= 0:
-                        _, _, times, item = heappop(self._again)
-                        self._running += 1
-                        return item, times
-                self._changed.wait(timeout=pause)
-        return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.collect import tick as collect
+from pricetracker_dagster.collect import intake, storing
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench, Track
@@ -26,8 +26,8 @@ def test_an_answer_that_lacks_the_newest_minute_and_the_next_one_are_stored_toge
         return envelope
 
     odd.change["OHLC", "XBTUSD"] = without_the_newest
-    monkeypatch.setattr(collect, "_SPLIT_WITHIN", 0.0)  # on a slow machine there is no time to store them one by one
-    monkeypatch.setattr(collect, "_STORED_EVERY", 60.0)
+    monkeypatch.setattr(storing, "SPLIT_WITHIN", 0.0)  # on a slow machine there is no time to store them one by one
+    monkeypatch.setattr(intake, "STORED_EVERY", 60.0)
     settings = track("BTCUSD")
     collected = collect_minute(settings, NEWEST)
     assert (collected.tracebacks, collected.missing, collected.reasons) == ([], {}, {})

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.collect.tick import Collected, collect_minute
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench

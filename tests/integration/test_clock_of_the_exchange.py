@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli import main
-from pricetracker_dagster.collect.tick import backfill, collect_minute
+from pricetracker_dagster.collect.backfill import backfill
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.clock import ahead_for_certain, note_clock
 from pricetracker_dagster.store.store import open_store, store_in

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
-from pricetracker_dagster.collect.tick import backfill, collect_minute
+from pricetracker_dagster.collect.backfill import backfill
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.simulator import ReplayMarket
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
@@ -67,18 +68,21 @@ def test_after_a_day_without_ticks_the_minutes_beyond_the_candles_reach_are_rebu
             assert volumes[metric, minute] == pytest.approx(true_volume(bench, altname, minute), abs=1e-9)
 
 
-def test_the_newest_minute_can_be_read_before_older_ones_are_healed(start: Start) -> None:
+def test_the_newest_minute_can_be_read_before_older_ones_are_healed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench = start("BTCUSD")
     collect_minute(bench.settings, bench.minute)
     bench.now += timedelta(hours=20)
     seen: list[tuple[int, bool]] = []
 
-    def look() -> None:
+    def look(*_: object, **__: object) -> None:
         newest = bench.store.prices.newest(["SIMULATED:BTCUSD"], NOON)
         missed = bench.store.prices.gaps(["SIMULATED:BTCUSD"], NOON, bench.minute)
         seen.append((len(missed), newest["SIMULATED:BTCUSD"] == bench.minute))
 
-    collect_minute(bench.settings, bench.minute, before_healing=look)
+    monkeypatch.setattr("pricetracker_dagster.collect.tick.publish", look)
+    collect_minute(bench.settings, bench.minute)
     assert seen == [(1, True)]
     assert bench.store.prices.gaps(["SIMULATED:BTCUSD"], NOON, bench.minute) == {}
 

@@ -11,7 +11,7 @@ import pytest
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.cli.errors import plain_errors
-from pricetracker_dagster.collect.tick import in_plain_words
+from pricetracker_dagster.collect.result import in_plain_words
 
 HOURS = "SELECT count(*) FROM range(100000000) a, range(100000) b"
 

@@ -13,14 +13,17 @@ import pyarrow as pa
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.collect import tick as collect
-from pricetracker_dagster.collect.tick import Collected, backfill, collect_minute
+from pricetracker_dagster.collect import tick
+from pricetracker_dagster.collect.backfill import backfill
+from pricetracker_dagster.collect.healing import Healing
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import Upserted
 from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records, RecordTable
-from pricetracker_dagster.store.store import Store, open_store
+from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken
 
@@ -158,14 +161,19 @@ def test_a_body_that_drips_or_is_none_costs_its_own_metric_at_most(
 
 
 def test_many_that_drip_hold_up_no_other_metric_and_leave_no_thread_that_must_be_waited_for(
-    odd: OddKraken, track: Track
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = odd.list_more("D", 20)
     for name in names:
         odd.write["OHLC", name] = drip
     settings = track(*names, "BTCUSD", "ETHUSD", budget=4)
     published: list[dict[str, datetime]] = []
-    tick = collect_minute(settings, NEWEST, before_healing=lambda: published.append(newest(settings)))
+
+    def look(*_: object, **__: object) -> None:
+        published.append(newest(settings))
+
+    monkeypatch.setattr("pricetracker_dagster.collect.tick.publish", look)
+    tick = collect_minute(settings, NEWEST)
     assert newest(settings) == {BTC: NEWEST, ETH: NEWEST}
     assert tick.missing.keys() == {f"KRAKEN:{name}" for name in names}
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
@@ -245,10 +253,10 @@ def breaks(*_: object, **__: object) -> Any:
     ("owner", "name", "told"),
     [
         (Records, "note_not_run", "the minutes for which no tick was run were not noted"),
-        (collect, "note_tracked", "since when metrics are tracked could not be read"),
-        (Store, "newest", "what is stored could not be read"),
-        (Store, "missed", "what is stored could not be read"),
-        (collect, "_gaps_to_rebuild", "what is stored could not be read"),
+        (tick, "note_tracked", "since when metrics are tracked could not be read"),
+        (PriceTable, "newest", "what is stored could not be read"),
+        (PriceTable, "gaps", "what is stored could not be read"),
+        (Healing, "gaps_to_rebuild", "what is stored could not be read"),
     ],
 )
 def test_a_look_or_a_note_that_fails_does_not_cost_the_minute(
@@ -275,10 +283,13 @@ def test_a_cause_that_cannot_be_noted_does_not_cost_the_minute(
     assert tick.troubles[-1].startswith("why minutes are missing was not noted: ")
 
 
-def test_a_publication_that_fails_before_healing_does_not_stop_the_healing(odd: OddKraken, track: Track) -> None:
+def test_a_publication_that_fails_before_healing_does_not_stop_the_healing(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
     odd.quiet.add("ETHUSD")
     settings = track()
-    tick = collect_minute(settings, NEWEST, before_healing=breaks)
+    monkeypatch.setattr("pricetracker_dagster.collect.tick.publish", breaks)
+    tick = collect_minute(settings, NEWEST)
     assert tick.missing == {}
     assert newest(settings) == {BTC: NEWEST, ETH: NEWEST}
     assert [each.partition(":")[0] for each in tick.troubles] == ["what is stored was not published yet"]

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.collect.tick import Collected, collect_minute
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import load_settings
 from tests.integration.conftest import Bench
 

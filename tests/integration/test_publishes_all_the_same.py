@@ -28,7 +28,7 @@ def test_a_failure_while_collecting_still_publishes_what_is_stored(
     def fails(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("pricetracker_dagster.collect.tick._Tick.run", fails)
+    monkeypatch.setattr("pricetracker_dagster.collect.tick.ask_for_candles", fails)
     minute = NOON - MINUTE
     done = dg.materialize(
         [minute_prices],

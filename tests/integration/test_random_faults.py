@@ -23,7 +23,8 @@ from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE, minutes_between, newest_closed_minute
 from pricetracker_dagster.candles.validate import validate_rows
-from pricetracker_dagster.collect.tick import Collected, collect_minute
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.simulator.faults import KINDS

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.collect import tick as collect
-from pricetracker_dagster.collect.tick import Collected, collect_minute
+from pricetracker_dagster.collect import candles
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.collect.turns import Turn, Turns
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.coverage import missing
@@ -98,7 +99,7 @@ def test_quiet_pairs_that_leave_minutes_out_get_them_all_beside_the_others(odd: 
 def test_a_minute_that_is_never_listed_at_once_is_soon_not_asked_for_again_at_once(
     odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "_LATE_MINUTE", (0.01, 0.01))
+    monkeypatch.setattr(candles, "LATE_MINUTE", (0.01, 0.01))
     odd.now += 120  # past the hour, whose minute is listed
     odd.pairs["PUSD"] = ("PUSD", "P/USD")
     odd.quiet.add("PUSD")

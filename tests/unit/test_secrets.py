@@ -22,7 +22,7 @@ from deltalake.exceptions import DeltaError
 from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
-from pricetracker_dagster.collect.tick import in_plain_words
+from pricetracker_dagster.collect.result import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, mendable, plain
 from pricetracker_dagster.exchanges.registry import exchange_time
 from pricetracker_dagster.files.data_folder import DataFolder

@@ -1,0 +1,141 @@
+"""Threads that ask, and the queue by which what they find comes back to the one thread that notes and stores."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from typing import Generic, NamedTuple, TypeVar
+
+from pricetracker_dagster.candles.metric import Metric
+from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.exchanges.http import CONNECTIONS
+from pricetracker_dagster.files.locks import Deadline
+
+T = TypeVar("T")
+
+_AT_ONCE = CONNECTIONS
+"""Metrics asked for at the same time: those that hang hold up others only where they are as many."""
+
+
+class Finding(NamedTuple):
+    """What a thread that asks has found of a metric.
+
+    Attributes:
+        metrics: of which; none: the thread is done.
+        what: the answer, or what went wrong.
+        late: whether the answer lacks the tick's own minute.
+    """
+
+    metrics: tuple[str, ...]
+    what: Validated | Exception | None
+    late: bool = False
+
+
+class Findings:
+    """What threads have found, in the order in which they found it.
+
+    Attributes:
+        askers: how many threads are not done yet.
+    """
+
+    def __init__(self) -> None:
+        """Nobody asks yet."""
+        self.askers = 0
+        self._queue = queue.SimpleQueue[Finding]()
+
+    def start(self, ask: Callable[[], None], metrics: Sequence[Metric]) -> None:
+        """Let a thread ask, and hear when it is done. It is a daemon: what hangs keeps nothing from ending."""
+        self.askers += 1
+
+        def run() -> None:
+            try:
+                ask()
+            except Exception as error:
+                self._queue.put(Finding(tuple(map(str, metrics)), error))
+            finally:
+                self._queue.put(Finding((), None))
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def put(self, metric: Metric, what: Validated | Exception, *, late: bool = False) -> None:
+        """Tell what was found of a metric."""
+        self._queue.put(Finding((str(metric),), what, late))
+
+    def get(self, timeout: float) -> Finding:
+        """Return what was found next, of no metric where nothing was within so many seconds."""
+        try:
+            found = self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return Finding((), None)
+        self.askers -= not found.metrics
+        return found
+
+    def empty(self) -> bool:
+        """Say whether nothing waits."""
+        return self._queue.empty()
+
+
+def in_turns(items: Sequence[T], ask: Callable[[T, int], float | None], *, deadline: Deadline, name: str) -> None:
+    """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
+
+    It returns when all are done or the deadline has passed, whatever still hangs: the threads are daemons.
+
+    Args:
+        items: what to ask for.
+        ask: is given an item and how often it was asked for before, and returns after how many seconds to ask again;
+            None: it is done. It must not raise.
+        deadline: after which nothing is begun.
+        name: of the threads.
+    """
+    board = _Board(items, deadline)
+    for i in range(min(_AT_ONCE, len(items))):
+        threading.Thread(target=board.work, args=(ask,), daemon=True, name=f"{name}-{i}").start()
+    board.wait()
+
+
+class _Board(Generic[T]):
+    """What is to be asked, and what is being asked."""
+
+    def __init__(self, items: Sequence[T], deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._changed = threading.Condition()
+        self._fresh = list(reversed(items))
+        self._again: list[tuple[float, int, int, T]] = []
+        self._running = 0
+
+    def work(self, ask: Callable[[T, int], float | None]) -> None:
+        while (taken := self._take()) is not None:
+            item, times = taken
+            pause = None
+            try:
+                pause = ask(item, times)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    if pause is not None:
+                        heappush(self._again, (time.monotonic() + pause, id(item), times + 1, item))
+                    self._changed.notify_all()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_over, timeout=self._deadline.remaining)
+
+    def _is_over(self) -> bool:
+        return not (self._fresh or self._again or self._running)
+
+    def _take(self) -> tuple[T, int] | None:
+        with self._changed:
+            while not self._is_over() and self._deadline.remaining > 0:
+                pause = self._deadline.remaining
+                if self._fresh:
+                    self._running += 1
+                    return self._fresh.pop(), 0
+                if self._again:
+                    pause = min(pause, self._again[0][0] - time.monotonic())
+                    if pause <= 0:
+                        _, _, times, item = heappop(self._again)
+                        self._running += 1
+                        return item, times
+                self._changed.wait(timeout=pause)
+        return None

@@ -1,0 +1,111 @@
+"""The minutes of a range, whole: recent ones from candles, older ones from trades. Gives way to ticks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from pricetracker_dagster.candles.metric import Metric
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, minutes_in, overlaps
+from pricetracker_dagster.collect.candles import with_its_place
+from pricetracker_dagster.collect.clocks import exchange_time
+from pricetracker_dagster.collect.context import by_exchange
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.storing import batches, store_answers
+from pricetracker_dagster.exchanges.base import Exchange, PairUnknown
+from pricetracker_dagster.exchanges.registry import open_exchange
+from pricetracker_dagster.files.locks import Deadline
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store import coverage
+from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.store import open_store
+
+_PATIENCE_A_METRIC = 3600.0
+"""Seconds after which a backfill gives up a metric."""
+
+
+def backfill(
+    settings: Settings,
+    first: datetime,
+    last: datetime,
+    *,
+    refetch: bool = False,
+    on_progress: Callable[[int, int, str], None] | None = None,
+) -> Collected:
+    """Store every minute from ``first`` to ``last`` of every tracked metric.
+
+    It gives way to ticks, stores as it goes, and asks only for what is missing: stopped and called again, it goes on
+    where it was.
+
+    Args:
+        settings: what to follow and whom to ask.
+        first: the oldest minute, UTC.
+        last: the newest minute, UTC; minutes that the exchange has not closed yet stay missing.
+        refetch: ask also for the minutes that are stored, and correct what differs.
+        on_progress: called with minutes done, minutes to do in all and what is being done.
+
+    Returns:
+        What was stored and what is missing in the whole range. Minutes before a pair's first trade are not missing.
+    """
+    store = open_store(settings)
+    collected = Collected.of(settings, last)
+    whole = MinuteRange(first, last)
+    wanted = (
+        {metric: [whole] for metric in collected.metrics}
+        if refetch
+        else store.prices.gaps(collected.metrics, first, last)
+    )
+    total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
+    done = 0
+
+    def say(now_done: int, metric: Metric) -> None:
+        if on_progress:
+            on_progress(now_done, total, str(metric))
+
+    for name, metrics in by_exchange(settings.tracked).items():
+        exchange = open_exchange(name, settings, low_priority=True)
+        with collected.noting_errors(metrics):
+            patience = Deadline.after(_PATIENCE_A_METRIC)
+            now, _ = exchange_time(exchange, settings, collected, patience, lambda: datetime.now(UTC))
+            pairs = exchange.pairs({metric.pair for metric in metrics}, patience)
+            for metric in metrics:
+                gaps = wanted.get(str(metric), [])
+                with collected.noting_errors([metric]):
+                    try:
+                        for count in _fetch(exchange, store.prices, collected, metric, gaps, now):
+                            say(min(done + count, total), metric)
+                    except PairUnknown as error:
+                        raise with_its_place(error, metric, pairs, settings) from error
+                done += minutes_in(gaps)
+                say(done, metric)
+    # where something went wrong, an absent beginning is not the time before the first trade
+    asked = {metric: first if metric in collected.causes else None for metric in collected.metrics}
+    collected.missing = coverage.missing(store.prices, asked, first, last)
+    store.records.causes.upsert(collected.causes_of_missing(collected.causes, datetime.now(UTC)))
+    return collected
+
+
+def _fetch(
+    exchange: Exchange,
+    prices: PriceTable,
+    collected: Collected,
+    metric: Metric,
+    gaps: Sequence[MinuteRange],
+    now: datetime,
+) -> Iterator[int]:
+    """Store the minutes of ``gaps``: recent ones from candles, the others from trades. Yield how many are done."""
+    deadline = Deadline.after(_PATIENCE_A_METRIC)
+    edge = floor_minute(now) - exchange.reach
+    recent = [MinuteRange(max(gap.first, edge), gap.last) for gap in gaps if gap.last >= edge]
+    rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
+    done = 0
+    if recent:
+        validated = exchange.candles(metric.pair, recent[0].first, deadline)
+        store_answers(prices, collected, [(str(metric), validated)], recent[0].first)
+        holes = prices.gaps([str(metric)], recent[0].first, recent[-1].last)
+        rest += [part for hole in holes.get(str(metric), []) for part in overlaps(hole, recent)]
+        done = minutes_in(gaps) - minutes_in(rest)
+        yield done
+    for gap in sorted(rest, reverse=True):
+        for batch in batches(exchange.history(metric.pair, gap.first, gap.last, deadline)):
+            store_answers(prices, collected, [(str(metric), validated) for validated in batch], gap.first)
+            done += sum(validated.kept.num_rows for validated in batch)
+            yield done

@@ -1,0 +1,102 @@
+"""What a tick's threads find, noted and stored as it comes."""
+
+import time
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pricetracker_dagster.candles.table import newest_minute
+from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.collect.asking import Findings
+from pricetracker_dagster.collect.context import Context, unix
+from pricetracker_dagster.collect.storing import store_answers
+from pricetracker_dagster.exchanges.base import ExchangeError, NotAsked
+
+STORED_EVERY = 3.0
+"""Seconds after which what has come is stored, although more is to come."""
+
+_STRAGGLERS = 5.0
+"""Seconds after which readers get what is stored, although somebody has not answered yet."""
+
+_GRACE = 0.2
+"""Seconds in which an answer of the last moment is still taken in."""
+
+
+class Intake:
+    """Notes and stores what threads find.
+
+    Attributes:
+        has_minute: the metrics of which the tick's own minute is stored.
+        answers: the candles that came of each metric last.
+    """
+
+    def __init__(self, context: Context) -> None:
+        """Nothing has come yet."""
+        self.has_minute: set[str] = set()
+        self.answers: dict[str, pa.Table] = {}
+        self._context = context
+        self._began = time.monotonic()
+        self._late: dict[str, bool] = {}
+        self._heard: set[str] = set()
+
+    def candles(self, findings: Findings, *, all_of_them: bool = False) -> bool:
+        """Note and store the candles that come.
+
+        Args:
+            findings: where they come from.
+            all_of_them: wait for stragglers, too, until the tick's deadline.
+
+        Returns:
+            Whether all have come, or time is up. Else readers should have what is stored meanwhile.
+        """
+        if not self._gather(findings, of_candles=True, all_of_them=all_of_them):
+            return False
+        for metric, was_late in self._late.items():
+            self._context.turns[metric].note_late(late=was_late)
+        for metric in self._context.collected.metrics:  # in_turns() waits no longer for what still hangs
+            if metric not in self._heard:
+                said = "no answer came within the tick's budget"
+                self._context.collected.note(metric, said, ExchangeError.cause)
+        return True
+
+    def rebuilt(self, findings: Findings) -> None:
+        """Note and store what is rebuilt, until all is done or time is up."""
+        self._gather(findings, of_candles=False, all_of_them=True)
+
+    def _gather(self, findings: Findings, *, of_candles: bool, all_of_them: bool) -> bool:
+        collected, deadline = self._context.collected, self._context.deadline
+        waiting: list[tuple[str, Validated]] = []
+        stored_at = time.monotonic()
+        while findings.askers and (deadline.remaining > 0 or not findings.empty()):
+            found = findings.get(timeout=min(STORED_EVERY, deadline.remaining + _GRACE))
+            for metric in found.metrics:
+                self._heard.add(metric)
+                if isinstance(found.what, Validated):
+                    if of_candles:  # a later answer says of the same minutes what they are now
+                        waiting = [each for each in waiting if each[0] != metric]
+                        collected.forgive(metric)
+                        self.answers[metric] = found.what.kept
+                    waiting.append((metric, found.what))
+                    self._late[metric] = found.late
+                if of_candles and not isinstance(found.what, NotAsked):
+                    self._context.turns[metric].asked = unix(self._context.minute)
+            if isinstance(found.what, Exception):
+                collected.note_error(found.metrics, found.what)
+            if waiting and time.monotonic() - stored_at > STORED_EVERY:
+                self._store(waiting)
+                waiting, stored_at = [], time.monotonic()
+            overdue = self.has_minute and time.monotonic() - self._began > _STRAGGLERS
+            if findings.askers and overdue and not all_of_them:
+                self._store(waiting)
+                return False
+        self._store(waiting)
+        return True
+
+    def _store(self, answers: Sequence[tuple[str, Validated]]) -> None:
+        context = self._context
+        stored = store_answers(context.store.prices, context.collected, answers, context.horizon, context.now())
+        self.has_minute.update(
+            metric
+            for metric, validated in answers
+            if metric in stored and metric not in self.has_minute and newest_minute(validated.kept) == context.minute
+        )
