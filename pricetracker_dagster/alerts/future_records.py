@@ -21,7 +21,7 @@ AHEAD = timedelta(seconds=10)
 _MOMENTS = {"alerts": ("fired_at", "resolved_at"), "incidents": ("opened_at", "resolved_at")}
 
 
-def put_right(records: Records, now: datetime) -> int:
+def correct_future_records(records: Records, now: datetime) -> int:
     """Bring back what lies after the present in the tables of records. Called by whoever holds their lock.
 
     Args:

@@ -1,6 +1,7 @@
-"""How all is, on one screen: read from the files alone, so that it answers while nothing runs, and makes nothing.
+"""How everything is, judged from the files alone: it answers while nothing runs, and makes nothing.
 
-Each part is read on its own: what is damaged is named, and the others are shown.
+Each part is read on its own: what is damaged is named, and the others are shown. How a person sees it is in
+``cli/status_screen.py``.
 """
 
 import os
@@ -11,10 +12,10 @@ from typing import Any, TypeVar
 
 from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PUBLICATION, STILL, STORAGE, ended
 from pricetracker_dagster.alerts.messages.routing import Subject, urls
-from pricetracker_dagster.alerts.operators.state import Desk, is_in_force
-from pricetracker_dagster.alerts.watchdog.judge import clock_reason, judge
-from pricetracker_dagster.alerts.watchdog.look import damages, free_bytes, is_covered, newest_minute
-from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
+from pricetracker_dagster.alerts.operators.state import OperatorState, is_in_force
+from pricetracker_dagster.alerts.watchdog.judge import judge
+from pricetracker_dagster.alerts.watchdog.look import damaged_tables, free_bytes, is_explained, newest_minute
+from pricetracker_dagster.alerts.watchdog.observation import Observation, Sign
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.data_folder import StateFile
@@ -81,22 +82,22 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     alerts = read("the table alerts", records.alerts.rows, nothing)
     incidents = read("the table incidents", records.incidents.rows, nothing)
     deliveries = read("the table deliveries", records.deliveries.rows, nothing)
-    desk = read("the desk", lambda: Desk.of(records, now), Desk())
-    troubles += desk.troubles
+    operators = read("silences and acknowledgements", lambda: OperatorState.read(records, now), OperatorState())
+    troubles += operators.troubles
     opened = [row for row in incidents if row["state"] == "open"]
     found |= {
         "alerts_open": [
-            {**_shown(row, "id", "state", "minute"), **_at_the_desk(desk, row, "alert", now)}
+            {**_shown(row, "id", "state", "minute"), **_operators_on(operators, row, "alert", now)}
             for row in alerts
             if row["state"] != "resolved"
         ],
         "incidents_open": [
-            {**_shown(row, "id", "cause", "reason", "first", "last"), **_at_the_desk(desk, row, "incident", now)}
+            {**_shown(row, "id", "cause", "reason", "first", "last"), **_operators_on(operators, row, "incident", now)}
             for row in opened
         ],
         "silences": [
             _shown(row, "id", "metrics", "rule", "until", "who", "reason")
-            for row in desk.silences
+            for row in operators.silences
             if is_in_force(row, now)
         ],
         "channels": _channels(settings, deliveries),
@@ -118,15 +119,15 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
             "dagster": _size(settings.data_folder.dagster_home),
         },
     }
-    damaged = read("which tables are damaged", lambda: damages(store), None)
+    damaged = read("which tables are damaged", lambda: damaged_tables(store), None)
     newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
     # where the prices cannot be read nobody knows whether they stand still
-    seen = Seen(
+    seen = Observation(
         now,
         signs,
         ahead,
         newest,
-        covered=not metrics or is_covered(incidents, settings, now),
+        covered=not metrics or is_explained(incidents, settings, now),
         recovered=ended(EVALUATION, incidents, now),
         published=as_of,
         damaged=damaged,
@@ -156,57 +157,6 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     return found
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """Put it as a person reads it."""
-    said = [f"{'all is well' if found['well'] else 'NOT WELL'}   {_time(found['now'])}   {found['data']}"]
-    said += [f"  ✗ {trouble}" for trouble in found["troubles"]]
-    if "metrics" not in found:
-        return said
-    age = found["as_of_age_seconds"]
-    said.append(f"as of       {_time(found['as_of'])}" + ("" if age is None else f", over for {age:,} s"))
-    for each in found["metrics"]:
-        said.append(
-            f"metric      {each['metric']:<20} newest {_time(each['newest_minute'])}, {each['missing']} missing of 24 h"
-        )
-    at_work = ", ".join(f"{job} ({count})" for job, count in found["runs_in_progress"].items()) or "none"
-    said.append(f"up          {found['up'] or 'does not run'}")
-    said.append(f"runs        {at_work}")
-    said += [
-        f"evaluated   {each['part']:<30} {_time(each['last'])}{'  ' + each['trouble'] if each['trouble'] else ''}"
-        for each in found["evaluations"]
-    ]
-    said.append(f"open        {len(found['alerts_open'])} alerts, {len(found['incidents_open'])} incidents")
-    for each in (*found["alerts_open"], *found["incidents_open"]):
-        if each["acknowledged_by"] is not None:
-            by = f"by {each['acknowledged_by']} {_time(each['acknowledged_at'])}"
-            said.append(f"acknowledged {each['id']} {by}")
-    for each in found["silences"]:
-        rule = "" if each["rule"] is None else f", the rule {each['rule']}"
-        reason = "" if each["reason"] is None else f": {each['reason']}"
-        until = f"until {_time(each['until'])} by {each['who']}"
-        said.append(f"silent      {each['id']} {each['metrics']}{rule} {until}{reason}")
-    doubts = found["doubts"]
-    if doubts["count"]:
-        of = ", ".join(f"{metric} {count:,}" for metric, count in doubts["metrics"].items())
-        said.append(
-            f"doubts      {doubts['count']:,} answers take trades away from stored minutes and wait for a second one: "
-            f"{of}; oldest {_time(doubts['oldest'])}"
-        )
-    else:
-        said.append("doubts      none")
-    for channel in found["channels"]:
-        outcome = {None: "nothing sent yet", True: "delivered", False: f"not delivered: {channel['error']}"}
-        when = "" if channel["last_attempt_at"] is None else f" {_time(channel['last_attempt_at'])}"
-        said.append(f"channel     {channel['channel']}{when} {outcome[channel['delivered']]}")
-    free = found["disk_free_bytes"]
-    said.append(f"disk        {'unknown' if free is None else f'{free / 1e9:,.1f} GB'} free")
-    clocks = [clock_reason(name, ahead) for name, ahead in found["clock_difference_seconds"].items()]
-    said.append(f"clock       {'; '.join(clocks) or 'not compared with an exchange of late'}")
-    sizes = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found["sizes_bytes"].items())
-    said.append(f"sizes       {sizes}")
-    return said
-
-
 def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:
     store, names = open_store(settings), [str(metric) for metric in settings.tracked]
     closed = newest_closed_minute(now)
@@ -234,11 +184,11 @@ def _channels(settings: Settings, deliveries: Sequence[Row]) -> list[dict[str, A
     return shown
 
 
-def _at_the_desk(desk: Desk, row: Row, subject: Subject, now: datetime) -> dict[str, Any]:
+def _operators_on(operators: OperatorState, row: Row, subject: Subject, now: datetime) -> dict[str, Any]:
     """Return whether anything keeps the messages about an alert or incident back, and who looks after it."""
-    acknowledged = desk.acknowledgement_of(row)
+    acknowledged = operators.acknowledgement_of(row)
     return {
-        "silence": desk.silence_of(row, subject, now),
+        "silence": operators.silence_of(row, subject, now),
         "acknowledged_by": None if acknowledged is None else acknowledged["who"],
         "acknowledged_at": None if acknowledged is None else acknowledged["made_at"],
     }
@@ -258,7 +208,3 @@ def _size(folder: Path) -> int:
             except OSError:
                 continue
     return total
-
-
-def _time(moment: datetime | None) -> str:
-    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -12,14 +12,14 @@ import duckdb
 
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.detect import Judged, changed_minutes, judge_changed
-from pricetracker_dagster.alerts.future_records import put_right
-from pricetracker_dagster.alerts.incidents.missed import look_for_missed
+from pricetracker_dagster.alerts.future_records import correct_future_records
+from pricetracker_dagster.alerts.incidents.missed import review_missed
 from pricetracker_dagster.alerts.lifecycle import review as lifecycle
 from pricetracker_dagster.alerts.lifecycle.alert import LONGEST, RESOLVED
 from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
 from pricetracker_dagster.alerts.messages.recording import record, record_ends_of_silences
 from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
-from pricetracker_dagster.alerts.operators.state import Desk
+from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.files.data_folder import StateFile
@@ -55,7 +55,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
     Raises:
         DeadlineExceeded: another look is at work all the time.
     """
-    with one_at_a_time(settings):
+    with alerts_lock(settings):
         store = open_store(settings)
         records = store.records
         table = store.prices.open()
@@ -65,7 +65,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
         changed: dict[str, MinuteRange] = {}
         with _sending_what_is_due(settings, records, now, watched):
             with watched.catching(_NOT_PUT_RIGHT):
-                put_right(records, now)
+                correct_future_records(records, now)
             if table is not None and since is not None and since != version:
                 with store.prices.delta.read():
                     changed = changed_minutes(table, since, settings, now)
@@ -94,21 +94,21 @@ def watch_minutes(settings: Settings, now: datetime) -> SensorOutcome:
     Raises:
         DeadlineExceeded: another look is at work all the time.
     """
-    with one_at_a_time(settings):
+    with alerts_lock(settings):
         store = open_store(settings)
         records = store.records
         watched = SensorOutcome()
         with _sending_what_is_due(settings, records, now, watched):
             with watched.catching(_NOT_PUT_RIGHT):
-                put_right(records, now)
-            recent, rows = look_for_missed(settings, store, records, now, watched.catching)
+                correct_future_records(records, now)
+            recent, rows = review_missed(settings, store, records, now, watched.catching)
             watched.incidents = record(settings, records, INCIDENT, recent, rows, now, _desk(records, now, watched))
         _publish_if(store, settings, now, watched)
         return watched
 
 
 @contextmanager
-def one_at_a_time(settings: Settings) -> Iterator[None]:
+def alerts_lock(settings: Settings) -> Iterator[None]:
     """Hold the lock of those who record and send.
 
     Raises:
@@ -130,9 +130,9 @@ def _sending_what_is_due(settings: Settings, records: Records, now: datetime, wa
     watched.attempts = notify.deliver(settings, records, now)
 
 
-def _desk(records: Records, now: datetime, watched: SensorOutcome) -> Desk:
+def _desk(records: Records, now: datetime, watched: SensorOutcome) -> OperatorState:
     """Return what people have written down; of a table that cannot be read nothing is known, and that is told."""
-    desk = Desk.of(records, now)
+    desk = OperatorState.read(records, now)
     watched.troubles += desk.troubles
     return desk
 
@@ -154,7 +154,7 @@ def _record(
     now: datetime,
     judged: Judged,
     recorded: Sequence[Row],
-    desk: Desk,
+    desk: OperatorState,
     watched: SensorOutcome,
 ) -> list[Row]:
     """Bring the table alerts up to date, and what is told of it."""

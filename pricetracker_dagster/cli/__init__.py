@@ -14,12 +14,13 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.cli.alarms import alerts, incidents
     from pricetracker_dagster.cli.beginning import init
     from pricetracker_dagster.cli.collecting import backfill, import_, tick
-    from pricetracker_dagster.cli.desk import acknowledge, silence, silences
     from pricetracker_dagster.cli.errors import PlainGroup
     from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
     from pricetracker_dagster.cli.repairing import repair
     from pricetracker_dagster.cli.running import simulate, up
-    from pricetracker_dagster.cli.watching import status, watch
+    from pricetracker_dagster.cli.silencing import acknowledge, silence, silences
+    from pricetracker_dagster.cli.status_screen import status
+    from pricetracker_dagster.cli.watching import watch
     from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
     from pricetracker_dagster.settings import PREFIX
 

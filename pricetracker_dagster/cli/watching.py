@@ -1,4 +1,4 @@
-"""What tells whether all is well: ``watch``, ``status``."""
+"""The command ``watch``: look at what stands still, once or again and again."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ import threading
 import click
 
 from pricetracker_dagster.cli.errors import plain_errors
-from pricetracker_dagster.cli.output import as_iso, without_dagsters_warnings
+from pricetracker_dagster.cli.output import without_dagsters_warnings
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
@@ -50,26 +50,3 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     looker.forever(every, stop.wait)
-
-
-@click.command()
-@click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@plain_errors
-def status(output_format: str) -> None:
-    """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
-    without_dagsters_warnings()
-    import json
-    from datetime import UTC, datetime
-
-    from pricetracker_dagster.alerts.status import lines
-    from pricetracker_dagster.alerts.status import status as look
-    from pricetracker_dagster.local.watching import read_work
-
-    settings = load_settings()
-    now = datetime.now(UTC)
-    found = look(settings, now, lambda: read_work(settings, now))
-    if output_format == "json":
-        click.echo(masked(json.dumps(found, default=as_iso)))
-    else:
-        click.echo(masked("\n".join(lines(found))))
-    sys.exit(0 if found["well"] else 1)

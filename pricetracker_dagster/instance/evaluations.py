@@ -25,7 +25,7 @@ from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
 from pricetracker_dagster.alerts.future_records import AHEAD
-from pricetracker_dagster.alerts.watchdog.seen import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.instance.dagster_yaml import names_storage
 from pricetracker_dagster.jobs import MINUTE, TICK
 from pricetracker_dagster.schedules import every_minute

@@ -19,7 +19,7 @@ from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PRICES
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watchdog.judge import failing_for_long
 from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
-from pricetracker_dagster.alerts.watchdog.seen import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.instance.evaluations import bring_back, evaluations, is_kept
 from pricetracker_dagster.instance.home import open_instance, opened

@@ -6,7 +6,7 @@ import duckdb
 from pricetracker_dagster.assets.charts import charts_24h
 from pricetracker_dagster.jobs import charts
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors.accountable import accountable
+from pricetracker_dagster.sensors.failure_reports import reports_failures
 from pricetracker_dagster.store.ranking import ranking
 
 
@@ -17,7 +17,7 @@ from pricetracker_dagster.store.ranking import ranking
     description="Requests charts_24h once, where it was never materialized and there is something to draw. From then "
     "on it is the business of hourly_charts.",
 )
-@accountable
+@reports_failures
 def first_charts(
     context: dg.SensorEvaluationContext, tracker: dg.ResourceParam[Tracker]
 ) -> dg.RunRequest | dg.SkipReason:

@@ -5,7 +5,7 @@ import dagster as dg
 from pricetracker_dagster.alerts.watchdog.heartbeat import beat
 from pricetracker_dagster.jobs import minute_tick
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors.accountable import accountable
+from pricetracker_dagster.sensors.failure_reports import reports_failures
 
 
 @dg.run_status_sensor(
@@ -15,7 +15,7 @@ from pricetracker_dagster.sensors.accountable import accountable
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests alerts.heartbeat_url after each good tick. Silence there is how a dead daemon is noticed.",
 )
-@accountable
+@reports_failures
 def heartbeat(context: dg.RunStatusSensorContext, tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
     """Request the URL, if there is one."""
     del context

@@ -3,11 +3,11 @@
 import dagster as dg
 
 from pricetracker_dagster.alerts.watch import watch_minutes
-from pricetracker_dagster.alerts.watchdog.sensor_evaluations import tell_of_publication
+from pricetracker_dagster.alerts.watchdog.sensor_evaluations import report_publication
 from pricetracker_dagster.assets.alerts import incidents, what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors.accountable import accountable, report
+from pricetracker_dagster.sensors.failure_reports import report_incidents, reports_failures
 
 
 @dg.sensor(
@@ -17,7 +17,7 @@ from pricetracker_dagster.sensors.accountable import accountable, report
     description="Compares the minutes that should be stored with those that are, records incidents, then sends what is "
     "due: when one opens, while it lasts, and when its minutes are there after all.",
 )
-@accountable
+@reports_failures
 def missed_minutes(
     context: dg.SensorEvaluationContext, tracker: dg.ResourceParam[Tracker]
 ) -> dg.SensorResult | dg.SkipReason:
@@ -29,7 +29,7 @@ def missed_minutes(
         return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
     for trouble in watched.troubles:
         context.log.warning("%s", trouble)
-    report(context, settings, tell_of_publication(settings, tracker.now(), missed_minutes.name))
+    report_incidents(context, settings, report_publication(settings, tracker.now(), missed_minutes.name))
     return dg.SensorResult(
         skip_reason=None if watched.incidents else "nothing new is missing",
         asset_events=what_changed(watched, simulated=settings.simulated),

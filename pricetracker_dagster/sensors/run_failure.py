@@ -6,12 +6,12 @@ import dagster as dg
 
 from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.watch import watch_minutes
-from pricetracker_dagster.alerts.watchdog.sensor_evaluations import tell_of_publication
+from pricetracker_dagster.alerts.watchdog.sensor_evaluations import report_publication
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.jobs import MINUTE, failures, minute_tick
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors.accountable import accountable, report
+from pricetracker_dagster.sensors.failure_reports import report_incidents, reports_failures
 
 _WILL_RETRY = "dagster/will_retry"
 
@@ -23,7 +23,7 @@ _WILL_RETRY = "dagster/will_retry"
     description="Raises a missed-minute alert for a tick that failed: which minute, which metrics, why. Once a "
     "failure, not once a retry; further failures of one cause are the same incident.",
 )
-@accountable
+@reports_failures
 def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[Tracker]) -> dg.SkipReason | None:
     """Record the failure as an incident and send what is due."""
     run = context.dagster_run
@@ -33,10 +33,10 @@ def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[T
     minute = datetime.fromisoformat(run.tags[MINUTE])
     said = failures(context.get_step_failure_events()) or [context.failure_event.message or "its run failed"]
     metrics = note_failed_run(settings, minute, f"the tick ran and failed: {said[0]}")
-    told = tell_of_publication(settings, tracker.now(), run_failure.name, at_once=True)
-    report(context, settings, told)
+    published = report_publication(settings, tracker.now(), run_failure.name, at_once=True)
+    report_incidents(context, settings, published)
     if not metrics:
-        if told.changed:
+        if published.incidents:
             return None
         return dg.SkipReason(f"{minute:%Y-%m-%d %H:%M} is stored all the same; the run failed: {said[0]}")
     try:

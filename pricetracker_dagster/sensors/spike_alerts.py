@@ -7,7 +7,7 @@ from pricetracker_dagster.alerts.watch import watch_prices
 from pricetracker_dagster.assets.alerts import alerts, what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors.accountable import accountable
+from pricetracker_dagster.sensors.failure_reports import reports_failures
 
 
 @dg.sensor(
@@ -17,7 +17,7 @@ from pricetracker_dagster.sensors.accountable import accountable
     description="Judges what was stored or corrected since its cursor (a version of the Delta table), records alerts, "
     "then sends what is due through every channel, also what failed before.",
 )
-@accountable
+@reports_failures
 def spike_alerts(
     context: dg.SensorEvaluationContext, tracker: dg.ResourceParam[Tracker]
 ) -> dg.SensorResult | dg.SkipReason:

@@ -39,7 +39,8 @@ def metric_pattern(text: str) -> str:
     """
     if not re.fullmatch(r"[A-Z0-9_.:*?]+", text):
         hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
-        raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}')
+        known = "; in a pattern only * and ? have a meaning" if re.search(r"[\[\]{}!^|]", text) else ""
+        raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}{known}')
     if not re.search("[*?]", text):
         if ":" not in text:
             raise ValueError(f'"{text}" names no exchange: write e.g. KRAKEN:{text}')

@@ -11,8 +11,8 @@ from pricetracker_dagster.alerts import detect, watch
 from pricetracker_dagster.alerts.delivery import channels, notify
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
 from pricetracker_dagster.alerts.lifecycle import review as episodes
-from pricetracker_dagster.alerts.messages import wording as words
-from pricetracker_dagster.alerts.messages.wording import Happening
+from pricetracker_dagster.alerts.messages import transitions
+from pricetracker_dagster.alerts.messages.wording import Event, alert_message
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import AlertRule, Settings, load_settings
@@ -164,14 +164,14 @@ def test_what_is_recorded_is_sent_although_nothing_new_can_be_recorded(
 def test_a_row_that_cannot_be_put_into_words_is_named_and_the_others_are_told(
     burst: tuple[Settings, str | None], sent: list[tuple[str, Message]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = words.of_alert
+    whole = alert_message
 
-    def spoiled(row: Row, what: Happening) -> tuple[str, str]:
+    def spoiled(row: Row, what: Event) -> tuple[str, str]:
         if row["metric"] == ETH:
             raise TypeError("no number")
         return whole(row, what)
 
-    monkeypatch.setattr(words, "of_alert", spoiled)
+    monkeypatch.setattr(transitions, "alert_message", spoiled)
     watched = watch_prices(burst[0], LATER, burst[1])
     assert all(row["delivered"] for row in watched.attempts)
     assert len(watched.attempts) == 4 * len(CHANNELS)

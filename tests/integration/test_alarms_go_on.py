@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
-from pricetracker_dagster.alerts.watchdog.seen import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute

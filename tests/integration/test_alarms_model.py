@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.delivery import lines
 from pricetracker_dagster.alerts.delivery.channels import channel_name
-from pricetracker_dagster.alerts.operators import actions as desk_book
+from pricetracker_dagster.alerts.operators import actions
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
@@ -182,7 +182,7 @@ class Story(RuleBasedStateMachine):
         """Somebody keeps messages back."""
         self.later(1)
         until = self.now + minutes * MINUTE
-        row = desk_book.silence(self.watch.settings, pattern, until, self.now, rule=rule, reason=None, who="ada")
+        row = actions.silence(self.watch.settings, pattern, until, self.now, rule=rule, reason=None, who="ada")
         self.silences.append(Silence(row["id"], pattern, rule, until))
 
     @rule(which=st.integers(0, 5))
@@ -192,7 +192,7 @@ class Story(RuleBasedStateMachine):
         in_force = [silence for silence in self.silences if silence.until > self.now]
         if in_force:
             ended = in_force[which % len(in_force)]
-            desk_book.end_silence(self.watch.settings, ended.id, self.now, who="bob")
+            actions.end_silence(self.watch.settings, ended.id, self.now, who="bob")
             ended.until = self.now
 
     @rule(which=st.integers(0, 5))
@@ -205,8 +205,8 @@ class Story(RuleBasedStateMachine):
             own = ids[which % len(ids)]
             refused = ""
             try:
-                desk_book.acknowledge(self.watch.settings, own, self.now, who="ada", note=None)
-            except desk_book.DeskError as error:
+                actions.acknowledge(self.watch.settings, own, self.now, who="ada", note=None)
+            except actions.OperatorError as error:
                 refused = str(error)
             if refused:
                 assert own in self.acknowledged

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.alerts.status import lines, status
+from pricetracker_dagster.alerts.status import status
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.cli import main
+from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import doubts
 from pricetracker_dagster.store.doubts import Doubts

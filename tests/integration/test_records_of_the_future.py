@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.alerts.future_records import put_right
+from pricetracker_dagster.alerts.future_records import correct_future_records
 from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
-from pricetracker_dagster.alerts.watchdog.look import is_covered
+from pricetracker_dagster.alerts.watchdog.look import is_explained
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
@@ -196,8 +196,8 @@ def test_stored_rows_of_the_future_raise_no_alert(it: Watch, webhook: Webhook, m
 @pytest.mark.parametrize("hours", [1, 24, 24 * 400])
 def test_an_incident_of_the_future_covers_no_standstill(it: Watch, hours: int) -> None:
     row = {"state": "open", "cause": "exchange error", "last": NOON}
-    assert is_covered([row], it.settings, NOON + MINUTE)
-    assert not is_covered([{**row, "last": NOON + timedelta(hours=hours)}], it.settings, NOON)
+    assert is_explained([row], it.settings, NOON + MINUTE)
+    assert not is_explained([{**row, "last": NOON + timedelta(hours=hours)}], it.settings, NOON)
 
 
 def test_what_lies_in_the_past_is_left_as_it_is(it: Watch) -> None:
@@ -208,7 +208,7 @@ def test_what_lies_in_the_past_is_left_as_it_is(it: Watch) -> None:
     it.look_at_minutes(7)
     written = [table for table in it.records if table.open() is not None]
     versions = [table.open().version() for table in written]  # type: ignore[union-attr]
-    assert put_right(it.records, NOON + 9 * MINUTE) == 0
+    assert correct_future_records(it.records, NOON + 9 * MINUTE) == 0
     assert [table.open().version() for table in written] == versions  # type: ignore[union-attr]
 
 
@@ -218,7 +218,7 @@ def test_moments_of_the_future_keep_their_order(it: Watch, ahead: timedelta) -> 
     goes_on(it, range(1, 7))
     before = sorted(moments(it))
     under_a_clock_ahead(it, ahead)
-    put_right(it.records, NOON - MINUTE)  # all of them lay after it
+    correct_future_records(it.records, NOON - MINUTE)  # all of them lay after it
     after = sorted(moments(it))
     assert after[-1] == NOON - MINUTE
     assert len(after) == len(before)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.alerts.status import lines, status
-from pricetracker_dagster.alerts.watchdog.seen import Sign
+from pricetracker_dagster.alerts.status import status
+from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.cli import main
+from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.local.up import _only_one
 from pricetracker_dagster.settings import Settings, load_settings

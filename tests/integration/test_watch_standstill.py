@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.alerts.watchdog import look as watch_standstill
-from pricetracker_dagster.alerts.watchdog.seen import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked

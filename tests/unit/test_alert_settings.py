@@ -515,6 +515,11 @@ def test_settings_do_not_change(write_settings: Write) -> None:
     [
         ("kraken:*", '"kraken:*" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*; did you mean KRAKEN:*?'),
         ("BTC/USD", '"BTC/USD" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*'),
+        (
+            "KRAKEN:[BE]*",
+            '"KRAKEN:[BE]*" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*; '
+            "in a pattern only * and ? have a meaning",
+        ),
     ],
 )
 def test_a_pattern_that_no_metric_could_match_is_a_mistake(write_settings: Write, pattern: str, says: str) -> None:

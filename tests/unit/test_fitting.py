@@ -17,7 +17,7 @@ from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, chan
 from pricetracker_dagster.alerts.delivery.fitting import Limit, parted, shortened
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose
 from pricetracker_dagster.alerts.messages.recording import record
-from pricetracker_dagster.alerts.operators.state import Desk
+from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.store import open_store
@@ -200,7 +200,7 @@ def alerts(count: int) -> list[Row]:
 
 def owed(settings: Settings, records: Records, count: int) -> None:
     """Record alerts that have just fired, and what is told of them."""
-    record(settings, records, "alert", [], alerts(count), NOW, Desk())
+    record(settings, records, "alert", [], alerts(count), NOW, OperatorState())
 
 
 @pytest.mark.parametrize("count", [1, 20, 25])

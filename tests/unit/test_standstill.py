@@ -27,7 +27,7 @@ from pricetracker_dagster.alerts.incidents.standstill import (
     sensor_kind,
 )
 from pricetracker_dagster.alerts.watchdog.judge import failing_for_long, judge
-from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
+from pricetracker_dagster.alerts.watchdog.observation import Observation, Sign
 from pricetracker_dagster.settings import WatchSettings
 
 NOW = datetime(2026, 3, 3, 12, 10, 20, tzinfo=UTC)
@@ -38,9 +38,9 @@ def ago(**how: float) -> datetime:
     return NOW - timedelta(**how)
 
 
-def seen(**instead: Any) -> Seen:
+def seen(**instead: Any) -> Observation:
     """What a watch sees where all is well."""
-    well = Seen(
+    well = Observation(
         NOW,
         signs=[Sign("the daemon", ago(seconds=20)), Sign("the schedule every_minute", ago(seconds=19))],
         newest=datetime(2026, 3, 3, 12, 9, tzinfo=UTC),

@@ -12,11 +12,11 @@ from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
 from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, Context, owed
-from pricetracker_dagster.alerts.operators.state import Desk
+from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import Row
-from tests.unit.test_words import BTC, ETH, XRP, alert, incident
+from tests.unit.test_wording import BTC, ETH, XRP, alert, incident
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 A, B, C = "json://a", "json://b", "json://c"
@@ -47,7 +47,7 @@ class Ledger:
         self.set(*channels)
         self.facts: dict[str, Row] = {}
         self.messages: list[Row] = []
-        self.desk = Desk()
+        self.desk = OperatorState()
         self.outages: dict[str, str] = {}
 
     def set(self, *channels: str, extra: str | None = None) -> None:
@@ -215,7 +215,7 @@ def silence(first: float, last: float, metrics: str = "*", ended: float | None =
 
 
 def test_what_is_silenced_is_recorded_and_marked_and_what_lasts_is_told_at_its_end(ledger: Ledger) -> None:
-    ledger.desk = Desk([silence(0, 30)])
+    ledger.desk = OperatorState([silence(0, 30)])
     assert ledger.tell(ALERT, 1, firing()) == [("firing", [])]
     [fact] = ledger.facts.values()
     assert (fact["held_by"], ledger.messages[0]["held_by"]) == ("silence s1", "silence s1")
@@ -227,7 +227,7 @@ def test_what_is_silenced_is_recorded_and_marked_and_what_lasts_is_told_at_its_e
 
 
 def test_what_comes_and_goes_in_a_silence_is_told_to_nobody_but_in_its_summary(ledger: Ledger) -> None:
-    ledger.desk = Desk([silence(0, 30)])
+    ledger.desk = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
     assert ledger.tell(ALERT, 31) == []
@@ -250,7 +250,7 @@ def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[R
 
 
 def test_a_summary_waits_until_what_was_kept_back_was_looked_at(ledger: Ledger) -> None:
-    ledger.desk = Desk([silence(0, 30)])
+    ledger.desk = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
     assert summary_of(ledger, 30, ledger.desk.silences) == []
     ledger.tell(ALERT, 31, over(31))  # in the look that comes after its end
@@ -259,7 +259,7 @@ def test_a_summary_waits_until_what_was_kept_back_was_looked_at(ledger: Ledger) 
 
 
 def test_a_summary_waits_an_hour_for_a_sensor_that_is_off(ledger: Ledger) -> None:
-    ledger.desk = Desk([silence(0, 30)])
+    ledger.desk = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
     assert summary_of(ledger, 89, ledger.desk.silences) == []
     [summary] = summary_of(ledger, 90, ledger.desk.silences)
@@ -268,9 +268,9 @@ def test_a_summary_waits_an_hour_for_a_sensor_that_is_off(ledger: Ledger) -> Non
 
 def test_what_another_silence_keeps_back_is_not_said_to_be_told(ledger: Ledger) -> None:
     first, second = silence(0, 30), {**silence(20, 60), "id": "s2"}
-    ledger.desk = Desk([first])
+    ledger.desk = OperatorState([first])
     ledger.tell(ALERT, 1, firing())
-    ledger.desk = Desk([first, second])
+    ledger.desk = OperatorState([first, second])
     assert ledger.tell(ALERT, 31) == []
     [summary] = summary_of(ledger, 31, [first])
     assert "has ended: 1 still on and kept back by silence s2; it kept back 1 message" in summary["text"]
@@ -279,13 +279,13 @@ def test_what_another_silence_keeps_back_is_not_said_to_be_told(ledger: Ledger) 
 def test_a_summary_goes_to_whom_routes_name_and_whom_it_was_escalated_to(ledger: Ledger) -> None:
     route = '[[alerts.routes]]\nchannels = ["json://a"]\nescalate_after_minutes = 5\nescalate_to = ["json://c"]\n'
     ledger.set(A, B, extra=route)
-    ledger.desk = Desk([silence(0, 10)])
+    ledger.desk = OperatorState([silence(0, 10)])
     ledger.tell(ALERT, 1, firing(fired_at=at(1)))
     ledger.tell(ALERT, 9, over(9, fired_at=at(1)))
     [summary] = summary_of(ledger, 10, ledger.desk.silences)
     assert summary["channels"] == [NAME[A]]
 
-    ledger.desk = Desk([silence(30, 40)])
+    ledger.desk = OperatorState([silence(30, 40)])
     ledger.tell(ALERT, 20, firing(fired_at=at(20)))
     assert ledger.tell(ALERT, 25) == [("escalated", [NAME[C]])]
     ledger.tell(ALERT, 35, over(35, fired_at=at(20)))
@@ -294,7 +294,7 @@ def test_a_summary_goes_to_whom_routes_name_and_whom_it_was_escalated_to(ledger:
 
 
 def test_what_fires_again_in_a_silence_is_on_and_not_over(ledger: Ledger) -> None:
-    ledger.desk = Desk([silence(0, 30)])
+    ledger.desk = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
     ledger.tell(ALERT, 6, over(6))
     ledger.tell(ALERT, 20, firing(fired_at=at(20)))
@@ -305,12 +305,12 @@ def test_what_fires_again_in_a_silence_is_on_and_not_over(ledger: Ledger) -> Non
 
 def test_what_was_told_before_a_silence_and_ends_in_it_ends_in_its_summary(ledger: Ledger) -> None:
     ledger.tell(ALERT, 1, firing())
-    ledger.desk = Desk([silence(2, 30)])
+    ledger.desk = OperatorState([silence(2, 30)])
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
 
 
 def test_the_end_of_what_was_kept_back_all_the_time_is_told_to_nobody(ledger: Ledger) -> None:
-    ledger.desk = Desk([silence(0, 5.5)])
+    ledger.desk = OperatorState([silence(0, 5.5)])
     ledger.tell(ALERT, 1, firing())
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]  # in the look in which the silence is over too
 
@@ -327,7 +327,7 @@ def test_a_spike_in_the_outage_of_its_whole_exchange_is_recorded_and_not_sent(le
 def test_of_what_somebody_has_acknowledged_nobody_is_reminded_and_the_end_says_who(ledger: Ledger) -> None:
     ledger.tell(ALERT, 1, firing())
     noted = {"fact": alert()["id"], "made_at": at(10), "who": "ann", "note": "looking"}
-    ledger.desk = Desk(acknowledgements=[noted])
+    ledger.desk = OperatorState(acknowledgements=[noted])
     assert ledger.tell(ALERT, 500) == []
     ledger.tell(ALERT, 501, over(501))
     assert ledger.messages[-1]["text"].endswith("; acknowledged by ann at 2026-03-03 12:10 UTC: looking")
@@ -367,7 +367,7 @@ def test_each_route_escalates_at_its_own_time(ledger: Ledger) -> None:
 
 def test_what_was_kept_back_is_escalated_so_long_after_it_was_told(ledger: Ledger) -> None:
     ledger.set(A, extra=ESCALATED)
-    ledger.desk = Desk([silence(0, 30)])
+    ledger.desk = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 0, firing(fired_at=at(0)))
     told = {minute: found for minute in range(1, 60) if (found := ledger.tell(ALERT, minute))}
     assert told == {
@@ -388,7 +388,9 @@ def test_a_route_that_is_added_while_it_fires_escalates_at_once_where_its_time_i
 def test_what_is_acknowledged_is_escalated_to_nobody_until_it_fires_anew(ledger: Ledger) -> None:
     ledger.set(A, extra=ESCALATED)
     ledger.tell(ALERT, 0, firing(fired_at=at(0)))
-    ledger.desk = Desk(acknowledgements=[{"fact": alert()["id"], "made_at": at(4), "who": "ann", "note": None}])
+    ledger.desk = OperatorState(
+        acknowledgements=[{"fact": alert()["id"], "made_at": at(4), "who": "ann", "note": None}]
+    )
     assert [ledger.tell(ALERT, minute) for minute in (5, 15, 60)] == [[], [], []]
     ledger.tell(ALERT, 61, over(61, fired_at=at(0)))
     ledger.tell(ALERT, 70, firing(fired_at=at(70)))

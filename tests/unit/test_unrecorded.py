@@ -34,11 +34,11 @@ def set_up(write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatc
 
 
 def tell(settings: Settings, minute: float) -> list[str]:
-    return unrecorded.tell(settings, NOON + minute * MINUTE, "the disk is full", "watch")
+    return unrecorded.notify(settings, NOON + minute * MINUTE, "the disk is full", "watch")
 
 
 def tell_end(settings: Settings, minute: float) -> list[str]:
-    return unrecorded.tell_end(settings, NOON + minute * MINUTE, lambda _: True)
+    return unrecorded.notify_end(settings, NOON + minute * MINUTE, lambda _: True)
 
 
 def titles(webhook: Webhook) -> dict[str, list[str]]:
@@ -48,7 +48,7 @@ def titles(webhook: Webhook) -> dict[str, list[str]]:
 
 def test_what_is_wrong_is_quoted_as_text_from_elsewhere_is(set_up: Set, webhook: Webhook) -> None:
     said = "\x1b[31mno\nroom \u202e<!channel> @everyone" + " x" * 1000
-    unrecorded.tell(set_up(channels=(webhook.channel(),)), NOON, said, "watch")
+    unrecorded.notify(set_up(channels=(webhook.channel(),)), NOON, said, "watch")
     [[line]] = [posted.lines for posted in webhook.posted]
     beginning = "✗ alarms can neither be recorded nor sent as usual: "
     assert line.startswith(f"{beginning}[31mno room channel everyone x x")
@@ -62,7 +62,7 @@ def test_where_only_routes_name_channels_these_are_told_it_and_its_end(set_up: S
         assert tell(settings, minute) == []
     assert tell_end(settings, 2) == []
     assert titles(webhook) == {"/a": [BEGUN, OVER], "/b": [BEGUN, OVER]}
-    assert not unrecorded.is_told(settings)
+    assert not unrecorded.is_notified(settings)
 
 
 def test_a_route_that_matches_what_has_no_metric_says_who_and_how_often(set_up: Set, webhook: Webhook) -> None:
@@ -94,4 +94,4 @@ def test_an_end_within_quiet_hours_is_told_after_them(set_up: Set, webhook: Webh
     for minute in (6, 60, 119, 120, 121):
         tell_end(settings, minute)
         assert titles(webhook)["/sleeps"] == ([BEGUN] if minute < 120 else [BEGUN, OVER])
-    assert not unrecorded.is_told(settings)
+    assert not unrecorded.is_notified(settings)

@@ -23,7 +23,7 @@ from pricetracker_dagster.store.tracked import note_tracked
 _SQL = Path(__file__).parent / "sql"
 
 
-def look_for_missed(
+def review_missed(
     settings: Settings,
     store: Store,
     records: Records,

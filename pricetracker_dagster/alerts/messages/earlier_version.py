@@ -7,9 +7,8 @@ took is told it again, and what is owed to one still is.
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from pricetracker_dagster.alerts.messages import wording as words
 from pricetracker_dagster.alerts.messages.routing import Subject
-from pricetracker_dagster.alerts.messages.wording import Happening
+from pricetracker_dagster.alerts.messages.wording import Event, alert_message, incident_message
 from pricetracker_dagster.store.records import Row
 
 
@@ -40,8 +39,8 @@ def messages_of(
     for event, at in sorted(moments.items(), key=lambda item: item[1]):
         taken = {attempt["channel"] for attempt in tried if attempt["event"] == event and attempt["delivered"]}
         owed = sorted({*taken, *channels} if now - at <= max_age else taken)
-        happening = Happening(event.partition(" ")[0])
-        headline, text = (words.of_alert if subject == "alert" else words.of_incident)(row, happening)
+        happening = Event(event.partition(" ")[0])
+        headline, text = (alert_message if subject == "alert" else incident_message)(row, happening)
         found.append(
             {
                 "id": f"{row['id']}#{len(found) + 1}",

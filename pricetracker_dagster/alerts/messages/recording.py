@@ -16,7 +16,7 @@ from pricetracker_dagster.alerts.messages.routing import Subject, urls
 from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
 from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, Context, is_on, owed
 from pricetracker_dagster.alerts.messages.wording import is_of_whole_exchange
-from pricetracker_dagster.alerts.operators.state import Desk
+from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Records, Row
@@ -29,7 +29,7 @@ def record(
     recorded: Iterable[Row],
     changed: Iterable[Row],
     now: datetime,
-    desk: Desk,
+    desk: OperatorState,
 ) -> list[Row]:
     """Record what has changed of alerts or incidents, and what is told of it; also what is due although nothing has.
 
@@ -72,7 +72,7 @@ def record(
     return rows
 
 
-def record_ends_of_silences(settings: Settings, records: Records, now: datetime, desk: Desk) -> None:
+def record_ends_of_silences(settings: Settings, records: Records, now: datetime, desk: OperatorState) -> None:
     """Record what is told at the end of a silence: what of it is on still, and what was over meanwhile.
 
     Called after what has changed of alerts is recorded: what ends in the same look is over meanwhile.

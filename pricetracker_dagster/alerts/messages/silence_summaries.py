@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pricetracker_dagster.alerts.messages import wording as words
 from pricetracker_dagster.alerts.messages.routing import Subject, recipients, urls
 from pricetracker_dagster.alerts.messages.transitions import Context, is_end, is_on
+from pricetracker_dagster.alerts.messages.wording import silence_message
 from pricetracker_dagster.alerts.operators.state import end_of
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store.records import Row
@@ -64,7 +64,7 @@ def summaries(
                 *(heard for message in context.told.get(fact, ()) for heard in message["channels"]),
             )
         ]
-        headline, text = words.of_silence(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
+        headline, text = silence_message(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
         found.append(
             {
                 "id": f"{name}#1",

@@ -14,11 +14,10 @@ from datetime import datetime
 
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import FIRING, RESOLVED
-from pricetracker_dagster.alerts.messages import wording as words
 from pricetracker_dagster.alerts.messages.quoting import quoted
 from pricetracker_dagster.alerts.messages.routing import Recipient, Subject, recipients
-from pricetracker_dagster.alerts.messages.wording import Happening
-from pricetracker_dagster.alerts.operators.state import Desk
+from pricetracker_dagster.alerts.messages.wording import Event, alert_message, incident_message
+from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Row
@@ -55,7 +54,7 @@ class Context:
     settings: Settings
     now: datetime
     told: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    desk: Desk = field(default_factory=Desk)
+    desk: OperatorState = field(default_factory=OperatorState)
     outages: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -265,7 +264,7 @@ class _Story:
             channels = ()
         elif channels is None:
             channels = [recipient.channel for recipient in self._recipients()]
-        happening = Happening(said_as or event, metrics, self._acknowledged(), note)
+        happening = Event(said_as or event, metrics, self._acknowledged(), note)
         self.row["transitions"] += 1
         headline, text = self._worded(happening)
         self.messages.append(
@@ -283,10 +282,10 @@ class _Story:
             }
         )
 
-    def _worded(self, happening: Happening) -> tuple[str, str]:
+    def _worded(self, happening: Event) -> tuple[str, str]:
         """Put it into words; where that fails, say that there is something to look at."""
         try:
-            return (words.of_alert if self.subject == ALERT else words.of_incident)(self.row, happening)
+            return (alert_message if self.subject == ALERT else incident_message)(self.row, happening)
         except Exception as error:
             _log.exception("%s %s cannot be told", self.subject, self.row["id"])
             mistake = f"a mistake of pricetracker while telling it: {type(error).__name__}: {error}"

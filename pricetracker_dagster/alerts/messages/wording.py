@@ -24,7 +24,7 @@ _CAUSES = 3
 _ESCALATED = "not acknowledged"
 
 
-class Happening(NamedTuple):
+class Event(NamedTuple):
     """What happens to a fact, beside what its row says.
 
     Attributes:
@@ -41,7 +41,7 @@ class Happening(NamedTuple):
     held: str = ""
 
 
-def of_alert(row: Row, what: Happening) -> tuple[str, str]:
+def alert_message(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an alert."""
     name = f"{row['metric']} {row['measure']}"
     peak = f"peak {shown(row['peak'])} = {row['peak_ratio']:.2f}× at {row['peak_minute']:%H:%M}"
@@ -59,7 +59,7 @@ def of_alert(row: Row, what: Happening) -> tuple[str, str]:
     return f"▲ {name} {how}", f"▲ {name} {how}: {above}, {peak} ({row['rule']}){_noted(what)}"
 
 
-def of_incident(row: Row, what: Happening) -> tuple[str, str]:
+def incident_message(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an incident."""
     if row["cause"] in CAUSES:
         return _of_standstill(row, what)
@@ -89,7 +89,9 @@ def of_incident(row: Row, what: Happening) -> tuple[str, str]:
     )
 
 
-def of_silence(name: str, still: int, gone: Sequence[str], kept: int, others: Sequence[str] = ()) -> tuple[str, str]:
+def silence_message(
+    name: str, still: int, gone: Sequence[str], kept: int, others: Sequence[str] = ()
+) -> tuple[str, str]:
     """Return headline and line of the end of a silence: what still fires, and what came and went in it.
 
     Args:
@@ -117,7 +119,7 @@ def _whole(row: Row) -> str:
     return f"{row['exchange']} as a whole, {count} metric{'s' if count != 1 else ''}: "
 
 
-def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
+def _end_of_outage(row: Row, minutes: str, what: Event) -> tuple[str, str]:
     if not row["count"]:
         return "✓ no minutes missed", (
             f"✓ no minutes missed: {minutes} is yet to come: it was recorded by a clock that was ahead"
@@ -131,7 +133,7 @@ def _end_of_outage(row: Row, minutes: str, what: Happening) -> tuple[str, str]:
     return headline, f"✓ over, all minutes are stored: {span}{_noted(what)}"
 
 
-def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
+def _of_standstill(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
     name = incident_name(row)
     if what.event == "resolved":
@@ -148,7 +150,7 @@ def _of_standstill(row: Row, what: Happening) -> tuple[str, str]:
     )
 
 
-def _cross(what: Happening) -> str:
+def _cross(what: Event) -> str:
     """Return how the headline of what is on begins."""
     return f"✗ {_ESCALATED}: " if what.event == "escalated" else "✗ "
 
@@ -165,7 +167,7 @@ def _causes(row: Row) -> str:
     return ", ".join(named) + (f" and {len(counts) - _CAUSES} more causes" if len(counts) > _CAUSES else "")
 
 
-def _noted(what: Happening) -> str:
+def _noted(what: Event) -> str:
     notes = [note for note in (what.held, what.acknowledged) if note]
     return f"; {'; '.join(notes)}" if notes else ""
 

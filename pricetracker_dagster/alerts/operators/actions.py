@@ -1,6 +1,6 @@
-"""Writing at the desk: a silence is made or ended, an alert or an incident acknowledged. Nothing is ever taken out.
+"""What people write down: a silence is made or ended, an alert or an incident acknowledged. Nothing is ever removed.
 
-Here belongs what is checked before something is written down. What it means afterwards is in desk.py.
+Here belongs what is checked before something is written down. What it means afterwards is in state.py.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import FIRING, PENDING
-from pricetracker_dagster.alerts.operators.state import Desk, end_of
+from pricetracker_dagster.alerts.operators.state import OperatorState, end_of
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
@@ -25,12 +25,12 @@ _NAMED = 10
 """Most ids that an error names."""
 
 
-class DeskError(PricetrackerError):
-    """What was asked for at the desk cannot be done."""
+class OperatorError(PricetrackerError):
+    """A silence or an acknowledgement that was asked for cannot be written down."""
 
 
-class UnknownName(DeskError):
-    """There is nothing of that name at the desk, or several."""
+class UnknownName(OperatorError):
+    """There is no silence, rule, alert or incident of that name, or there are several."""
 
     exit_status = 2
 
@@ -54,13 +54,13 @@ def silence(
 
     Raises:
         UnknownName: there is no such rule.
-        DeskError: another process writes all the time.
+        OperatorError: another process holds the lock.
     """
     rules = [each.name for each in settings.rules]
     if rule is not None and rule not in rules:
         raise UnknownName(f'no rule "{rule}"{did_you_mean(rule, rules)}')
     records = open_store(settings).records
-    with _alone(settings):
+    with _locked(settings):
         numbers = [int(row["id"][1:]) for row in records.silences.rows() if row["id"][1:].isdecimal()]
         row: Row = {
             "id": f"s{max(numbers, default=0) + 1}",
@@ -85,10 +85,10 @@ def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row
 
     Raises:
         UnknownName: there is no such silence.
-        DeskError: it has ended already, or another process writes all the time.
+        OperatorError: it has ended already, or another process holds the lock.
     """
     records = open_store(settings).records
-    with _alone(settings):
+    with _locked(settings):
         rows = records.silences.rows()
         found = next((row for row in rows if row["id"] == own), None)
         in_force = sorted((row for row in rows if end_of(row) > now), key=lambda row: (len(row["id"]), row["id"]))
@@ -97,7 +97,7 @@ def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row
             raise UnknownName(f'no silence "{own}"{_there_is(open_, "no silence is in force")}')
         if end_of(found) <= now:
             by = "" if found["ended_by"] is None else f", by {found['ended_by']}"
-            raise DeskError(f"silence {own} ended at {end_of(found):%Y-%m-%d %H:%M:%S} UTC{by}")
+            raise OperatorError(f"silence {own} ended at {end_of(found):%Y-%m-%d %H:%M:%S} UTC{by}")
         row = {**found, "ended_at": now, "ended_by": who}
         records.silences.upsert([row])
     return row
@@ -118,14 +118,14 @@ def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: 
 
     Raises:
         UnknownName: nothing open is called so, or several begin so.
-        DeskError: it is over, has not fired, or is acknowledged already; another process writes all the time.
+        OperatorError: it is over, has not fired, or is acknowledged already; another process holds the lock.
     """
     records = open_store(settings).records
-    with _alone(settings):
+    with _locked(settings):
         subject, fact = _open_one(records, own)
-        desk = Desk.of(records, now)
-        if already := desk.acknowledgement_of(fact):
-            raise DeskError(
+        operators = OperatorState.read(records, now)
+        if already := operators.acknowledgement_of(fact):
+            raise OperatorError(
                 f"{fact['id']} is acknowledged already: by {already['who']} at {already['made_at']:%Y-%m-%d %H:%M} UTC"
             )
         row: Row = {"fact": fact["id"], "subject": subject, "who": who, "made_at": now, "note": note}
@@ -142,8 +142,8 @@ def _open_one(records: Records, own: str) -> tuple[str, Row]:
     exact = next((each for each in every if each[1]["id"] == own), None)
     if exact is not None and exact not in is_open:
         if exact[1]["state"] == PENDING:
-            raise DeskError(f"{own} is pending: it has not fired, and nobody was told of it{there_is}")
-        raise DeskError(f"{own} is over since {exact[1]['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
+            raise OperatorError(f"{own} is pending: it has not fired, and nobody was told of it{there_is}")
+        raise OperatorError(f"{own} is over since {exact[1]['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
     found = [exact] if exact is not None else [each for each in is_open if own and each[1]["id"].startswith(own)]
     if not found:
         raise UnknownName(f'no alert that fires and no open incident is called "{own}"{there_is}')
@@ -174,11 +174,11 @@ def not_tracked(pattern: str, metrics: Collection[str]) -> str | None:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Be the only one who writes at the desk. The sensors' lock is another: a channel that hangs holds up nobody here.
+def _locked(settings: Settings) -> Iterator[None]:
+    """Hold the lock of those who write here. The sensors have another: a channel that hangs keeps no person waiting.
 
     Raises:
-        DeskError: another process writes all the time.
+        OperatorError: another process holds the lock.
     """
     settings.state.mkdir(parents=True, exist_ok=True)
     lock = settings.state / StateFile.DESK_LOCK
@@ -186,4 +186,6 @@ def _alone(settings: Settings) -> Iterator[None]:
         with locked(lock, Deadline.after(PATIENCE)):
             yield
     except DeadlineExceeded:
-        raise DeskError(f"another process holds {lock} all the time: nothing was written down; try again") from None
+        raise OperatorError(
+            f"{lock} was held by another process for {PATIENCE:g} s: nothing was written; try again"
+        ) from None

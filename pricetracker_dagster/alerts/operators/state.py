@@ -1,26 +1,26 @@
-"""The desk: what people have silenced and acknowledged, and what that means for an alert or an incident.
+"""What people have silenced and acknowledged, and which alerts and incidents that covers.
 
-Pure, but for Desk.of(), which reads the two tables. What is not sent for it, and what is said at its end, is the
-business of transitions.py; how a person writes it down, of cli/desk.py.
+Pure, but for OperatorState.read(), which reads the two tables. What is kept back for it, and what is sent at its end,
+is in ``messages/``; how a person writes it down is in actions.py.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from pricetracker_dagster.alerts.future_records import AHEAD
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import Records, Row
 
-AHEAD = timedelta(seconds=10)
-"""What was written so long after ``now`` was asked for is of the present; what lies later, a clock that was ahead
-has written: it is as if it were not there until yet_to_come.py has put it right."""
-
 
 @dataclass(frozen=True)
-class Desk:
+class OperatorState:
     """What people have written down.
+
+    A row further in the future than AHEAD was written by a clock that was ahead: it does not count until
+    future_records.py has corrected it.
 
     Attributes:
         silences: rows of the table silences.
@@ -33,7 +33,7 @@ class Desk:
     troubles: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, records: Records, now: datetime) -> "Desk":
+    def read(cls, records: Records, now: datetime) -> "OperatorState":
         """Read the tables; of one that is damaged nothing is known.
 
         Args:
@@ -42,15 +42,15 @@ class Desk:
         """
         troubles: list[str] = []
 
-        def read(rows: Callable[[], list[Row]], but: str) -> tuple[Row, ...]:
+        def readable(rows: Callable[[], list[Row]], but: str) -> tuple[Row, ...]:
             try:
                 return tuple(row for row in rows() if row["made_at"] <= now + AHEAD)
             except StoreError as error:
                 troubles.append(f"{but}: {error}")
                 return ()
 
-        silences = read(records.silences.rows, "what is silenced cannot be read, and is sent")
-        acknowledgements = read(records.acknowledgements.rows, "what is acknowledged cannot be read")
+        silences = readable(records.silences.rows, "what is silenced cannot be read, and is sent")
+        acknowledgements = readable(records.acknowledgements.rows, "what is acknowledged cannot be read")
         return cls(silences, acknowledgements, tuple(troubles))
 
     def silence_of(self, row: Row, subject: Literal["alert", "incident"], now: datetime) -> str | None:

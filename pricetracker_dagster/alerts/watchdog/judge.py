@@ -22,7 +22,7 @@ from pricetracker_dagster.alerts.incidents.standstill import (
     UNKNOWN,
     Verdict,
 )
-from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
+from pricetracker_dagster.alerts.watchdog.observation import Observation, Sign
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import WatchSettings
 
@@ -30,7 +30,7 @@ _ROOM = 1.1
 """Free disk is enough again when it is so much more than the limit: it does not come and go each minute."""
 
 
-def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
+def judge(seen: Observation, limits: WatchSettings) -> dict[str, Verdict]:
     """Say of each kind whether it stands still."""
     limit = limits.standstill_minutes * MINUTE
     still = _still(seen, limit)
@@ -50,7 +50,7 @@ def judge(seen: Seen, limits: WatchSettings) -> dict[str, Verdict]:
     }
 
 
-def failing_for_long(seen: Seen, limits: WatchSettings) -> Verdict | None:
+def failing_for_long(seen: Observation, limits: WatchSettings) -> Verdict | None:
     """Return what is to be said of sensors that have told themselves that they fail, and have failed for long."""
     untold = set(_still(seen, limits.standstill_minutes * MINUTE))
     told = [
@@ -84,7 +84,7 @@ def clock_reason(exchange: str, ahead: float) -> str:
     return f"this machine's clock is {far} {'ahead of' if ahead > 0 else 'behind'} {exchange}'s"
 
 
-def _evaluation(seen: Seen, limit: timedelta, still: Sequence[Sign]) -> Verdict:
+def _evaluation(seen: Observation, limit: timedelta, still: Sequence[Sign]) -> Verdict:
     if seen.ahead is not None:
         return Verdict(
             STILL,
@@ -107,7 +107,7 @@ def _evaluation(seen: Seen, limit: timedelta, still: Sequence[Sign]) -> Verdict:
     return Verdict(UNKNOWN)
 
 
-def _still(seen: Seen, limit: timedelta) -> list[Sign]:
+def _still(seen: Observation, limit: timedelta) -> list[Sign]:
     """Return the parts that have given no sign of life for too long."""
     still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
     # over damaged tables sensors fail, which is told already and no restart mends
@@ -115,12 +115,12 @@ def _still(seen: Seen, limit: timedelta) -> list[Sign]:
     return [sign for sign in still if not _has_incident(sign, seen)]
 
 
-def _has_incident(sign: Sign, seen: Seen) -> bool:
+def _has_incident(sign: Sign, seen: Observation) -> bool:
     """Say whether a sensor has told itself that it fails."""
     return bool(sign.trouble) and sign.name in {f"the sensor {name}" for name in seen.failing}
 
 
-def _prices(seen: Seen, limit: timedelta) -> Verdict:
+def _prices(seen: Observation, limit: timedelta) -> Verdict:
     ended = None if seen.newest is None else seen.newest + MINUTE
     if ended is not None and timedelta() <= seen.now - ended <= limit:
         return Verdict(ALIVE)
@@ -133,7 +133,7 @@ def _prices(seen: Seen, limit: timedelta) -> Verdict:
     return Verdict(STILL, f"{newest}, and for more than {_minutes(limit)} none has come", last or seen.now)
 
 
-def _publication(seen: Seen, limit: timedelta) -> Verdict:
+def _publication(seen: Observation, limit: timedelta) -> Verdict:
     """Judge what people read: rows that are stored have to be published."""
     if seen.newest is None or seen.newest > seen.now:
         return Verdict(UNKNOWN)
@@ -149,19 +149,19 @@ def _publication(seen: Seen, limit: timedelta) -> Verdict:
     return Verdict(STILL, publication_reason(seen.published, seen.unpublished), last or seen.now)
 
 
-def _settings(seen: Seen) -> Verdict:
+def _settings(seen: Observation) -> Verdict:
     if seen.unreadable is None:
         return Verdict(UNKNOWN)
     return settings_verdict(seen.unreadable) if seen.unreadable else Verdict(ALIVE)
 
 
-def _storage(seen: Seen) -> Verdict:
+def _storage(seen: Observation) -> Verdict:
     if seen.damaged is None:
         return Verdict(UNKNOWN)
     return storage_verdict(seen.damaged) if seen.damaged else Verdict(ALIVE)
 
 
-def _disk(seen: Seen, limits: WatchSettings) -> Verdict:
+def _disk(seen: Observation, limits: WatchSettings) -> Verdict:
     if seen.free is None:
         return Verdict(UNKNOWN)
     megabytes = seen.free // 1_000_000
@@ -176,7 +176,7 @@ def _disk(seen: Seen, limits: WatchSettings) -> Verdict:
     return Verdict(ALIVE if megabytes >= _ROOM * limits.free_disk_mb else UNKNOWN)
 
 
-def _clock(seen: Seen, limits: WatchSettings) -> Verdict:
+def _clock(seen: Observation, limits: WatchSettings) -> Verdict:
     if not seen.clocks:
         return Verdict(UNKNOWN)
     wrong = {name: ahead for name, ahead in seen.clocks.items() if abs(ahead) > limits.clock_seconds}
@@ -190,7 +190,7 @@ def _clock(seen: Seen, limits: WatchSettings) -> Verdict:
     )
 
 
-def _last(at: datetime | None, seen: Seen) -> datetime | None:
+def _last(at: datetime | None, seen: Observation) -> datetime | None:
     """Return the newest time at which something was well, as far as this watch can tell."""
     mended = None if seen.damaged or seen.unreadable else seen.mended
     known = [moment for moment in (at, seen.since, mended) if moment is not None and moment <= seen.now + AHEAD]

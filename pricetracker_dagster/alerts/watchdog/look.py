@@ -25,8 +25,8 @@ from pricetracker_dagster.alerts.incidents.standstill import (
 )
 from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
 from pricetracker_dagster.alerts.watchdog.judge import judge
-from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed, tell
-from pricetracker_dagster.alerts.watchdog.seen import Seen, Sign
+from pricetracker_dagster.alerts.watchdog.observation import Observation, Sign
+from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed, report
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
@@ -50,7 +50,7 @@ class Look:
         troubles: what could not be seen, recorded or sent, in plain words.
     """
 
-    seen: Seen
+    seen: Observation
     verdicts: Mapping[str, Verdict]
     changed: Sequence[Row] = ()
     attempts: Sequence[Row] = ()
@@ -90,17 +90,17 @@ def watch_standstill(
     troubles: list[str] = []
     seen = replace(_seen(settings, now, signs, since, troubles), unreadable=unreadable)
     verdicts = judge(seen, settings.watch)
-    told = tell(settings, now, verdicts, "watch", seen.damaged)
-    troubles += told.troubles
+    outcome = report(settings, now, verdicts, "watch", seen.damaged)
+    troubles += outcome.troubles
     try:
-        if told.changed or told.attempts:
-            publish_what_changed(settings, now, told)
+        if outcome.incidents or outcome.attempts:
+            publish_what_changed(settings, now, outcome)
         else:
             publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=now)
     except Exception as error:
         if not _is_of(seen.damaged, error) and first_line(error) != seen.unpublished:
             troubles.append(f"it could not be published: {first_line(error)}")
-    return Look(seen, verdicts, told.changed, told.attempts, troubles)
+    return Look(seen, verdicts, outcome.incidents, outcome.attempts, troubles)
 
 
 def _seen(
@@ -109,7 +109,7 @@ def _seen(
     signs: Callable[[], tuple[Sequence[Sign], datetime | None]],
     since: datetime | None,
     troubles: list[str],
-) -> Seen:
+) -> Observation:
     """See what can be seen; what cannot is a trouble, and hides nothing else."""
     parts: Sequence[Sign] = ()
     ahead = newest = recovered = mended = free = damaged = None
@@ -120,13 +120,13 @@ def _seen(
     except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
         troubles.append(f"Dagster's storage in {settings.data_folder.dagster_home} cannot be read: {first_line(error)}")
     try:
-        damaged = damages(open_store(settings))
+        damaged = damaged_tables(open_store(settings))
     except Exception as error:
         troubles.append(f"the tables in {settings.folder} cannot be looked at: {first_line(error)}")
     try:
         newest = newest_minute(settings, now)
         rows = open_store(settings).records.incidents.rows()
-        covered = is_covered(rows, settings, now)
+        covered = is_explained(rows, settings, now)
         recovered, mended = ended(EVALUATION, rows, now), when_mended(rows, now)
         opened = [row for row in rows if row["cause"] in CAUSES and row["state"] == "open"]
         behind, failing = any(kind_of(row) == PUBLICATION for row in opened), failing_sensors(opened)
@@ -134,13 +134,13 @@ def _seen(
         if not _is_of(damaged, error):
             troubles.append(f"the stored prices cannot be read: {first_line(error)}")
         covered = True  # nobody knows
-    published, unpublished = up_to(settings, newest, now, at_once=behind)
+    published, unpublished = publish_if_behind(settings, newest, now, at_once=behind)
     try:
         free = free_bytes(settings.folder)
     except OSError as error:
         troubles.append(f"{settings.folder}: {error.strerror}")
     clocks = clock_differences(settings.state, now)
-    return Seen(
+    return Observation(
         now,
         parts,
         ahead,
@@ -159,7 +159,7 @@ def _seen(
     )
 
 
-def up_to(
+def publish_if_behind(
     settings: Settings, newest: datetime | None, now: datetime, *, at_once: bool = False
 ) -> tuple[datetime | None, str]:
     """Return what the published file covers; where that is behind for long, publish, and say why that fails.
@@ -171,7 +171,7 @@ def up_to(
         at_once: publish wherever it is behind at all.
     """
     store = open_store(settings)
-    as_of = covered_by(store)
+    as_of = published_until(store)
     limit = timedelta() if at_once else settings.watch.standstill_minutes * MINUTE
     if newest is None or (as_of is not None and newest - as_of <= limit):
         return as_of, ""
@@ -182,7 +182,7 @@ def up_to(
     return published.as_of, ""
 
 
-def covered_by(store: Store) -> datetime | None:
+def published_until(store: Store) -> datetime | None:
     """Return the newest minute that the published file covers, UTC; None where there is none, or it cannot be read."""
     with suppress(Exception):  # one that cannot be read is published anew
         return reading.covered(store.folder.published)
@@ -195,11 +195,11 @@ def when_mended(rows: Sequence[Row], now: datetime) -> datetime | None:
 
 
 def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:
-    """Say whether an error is one of the damages that are told already."""
+    """Say whether an error is one of the damaged_tables that are told already."""
     return str(error) in (damaged or ())
 
 
-def damages(store: Store) -> list[str]:
+def damaged_tables(store: Store) -> list[str]:
     """Say which tables are damaged and how, a line each with the way out.
 
     No data file is read through for that.
@@ -222,7 +222,7 @@ def newest_minute(settings: Settings, now: datetime) -> datetime | None:
     return max(open_store(settings).prices.newest(metrics, now - DAY, closed).values(), default=None)
 
 
-def is_covered(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
+def is_explained(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
     """Say whether an open incident tells already why the newest minutes are not there: an exchange that is away."""
     recent = now - timedelta(minutes=settings.watch.standstill_minutes + 1)
     return any(

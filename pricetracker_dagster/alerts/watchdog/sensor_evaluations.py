@@ -19,10 +19,11 @@ from pricetracker_dagster.alerts.incidents.standstill import (
     over_by_now,
     sensor_kind,
 )
+from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.alerts.watchdog.judge import publication_reason, settings_verdict, storage_verdict
-from pricetracker_dagster.alerts.watchdog.look import covered_by, damages, newest_minute, up_to
-from pricetracker_dagster.alerts.watchdog.reporting import Told, open_incidents, publish_what_changed, tell
+from pricetracker_dagster.alerts.watchdog.look import damaged_tables, newest_minute, publish_if_behind, published_until
+from pricetracker_dagster.alerts.watchdog.reporting import open_incidents, publish_what_changed, report
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings
@@ -34,9 +35,9 @@ _SAID = 500
 """Most characters of what is said of an error."""
 
 
-def tell_of_evaluation(
+def report_evaluation(
     settings: Settings, now: datetime, sensor: str | None, unreadable: str | None, error: Exception | None
-) -> Told:
+) -> SensorOutcome:
     """Tell what an evaluation has shown; where that is nothing new, do nothing.
 
     Args:
@@ -59,13 +60,13 @@ def tell_of_evaluation(
         for kind, verdict in {**others, **verdicts}.items()
         if verdict.state == STILL or (verdict.state == ALIVE and kind in kinds)
     }
-    if not news and not unrecorded.is_told(settings):
-        return Told()
-    damaged_now = damages(open_store(settings)) if unrecorded.is_told(settings) else None
-    return _told(settings, now, news, sensor or SETTINGS, damaged_now)
+    if not news and not unrecorded.is_notified(settings):
+        return SensorOutcome()
+    damaged_now = damaged_tables(open_store(settings)) if unrecorded.is_notified(settings) else None
+    return _report(settings, now, news, sensor or SETTINGS, damaged_now)
 
 
-def tell_of_publication(settings: Settings, now: datetime, sensor: str, *, at_once: bool = False) -> Told:
+def report_publication(settings: Settings, now: datetime, sensor: str, *, at_once: bool = False) -> SensorOutcome:
     """Publish what is stored where that is behind, and tell it where that fails.
 
     Args:
@@ -76,15 +77,15 @@ def tell_of_publication(settings: Settings, now: datetime, sensor: str, *, at_on
     """
     newest = newest_minute(settings, now)
     is_open = any(kind_of(row) == PUBLICATION for row in open_incidents(open_store(settings)))
-    as_of, why = up_to(settings, newest, now, at_once=at_once or is_open)
+    as_of, why = publish_if_behind(settings, newest, now, at_once=at_once or is_open)
     if newest is not None and (as_of is None or as_of < newest) and why:
         behind = min(now, newest if as_of is None else as_of + 2 * MINUTE)
         verdict = Verdict(STILL, publication_reason(as_of, why), behind)
     elif is_open and as_of is not None and newest is not None and as_of >= newest:
         verdict = Verdict(ALIVE)
     else:
-        return Told()
-    return _told(settings, now, {PUBLICATION: verdict}, sensor, None)
+        return SensorOutcome()
+    return _report(settings, now, {PUBLICATION: verdict}, sensor, None)
 
 
 def _of_the_evaluation(
@@ -94,7 +95,7 @@ def _of_the_evaluation(
     verdicts = {SETTINGS: settings_verdict(unreadable) if unreadable else Verdict(ALIVE)}
     if isinstance(error, StoreError) and error.damage is not None:
         # no sensor's fault: what is damaged is one incident, whoever meets it
-        found = damages(store)
+        found = damaged_tables(store)
         verdicts[STORAGE] = storage_verdict(found) if found else Verdict(UNKNOWN)
     elif sensor is None:
         pass
@@ -114,11 +115,11 @@ def _of_what_is_open(
     kinds = {kind_of(row) for row in opened}
     verdicts = over_by_now(opened, now)
     if STORAGE in kinds and STORAGE not in tried:
-        found = damages(open_store(settings))
+        found = damaged_tables(open_store(settings))
         verdicts[STORAGE] = Verdict(UNKNOWN) if found else Verdict(ALIVE)
     if PUBLICATION in kinds:
         try:
-            newest, as_of = newest_minute(settings, now), covered_by(open_store(settings))
+            newest, as_of = newest_minute(settings, now), published_until(open_store(settings))
         except StoreError:
             newest = as_of = None
         is_over = newest is not None and as_of is not None and as_of >= newest
@@ -126,12 +127,12 @@ def _of_what_is_open(
     return verdicts
 
 
-def _told(
+def _report(
     settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], sensor: str, damaged: list[str] | None
-) -> Told:
-    told = tell(settings, now, verdicts, sensor, damaged)
+) -> SensorOutcome:
+    outcome = report(settings, now, verdicts, sensor, damaged)
     try:
-        publish_what_changed(settings, now, told)
+        publish_what_changed(settings, now, outcome)
     except Exception as error:  # the next tick publishes it
-        told.troubles.append(f"what was recorded is not published yet: {first_line(error)}")
-    return told
+        outcome.troubles.append(f"what was recorded is not published yet: {first_line(error)}")
+    return outcome

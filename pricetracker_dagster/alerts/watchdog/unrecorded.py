@@ -46,7 +46,7 @@ _unwritten: dict[Path, _Account] = {}
 """What this process could not keep, by file: on a full disk nothing is told each time all the same."""
 
 
-def tell(settings: Settings, now: datetime, reason: str, by: str = "") -> list[str]:
+def notify(settings: Settings, now: datetime, reason: str, by: str = "") -> list[str]:
     """Send what is wrong through every channel that is told of standstills, unless that was told it lately.
 
     Args:
@@ -79,24 +79,24 @@ def tell(settings: Settings, now: datetime, reason: str, by: str = "") -> list[s
     return troubles
 
 
-def is_told(settings: Settings) -> bool:
+def is_notified(settings: Settings) -> bool:
     """Say whether anything was told so of which the end was not."""
     file = _file(settings)
     return file in _unwritten or file.exists()
 
 
-def tell_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) -> list[str]:
-    """Send that what tell() has told is over, to whom it told anything.
+def notify_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) -> list[str]:
+    """Send that what notify() has told is over, to whom it told anything.
 
     Args:
-        settings: as tell() does.
+        settings: as notify() does.
         now: the current time, UTC.
-        is_over: is given who told it, as tell() was, and says whether it is over.
+        is_over: is given who told it, as notify() was, and says whether it is over.
 
     Returns:
-        As tell() does.
+        As notify() does.
     """
-    if not is_told(settings):
+    if not is_notified(settings):
         return []
     file = _file(settings)
     account = _account(settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.operators.state import Desk, end_of, is_in_force
+from pricetracker_dagster.alerts.operators.state import OperatorState, end_of, is_in_force
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.store import store_in
@@ -56,7 +56,7 @@ ALERT: Row = {"id": "spike|a", "metric": BTC, "rule": "spike", "fired_at": NOON}
 )
 def test_a_silence_is_in_force_from_when_it_is_made_until_its_end(other: dict[str, Any], *, in_force: bool) -> None:
     assert is_in_force(silence("s1", **other), NOON) == in_force
-    desk = Desk([silence("s1", **other)])
+    desk = OperatorState([silence("s1", **other)])
     assert desk.silence_of(ALERT, "alert", NOON) == ("s1" if in_force else None)
 
 
@@ -77,7 +77,7 @@ def test_a_silence_is_in_force_from_when_it_is_made_until_its_end(other: dict[st
     ],
 )
 def test_an_alert_is_silenced_by_metric_and_rule(silences: list[Row], of: str | None) -> None:
-    assert Desk(silences).silence_of(ALERT, "alert", NOON) == of
+    assert OperatorState(silences).silence_of(ALERT, "alert", NOON) == of
 
 
 @pytest.mark.parametrize(
@@ -106,26 +106,26 @@ def test_an_incident_is_silenced_where_each_metric_that_is_out_is(
     silences: list[Row], out: list[str] | None, metrics: list[str] | None, of: str | None
 ) -> None:
     row = {"id": "not run|x", "out": out, "metrics": metrics}
-    assert Desk(silences).silence_of(row, "incident", NOON) == of
+    assert OperatorState(silences).silence_of(row, "incident", NOON) == of
 
 
 def test_an_acknowledgement_is_of_one_fact_and_of_this_time() -> None:
     before, first, second = (acknowledgement("spike|a", NOON + i * HOUR, f"p{i}") for i in (-1, 1, 2))
     other = acknowledgement("spike|b", NOON + HOUR)
-    assert Desk([], [before, other]).acknowledgement_of(ALERT) is None
-    assert Desk([], [first, before]).acknowledgement_of(ALERT) == first
-    assert Desk([], [second, first]).acknowledgement_of(ALERT) == second
-    assert Desk([], [first]).acknowledgement_of(ALERT, NOON + HOUR) == first
-    assert Desk([], [first]).acknowledgement_of(ALERT, NOON + 2 * HOUR) is None  # it fired anew after that
+    assert OperatorState([], [before, other]).acknowledgement_of(ALERT) is None
+    assert OperatorState([], [first, before]).acknowledgement_of(ALERT) == first
+    assert OperatorState([], [second, first]).acknowledgement_of(ALERT) == second
+    assert OperatorState([], [first]).acknowledgement_of(ALERT, NOON + HOUR) == first
+    assert OperatorState([], [first]).acknowledgement_of(ALERT, NOON + 2 * HOUR) is None  # it fired anew after that
     incident = {"id": "spike|b", "opened_at": NOON}
-    assert Desk([], [first, other]).acknowledgement_of(incident) == other
-    assert Desk([], [other]).acknowledgement_of({**ALERT, "id": "spike|b", "fired_at": None}) == other
+    assert OperatorState([], [first, other]).acknowledgement_of(incident) == other
+    assert OperatorState([], [other]).acknowledgement_of({**ALERT, "id": "spike|b", "fired_at": None}) == other
 
 
 def test_silences_that_ended_meanwhile_are_told_once_each_in_their_order() -> None:
     by_time = silence("s1", until=NOON)
     by_hand = silence("s2", ended_at=NOON - timedelta(minutes=30))
-    desk = Desk([by_time, by_hand, silence("s3"), silence("s4", until=NOON - 2 * HOUR)])
+    desk = OperatorState([by_time, by_hand, silence("s3"), silence("s4", until=NOON - 2 * HOUR)])
     assert desk.ended_since(NOON - HOUR, NOON) == [by_hand, by_time]
     assert desk.ended_since(NOON - HOUR, NOON - timedelta(seconds=1)) == [by_hand]
     assert desk.ended_since(NOON, NOON + HOUR - timedelta(seconds=1)) == []
@@ -139,7 +139,7 @@ def test_what_a_clock_that_was_ahead_has_written_is_not_there_yet(tmp_path: Path
     ahead = NOON + 5 * HOUR
     records.silences.upsert([silence("s1"), silence("s2", made_at=ahead, until=ahead + HOUR)])
     records.acknowledgements.upsert([acknowledgement("spike|a", ahead), acknowledgement("spike|a", NOON)])
-    desk = Desk.of(records, NOON)
+    desk = OperatorState.read(records, NOON)
     assert [row["id"] for row in desk.silences] == ["s1"]
     found = desk.acknowledgement_of(ALERT)
     assert found is not None
@@ -147,7 +147,7 @@ def test_what_a_clock_that_was_ahead_has_written_is_not_there_yet(tmp_path: Path
 
 
 def test_an_empty_folder_has_an_empty_desk(tmp_path: Path) -> None:
-    assert Desk.of(store_in(tmp_path).records, NOON) == Desk()
+    assert OperatorState.read(store_in(tmp_path).records, NOON) == OperatorState()
 
 
 def test_a_damaged_table_of_silences_keeps_nothing_back_and_is_told(
@@ -164,7 +164,7 @@ def test_a_damaged_table_of_silences_keeps_nothing_back_and_is_told(
         return rows(table, *arguments)
 
     monkeypatch.setattr(RecordTable, "rows", torn)
-    desk = Desk.of(records, NOON)
+    desk = OperatorState.read(records, NOON)
     assert desk.silence_of(ALERT, "alert", NOON) is None
     assert desk.acknowledgement_of(ALERT) is not None
     [trouble] = desk.troubles

@@ -91,13 +91,13 @@ def silence(
 
     Alerts and incidents are recorded and shown all the same. At its end it is said what still lasts.
     """
-    from pricetracker_dagster.alerts.operators import actions as desk_book
+    from pricetracker_dagster.alerts.operators import actions
 
     settings, now = load_settings(), datetime.now(UTC)
     if own is not None:
         if any(each is not None for each in (metrics, span, until, rule, reason)):
             raise click.UsageError("--end ends a silence that is there: say nothing beside it but --by")
-        row = desk_book.end_silence(settings, own, now, who=_name(who))
+        row = actions.end_silence(settings, own, now, who=_name(who))
         click.echo(f"{own} is ended: messages about {_about(row)} are sent again.")
     else:
         if metrics is None:
@@ -110,13 +110,13 @@ def silence(
             raise click.UsageError(f"--until {until:%Y-%m-%d %H:%M:%S} UTC is over: it is {now:%Y-%m-%d %H:%M:%S} UTC")
         if until - now > _LONGEST:
             raise click.UsageError(f"--until {until:%Y-%m-%d} is more than a year ahead")
-        row = desk_book.silence(settings, metrics, until, now, rule=rule, reason=_text(reason), who=_name(who))
-        said = desk_book.not_tracked(metrics, [str(metric) for metric in settings.tracked])
+        row = actions.silence(settings, metrics, until, now, rule=rule, reason=_text(reason), who=_name(who))
+        said = actions.not_tracked(metrics, [str(metric) for metric in settings.tracked])
         if said is not None:
             click.echo(f"Warning: {said}", err=True)
         click.echo(f"{row['id']}: messages about {_about(row)} are kept back until {until:%Y-%m-%d %H:%M:%S} UTC.")
         click.echo(f"To end it before: {command(simulated=settings.simulated)} silence --end {row['id']}")
-    _shown_everywhere(settings, "silences", row)
+    show_everywhere(settings, "silences", row)
 
 
 @click.command()
@@ -146,12 +146,12 @@ def acknowledge(own: str, *, note: str | None, who: str | None) -> None:
 
     ID is as `alerts --open` and `incidents --open` show it, or a beginning that no other open one has.
     """
-    from pricetracker_dagster.alerts.operators import actions as desk_book
+    from pricetracker_dagster.alerts.operators import actions
 
     settings, now = load_settings(), datetime.now(UTC)
-    row, fact = desk_book.acknowledge(settings, own, now, who=_name(who), note=_text(note))
+    row, fact = actions.acknowledge(settings, own, now, who=_name(who), note=_text(note))
     click.echo(f"{fact['id']} is acknowledged by {row['who']}: no more reminders of it until it is over.")
-    _shown_everywhere(settings, "acknowledgements", row)
+    show_everywhere(settings, "acknowledgements", row)
 
 
 def _about(row: "Row") -> str:
@@ -175,7 +175,7 @@ def _name(who: str | None) -> str:
         return f"user {os.getuid()}"
 
 
-def _shown_everywhere(settings: Settings, table: str, row: "Row") -> None:
+def show_everywhere(settings: Settings, table: str, row: "Row") -> None:
     """Publish anew, and let the UI know; where that cannot be, what was written down holds all the same."""
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.store import open_store

@@ -13,12 +13,13 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
-from pricetracker_dagster.alerts.future_records import put_right
-from pricetracker_dagster.alerts.operators import actions as desk_book
-from pricetracker_dagster.alerts.operators.actions import DeskError
-from pricetracker_dagster.alerts.operators.state import Desk
-from pricetracker_dagster.alerts.status import lines, status
+from pricetracker_dagster.alerts.future_records import correct_future_records
+from pricetracker_dagster.alerts.operators import actions
+from pricetracker_dagster.alerts.operators.actions import OperatorError
+from pricetracker_dagster.alerts.operators.state import OperatorState
+from pricetracker_dagster.alerts.status import status
 from pricetracker_dagster.cli import main
+from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store import reading
@@ -58,7 +59,7 @@ def records(settings: Settings) -> Records:
 @pytest.fixture
 def without_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what is said: to publish takes half a second."""
-    monkeypatch.setattr("pricetracker_dagster.cli.desk._shown_everywhere", lambda *_: None)
+    monkeypatch.setattr("pricetracker_dagster.cli.silencing.show_everywhere", lambda *_: None)
 
 
 def run(*arguments: str) -> Result:
@@ -184,7 +185,7 @@ def test_silences_made_at_once_have_ids_of_their_own(settings: Settings) -> None
     now = datetime.now(UTC)
 
     def make(_: int) -> Row:
-        return desk_book.silence(settings, "*", now + HOUR, now, rule=None, reason=None, who="ann")
+        return actions.silence(settings, "*", now + HOUR, now, rule=None, reason=None, who="ann")
 
     with ThreadPoolExecutor(6) as pool:
         made = [row["id"] for row in pool.map(make, range(6))]
@@ -196,12 +197,15 @@ def test_the_sensors_lock_holds_nobody_up_and_the_desk_s_own_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
-    monkeypatch.setattr(desk_book, "PATIENCE", 0.1)
+    monkeypatch.setattr(actions, "PATIENCE", 0.1)
     settings.state.mkdir(parents=True)
     with locked(settings.state / "alerts.lock", Deadline.after(1)):
-        desk_book.silence(settings, "*", now + HOUR, now, rule=None, reason=None, who="ann")
-    with locked(settings.state / "desk.lock", Deadline.after(1)), pytest.raises(DeskError, match="nothing was written"):
-        desk_book.silence(settings, "*", now + HOUR, now, rule=None, reason=None, who="ann")
+        actions.silence(settings, "*", now + HOUR, now, rule=None, reason=None, who="ann")
+    with (
+        locked(settings.state / "desk.lock", Deadline.after(1)),
+        pytest.raises(OperatorError, match="nothing was written"),
+    ):
+        actions.silence(settings, "*", now + HOUR, now, rule=None, reason=None, who="ann")
 
 
 @pytest.mark.usefixtures("without_publishing")
@@ -324,17 +328,17 @@ def test_after_the_clock_went_back_a_silence_lasts_as_long_as_it_was_to_last(
     ahead = now + 5 * HOUR
     records.alerts.upsert([alert(9, fired_at=ahead)])
     for rule in (None, "spike"):
-        desk_book.silence(settings, "KRAKEN:*", ahead + HOUR, ahead, rule=rule, reason=None, who="ann")
-    desk_book.end_silence(settings, "s2", ahead, who="ann")
-    desk_book.acknowledge(settings, "spike|KRAKEN:BTCUSD|volume|9", ahead, who="ann", note=None)
-    desk_book.acknowledge(settings, FIRING, ahead + HOUR, who="ann", note=None)
-    assert Desk.of(records, now) == Desk()
-    assert put_right(records, now) >= 5
-    desk = Desk.of(records, now)
+        actions.silence(settings, "KRAKEN:*", ahead + HOUR, ahead, rule=rule, reason=None, who="ann")
+    actions.end_silence(settings, "s2", ahead, who="ann")
+    actions.acknowledge(settings, "spike|KRAKEN:BTCUSD|volume|9", ahead, who="ann", note=None)
+    actions.acknowledge(settings, FIRING, ahead + HOUR, who="ann", note=None)
+    assert OperatorState.read(records, now) == OperatorState()
+    assert correct_future_records(records, now) >= 5
+    desk = OperatorState.read(records, now)
     first, second = sorted(desk.silences, key=lambda row: str(row["id"]))
     assert (first["made_at"], first["until"], first["ended_at"]) == (now, now + HOUR, None)
     assert second["ended_at"] == now
     assert [row["fact"] for row in desk.acknowledgements] == ["spike|KRAKEN:BTCUSD|volume|9", FIRING]
     [fired] = [row for row in records.alerts.rows() if row["id"] == "spike|KRAKEN:BTCUSD|volume|9"]
     assert desk.acknowledgement_of(fired) is not None
-    assert put_right(records, now) == 0
+    assert correct_future_records(records, now) == 0

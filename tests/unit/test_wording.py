@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.messages import wording as words
-from pricetracker_dagster.alerts.messages.wording import Happening
+from pricetracker_dagster.alerts.messages.wording import Event, alert_message, incident_message, silence_message
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store.records import Row
 
@@ -66,7 +65,7 @@ def incident(first: int, last: int, *metrics: str, **other: Any) -> Row:
 
 
 def test_a_firing_alert_is_a_line_with_metric_measure_value_average_ratio_and_minute() -> None:
-    assert words.of_alert(alert(), Happening("firing")) == (
+    assert alert_message(alert(), Event("firing")) == (
         "▲ KRAKEN:BTCUSD volume 3.01×",
         "▲ KRAKEN:BTCUSD volume 301 = 3.01× its average 100 at 2026-03-03 12:00 UTC (spike: above 3×)",
     )
@@ -83,7 +82,7 @@ def test_a_resolved_alert_says_how_it_ended_how_long_it_lasted_and_its_peak() ->
         resolved_at=at(12),
         ended_because="below again",
     )
-    assert words.of_alert(over, Happening("resolved")) == (
+    assert alert_message(over, Event("resolved")) == (
         "✓ KRAKEN:BTCUSD volume resolved",
         (
             "✓ KRAKEN:BTCUSD volume below again: it lasted 7 minutes from 2026-03-03 12:00 UTC, "
@@ -95,7 +94,7 @@ def test_a_resolved_alert_says_how_it_ended_how_long_it_lasted_and_its_peak() ->
 @pytest.mark.parametrize("event", ["again", "still", "reminder", "escalated"])
 def test_what_goes_on_says_since_when_and_its_peak(event: str) -> None:
     goes_on = alert(last_minute=at(6), peak=900.0, peak_ratio=9.0, peak_minute=at(5))
-    headline, line = words.of_alert(goes_on, Happening(event))
+    headline, line = alert_message(goes_on, Event(event))
     how = {"again": "fires again", "escalated": "not acknowledged"}.get(event, "still fires")
     assert headline == f"▲ KRAKEN:BTCUSD volume {how}"
     assert line == (
@@ -105,16 +104,14 @@ def test_what_goes_on_says_since_when_and_its_peak(event: str) -> None:
 
 
 def test_who_has_acknowledged_it_and_what_kept_it_back_stand_in_the_line() -> None:
-    said = Happening(
-        "reminder", acknowledged="acknowledged by ann at 2026-03-03 12:07 UTC", held="kept back by silence s1"
-    )
-    for line in (words.of_alert(alert(), said)[1], words.of_incident(incident(0, 4), said)[1]):
+    said = Event("reminder", acknowledged="acknowledged by ann at 2026-03-03 12:07 UTC", held="kept back by silence s1")
+    for line in (alert_message(alert(), said)[1], incident_message(incident(0, 4), said)[1]):
         assert line.endswith("; kept back by silence s1; acknowledged by ann at 2026-03-03 12:07 UTC")
 
 
 def test_an_outage_is_a_line_with_minutes_metrics_cause_and_reason() -> None:
     metrics = [f"KRAKEN:X{i}USD" for i in range(7)]
-    assert words.of_incident(incident(0, 4, *metrics), Happening("opened")) == (
+    assert incident_message(incident(0, 4, *metrics), Event("opened")) == (
         "✗ minutes missed: exchange error",
         (
             "✗ missed: 2026-03-03 12:00 to 12:04 UTC (5 minutes) of KRAKEN:X0USD, KRAKEN:X1USD, KRAKEN:X2USD, "
@@ -125,52 +122,52 @@ def test_an_outage_is_a_line_with_minutes_metrics_cause_and_reason() -> None:
 
 def test_of_six_metrics_all_are_named() -> None:
     metrics = [f"KRAKEN:X{i}USD" for i in range(6)]
-    _, line = words.of_incident(incident(0, 0, *metrics), Happening("opened"))
+    _, line = incident_message(incident(0, 0, *metrics), Event("opened"))
     assert "KRAKEN:X4USD, KRAKEN:X5USD: exchange error" in line
 
 
 def test_the_end_of_an_outage_of_a_whole_exchange_names_it() -> None:
     over = incident(0, 4, BTC, ETH, exchange="KRAKEN", state="resolved", missing=0, out=[], resolved_at=at(10))
-    assert words.of_incident(over, Happening("resolved"))[0] == "✓ KRAKEN is back"
+    assert incident_message(over, Event("resolved"))[0] == "✓ KRAKEN is back"
 
 
 def test_an_outage_of_a_whole_exchange_is_called_so() -> None:
-    headline, line = words.of_incident(incident(0, 0, BTC, ETH, exchange="KRAKEN"), Happening("opened"))
+    headline, line = incident_message(incident(0, 0, BTC, ETH, exchange="KRAKEN"), Event("opened"))
     assert headline == "✗ KRAKEN is out: exchange error"
     assert "UTC of KRAKEN as a whole, 2 metrics: KRAKEN:BTCUSD, KRAKEN:ETHUSD: " in line
 
 
 def test_several_causes_are_counted() -> None:
     causes = '{"exchange error": 12, "exchange maintenance": 8}'
-    _, line = words.of_incident(incident(0, 4, causes=causes), Happening("opened"))
+    _, line = incident_message(incident(0, 4, causes=causes), Event("opened"))
     assert ": exchange error (12), exchange maintenance (8): KRAKEN: HTTP 502" in line
 
 
 def test_who_joins_and_who_is_back_is_counted_and_who_is_out_named() -> None:
     grown = incident(0, 4, BTC, ETH, XRP)
-    headline, line = words.of_incident(grown, Happening("joined", [XRP]))
+    headline, line = incident_message(grown, Event("joined", [XRP]))
     assert headline == "✗ KRAKEN:XRPUSD more out"
     assert line.startswith("✗ more missed: KRAKEN:XRPUSD; out now: KRAKEN:BTCUSD, KRAKEN:ETHUSD, KRAKEN:XRPUSD, since ")
-    headline, line = words.of_incident({**grown, "out": [BTC]}, Happening("back", [ETH, XRP]))
+    headline, line = incident_message({**grown, "out": [BTC]}, Event("back", [ETH, XRP]))
     assert headline == "✓ 2 of 3 are back"
     assert line.startswith("✓ 2 of 3 are back; still missed: KRAKEN:BTCUSD: exchange error")
 
 
 def test_a_reminder_names_who_is_out_now() -> None:
-    headline, line = words.of_incident({**incident(0, 9, BTC, ETH, XRP), "out": [ETH]}, Happening("reminder"))
+    headline, line = incident_message({**incident(0, 9, BTC, ETH, XRP), "out": [ETH]}, Event("reminder"))
     assert headline == "✗ minutes still missed: exchange error"
     assert "UTC (10 minutes) of KRAKEN:ETHUSD: exchange error" in line
 
 
 def test_minutes_that_come_and_go_are_counted() -> None:
-    headline, line = words.of_incident(incident(0, 5, count=3), Happening("flapping"))
+    headline, line = incident_message(incident(0, 5, count=3), Event("flapping"))
     assert headline == "✗ minutes come and go"
     assert "3 of 6 minutes from 2026-03-03 12:00 UTC were missed, of KRAKEN:BTCUSD" in line
 
 
 def test_an_outage_that_is_over_names_all_who_were_out() -> None:
     over = incident(0, 4, BTC, ETH, state="resolved", missing=0, out=[], resolved_at=at(10))
-    assert words.of_incident(over, Happening("resolved")) == (
+    assert incident_message(over, Event("resolved")) == (
         "✓ missed minutes healed",
         (
             "✓ over, all minutes are stored: 2026-03-03 12:00 to 12:04 UTC (5 minutes) of KRAKEN:BTCUSD, "
@@ -182,22 +179,22 @@ def test_an_outage_that_is_over_names_all_who_were_out() -> None:
 @pytest.mark.parametrize(("lost", "said"), [(1, "1 minute stays missing"), (3, "3 minutes stay missing")])
 def test_an_outage_that_ends_with_minutes_lost_says_so(lost: int, said: str) -> None:
     over = incident(0, 4, state="resolved", missing=lost, out=[], resolved_at=at(10))
-    headline, line = words.of_incident(over, Happening("resolved"))
+    headline, line = incident_message(over, Event("resolved"))
     assert headline == f"✗ {lost} minute{'s' if lost > 1 else ''} missed for good"
     assert said in line
 
 
 def test_what_a_clock_that_was_ahead_has_recorded_was_none() -> None:
     none = incident(0, 4, state="resolved", count=0, metrics=[], out=[], resolved_at=at(10))
-    assert words.of_incident(none, Happening("resolved"))[0] == "✓ no minutes missed"
+    assert incident_message(none, Event("resolved"))[0] == "✓ no minutes missed"
 
 
 def test_the_end_of_a_silence_says_what_is_still_on_and_what_is_over() -> None:
-    assert words.of_silence("s1", 0, [], 1) == (
+    assert silence_message("s1", 0, [], 1) == (
         "silence s1 has ended",
         "silence s1 has ended: nothing that it kept back is still on; it kept back 1 message",
     )
-    _, line = words.of_silence("s1", 2, ["KRAKEN:XRPUSD volume resolved"], 7)
+    _, line = silence_message("s1", 2, ["KRAKEN:XRPUSD volume resolved"], 7)
     assert line == (
         "silence s1 has ended: 2 still on, see their lines; over meanwhile: KRAKEN:XRPUSD volume resolved; "
         "it kept back 7 messages"
@@ -213,11 +210,11 @@ def test_the_end_of_a_silence_says_what_is_still_on_and_what_is_over() -> None:
     ],
 )
 def test_the_end_of_a_silence_says_what_keeps_back_the_rest(still: int, others: list[str], said: str) -> None:
-    assert f"has ended: {said}" in words.of_silence("s1", still, [], 9, others)[1]
+    assert f"has ended: {said}" in silence_message("s1", still, [], 9, others)[1]
 
 
 def test_what_nobody_has_acknowledged_says_so_first() -> None:
-    said = Happening("escalated", held="nobody has acknowledged it for 15 minutes")
-    headline, line = words.of_incident(incident(0, 4), said)
+    said = Event("escalated", held="nobody has acknowledged it for 15 minutes")
+    headline, line = incident_message(incident(0, 4), said)
     assert headline == "✗ not acknowledged: minutes still missed: exchange error"
     assert line.endswith("; nobody has acknowledged it for 15 minutes")

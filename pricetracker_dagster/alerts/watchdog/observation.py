@@ -23,7 +23,7 @@ class Sign(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What one look saw.
 
     Attributes:

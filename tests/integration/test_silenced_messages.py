@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts import watch
-from pricetracker_dagster.alerts.operators import actions as desk_book
+from pricetracker_dagster.alerts.operators import actions
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from tests.integration.test_watch import BTC, ETH, NOON, Watch
@@ -41,7 +41,7 @@ def at(minute: float) -> datetime:
 
 
 def silence(it: Watch, until: float, metrics: str = "KRAKEN:*") -> None:
-    desk_book.silence(it.settings, metrics, at(until), at(-0.5), rule=None, reason=None, who="ann")
+    actions.silence(it.settings, metrics, at(until), at(-0.5), rule=None, reason=None, who="ann")
 
 
 def go_on(it: Watch, first: int, last: int, *above: str) -> None:
@@ -158,7 +158,7 @@ def test_the_message_after_an_acknowledgement_says_who_and_no_reminder_came_betw
 ) -> None:
     it = begin("repeat_minutes = 2")
     go_on(it, 0, 0, BTC)
-    desk_book.acknowledge(it.settings, FIRING, at(1.5), who="ann", note="looking *into* it")
+    actions.acknowledge(it.settings, FIRING, at(1.5), who="ann", note="looking *into* it")
     go_on(it, 1, 4)
     go_on(it, 5, 5)
     first, last = lines(webhook.to("/a"))

@@ -7,8 +7,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import dagster as dg
 
 from pricetracker_dagster.alerts.outcome import SensorOutcome
-from pricetracker_dagster.alerts.watchdog.reporting import Told
-from pricetracker_dagster.alerts.watchdog.sensor_evaluations import tell_of_evaluation
+from pricetracker_dagster.alerts.watchdog.sensor_evaluations import report_evaluation
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings
@@ -19,7 +18,7 @@ R = TypeVar("R")
 Context = dg.SensorEvaluationContext | dg.RunStatusSensorContext
 
 
-def accountable(evaluate: Callable[P, R]) -> Callable[P, R]:
+def reports_failures(evaluate: Callable[P, R]) -> Callable[P, R]:
     """Make the function of a sensor one that tells through the channels what keeps it from its work.
 
     It is given the settings in force, or the last that could be read; where none ever could be, it fails with what is
@@ -34,30 +33,29 @@ def accountable(evaluate: Callable[P, R]) -> Callable[P, R]:
         settings, unreadable = tracker.settings_for_alarms()
         if unreadable:  # before anything else is told: it is why
             context.log.warning("the settings cannot be read: %s", unreadable)
-            _tell(context, settings, tracker, None, unreadable, None)
+            _report(context, settings, tracker, None, unreadable, None)
         bound: Any = tracker.of(settings)
         of_now: Any = [bound if each is tracker else each for each in args]
         named: Any = {name: bound if each is tracker else each for name, each in kwargs.items()}
         error: Exception | None = None
         try:
-            return cast(R, _said(evaluate(*of_now, **named), unreadable))
+            return cast(R, _with_reason(evaluate(*of_now, **named), unreadable))
         except Exception as raised:
             error = raised
             raise
         finally:
-            _tell(context, settings, tracker, evaluate.__name__, unreadable, error)
+            _report(context, settings, tracker, evaluate.__name__, unreadable, error)
 
     return evaluated
 
 
-def report(context: Context, settings: Settings, told: Told) -> None:
-    """Show what was told on the asset of the incidents."""
-    watched = SensorOutcome(incidents=told.changed, attempts=told.attempts)
-    for event in what_changed(watched, simulated=settings.simulated):
+def report_incidents(context: Context, settings: Settings, outcome: SensorOutcome) -> None:
+    """Show incidents that have changed on their asset."""
+    for event in what_changed(outcome, simulated=settings.simulated):
         context.instance.report_runless_asset_event(event)
 
 
-def _tell(
+def _report(
     context: Context,
     settings: Settings,
     tracker: Tracker,
@@ -67,15 +65,15 @@ def _tell(
 ) -> None:
     """Tell what the evaluation has shown; a mistake in that changes nothing of what it has done."""
     try:
-        told = tell_of_evaluation(settings, tracker.now(), sensor, unreadable, error)
-        for trouble in told.troubles:
+        outcome = report_evaluation(settings, tracker.now(), sensor, unreadable, error)
+        for trouble in outcome.troubles:
             context.log.warning("%s", trouble)
-        report(context, settings, told)
+        report_incidents(context, settings, outcome)
     except Exception:
         context.log.exception("what this evaluation has shown could not be told")
 
 
-def _said(result: object, unreadable: str | None) -> object:
+def _with_reason(result: object, unreadable: str | None) -> object:
     """Return what a sensor returns; where it is nothing to see, with what is wrong with the settings."""
     if not unreadable:
         return result
