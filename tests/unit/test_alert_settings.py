@@ -517,8 +517,10 @@ def test_settings_do_not_change(write_settings: Write) -> None:
         ("BTC/USD", '"BTC/USD" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*'),
         (
             "KRAKEN:[BE]*",
-            '"KRAKEN:[BE]*" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*; '
-            "in a pattern only * and ? have a meaning",
+            (
+                '"KRAKEN:[BE]*" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*; '
+                "in a pattern only * and ? have a meaning"
+            ),
         ),
     ],
 )
