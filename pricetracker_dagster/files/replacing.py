@@ -1,4 +1,4 @@
-"""Writing a file as a whole: whoever reads it meets the old content or the new one, never half of either."""
+"""Replacing files as a whole: a reader sees the old content or the new one, never half of either."""
 
 import os
 import re
@@ -7,22 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 
 _BESIDE = re.compile(r"\..+?\.(\d+)(\.\d+|\.new)?")
-"""Names of files that are made beside the one that they replace, with the process that makes them."""
+"""Names of the temporary files beside those that they are to replace, with the process that writes them."""
 
 
 def write_text(file: Path, text: str, *, private: bool = False) -> None:
-    """Put a text in the place of a file's, in UTF-8. Its folder is made where it is not there yet.
+    """Replace a file by a text, in UTF-8. Its folder is created where it does not exist.
 
     Args:
         file: which file.
         text: what it holds from now on.
-        private: nobody but its owner may read it, at no time; else the umask decides.
+        private: only its owner may read it, from the first moment on; else the umask decides.
 
     Raises:
-        OSError: it cannot be written; the old text stands.
+        OSError: it cannot be written; the old text stays.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    # of two threads or processes that write at once each has a file of its own, and the later one stands
+    # threads and processes that write at once have a file of their own each; the last one to finish wins
     beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         beside.unlink(missing_ok=True)  # left by a process of the same number, and perhaps open to others
@@ -36,7 +36,7 @@ def write_text(file: Path, text: str, *, private: bool = False) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the disk keep what was written into a file or folder, before anything relies on it."""
+    """Flush a file or folder to the disk, before anything relies on it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         with suppress(OSError):  # not every disk can
@@ -46,7 +46,7 @@ def sync(path: Path) -> None:
 
 
 def left_over(folder: Path) -> list[Path]:
-    """Return the files in a folder that processes which are no more have left beside those they were to replace."""
+    """Return the temporary files in a folder that ended processes have left."""
     made = ((file, _BESIDE.fullmatch(file.name)) for file in folder.glob(".*"))
     return [file for file, named in made if named and file.is_file() and not _is_alive(int(named[1]))]
 

@@ -29,7 +29,7 @@ class _Measured(NamedTuple):
 
 
 def note_clock(state: Path, exchange: str, ahead: float, now: datetime, *, at_least: float | None = None) -> None:
-    """Keep a measurement.
+    """Write down a measurement.
 
     Args:
         state: the data folder's folder of small working files.

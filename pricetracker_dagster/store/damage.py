@@ -25,7 +25,14 @@ LOG = "_delta_log"
 Action = dict[str, Any]
 """What a commit says of one file, as the log has it."""
 
-_SQL = Path(__file__).parent / "sql"
+_READ_THROUGH = "SELECT count(*), bit_xor(hash(COLUMNS(*))) FROM read_parquet($file, hive_partitioning = false)"
+"""Looks at every value of a Parquet file: what cannot be decoded is an error."""
+
+_MINUTES = """
+SELECT epoch(min(minute))::BIGINT, epoch(max(minute))::BIGINT FROM read_parquet($file, hive_partitioning = false)
+"""
+"""The first and the last minute of a Parquet file, in Unix seconds."""
+
 _MAGIC = b"PAR1"
 
 NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -64,7 +71,7 @@ class Damage:
 
 
 def first_of(damages: Iterable[Damage]) -> Damage | None:
-    """Return the damage to tell of where only one can be: what keeps the table from being opened at all."""
+    """Return the most severe damage: one of the log keeps the table from being opened at all."""
     order: Mapping[Kind, int] = {Kind.LOG: 0, Kind.CHECKPOINT: 1, Kind.DATA: 2}
     return min(damages, key=lambda damage: order[damage.kind], default=None)
 
@@ -132,12 +139,12 @@ def _read_through(file: Path, action: Action) -> bool:
     values = {"file": sql.only(file)}
     rows, minutes = rows_in(action), bounds(action)
     try:
-        [(found, *_)] = sql.connect().execute(sql.load(_SQL / "read_through.sql"), values).fetchall()
+        [(found, *_)] = sql.connect().execute(_READ_THROUGH, values).fetchall()
         if rows is not None and found != rows:
             return False
         if minutes is None:
             return True
-        within = sql.connect().execute(sql.load(_SQL / "minutes_in.sql"), values).fetchone()
+        within = sql.connect().execute(_MINUTES, values).fetchone()
         return within is not None and all(
             at is not None and abs(at - moment.timestamp()) < 1  # the log keeps milliseconds
             for at, moment in zip(within, minutes, strict=True)
@@ -148,7 +155,7 @@ def _read_through(file: Path, action: Action) -> bool:
 
 
 def check_access(file: Path, error: duckdb.Error) -> None:
-    """Look whether it is the content of a file that DuckDB could not read, or the file.
+    """Find out whether DuckDB could not read the file itself; else its content is what is damaged.
 
     Raises:
         OSError: it is there and cannot be read, or there is no memory to read it.
@@ -162,7 +169,7 @@ def check_access(file: Path, error: duckdb.Error) -> None:
 
 @contextmanager
 def named(file: Path) -> Iterator[None]:
-    """Name the file in an error of reading it: Python names it in one of opening it alone."""
+    """Add the file's name to an error of reading it: Python adds it to errors of opening only."""
     try:
         yield
     except OSError as error:
@@ -186,7 +193,7 @@ def data_files(folder: Path) -> Iterator[Path]:
 
 
 def is_no_folder(place: Path) -> bool:
-    """Say whether something else stands where a folder belongs."""
+    """Say whether there is something else where a folder belongs."""
     return os.path.lexists(place) and not place.is_dir()
 
 

@@ -81,7 +81,7 @@ class Delta:
         return self.location.path
 
     def load(self) -> DeltaTable:
-        """Open it by delta-rs, which raises what it likes where that fails."""
+        """Open it by delta-rs, whose errors are not translated."""
         return DeltaTable(self.location.url, storage_options=self.location.storage_options)
 
     def open(self) -> DeltaTable | None:
@@ -123,8 +123,8 @@ class Delta:
                     raise
                 why = error
             if not left:
-                self._tell(why)
-            wait_for_repair(self.location.folder)  # it may have been at it just now
+                self._raise(why)
+            wait_for_repair(self.location.folder)  # it may be replacing the log just now
         raise AssertionError("a loop that always returns or raises")
 
     def open_whole(self) -> DeltaTable | None:
@@ -140,7 +140,7 @@ class Delta:
                 damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in written.items()
             )
         if wrong:
-            self._tell_damage(thorough=False)
+            self._raise_if_damaged(thorough=False)
         return table
 
     def log(self) -> Log:
@@ -188,7 +188,7 @@ class Delta:
                 configuration=CONFIGURATION,
             )
         except (DeltaError, OSError) as error:
-            self._tell(error)
+            self._raise(error)
 
     def _add_columns(self, table: DeltaTable) -> None:
         """Add the columns that an earlier version did not know; what it stored has NULL there."""
@@ -209,7 +209,7 @@ class Delta:
             opened: the table, if it was opened just now; after a write conflict it is opened anew.
 
         Raises:
-            CommitFailedError: a write conflict persisted for 60 s.
+            CommitFailedError: write conflicts persisted for 60 s.
             StoreError: the table is damaged, or cannot be written.
         """
         deadline = time.monotonic() + _PATIENCE
@@ -234,7 +234,7 @@ class Delta:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Tell which file of the table is damaged or gone where reading its files fails in the block.
+        """Name the file of the table that is damaged or gone where reading its files fails in the block.
 
         Raises:
             StoreError: one of them is.
@@ -242,12 +242,12 @@ class Delta:
         try:
             yield
         except duckdb.Error as error:
-            self._tell_damage(error)
+            self._raise_if_damaged(error)
             raise
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """Write in the block, beside other writers, with what delta-rs says put in plain words.
+        """Write in the block, beside other writers; the errors of delta-rs are translated.
 
         Raises:
             StoreError: the table is damaged, or cannot be written.
@@ -258,9 +258,9 @@ class Delta:
         except CommitFailedError:
             raise
         except DeltaError as error:
-            self._tell(error)
+            self._raise(error)
 
-    def _tell_damage(self, error: BaseException | None = None, *, thorough: bool = True) -> None:
+    def _raise_if_damaged(self, error: BaseException | None = None, *, thorough: bool = True) -> None:
         """Look for damage where the table's files are on this machine.
 
         Raises:
@@ -270,7 +270,7 @@ class Delta:
         if found is not None:
             raise is_damaged(found, self.location.folder) from error
 
-    def _tell(self, error: BaseException | None) -> NoReturn:
+    def _raise(self, error: BaseException | None) -> NoReturn:
         """Say in plain words why the table cannot be used.
 
         Raises:
@@ -278,7 +278,7 @@ class Delta:
         """
         refused = is_refused(self.location, error)
         if refused is None:
-            self._tell_damage(error)
+            self._raise_if_damaged(error)
         raise (refused or cannot_be_used(self.location, error)) from error
 
 
@@ -286,7 +286,7 @@ class Delta:
 def opened_once() -> Iterator[None]:
     """Open each table once in the block, in this thread, and anew only where somebody has written since.
 
-    To open one takes as long as to read it. What is damaged meanwhile, but for the newest commit, is found by the next.
+    To open one takes as long as to read it. What is damaged meanwhile, but for the newest commit, is found next time.
     """
     token = _kept.set({})
     try:

@@ -1,4 +1,4 @@
-"""What is said where a table cannot be read or written: which file of which table, what is lost and the way out.
+"""The errors of the store: which file of which table cannot be read or written, what is lost and the way out.
 
 Here belongs the one error of the store and its messages. What is wrong with a table is found in damage.py and log.py.
 """
@@ -24,7 +24,7 @@ class StoreError(PricetrackerError):
     """
 
     def __init__(self, message: str, table: str, damage: Damage | None = None) -> None:
-        """Say what is wrong."""
+        """Keep which table it is about."""
         super().__init__(message)
         self.table = table
         self.damage = damage

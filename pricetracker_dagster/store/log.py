@@ -35,9 +35,12 @@ from pricetracker_dagster.store.damage import (
 
 LAST_CHECKPOINT = "_last_checkpoint"
 
-_SQL = Path(__file__).parent / "sql"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint\..*parquet|(\d{20})\.checkpoint\.parquet")
+
+_CHECKPOINTED = """
+SELECT add, remove, metaData, protocol FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
+"""
 
 _COUNTS = (  # of files added and removed, as delta-rs calls them: merge, optimize, delete
     ("num_target_files_added", "num_target_files_removed"),
@@ -54,7 +57,7 @@ class Log:
         folder: the table's folder.
         commits: the commits that are there, by version.
         checkpoints: the checkpoints that are there, by version.
-        live: by path, what was said of each file that belongs to the table.
+        live: by path, the action that added each file that belongs to the table.
         removed: paths of files that were replaced.
         published: the newest version that was ever published, -1 where none is known.
         damages: what is wrong with the log itself.
@@ -219,16 +222,13 @@ def _apply_checkpoint(log: Log) -> int:
             base = version
             _apply(log, rows)
     if log.damages and (base < 0 and 0 not in log.commits):
-        what = "is incomplete: what was before that checkpoint stands nowhere else"
+        what = "is incomplete: what was before that checkpoint is recorded nowhere else"
         log.damages.append(_damage(log, Kind.LOG, LOG, what))
     return base
 
 
 def _rows_of_checkpoint(files: list[Path]) -> list[Action]:
-    connection = sql.connect()
-    rows = connection.execute(
-        sql.load(_SQL / "checkpoint.sql"), {"files": [sql.only(file) for file in files]}
-    ).fetchall()
+    rows = sql.connect().execute(_CHECKPOINTED, {"files": [sql.only(file) for file in files]}).fetchall()
     kinds = ("add", "remove", "metaData", "protocol")
     actions = [{name: value for name, value in zip(kinds, row, strict=True) if value is not None} for row in rows]
     if not any("metaData" in action for action in actions):

@@ -1,4 +1,4 @@
-"""The upkeep of the Delta tables, so that cost stays flat as history grows.
+"""Maintenance of the Delta tables, so that cost stays flat as history grows.
 
 Each tick adds a small file. Those of a day become one, replaced files go after a week (a session that reads them may be
 open that long), and the log keeps a day.
@@ -37,7 +37,7 @@ class Maintained:
         files_before: live files before.
         files_after: live files after.
         files_removed: files, replaced or never committed, that were deleted for good.
-        put_off: days that ticks or a backfill kept busy; the next upkeep has them.
+        put_off: days that ticks or a backfill kept busy; the next maintenance joins them.
         troubles: what went wrong with one table, for which the others did not wait, in plain words.
     """
 
@@ -52,13 +52,13 @@ class Maintained:
 def maintain(store: Store) -> Maintained:
     """Join the small files of each day, delete files replaced a week ago, write a checkpoint, shorten the log.
 
-    Safe beside writers and readers: a commit that collides is tried again, and put off if it still does.
+    Safe beside writers and readers: after a write conflict it is tried again, and put off where conflicts persist.
     """
     joined: list[str] = []
     put_off: list[str] = []
     troubles: list[str] = []
     before = after = removed = 0
-    with _at(store.prices.delta, troubles):
+    with _maintaining(store.prices.delta, troubles):
         table = store.prices.open()
         if table is not None:
             files = table.file_uris()
@@ -69,8 +69,8 @@ def maintain(store: Store) -> Maintained:
             removed += _clean(store.prices.delta)
             after = len(store.prices.delta.load().file_uris())
     for records in store.records:
-        with _at(records, troubles):
-            of_it = records.open()  # what is damaged is neither joined nor cleaned: that would delete what can be saved
+        with _maintaining(records, troubles):
+            of_it = records.open()  # a damaged table is left alone: to clean it would delete what can be saved
             if of_it is not None:
                 if len(of_it.file_uris()) > _FEW:
                     _join(records, [*records.key[:1], records.time])
@@ -79,8 +79,8 @@ def maintain(store: Store) -> Maintained:
 
 
 @contextmanager
-def _at(table: Delta, troubles: list[str]) -> Iterator[None]:
-    """Work at one table beside its writers, and note what is wrong with it, which is not the others' trouble."""
+def _maintaining(table: Delta, troubles: list[str]) -> Iterator[None]:
+    """Maintain one table beside its writers; what is wrong with it is noted and does not stop the others."""
     try:
         local = table.location.local_path
         with nullcontext() if local is not None and not local.exists() else table.write():
@@ -101,7 +101,7 @@ def _clean(delta: Delta) -> int:
 
 
 def _join(delta: Delta, order: list[str], day: str | None = None) -> bool:
-    """Rewrite a table, or one day of it, as few files, ordered as a reader likes it. False where others were at it."""
+    """Rewrite a table, or one day of it, as few files, ordered for readers. False where write conflicts persist."""
     for _ in range(_TRIES):
         try:
             delta.load().optimize.z_order(

@@ -1,6 +1,6 @@
 """The Delta table ``minute_prices``: plain Parquet partitioned by UTC day, and a log that makes each change atomic.
 
-Here belongs what reads and writes that table. What is published from it is in publish.py, its upkeep in upkeep.py.
+Here belongs what reads and writes that table: publish.py publishes from it, maintenance.py maintains it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -94,7 +94,7 @@ class PriceTable:
 
         Raises:
             ValueError: another schema, or two rows for one key.
-            CommitFailedError: others were faster for a whole minute.
+            CommitFailedError: write conflicts persisted for 60 s.
         """
         if candles.schema != SCHEMA:
             raise ValueError(f"these are no candles: {candles.schema.names} is not {SCHEMA.names}, or types differ")

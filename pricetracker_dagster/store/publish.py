@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,9 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import minutes_of_day, newest_closed_minute
-from pricetracker_dagster.files.data_folder import StateFile
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.folders import is_same_folder
-from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
+from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store import live_files
 from pricetracker_dagster.store.errors import StoreError, way_out
 from pricetracker_dagster.store.prices import counts, files_of, rows_of
@@ -30,6 +30,7 @@ from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.versions import note_published
+from pricetracker_dagster.store.writing import held
 
 _STORAGE_VERSION = "v1.2.0"
 """The oldest DuckDB that shall open the file. DuckDB 2.0's own format is unreadable to 1.x."""
@@ -72,7 +73,7 @@ def publish(
     """
     left_out: dict[str, str] = {}
     store.folder.path.mkdir(parents=True, exist_ok=True)
-    with _alone(store.folder.state / StateFile.PUBLISH_LOCK, patience):
+    with _alone(store.folder, patience):
         remove_orphans(store.folder.published)
         while True:
             try:
@@ -198,21 +199,16 @@ def _one_commit(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-@contextmanager
-def _alone(lock: Path, patience: float) -> Iterator[None]:
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(lock, Deadline.after(patience)))
-        except DeadlineExceeded:
-            raise StoreError(
-                f"not published: another process has held {lock} for more than {patience:.0f} seconds; where it is "
-                f"stopped, end it (`fuser {lock}` names it)",
-                "",
-            ) from None
-        yield
+def _alone(folder: DataFolder, patience: float) -> AbstractContextManager[None]:
+    lock = folder.state / StateFile.PUBLISH_LOCK
+    busy = (
+        f"not published: another process has held {lock} for more than {patience:.0f} seconds; where it is stopped, "
+        f"end it (`fuser {lock}` names it)"
+    )
+    return held(lock, Deadline.after(patience), busy)
 
 
 def sweep(store: Store) -> None:
     """Remove what a publisher that was killed left half-written; the next publication would do it too."""
-    with _alone(store.folder.state / StateFile.PUBLISH_LOCK, PATIENCE):
+    with _alone(store.folder, PATIENCE):
         remove_orphans(store.folder.published)

@@ -113,8 +113,8 @@ class RecordTable(Delta):
         """Remove the rows whose ``time`` is after a moment, UTC, a whole second; return how many there were.
 
         Raises:
-            CommitFailedError: another process changed the table meanwhile.
-            StoreError: the table is damaged, or cannot be written.
+                    CommitFailedError: another process changed the table meanwhile.
+                    StoreError: the table is damaged, or cannot be written.
         """
         table = self.open()
         if table is None or not files_of(table, [(self.time, ">", moment)]):

@@ -1,4 +1,4 @@
-"""What every writer of a table minds: how files are written, room on the disk, and that no repair is at work.
+"""What all writers of a table share: how files are written, the check for free space, the lock against repairs.
 
 Writers hold the lock of repairs shared, so they do not wait for each other; a repair holds it alone. Which of two
 writers comes first is settled by the Delta log.
@@ -59,7 +59,7 @@ def writing(table: TableLocation, *, alone: bool = False) -> Iterator[None]:
         alone: nobody else writes into a table of this data folder meanwhile.
 
     Raises:
-        StoreError: others are at work all the time, or the folder cannot be written.
+        StoreError: the lock is held by others until the deadline, or the folder cannot be written.
     """
     lock = table.folder.state / StateFile.REPAIR_LOCK
     who = "another process writes into" if alone else "`pricetracker repair` is at work on"
@@ -76,8 +76,8 @@ def held(lock: Path, deadline: Deadline, busy: str, table: str = "", *, shared: 
     Args:
         lock: its file.
         deadline: until when to wait for others.
-        busy: what is said where others hold it until then.
-        table: of which table that is said; empty of none.
+        busy: the message of the error where others hold it until then.
+        table: the table that the error is about; empty: none.
         shared: others that hold it shared are no obstacle.
 
     Raises:
@@ -94,7 +94,7 @@ def held(lock: Path, deadline: Deadline, busy: str, table: str = "", *, shared: 
 
 
 def wait_for_repair(folder: DataFolder) -> None:
-    """Wait until no repair is at work, but not for ever; nothing is made or written for that."""
+    """Wait until no repair is at work, up to a limit; nothing is created or written for that."""
     lock = folder.state / StateFile.REPAIR_LOCK
     if lock.exists():
         with suppress(OSError, DeadlineExceeded), locked(lock, Deadline.after(_REPAIR_PATIENCE), shared=True):

@@ -56,7 +56,7 @@ def look(store: Store, now: datetime) -> list[Finding]:
         now: the current time, UTC.
 
     Raises:
-        StoreError: a file that is there cannot be read, as it is another user's or the disk fails: so nothing is known.
+        StoreError: a file cannot be read, because of its owner or a failing disk: then nothing is known of it.
     """
     found = []
     folder = store.folder.path

@@ -46,7 +46,7 @@ class Mended:
     """What was done to a table.
 
     Attributes:
-        said: a line a step, in plain words.
+        steps: what was done, a line each.
         recovered: how many rows were put back that the table had no more.
         returned: metric and minutes of the rows put back from files that had been replaced; empty of a table without
             minutes. What was corrected since may have been in the lost file alone.
@@ -54,7 +54,7 @@ class Mended:
         unknown: whether rows of other minutes may be lost, too, since nothing says which were there.
     """
 
-    said: list[str] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
     recovered: int = 0
     returned: list[tuple[str, MinuteRange]] = field(default_factory=list)
     lost: list[MinuteRange] = field(default_factory=list)
@@ -102,7 +102,7 @@ def _renew_checkpoints(delta: Delta, log: Log, damages: Iterable[Damage], aside:
     for file in dict.fromkeys([*files, *parts, delta.path / LOG / LAST_CHECKPOINT]):
         move(file, aside / LOG / file.name)
     DeltaTable(delta.path).create_checkpoint()
-    mended.said.append("damaged checkpoints were set aside and a new one was written")
+    mended.steps.append("damaged checkpoints were set aside and a new one was written")
 
 
 def _replace(
@@ -135,7 +135,7 @@ def _replace(
         if (delta.path / file).exists():
             move(delta.path / file, aside / file)
     mended.recovered = sum(rows_in(action) or 0 for action in added)
-    mended.said.append(
+    mended.steps.append(
         f"{len(bad)} data {'file' if len(bad) == 1 else 'files'}, gone or damaged, taken out of the log; "
         f"{mended.recovered:,} rows put back from files that had been replaced"
     )
@@ -172,11 +172,11 @@ def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, 
     for name in bad:
         move(delta.path / name, aside / name)
     mended.recovered = max(0, after - before)
-    mended.said.append(f"its log was set aside and a new one written over the {after:,} rows that can be read")
+    mended.steps.append(f"its log was set aside and a new one written over the {after:,} rows that can be read")
 
 
 def move(file: Path, to: Path) -> None:
-    """Move a file or folder out of the way; where it is gone there is nothing to move."""
+    """Move a file or folder out of the way, if it exists."""
     to.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         shutil.move(file, to)

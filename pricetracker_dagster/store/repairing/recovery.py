@@ -19,7 +19,7 @@ from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.log import Log
 from pricetracker_dagster.store.schema import SQL_TYPES
 
-_SQL = Path(__file__).parents[1] / "sql"
+_SQL = Path(__file__).parent / "sql"
 
 
 @dataclass(frozen=True)
@@ -72,26 +72,21 @@ def rows_of(
     ]
     # names of our own columns and paths, which no parameter can stand for
     parts = {
-        "$ours": _source(delta, ours),
-        "$former": _source(delta, [name for name in names if name not in ours]),
-        "$key": ", ".join(f'"{name}"' for name in kept.key),
-        "$newest_by": f'"{kept.newest_by}"' if kept.newest_by else "written",
-        "$minute": '"minute"' if delta.partition_by else "NULL::TIMESTAMPTZ",
+        "ours": _source(delta, ours),
+        "former": _source(delta, [name for name in names if name not in ours]),
+        "key": ", ".join(f'"{name}"' for name in kept.key),
+        "newest_by": f'"{kept.newest_by}"' if kept.newest_by else "written",
+        "minute": '"minute"' if delta.partition_by else "NULL::TIMESTAMPTZ",
     }
     day = partition.rpartition("=")[2] if delta.partition_by else None
-    statement = sql.load(_SQL / "rebuild_rows.sql")
-    for name, text in parts.items():
-        statement = statement.replace(name, text)
+    statement = sql.filled(_SQL / "recovered_rows.sql", parts)
     values: dict[str, Any] = {"files": files, "only_absent": only_absent, "latest": latest, "day": day}
     return sql.connect().sql(statement, params=values).to_arrow_table()
 
 
-def changes(rows: pa.Table, live: Sequence[str]) -> bool:
+def changes(rows: pa.Table, live: Iterable[str]) -> bool:
     """Say whether a row is not in a file that belongs to the table already."""
-    connection = sql.connect()
-    connection.register("rows", rows)
-    [(count,)] = connection.execute(sql.load(_SQL / "rebuild_changes.sql"), {"live": list(live)}).fetchall()
-    return bool(count)
+    return not set(rows["_file"].unique().to_pylist()) <= set(live)
 
 
 def astray_among(delta: Delta, bad: Iterable[str]) -> set[str]:
@@ -104,7 +99,9 @@ def astray_among(delta: Delta, bad: Iterable[str]) -> set[str]:
 
 
 def _columns(file: Path) -> set[str]:
-    found = sql.connect().execute(sql.load(_SQL / "columns.sql"), {"file": sql.only(file)})
+    found = sql.connect().execute(
+        "FROM read_parquet($file, hive_partitioning = false) LIMIT 0", {"file": sql.only(file)}
+    )
     return {column[0] for column in found.description or ()}
 
 
@@ -114,28 +111,23 @@ def minutes_from(delta: Delta, rows: pa.Table, files: Iterable[str]) -> list[tup
         return []
     connection = sql.connect()
     connection.register("rows", rows)
-    found = connection.execute(sql.load(_SQL / "rebuild_returned.sql"), {"files": list(files)}).fetchall()
+    found = connection.execute(sql.load(_SQL / "recovered_minutes.sql"), {"files": list(files)}).fetchall()
     return [(metric, MinuteRange(utc(first), utc(last))) for metric, first, last in found]
 
 
 def _source(delta: Delta, names: Sequence[str]) -> str:
     """Return a selection of the table's columns, and ``filename``, from some of its data files."""
     types = {field.name: _type(field.type) for field in delta.schema}
-    if not names:
-        empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items())
-        return f"(SELECT {empty}, NULL::VARCHAR AS filename WHERE false)"
-    paths = ", ".join("'" + sql.only(delta.path / name).replace("'", "''") + "'" for name in names)
-    source = f"read_parquet([{paths}], filename = true, union_by_name = true, hive_partitioning = false)"
-    there = {name for (name, *_) in sql.connect().execute(f"DESCRIBE FROM {source}").fetchall()}
-    columns = [
-        f'"{name}"::{kind} AS "{name}"'
-        if name in there
-        else f'"minute"::{kind} AS "{name}"'  # Delta keeps the partition in the path: the UTC day
-        if name in delta.partition_by
-        else f'NULL::{kind} AS "{name}"'
-        for name, kind in types.items()
-    ]
-    return f"(SELECT {', '.join(columns)}, filename FROM {source})"  # noqa: S608 - our own columns and paths
+    # a column that a file does not have is NULL; Delta keeps the partition in the path: the UTC day of the minute
+    nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items() if name not in delta.partition_by)
+    source = f"(SELECT {nothing}, NULL::VARCHAR AS filename WHERE false)"
+    if names:
+        paths = ", ".join(sql.literal(sql.only(delta.path / name)) for name in names)
+        read = f"read_parquet([{paths}], filename = true, union_by_name = true, hive_partitioning = false)"
+        source = f"(FROM {source} UNION ALL BY NAME FROM {read})"
+    of = {name: "minute" if name in delta.partition_by else name for name in types}
+    columns = ", ".join(f'"{of[name]}"::{kind} AS "{name}"' for name, kind in types.items())
+    return f"(SELECT {columns}, filename FROM {source})"  # noqa: S608 - our own columns and paths
 
 
 def _type(kind: pa.DataType) -> str:

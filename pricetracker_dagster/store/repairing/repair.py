@@ -31,7 +31,11 @@ _PATIENCE = 180.0
 _LOOK_BACK = 7 * DAY
 """How far back missing minutes are listed where nothing says which were lost."""
 
-_SQL = Path(__file__).parents[1] / "sql"
+_SQL = Path(__file__).parent / "sql"
+
+_NOT_CLOSED = """
+FROM read_parquet($files, hive_partitioning = false) WHERE minute > $latest::TIMESTAMPTZ ORDER BY metric, minute
+"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def repair(store: Store, now: datetime, metrics: Sequence[str], publish: Callabl
         publish: publishes anew, once all is mended.
 
     Raises:
-        StoreError: others were at work all the time, or the folder cannot be read or written.
+        StoreError: other processes hold the locks until the deadline, or the folder cannot be read or written.
     """
     done = Repair(found=look(store, now))
     if not done.found:
@@ -102,7 +106,7 @@ def repair(store: Store, now: datetime, metrics: Sequence[str], publish: Callabl
             mended = rebuild.mend(delta, kept, aside / delta.name, latest)
             if mended is None:
                 continue
-            done.done += [f"{delta.name}: {said}" for said in mended.said]
+            done.done += [f"{delta.name}: {step}" for step in mended.steps]
             if delta is store.prices.delta:
                 spans += [(lost, False) for lost in mended.lost]
                 # where no row is left, no first one says since when minutes are expected
@@ -125,7 +129,7 @@ def repair(store: Store, now: datetime, metrics: Sequence[str], publish: Callabl
 def filled(store: Store, since: dict[str, datetime], latest: datetime) -> list[Again]:
     """Return the minutes without trades that are stored of metrics since a time, UTC, each.
 
-    Whether an exchange has said so or nobody knew better cannot be told from a row: it can still be asked.
+    A row does not tell whether the exchange stated it or it was filled in: the exchange can still be asked.
     """
     if not since:
         return []
@@ -138,7 +142,7 @@ def filled(store: Store, since: dict[str, datetime], latest: datetime) -> list[A
         "last": latest,
     }
     with store.prices.delta.read():
-        rows = sql.connect().execute(sql.load(_SQL / "filled.sql"), values).fetchall()
+        rows = sql.connect().execute(sql.load(_SQL / "without_trades.sql"), values).fetchall()
     return [Again(metric, utc(first), utc(last), FILLED) for metric, first, last in rows]
 
 
@@ -149,7 +153,7 @@ def _remove_future(store: Store, latest: datetime, aside: Path) -> list[str]:
     if table is None or not files:
         return []
     connection = sql.connect()
-    rows = connection.sql(sql.load(_SQL / "future.sql"), params={"files": patterns(files), "latest": latest})
+    rows = connection.sql(_NOT_CLOSED, params={"files": patterns(files), "latest": latest})
     count = len(rows)
     if not count:
         return []
@@ -189,7 +193,7 @@ def _alone(state: Path) -> Iterator[None]:
     """Hold the locks of ticks, of those who record and send, and of publishers, in the order in which they are taken.
 
     Raises:
-        StoreError: others hold them all the time, or they cannot be made.
+        StoreError: others hold them until the deadline, or they cannot be created.
     """
     deadline = Deadline.after(_PATIENCE)
     with ExitStack() as locks:

@@ -1,4 +1,4 @@
-"""A table beside a damaged one, in its folder, in which what is to be put in is made ready."""
+"""A temporary table in the folder of a damaged one, in which its new files and its new log are prepared."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ FOLDER = "_rebuild"
 
 
 class Scratch:
-    """The table beside the damaged one.
+    """The temporary table.
 
     Args:
         delta: the damaged one.
@@ -65,7 +65,7 @@ class Scratch:
     def log_with(self, stay: Sequence[Action], version: int) -> Path:
         """Return a folder with a log that names the files written and those that stay, and nothing before a version.
 
-        Versions go on where the old log ended: who has remembered one takes no other state for it.
+        Versions continue where the old log ended, so that a version never stands for two states.
         """
         table = DeltaTable(self._folder)
         table.create_write_transaction(

@@ -1,2 +1,0 @@
-FROM read_parquet($file, hive_partitioning = false)
-LIMIT 0
