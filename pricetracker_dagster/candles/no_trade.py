@@ -1,4 +1,4 @@
-"""Minutes without trades: rows that nobody stated, with the previous close and no volume."""
+"""Minutes without trades: rows that no source stated, with the previous close and no volume."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta

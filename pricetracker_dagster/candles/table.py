@@ -1,13 +1,13 @@
 """Candles as a table of Arrow: its ends, its days, parts of it."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import MinuteRange
+from pricetracker_dagster.candles.minutes import MinuteRange, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 
 _SQL = Path(__file__).parent
@@ -28,15 +28,15 @@ def _extent(candles: pa.Table) -> tuple[datetime | None, datetime | None]:
     connection.register("candles", candles)
     connection.execute("SELECT epoch(min(minute)), epoch(max(minute)) FROM candles")
     [ends] = connection.fetchall()
-    oldest, newest = (None if unix is None else datetime.fromtimestamp(unix, UTC) for unix in ends)
+    oldest, newest = (None if unix is None else utc(unix) for unix in ends)
     return oldest, newest
 
 
 def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.Table]:
-    """Part the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
+    """Split the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
     connection = sql.connect()
     connection.register("candles", candles)
-    connection.execute(sql.load(_SQL / "days.sql"), {"first": first, "last": last})
+    connection.execute(sql.load(_SQL / "table_by_day.sql"), {"first": first, "last": last})
     days = connection.fetchall()
     return {
         day: connection.sql(
@@ -52,11 +52,5 @@ def within(candles: pa.Table, spans: Sequence[MinuteRange]) -> pa.Table:
     """Return the candles (SCHEMA) whose minute lies in one of the spans."""
     connection = sql.connect()
     connection.register("candles", candles)
-    return (
-        connection.sql(
-            sql.load(_SQL / "within.sql"),
-            params={"spans": [{"first": span.first, "last": span.last} for span in spans]},
-        )
-        .to_arrow_table()
-        .cast(SCHEMA)
-    )
+    params = {"spans": [{"first": span.first, "last": span.last} for span in spans]}
+    return connection.sql(sql.load(_SQL / "table_within.sql"), params=params).to_arrow_table().cast(SCHEMA)

@@ -1,5 +1,5 @@
--- Judge the rows of `raw` (every column but fetched_at is text, as the exchange or the file wrote it).
--- Of two rows for one minute the later one stands, as a corrected answer would.
+-- Validate the rows of `raw` (every column but fetched_at is text, as the exchange or the file wrote it).
+-- Of two rows for one minute the later one is kept, as a corrected answer would be.
 CREATE OR REPLACE TEMP TABLE validated AS
 WITH numbered AS (
     SELECT
@@ -14,11 +14,11 @@ WITH numbered AS (
         as_number(trades) AS trades_
     FROM raw
 ),
-judged AS (
+checked AS (
     SELECT
         *,
         candle_problem(unix_, open_, high_, low_, close_, volume_, trades_) AS problem,
-        -- the minute is known even for most of the rows that are rejected: nobody may call such a minute quiet
+        -- the minute is known even for most of the rows that are rejected: such a minute must not be filled as quiet
         CASE WHEN isfinite(unix_) AND is_time(unix_) THEN to_timestamp(floor(unix_ / 60) * 60) END AS minute
     FROM numbered
 )
@@ -36,5 +36,5 @@ SELECT
     unix_ % 60 = 0 AS whole,
     -- it is shown, logged and sent, and may be as long as an answer or a file
     CASE WHEN problem IS NOT NULL THEN shortened(concat_ws(',', unix, open, high, low, close, volume, trades)) END AS row
-FROM judged
+FROM checked
 QUALIFY problem IS NOT NULL OR row_number() OVER (PARTITION BY metric, minute, problem IS NULL ORDER BY line DESC) = 1;

@@ -3,12 +3,13 @@
 Here belongs what reads and writes that table: publish.py publishes from it, maintenance.py maintains it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
 
@@ -16,7 +17,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.table import newest_minute
-from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
+from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed, define_candle_problem
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.store import live_files
 from pricetracker_dagster.store.clock import ahead_for_certain
@@ -268,7 +269,7 @@ class PriceTable:
 
     def insane(self, first: datetime, last: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
-        rows = self._ask("invalid.sql", first, last, before="candles/problem.sql")
+        rows = self._ask("invalid.sql", first, last, prepare=define_candle_problem)
         return [RejectedRow(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
 
     def future_rows(self, now: datetime) -> list[RejectedRow]:
@@ -287,15 +288,20 @@ class PriceTable:
         return 0 if table is None else sum(count for of, count in counts(table) if of == day)
 
     def _ask(
-        self, statement: str, first: datetime, last: datetime | None, before: str | None = None, **values: Any
+        self,
+        statement: str,
+        first: datetime,
+        last: datetime | None,
+        prepare: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+        **values: Any,
     ) -> list[tuple[Any, ...]]:
         """Run a statement of sql/ over the files of a range of minutes; no rows where nothing is stored."""
         files = self.files(first, last)
         if not files:
             return []
         connection = sql.connect()
-        if before:
-            connection.execute(sql.load(_SQL.parents[1] / before))
+        if prepare:
+            prepare(connection)
         last = last or datetime(2100, 1, 1, tzinfo=UTC)
         values |= {"files": live_files.patterns(files), "first": first, "last": last}
         with self.delta.read():

@@ -9,7 +9,7 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.exchanges.kraken import ohlcvt
-from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, Sheet
+from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, RecordedFile
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
@@ -79,12 +79,12 @@ def line(minute: int, close: float = 10.0) -> str:
     return f"{START + 60 * minute},{close},{close},{close},{close},1.5,3"
 
 
-def read_one(path: Path) -> Sheet:
+def read_one(path: Path) -> RecordedFile:
     [sheet] = ohlcvt.read([path], fetched_at=FETCHED)
     return sheet
 
 
-def minutes_of(sheet: Sheet) -> list[int]:
+def minutes_of(sheet: RecordedFile) -> list[int]:
     """Which minutes after START a sheet has."""
     start = datetime.fromtimestamp(START, UTC)
     return sorted((minute - start) // MINUTE for minute in sheet.candles.column("minute").to_pylist())

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pricetracker_dagster.candles.metric import Metric
-from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, utc
 from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.asking import Client
@@ -72,7 +72,7 @@ class Kraken:
             raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {why}")
         # by a clock that nobody sets: a backfill may outlast a correction of this machine's
         self._clock = int(unix), time.monotonic()
-        return datetime.fromtimestamp(int(unix), UTC)
+        return utc(int(unix))
 
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
         """Return every pair, ``BASEQUOTE`` by our names. The list is kept for a day."""
@@ -171,7 +171,7 @@ class Kraken:
             self.time(deadline)
         assert self._clock is not None  # noqa: S101 - time() has just set it
         told, at = self._clock
-        return datetime.fromtimestamp(told + time.monotonic() - at, UTC)
+        return utc(told + time.monotonic() - at)
 
     def _get(
         self,

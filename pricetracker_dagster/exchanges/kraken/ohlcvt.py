@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.metric import Metric, parse_metric
-from pricetracker_dagster.candles.minutes import DAY, MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MinuteRange, utc
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
 from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.candles.table import newest_minute, oldest_minute
@@ -30,7 +30,7 @@ class OhlcvtError(PricetrackerError, ValueError):
 
 
 @dataclass(frozen=True)
-class Sheet:
+class RecordedFile:
     """One file, read.
 
     Attributes:
@@ -38,10 +38,10 @@ class Sheet:
         metric: whose minutes it holds, by its name.
         candles: every minute between its first and its last, candles.SCHEMA.
         filled: how many of them had no trades and are not in the file.
-        rejected: lines that are no sane candle, with the reason. They are as if they were not there, but for the
-            minute that such a line names: it stays absent, since something was traded in it.
+        rejected: lines that are no valid candle, with the reason. They count as absent, and the minute that such a line
+            names is not filled, since something was traded in it.
         derived: metric and minute of those that are not in the file; None: all are.
-        silences: minutes without a line that were too many to be called quiet: they stay absent.
+        silences: minutes without a line, too many in a row to be taken as quiet: they stay absent.
     """
 
     path: Path
@@ -70,8 +70,8 @@ def metric_of(path: Path) -> Metric:
 
 def read(
     paths: Sequence[Path], *, fetched_at: datetime, now: datetime | None = None, longest: timedelta = DAY
-) -> Iterator[Sheet]:
-    """Read files one after the other, so that only one is in memory.
+) -> Iterator[RecordedFile]:
+    """Read files one after another, so that only one is in memory.
 
     Args:
         paths: the files. Every name is checked before the first is read.
@@ -87,7 +87,7 @@ def read(
         yield _read(path, metric, fetched_at, now or datetime.now(UTC), longest)
 
 
-def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longest: timedelta) -> Sheet:
+def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longest: timedelta) -> RecordedFile:
     if "\\" in str(path.absolute()) and sql.only(path.absolute()) != str(path.absolute()):
         raise OhlcvtError(
             f"{path}: a backslash and one of * ? [ are in its path, which DuckDB cannot open: move the file"
@@ -111,18 +111,18 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
             f"; one of {len(validated.rejected):,} rejected: {validated.rejected[0]}" if validated.rejected else ""
         )
         raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades{example}")
-    # a broken line is as if it were not there; only a minute that it names was not without trades
+    # a broken line counts as absent, but a minute that it names was not without trades
     connection.execute(
         "SELECT DISTINCT epoch(minute) FROM validated WHERE problem IS NOT NULL AND whole AND minute NOT NULL"
     )
-    named_only = [(str(metric), datetime.fromtimestamp(unix, UTC)) for (unix,) in connection.fetchall()]
+    named_only = [(str(metric), utc(unix)) for (unix,) in connection.fetchall()]
     span = {str(metric): MinuteRange(first, last)}
     candles = fill_no_trade_minutes(validated.kept, span, longest=longest, absent=named_only)
     connection.register("kept", validated.kept)
     connection.execute(sql.load(_HERE / "ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
-    silences = [MinuteRange(*(datetime.fromtimestamp(unix, UTC) for unix in ends)) for ends in connection.fetchall()]
+    silences = [MinuteRange(*(utc(unix) for unix in ends)) for ends in connection.fetchall()]
     connection.close()
-    return Sheet(
+    return RecordedFile(
         path,
         metric,
         candles,

@@ -1,4 +1,4 @@
--- One OHLCVT file as it is written: text, nothing judged yet. One line is one row, whatever quotes are in it: a line of
+-- One OHLCVT file as it is written: text, nothing validated yet. One line is one row, whatever quotes are in it: a line of
 -- another width is rejected later, and so is one that DuckDB cannot take (no UTF-8, megabytes long), named by its beginning.
 CREATE OR REPLACE TEMP MACRO unquoted(cell) AS
     CASE WHEN starts_with(cell, '"') AND ends_with(cell, '"') THEN trim(cell, '"') ELSE cell END;

@@ -1,4 +1,4 @@
--- Add to `raw` the lines that read_csv could not take, by their beginning: they are judged, named and rejected like others.
+-- Add to `raw` the lines that read_csv could not take, by their beginning: they are validated, named and rejected like others.
 INSERT INTO raw (metric, unix, open, fetched_at)
 SELECT DISTINCT ON (line)
     $metric,

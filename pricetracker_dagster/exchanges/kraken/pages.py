@@ -4,10 +4,10 @@ A page is a list of rows as Kraken wrote them, which begin with price, volume an
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE, utc
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.base import ExchangeUnreachable
 from pricetracker_dagster.exchanges.kraken.answers import nanoseconds, time_of
@@ -22,7 +22,7 @@ _LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), time
 
 def moment_of(trade: Sequence[Any]) -> datetime:
     """Return the time of a trade of a page, UTC."""
-    return datetime.fromtimestamp(float(trade[2]), UTC)
+    return utc(float(trade[2]))
 
 
 def pages(
@@ -75,7 +75,7 @@ def _checked(what: str, row: object, latest: datetime) -> datetime:
     unix = time_of(row, 2)
     if unix is None:
         raise ExchangeUnreachable(f"{what}: a trade without a time in seconds: {plain(row, 60)}")
-    moment = datetime.fromtimestamp(unix, UTC)
+    moment = utc(unix)
     if moment > latest:
         raise ExchangeUnreachable(f"{what}: a trade of the future: {plain(row, 60)}")
     return moment

@@ -26,7 +26,7 @@ def candles_from_trades(
     fetched_at: datetime,
     before: pa.Table | None = None,
 ) -> Validated:
-    """Aggregate every trade of the minutes in ``span`` to candles; minutes without trades are flat.
+    """Aggregate every trade of the minutes in ``span`` to candles; minutes without trades are filled.
 
     Args:
         metric: whose trades these are.
@@ -44,16 +44,10 @@ def candles_from_trades(
         duckdb.ConversionException: the time of a trade is not a number: then nobody knows which minute it spoils.
     """
     connection = sql.connect()
-    connection.execute(
-        sql.load(_HERE / "trades.sql"),
-        {
-            "metric": str(metric),
-            "trades": [as_texts(trade[:3]) for trade in trades],
-            "fetched_at": fetched_at,
-        },
-    )
-    judged = validate(connection)
-    known = judged.kept if before is None else pa.concat_tables([before, judged.kept])
-    left_out = [(row.metric, row.minute) for row in judged.rejected if row.minute is not None]
+    values = {"metric": str(metric), "trades": [as_texts(trade[:3]) for trade in trades], "fetched_at": fetched_at}
+    connection.execute(sql.load(_HERE / "trades.sql"), values)
+    validated = validate(connection)
+    known = validated.kept if before is None else pa.concat_tables([before, validated.kept])
+    left_out = [(row.metric, row.minute) for row in validated.rejected if row.minute is not None]
     filled = fill_no_trade_minutes(known, {str(metric): span}, left_out)
-    return Validated(filled, judged.rejected, not_in(filled, known))
+    return Validated(filled, validated.rejected, not_in(filled, known))

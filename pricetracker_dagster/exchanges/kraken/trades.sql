@@ -1,5 +1,5 @@
--- Minute candles from single trades, as text in the order of candles.RAW_COLUMNS, so that candles.validate() judges
--- them like any other. Volumes are added as decimals: adding doubles would differ from the exchange's own sum in
+-- Minute candles from single trades, as text in the order of candles.RAW_COLUMNS, so that candles.validate()
+-- tests them like any other. Volumes are added as decimals: adding doubles would differ from the exchange's own sum in
 -- the last digit. A trade that cannot be read spoils its minute: its text takes the place of the open or the volume.
 CREATE OR REPLACE TEMP TABLE raw AS
 WITH trade AS (

@@ -1,15 +1,15 @@
--- What a sane candle is, once for the whole project: candles.validate() judges with it what arrives from an
--- exchange or a CSV, and the "candles sane" check judges with it what is stored.
+-- What a valid candle is, once for the whole project: candles.validate() tests with it what arrives from an
+-- exchange or a CSV, and the "candles sane" check tests with it what is stored.
 -- Nothing was traded before 2009: what lies there is minutes, hours or days in place of seconds.
 CREATE OR REPLACE TEMP MACRO is_time(unix) AS unix >= 1230768000 AND unix < 4102444800;
 
 -- The number that a text is: DuckDB would take 1_00 for 100.
 CREATE OR REPLACE TEMP MACRO as_number(text) AS CASE WHEN NOT contains(text, '_') THEN TRY_CAST(text AS DOUBLE) END;
 
--- A text that people read.
+-- A text that people read, of bounded length.
 CREATE OR REPLACE TEMP MACRO shortened(text) AS CASE WHEN length(text) > 200 THEN left(text, 199) || '…' ELSE text END;
 
--- Takes numbers (NULL where the text was none), gives NULL for a sane candle or the first thing wrong with it.
+-- Takes numbers (NULL where the text was none), gives NULL for a valid candle or the first thing wrong with it.
 CREATE OR REPLACE TEMP MACRO candle_problem(unix, open_, high_, low_, close_, volume_, trades_) AS
     CASE
         WHEN unix IS NULL OR NOT isfinite(unix) THEN 'time is not a number'
