@@ -21,7 +21,7 @@ def status(output_format: str) -> None:
     """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
     without_dagsters_warnings()
     from pricetracker_dagster.alerts.status import status as look
-    from pricetracker_dagster.local.watching import read_work
+    from pricetracker_dagster.local.probes import read_work
 
     settings = load_settings()
     now = datetime.now(UTC)

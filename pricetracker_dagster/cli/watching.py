@@ -24,7 +24,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     needs none of them to run. Let cron run it each minute where `pricetracker up`, which does the same, is not used.
     """
     without_dagsters_warnings()
-    from pricetracker_dagster.local.supervisor import RESTART
+    from pricetracker_dagster.local.watchdog import RESTART
     from pricetracker_dagster.local.watching import Watch
 
     # where they cannot be read that is told, by the last that could be

@@ -13,21 +13,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import yaml
-
 from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PRICES
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watchdog.judge import failing_for_long
 from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
-from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.assets.alerts import what_changed
-from pricetracker_dagster.instance.evaluations import bring_back, evaluations, is_kept
-from pricetracker_dagster.instance.home import open_instance, opened
+from pricetracker_dagster.instance.evaluations import bring_back, is_kept
+from pricetracker_dagster.instance.home import open_instance
+from pricetracker_dagster.local.probes import code_answers, signs, wrong
+from pricetracker_dagster.local.watchdog import LOOKED
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
-
-LOOKED = "@looked"
-"""How it says that it has looked, so that its own silence is noticed."""
 
 _VERIFIED_WITHIN = timedelta(minutes=2)
 _JUMP = 10.0
@@ -36,25 +32,7 @@ _JUMP = 10.0
 _PAUSE_OF_ITS_OWN = 60.0
 """Seconds of not looking after which the watch was stopped itself, and everything else probably with it."""
 
-_CODE_ANSWERS_WITHIN = 10.0
 _SAID_AGAIN_AFTER = 3600.0
-
-
-def code_answers(home: Path) -> bool | None:
-    """Ask the code server that `up` has started whether it is well; None where none is known."""
-    try:
-        [location] = yaml.safe_load((home / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
-        address = f"{location['grpc_server']['host']}:{location['grpc_server']['port']}"
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return None
-    import grpc
-    from grpc_health.v1.health_pb2 import HealthCheckRequest
-    from grpc_health.v1.health_pb2_grpc import HealthStub
-
-    with suppress(grpc.RpcError), grpc.insecure_channel(address) as channel:
-        answer = HealthStub(channel).Check(HealthCheckRequest(service="DagsterApi"), timeout=_CODE_ANSWERS_WITHIN)
-        return bool(answer.status == 1)
-    return False
 
 
 @dataclass
@@ -95,7 +73,7 @@ class Watch:
         now, moment = self.now(), self.monotonic()
         went_back = self._went_back(now, moment)
         since = now - timedelta(seconds=moment - (self._began or moment)) if goes_on else None
-        look = watch_standstill(settings, now, lambda: _signs(settings, now), since=since, unreadable=unreadable)
+        look = watch_standstill(settings, now, lambda: signs(settings, now), since=since, unreadable=unreadable)
         self._tell(look)
         if look.changed and is_kept(settings.data_folder.dagster_home):
             with suppress(Exception), open_instance(settings) as instance:  # the UI shows it where it can
@@ -222,31 +200,3 @@ class Watch:
             self._verified = True
             answers = self.answers(settings.data_folder.dagster_home)
             self.say(f"no schedule was evaluated within two minutes: {wrong(look.seen.signs, answers, os.environ)}")
-
-
-def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ[str] | dict[str, str]") -> str:
-    """Say what is probably wrong where nothing is evaluated."""
-    found = [f"{sign.name}: {sign.trouble}" for sign in signs if sign.trouble]
-    if any(sign.name == "the daemon" and sign.at is None for sign in signs):
-        found.append("the daemon has given no heartbeat; see logs/daemon.log in the data folder")
-    if answers is False:
-        found.append("the code server does not answer; see logs/code.log in the data folder")
-    proxies = [name for name in environment if name.lower() in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")]
-    if proxies and (found or answers is False):
-        found.append(f"a proxy is set ({', '.join(sorted(proxies))}): no_proxy must name 127.0.0.1")
-    return "; ".join(dict.fromkeys(found)) or "daemon and code server seem well; see logs/daemon.log in the data folder"
-
-
-def read_work(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None, dict[str, int]]:
-    """Read what Dagster does: signs of life, the newest time in the future, runs at work by job. It makes nothing."""
-    if not is_kept(settings.data_folder.dagster_home):  # it never ran
-        return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {}
-    with opened(settings.data_folder) as instance:
-        found = evaluations(instance, now)
-    return found.signs, found.ahead, dict(found.in_progress)
-
-
-def _signs(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None]:
-    """Read Dagster's signs of life."""
-    signs, ahead, _ = read_work(settings, now)
-    return signs, ahead

@@ -263,7 +263,7 @@ def test_the_trouble_is_seen_in_the_ui_of_dagster(hours: Hours) -> None:
 
 
 def test_the_command_watch_tells_it_too_and_ends_with_1(hours: Hours, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pricetracker_dagster.local.watching._signs", lambda *_: ((), None))
+    monkeypatch.setattr("pricetracker_dagster.local.watching.signs", lambda *_: ((), None))
     hours.break_settings()
     looked = CliRunner().invoke(main, ["watch"])
     assert looked.exit_code == 1

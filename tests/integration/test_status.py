@@ -14,7 +14,7 @@ from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.local.up import _only_one
+from pricetracker_dagster.local.up import only_one
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.publish import publish
 from tests.integration.conftest import Bench
@@ -110,7 +110,7 @@ def test_the_command_where_nothing_runs(bench: Bench) -> None:
 
 def test_an_up_that_runs_is_named(bench: Bench) -> None:
     settings: Settings = bench.settings
-    with _only_one(settings) as lock:
+    with only_one(settings) as lock:
         lock.write("process 1, http://127.0.0.1:3000\n")
         lock.flush()
         assert looked(bench)["up"] == "process 1, http://127.0.0.1:3000"

@@ -16,7 +16,8 @@ from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.locks import Deadline, locked
-from pricetracker_dagster.local.watching import Watch, wrong
+from pricetracker_dagster.local.probes import wrong
+from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.settings import config_file, load_settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences, note_clock
@@ -204,7 +205,7 @@ def watching(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> tuple[Watch, list
     said: list[str] = []
     asked: list[str] = []
     monotonic = [1000.0]
-    monkeypatch.setattr("pricetracker_dagster.local.watching._signs", lambda *_: stage.signs())
+    monkeypatch.setattr("pricetracker_dagster.local.watching.signs", lambda *_: stage.signs())
     monkeypatch.setattr("pricetracker_dagster.local.watching.bring_back", lambda *_: ["every_minute"])
     watch = Watch(
         said.append, asked.append, now=lambda: stage.now, monotonic=lambda: monotonic[0], answers=lambda _: True

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pricetracker_dagster.local import supervisor as supervising
-from pricetracker_dagster.local.supervisor import CannotGoOn, ManagedProcess, Supervisor, until
+from pricetracker_dagster.local.process_groups import until
+from pricetracker_dagster.local.runs import FrozenRuns
+from pricetracker_dagster.local.supervisor import STARTS, CannotGoOn, ManagedProcess, Supervisor
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def script(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_a_part_that_ends_each_time_it_is_started_is_named_with_its_last_lines(
-    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    supervisor: Supervisor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(supervising, "_RESTART_MOST", 0.1)
+    supervisor.most_pause = 0.1
     child = ManagedProcess(
         "code", script(tmp_path, "print('before'); raise RuntimeError('random.py was imported')"), pause=0.1
     )
@@ -58,15 +59,12 @@ time.sleep(60)
     assert not child.has_ended()
 
 
-def test_a_part_that_lived_long_is_never_given_up(
-    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervising, "_RESTART_FIRST", 0.05)
-    monkeypatch.setattr(supervising, "_RESTART_MOST", 0.05)
-    monkeypatch.setattr(supervising, "LIVES_AFTER", 0.0)
+def test_a_part_that_lived_long_is_never_given_up(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.first_pause = supervisor.most_pause = 0.05
+    supervisor.lives_after = 0.0
     child = ManagedProcess("daemon", script(tmp_path, "raise SystemExit(3)"), pause=0.05)
     supervisor.start(child)
-    assert supervisor.wait_for(lambda: child.starts > supervising._STARTS + 1, 30)
+    assert supervisor.wait_for(lambda: child.starts > STARTS + 1, 30)
 
 
 def test_a_part_that_was_started_anew_on_request_is_not_given_up_for_that(
@@ -74,7 +72,7 @@ def test_a_part_that_was_started_anew_on_request_is_not_given_up_for_that(
 ) -> None:
     child = ManagedProcess("daemon", script(tmp_path, "import time; time.sleep(60)"), pause=0.05)
     supervisor.start(child)
-    for _ in range(supervising._STARTS):
+    for _ in range(STARTS):
         supervisor.restart("daemon")
     assert child.process is not None
     child.process.kill()
@@ -112,7 +110,7 @@ time.sleep(99)
 
 def test_restarting_what_is_not_there_does_nothing(supervisor: Supervisor) -> None:
     supervisor.restart("daemon")
-    assert supervisor.children == []
+    assert supervisor.parts == []
 
 
 def _lives(pid: int) -> bool:
@@ -139,42 +137,42 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def code(supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ManagedProcess:
+def code(supervisor: Supervisor, tmp_path: Path) -> ManagedProcess:
     """A code server with one run, which is a process of its own."""
-    monkeypatch.setattr(supervising, "_LOOKS_FOR_FROZEN_EVERY", 0.05)
     child = ManagedProcess("code", script(tmp_path, RUN))
     supervisor.start(child)
     assert supervisor.wait_for(lambda: bool(child.lines), 60)
     return child
 
 
-def test_a_run_that_is_stopped_is_ended_and_the_code_server_goes_on(
-    supervisor: Supervisor, code: ManagedProcess
-) -> None:
+@pytest.fixture
+def frozen(code: ManagedProcess) -> FrozenRuns:
+    return FrozenRuns(code, every=0.05)
+
+
+def test_a_run_that_is_stopped_is_ended_and_the_code_server_goes_on(code: ManagedProcess, frozen: FrozenRuns) -> None:
     os.kill(int(code.lines[0]), signal.SIGSTOP)
-    assert until(lambda: "ended -9" in code.lines, 60, meanwhile=supervisor.end_frozen_runs)
+    assert until(lambda: "ended -9" in code.lines, 60, meanwhile=frozen.end)
     assert not code.has_ended()
 
 
-def test_a_run_that_goes_on_in_time_is_left_alone(supervisor: Supervisor, code: ManagedProcess) -> None:
+def test_a_run_that_goes_on_in_time_is_left_alone(code: ManagedProcess, frozen: FrozenRuns) -> None:
     pid = int(code.lines[0])
     for _ in range(5):
         os.kill(pid, signal.SIGSTOP)
         for _ in range(2):
             time.sleep(0.06)
-            supervisor.end_frozen_runs()
+            frozen.end()
         os.kill(pid, signal.SIGCONT)
         time.sleep(0.06)
-        supervisor.end_frozen_runs()
+        frozen.end()
     os.kill(pid, 0)
     assert len(code.lines) == 1
 
 
-def test_a_code_server_that_is_stopped_itself_is_not_ended_for_that(
-    supervisor: Supervisor, code: ManagedProcess
-) -> None:
+def test_a_code_server_that_is_stopped_itself_is_not_ended_for_that(code: ManagedProcess, frozen: FrozenRuns) -> None:
     assert code.process is not None
     code.process.send_signal(signal.SIGSTOP)  # the watch notices that, and says so
-    until(lambda: False, 1, meanwhile=supervisor.end_frozen_runs)
+    until(lambda: False, 1, meanwhile=frozen.end)
     code.process.send_signal(signal.SIGCONT)
     assert not code.has_ended()

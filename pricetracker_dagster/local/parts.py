@@ -1,0 +1,94 @@
+"""The parts of ``pricetracker up``, in the order in which they are started.
+
+One code server is shared by the web server and the daemon: ``dagster dev``, in the background of a script, heeds no
+signal. How processes are kept running belongs to supervisor.py.
+"""
+
+import signal
+import threading
+from pathlib import Path
+
+from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.local.addresses import LOOPBACK, free_port, listens
+from pricetracker_dagster.local.process_groups import python
+from pricetracker_dagster.local.runs import has_runs
+from pricetracker_dagster.local.supervisor import ManagedProcess, Supervisor
+from pricetracker_dagster.local.terminal import say
+from pricetracker_dagster.settings import PREFIX, Settings, command, http_address
+from pricetracker_dagster.store.errors import StoreError
+from pricetracker_dagster.store.store import open_store
+
+LOCATION = "pricetracker_dagster"
+DEFINITIONS = "pricetracker_dagster.definitions"
+
+_LOAD_HOURS = 24
+_LOAD_PATIENCE = 120.0
+_READY_PATIENCE = 90.0
+
+
+def start_exchange(supervisor: Supervisor, settings: Settings, stop: threading.Event) -> None:
+    """Start the simulator, whose prices are followed."""
+    say("", "*" * 78)
+    say("", "THE PRICES ARE INVENTED: metrics are called SIMULATED:…, in a folder of their own")
+    say("", "*" * 78)
+    port = free_port()
+    url = http_address(LOOPBACK, port)
+    supervisor.environment = {**supervisor.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
+    write_text(settings.simulator_file, url)  # for commands that are not our children
+    simulate = python("pricetracker_dagster.cli", "simulate", "--port", str(port))
+    supervisor.start(ManagedProcess("exchange", simulate))
+    supervisor.wait_for(lambda: listens(LOOPBACK, port) or stop.is_set(), _READY_PATIENCE)
+
+
+def start_first_load(supervisor: Supervisor, settings: Settings, stop: threading.Event) -> None:
+    """Load the last hours into an empty store; what takes too long goes on beside everything else."""
+    try:
+        if open_store(settings).prices.rows() > 0:
+            return
+    except StoreError as error:  # ticks say it each minute; readers go on, and it can be mended beside
+        say("", str(error), error=True)
+        return
+    say("", f"the store is empty: loading the last {_LOAD_HOURS} hours first …")
+    backfill = python("pricetracker_dagster.cli", "backfill", "--hours", str(_LOAD_HOURS))
+    load = ManagedProcess("load", backfill, stop_with=signal.SIGINT, once=True, heard=lambda _: True)
+    supervisor.start(load)
+    if not supervisor.wait_for(lambda: load.has_ended() or stop.is_set(), _LOAD_PATIENCE):
+        say("", "this takes a while: it goes on in the background, ticks come first")
+
+
+def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.Event) -> ManagedProcess:
+    """Start the code server, and write the workspace in which web server and daemon find it."""
+    port = free_port()
+    write_text(
+        workspace, f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {port}, location_name: {LOCATION}}}\n"
+    )
+    # what lies in the folder that somebody happens to stand in is not ours to import
+    serve = ("api", "grpc", "--module-name", DEFINITIONS, "--location-name", LOCATION, "--empty-working-directory")
+    listen = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
+    code = supervisor.start(ManagedProcess("code", python("dagster", *serve, *listen), is_busy=has_runs))
+    supervisor.wait_for(lambda: listens(LOOPBACK, port) or stop.is_set(), _READY_PATIENCE)
+    return code
+
+
+def start_ui(supervisor: Supervisor, workspace: Path, host: str, port: int) -> None:
+    """Start the web server of the UI."""
+    listen = ("--host", host, "--port", str(port))
+    supervisor.start(ManagedProcess("ui", python("dagster_webserver", "--workspace", str(workspace), *listen)))
+
+
+def start_daemon(supervisor: Supervisor, workspace: Path) -> None:
+    """Start Dagster's daemon: schedule, sensors, queue, monitoring of runs."""
+    daemon = python("dagster._daemon", "run", "--workspace", str(workspace))
+    supervisor.start(ManagedProcess("daemon", daemon, stop_with=signal.SIGINT))
+
+
+def say_where(supervisor: Supervisor, settings: Settings, host: str, port: int, stop: threading.Event) -> None:
+    """Say where everything is, once the UI answers."""
+    url = http_address(host, port)
+    if supervisor.wait_for(lambda: listens(host, port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
+        say("the UI", url)
+        say("the data", str(settings.folder))
+        say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')
+        say("to stop", "Ctrl-C")
+    elif not stop.is_set():
+        say("", f"the UI does not answer at {url} yet; its log: {settings.data_folder.logs}/ui.log")

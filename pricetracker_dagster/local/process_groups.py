@@ -1,0 +1,49 @@
+"""Processes and what they have started: signals to all of a group, ends that come with a parent's, waiting."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+_PR_SET_PDEATHSIG = 1
+_C = ctypes.CDLL(None)
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return how a module is run, by the interpreter that runs this."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def end_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to a process and all it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
+    """Ask Linux to send this process a signal when its parent ends. Elsewhere there is no such thing."""
+    if sys.platform == "linux":
+        _C.prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def how_ended(status: int) -> str:
+    """Say how a process ended, by its exit status as Python has it."""
+    if status < 0:
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
+def until(condition: Callable[[], bool], patience: float, meanwhile: Callable[[], object] = lambda: None) -> bool:
+    """Wait until a condition holds, doing something meanwhile; False where it does not within so many seconds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        meanwhile()
+        time.sleep(0.1)
+    return True

@@ -1,0 +1,72 @@
+"""The runs that a code server has at work, as processes of its group; those that were stopped are ended."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from pricetracker_dagster.local.supervisor import ManagedProcess
+from pricetracker_dagster.local.terminal import say
+
+_FROZEN_LOOKS = 4
+"""In so many looks in a row a run is found stopped, before it is ended."""
+
+
+def has_runs(code: ManagedProcess) -> bool:
+    """Say whether a code server has runs at work."""
+    return code.process is not None and next(_run_pids(code.process), None) is not None
+
+
+class FrozenRuns:
+    """Ends the runs of a code server that somebody has stopped (SIGSTOP), once they stay so for some ten seconds.
+
+    Dagster cannot: to cancel a run, its code server waits for an answer of that process while it holds the lock that
+    every start of a run needs, so that nothing runs for minutes. One that is gone is marked failed, and its minute is
+    healed by the next tick. What is counted are our own looks: after a stop of all there were none.
+
+    Args:
+        code: the code server.
+        every: seconds between two looks.
+    """
+
+    def __init__(self, code: ManagedProcess, every: float = 3.0) -> None:
+        """Nothing was looked at yet."""
+        self._code = code
+        self._every = every
+        self._looked_at = 0.0
+        self._looks: dict[int, int] = {}
+
+    def end(self) -> None:
+        """Look, unless it was done just now, and end what was found stopped each time."""
+        now = time.monotonic()
+        if now - self._looked_at < self._every:
+            return
+        self._looked_at = now
+        code = self._code.process
+        stopped = [] if code is None or self._code.has_ended() else [pid for pid in _run_pids(code) if _is_stopped(pid)]
+        self._looks = {pid: self._looks.get(pid, 0) + 1 for pid in stopped}
+        for pid, looks in self._looks.items():
+            if looks >= _FROZEN_LOOKS:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                say(f"process {pid} of a run was stopped; it is ended, so that others can begin", error=True)
+
+
+def _run_pids(code: subprocess.Popen[str]) -> Iterator[int]:
+    """Yield the processes of the code server's group, other than itself, that execute a run."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            pid = int(stat.parent.name)
+            in_group = pid != code.pid and os.getpgid(pid) == code.pid
+            if in_group and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                yield pid
+
+
+def _is_stopped(pid: int) -> bool:
+    with suppress(OSError, IndexError):
+        # the name before it may hold anything
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "T"
+    return False
