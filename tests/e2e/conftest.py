@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
+from tests.waiting import until
 
 
 def free_port() -> int:
@@ -71,24 +74,42 @@ class Home:
         finally:
             output.close()
 
+    def started(self, *arguments: str, **how: Any) -> tuple[subprocess.Popen[str], str]:
+        """Start ``up`` and wait until it says where the UI is."""
+        process = self.start("up", *arguments, **how)
+
+        def ui() -> str | None:
+            assert process.poll() is None, self.output()
+            said = re.search(r"the UI\s+(http://\S+)", self.output())
+            return said.group(1) if said else None
+
+        return process, until(ui, 120, "the UI is there")
+
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    """A folder with settings of three metrics whose exchange is not there."""
-    (tmp_path / "pricetracker.toml").write_text(
+@contextmanager
+def home_in(folder: Path) -> Iterator[Home]:
+    """Give a folder settings of three metrics whose exchange is not there, and end what was started by them."""
+    (folder / "pricetracker.toml").write_text(
         'metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]\n[exchanges.kraken]\nurl = "http://127.0.0.1:1"\n'
     )
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "MAKE", "DAGSTER"))
     }
-    environment[CONFIG_VARIABLE] = str(tmp_path / "pricetracker.toml")
+    environment[CONFIG_VARIABLE] = str(folder / "pricetracker.toml")
     environment["PYTHONWARNINGS"] = "ignore"
-    yield Home(tmp_path, environment)
-    for pid in processes_of(tmp_path):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    try:
+        yield Home(folder, environment)
+    finally:
+        for pid in processes_of(folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A folder with settings of three metrics whose exchange is not there."""
+    with home_in(tmp_path) as home:
+        yield home

@@ -1,22 +1,27 @@
-"""``pricetracker up``: from nothing to green ticks, through faults, to a clean end."""
+"""``pricetracker up`` on one stack that runs: from nothing to green ticks, through faults, to a clean end.
+
+The tests are in the order of what happens. They share what was started and what was done to it, so that the whole is
+told in a few real minutes; outages and ends are tested on the simulator's clock.
+"""
 
 import os
-import re
 import signal
-import socket
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.store import Store, store_in
-from tests.e2e.conftest import Home, fetch, free_port, processes_of
+from pricetracker_dagster.store.store import store_in
+from tests.e2e.conftest import Home, fetch, free_port, home_in, processes_of
 from tests.waiting import until
 from tests.webhook import Posted, Webhook
+
+pytestmark = pytest.mark.xdist_group("up")
 
 METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
 SENSOR = """{ sensorOrError(sensorSelector: {repositoryName: "__repository__",
@@ -29,16 +34,145 @@ RUNS = """{ runsOrError(filter: {pipelineName: "minute_tick"}, limit: 50) { ... 
   status tags { key value } } } } }"""
 
 
-def started(home: Home, *arguments: str, **how: Any) -> tuple[subprocess.Popen[str], str]:
-    """Start it and wait until it says where the UI is."""
-    process = home.start("up", *arguments, **how)
+@dataclass
+class Stack:
+    """All of ``up``, and who is told by it."""
 
-    def ui() -> str | None:
-        assert process.poll() is None, home.output()
-        said = re.search(r"the UI\s+(http://\S+)", home.output())
-        return said.group(1) if said else None
+    home: Home
+    webhook: Webhook
+    process: subprocess.Popen[str]
+    ui: str
 
-    return process, until(ui, 120, "the UI is there")
+    @property
+    def published(self) -> Path:
+        return self.home.data / "pricetracker.duckdb"
+
+    @property
+    def exchange(self) -> str:
+        command = next(line for line in processes_of(self.home.folder).values() if " simulate " in line)
+        return f"http://127.0.0.1:{command.split('--port')[1].split()[0]}"
+
+
+@dataclass
+class Burst:
+    """A burst of volume, in a minute whose tick, or the one before, was frozen.
+
+    Attributes:
+        minute: of the burst.
+        tick: the minute of the frozen tick, as its run bears it.
+    """
+
+    minute: datetime
+    tick: str
+
+    @property
+    def headline(self) -> str:
+        return f"at {self.minute:%Y-%m-%d %H:%M} UTC"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with home_in(tmp_path_factory.mktemp("up")) as home, Webhook() as webhook:
+        with (home.folder / "pricetracker.toml").open("a") as settings:
+            settings.write(
+                f'[alerts]\nchannels = ["{webhook.channel()}"]\nheartbeat_url = "http://{webhook.address}/beat"\n'
+                "incident_resolve_after_minutes = 1\n"
+            )
+            settings.write('[[alerts.rules]]\nmeasures = ["volume"]\nfactor = 10\n')
+        process, ui = home.started("--port", str(free_port()))
+        yield Stack(home, webhook, process, ui)
+
+
+@pytest.fixture(scope="module")
+def burst(stack: Stack) -> Burst:
+    until(lambda: looked(stack.ui), 120, "a sensor has looked at what is there already", every=1)
+    until(lambda: drawn(stack.ui), 120, "the charts are drawn at the first start", every=1)
+    until(lambda: not _run_processes(stack.home), 60, "no run is at work")
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    unix = int(minute.timestamp())
+    faults = {"kind": "burst", "pair": "XBTUSD", "factor": 5000, "since": unix, "until": unix}
+    fetch(f"{stack.exchange}/faults", faults)
+    until(lambda: _frozen_tick(stack.home, stack.ui), 150, "a tick is launched")
+    return Burst(minute, max(ticks(stack.ui)))
+
+
+def test_where_the_exchange_cannot_be_reached_it_says_so_and_runs_on_invented_prices(stack: Stack) -> None:
+    said = stack.home.output()
+    assert "the exchange cannot be reached: KRAKEN: Time: no connection to http://127.0.0.1:1" in said
+    assert "THE PRICES ARE INVENTED" in said
+    assert not (stack.home.folder / "data" / "minute_prices").exists()
+
+
+def test_the_ranking_means_something_in_the_first_minute(stack: Stack) -> None:
+    rank = reading.rank(stack.published, "price")
+    assert list(rank["metric"]) == METRICS
+    assert (rank["observations"] == 1440).all()
+
+
+def test_a_second_one_says_that_it_runs_already_and_where(stack: Stack, burst: Burst) -> None:
+    second = stack.home.run("up", timeout=60)
+    assert second.returncode == 1
+    assert f"it runs already on {stack.home.data}: process {stack.process.pid}, {stack.ui}" in second.stderr
+
+
+def test_a_command_of_a_persons_own_reaches_the_exchange(stack: Stack, burst: Burst) -> None:
+    assert stack.home.run("--simulated", "rank", "price").returncode == 0
+
+
+def test_a_frozen_tick_is_ended_and_the_next_one_is_green(stack: Stack, burst: Burst) -> None:
+    def good_since() -> bool:
+        return "SUCCESS" in {status for of, status in ticks(stack.ui).items() if of > burst.tick}
+
+    until(good_since, 200, "the next tick is green", every=1)
+    assert ticks(stack.ui)[burst.tick] == "FAILURE"
+
+
+def test_the_next_tick_heals_the_minute_of_the_frozen_one(stack: Stack, burst: Burst) -> None:
+    prices, minute = store_in(stack.home.data).prices, burst.minute
+
+    def is_stored() -> bool:
+        return prices.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
+
+    until(is_stored, 90, "it is stored", every=1)
+    assert prices.gaps(METRICS, minute - timedelta(hours=23), minute) == {}
+
+
+def test_a_burst_is_announced_soon_after_the_tick_that_stored_it(stack: Stack, burst: Burst) -> None:
+    until(lambda: announced(stack.webhook, burst.headline), 60, "the burst is announced")
+    assert f"{stack.ui}/assets/alerts" in announced(stack.webhook, burst.headline)[0].lines
+
+
+def test_a_good_tick_is_heard_of(stack: Stack, burst: Burst) -> None:
+    until(lambda: stack.webhook.requested, 60, "the good tick is heard of")
+
+
+def test_what_was_missed_is_over_soon_and_the_burst_was_announced_once(stack: Stack, burst: Burst) -> None:
+    until(
+        lambda: {row["state"] for row in store_in(stack.home.data).records.incidents.rows()} <= {"resolved"},
+        200,
+        "what was missed is told to be over",
+        every=1,
+    )
+    assert len(announced(stack.webhook, burst.headline)) == 1
+
+
+def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
+    def code_servers() -> list[int]:
+        return [pid for pid, line in processes_of(stack.home.folder).items() if " api grpc " in line]
+
+    [code, *_] = code_servers()
+    os.kill(code, signal.SIGKILL)
+    until(lambda: any(pid != code for pid in code_servers()), 30, "the code server is there again")
+
+
+def test_ended_by_sigterm_it_leaves_no_process_no_file_of_its_own_and_no_missed_minute(
+    stack: Stack, burst: Burst
+) -> None:
+    stack.process.send_signal(signal.SIGTERM)
+    assert stack.process.wait(15) == 0
+    assert processes_of(stack.home.folder) == {}
+    assert not list(stack.home.data.glob(".pricetracker*"))
+    assert reading.query(stack.published, "SELECT count(*) AS n FROM missed_minutes")["n"][0] == 0
 
 
 def ticks(ui: str) -> dict[str, str]:
@@ -68,180 +202,6 @@ def exchange_of(home: Home) -> str:
     return f"http://127.0.0.1:{command.split('--port')[1].split()[0]}"
 
 
-def test_from_nothing_through_a_burst_and_a_frozen_tick_to_a_clean_end(home: Home, webhook: Webhook) -> None:
-    """The one test of the whole in real minutes; outages and ends are tested on the simulator's clock."""
-    with (home.folder / "pricetracker.toml").open("a") as settings:
-        settings.write(
-            f'[alerts]\nchannels = ["{webhook.channel()}"]\nheartbeat_url = "http://{webhook.address}/beat"\n'
-            "incident_resolve_after_minutes = 1\n"
-        )
-        settings.write('[[alerts.rules]]\nmeasures = ["volume"]\nfactor = 10\n')
-    process, ui = started(home, "--port", str(free_port()))
-    said = home.output()
-    assert "the exchange cannot be reached: KRAKEN: Time: no connection to http://127.0.0.1:1" in said
-    assert "THE PRICES ARE INVENTED" in said
-    assert not (home.folder / "data" / "minute_prices").exists()
-
-    # the ranking means something in the first minute
-    rank = reading.rank(home.data / "pricetracker.duckdb", "price")
-    assert list(rank["metric"]) == METRICS
-    assert (rank["observations"] == 1440).all()
-
-    # a burst of volume in this minute; its tick, or the one before, is frozen
-    exchange = exchange_of(home)
-    until(lambda: looked(ui), 120, "a sensor has looked at what is there already", every=1)
-    until(lambda: drawn(ui), 120, "the charts are drawn at the first start", every=1)
-    until(lambda: not _run_processes(home), 60, "no run is at work")
-    minute = datetime.now(UTC).replace(second=0, microsecond=0)
-    unix = int(minute.timestamp())
-    fetch(f"{exchange}/faults", {"kind": "burst", "pair": "XBTUSD", "factor": 5000, "since": unix, "until": unix})
-    until(lambda: _frozen_tick(home, ui), 150, "a tick is launched")
-    last_before = max(ticks(ui))
-
-    # meanwhile: a second one says that it runs already, and where; a command of a person's own reaches the exchange
-    second = home.run("up", timeout=60)
-    assert second.returncode == 1
-    assert f"it runs already on {home.data}: process {process.pid}, {ui}" in second.stderr
-    assert home.run("--simulated", "rank", "price").returncode == 0
-
-    # it is ended, the next one runs and heals its minute
-    def good_since() -> bool:
-        return "SUCCESS" in {status for of, status in ticks(ui).items() if of > last_before}
-
-    until(good_since, 200, "the next tick is green", every=1)
-    assert ticks(ui)[last_before] == "FAILURE"
-    store = store_in(home.data)
-
-    def is_stored() -> bool:
-        return store.prices.newest(METRICS, minute - MINUTE).get(METRICS[0], minute - MINUTE) >= minute
-
-    until(is_stored, 90, "it is stored", every=1)
-    assert store.prices.gaps(METRICS, minute - timedelta(hours=23), minute) == {}
-
-    # the burst is announced soon after the tick that stored it, once
-    burst = f"at {minute:%Y-%m-%d %H:%M} UTC"
-    until(lambda: announced(webhook, burst), 60, "the burst is announced")
-    assert f"{ui}/assets/alerts" in announced(webhook, burst)[0].lines
-    until(lambda: webhook.requested, 60, "the good tick is heard of")
-    until(
-        lambda: {row["state"] for row in store_in(home.data).records.incidents.rows()} <= {"resolved"},
-        200,
-        "what was missed is told to be over",
-        every=1,
-    )
-    assert len(announced(webhook, burst)) == 1
-
-    # a code server that dies is started again
-    code = next(pid for pid, line in processes_of(home.folder).items() if " api grpc " in line)
-    os.kill(code, signal.SIGKILL)
-    until(
-        lambda: any(" api grpc " in line and pid != code for pid, line in processes_of(home.folder).items()),
-        30,
-        "the code server is there again",
-    )
-
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
-    assert processes_of(home.folder) == {}
-    assert not list(home.data.glob(".pricetracker*"))
-    assert reading.query(home.data / "pricetracker.duckdb", "SELECT count(*) AS n FROM missed_minutes")["n"][0] == 0
-
-
-@pytest.mark.long
-def test_killed_outright_it_leaves_no_process_starts_again_and_ends_by_sigint_also_in_a_script(home: Home) -> None:
-    process, _ = started(home, "--simulated")
-    assert len(processes_of(home.folder)) >= 5
-    process.kill()
-    process.wait()
-    # a tick that is at work goes on to its end, which its watchdog sets
-    until(lambda: not processes_of(home.folder), 60, "no process is left")
-    (home.folder / "output.txt").unlink()
-    # nobody holds a lock; a non-interactive shell starts its background jobs with SIGINT ignored
-    again, _ = started(home, "--simulated", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
-    again.send_signal(signal.SIGINT)
-    assert again.wait(15) == 0
-    assert processes_of(home.folder) == {}
-
-
-def test_live_does_not_go_with_simulated_prices(home: Home) -> None:
-    home.environment["PRICETRACKER_SIMULATED"] = "true"
-    refused = home.run("up", "--live", timeout=60)
-    assert refused.returncode == 1
-    assert "contradict each other" in refused.stderr
-
-
-def test_live_insists_on_the_exchange(home: Home) -> None:
-    refused = home.run("up", "--live", timeout=60)
-    assert refused.returncode == 1
-    assert "no connection to http://127.0.0.1:1" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-def test_a_port_that_is_asked_for_and_taken_is_named(home: Home) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        refused = home.run("up", "--simulated", "--port", str(port), timeout=60)
-    assert refused.returncode == 1
-    assert f"port {port} on 127.0.0.1 is taken: choose another with --port" in refused.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_ended_before_it_is_up_it_leaves_nothing(home: Home, number: signal.Signals) -> None:
-    process = home.start("up", "--simulated")
-    until(lambda: " simulate --port" in " ".join(processes_of(home.folder).values()), 60, "a first process is started")
-    process.send_signal(number)
-    assert process.wait(15) == 0
-    assert processes_of(home.folder) == {}
-
-
-def test_it_ends_with_the_file_that_make_removes_when_it_is_interrupted(home: Home) -> None:
-    marker = home.folder / "up"
-    marker.touch()
-    process = home.start("up", "--simulated", "--while", str(marker))
-    until(lambda: " simulate --port" in " ".join(processes_of(home.folder).values()), 60, "a first process is started")
-    marker.unlink()
-    assert process.wait(15) == 0
-    assert processes_of(home.folder) == {}
-
-
-@pytest.mark.long
-def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
-    port = free_port()
-    home.environment["PRICETRACKER_SIMULATED"] = "true"
-    home.environment["PRICETRACKER_EXCHANGES__SIMULATED__URL"] = f"http://127.0.0.1:{port}"
-    exchange = home.start("simulate", "--port", str(port))
-    until(lambda: "simulated exchange at" in home.output(), 30, "the exchange is there")
-    assert home.run("backfill", "--hours", "1").returncode == 0
-    store = store_in(home.data)
-    lately = newest_closed_minute(datetime.now(UTC)) - timedelta(minutes=20)
-
-    def forget() -> None:
-        """Take away what the next tick is to bring back."""
-        table = store.prices.open()
-        assert table is not None
-        table.delete(
-            f"minute >= arrow_cast({int(lately.timestamp()) * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"
-        )
-
-    for round_ in range(3):
-        forget()
-        _kill_a_tick(home, store, round_)
-        healed = home.run("tick")
-        assert healed.returncode == 0, healed.stderr
-        newest = newest_closed_minute(datetime.now(UTC)) - MINUTE
-        assert store.prices.gaps(METRICS, lately, newest) == {}
-        counted = reading.query(
-            home.data / "pricetracker.duckdb",
-            "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",
-        )
-        assert counted["rows"][0] == counted["keys"][0] == store.prices.rows()
-        assert not list(home.data.glob(".pricetracker*"))
-    exchange.terminate()
-    assert exchange.wait(5) == 0
-
-
 def _run_processes(home: Home) -> list[int]:
     """Return the processes of the runs that Dagster has launched."""
     return [pid for pid, line in processes_of(home.folder).items() if "spawn_main" in line]
@@ -256,38 +216,3 @@ def _frozen_tick(home: Home, ui: str) -> int | None:
             return pid
         os.kill(pid, signal.SIGCONT)
     return None
-
-
-def _kill_a_tick(home: Home, store: Store, round_: int) -> None:
-    """Start a tick and kill it at one of its steps, another one each time round."""
-    version = _version(store)
-    tick = home.start("tick")
-
-    def at_work_on(lock: str) -> bool:
-        return _opens(tick.pid, lock) or tick.poll() is not None
-
-    if round_ == 0:
-        until(lambda: at_work_on("state/tick.lock"), 30, "it asks the exchange")
-    elif round_ == 1:
-        until(lambda: _version(store) > version, 30, "it has stored")
-    else:
-        until(lambda: at_work_on("state/publish.lock"), 30, "it publishes")
-    tick.kill()
-    tick.wait()
-
-
-def _version(store: Store) -> int:
-    table = store.prices.open()
-    assert table is not None
-    return table.version()
-
-
-def _opens(pid: int, mark: str) -> bool:
-    """Say whether a process has a file open whose path holds a mark."""
-    for link in Path(f"/proc/{pid}/fd").glob("*"):
-        try:
-            if mark in str(link.readlink()):
-                return True
-        except OSError:
-            continue
-    return False
