@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -135,3 +136,11 @@ def track(odd: OddKraken, write_settings: Callable[[str], Path]) -> Track:
         return load_settings()
 
     return write
+
+
+@pytest.fixture
+def ctrl_c_is_heeded() -> Iterator[None]:
+    """As in a terminal: what a script starts in the background is deaf to SIGINT, and so is all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import math
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +20,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.settings import AlertRule, load_settings
 from pricetracker_dagster.store.store import Store, store_in
+from tests.commands import pricetracker
 
 FETCHED = datetime(2023, 3, 10, 8, 30, tzinfo=UTC)
 FIRST, LAST = datetime(2023, 3, 8, 18, 0, tzinfo=UTC), datetime(2023, 3, 9, 23, 59, tzinfo=UTC)
@@ -185,11 +184,6 @@ def test_where_nothing_is_stored_nothing_is_said(imported: Store, tmp_path: Path
 
 
 # --- the command ---
-
-
-def pricetracker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture

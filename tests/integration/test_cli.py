@@ -18,14 +18,10 @@ from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import open_store
+from tests.commands import pricetracker
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 CLOSES = {"KRAKEN:BTCUSD": [64000.1, 64000.3, 64000.2], "KRAKEN:ETHUSD": [3200.0, 3210.0, 3220.0]}
-
-
-def pricetracker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture

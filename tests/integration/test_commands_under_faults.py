@@ -21,6 +21,7 @@ from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import store_in
+from tests.commands import COMMAND
 
 METRIC = "SIMULATED:BTCUSD"
 HOUR_AGO = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%MZ}"
@@ -295,7 +296,7 @@ def test_a_full_or_read_only_disk_is_one_line_of_every_command(folder: Path, sta
             if fails:
                 assert ("read-only" in what.lower()) if state == "read-only" else ("is full" in what), what
         up = subprocess.run(
-            [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli", "up", "--simulated"],
+            [*COMMAND, "up", "--simulated"],
             capture_output=True,
             text=True,
             timeout=60,

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -16,12 +16,7 @@ from pricetracker_dagster.collect.result import in_plain_words
 HOURS = "SELECT count(*) FROM range(100000000) a, range(100000) b"
 
 
-@pytest.fixture(autouse=True)
-def _heeded() -> Iterator[None]:
-    """As in a terminal: what a script starts in the background is deaf to SIGINT, and so is all that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c_is_heeded")
 
 
 def ask() -> None:

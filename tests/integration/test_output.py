@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,10 +22,10 @@ from pricetracker_dagster.cli.output import TABLE_ROWS, show, show_answer
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import open_store
+from tests.commands import COMMAND
 from tests.waiting import until
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
-COMMAND = [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli"]
 Capture = pytest.CaptureFixture[str]
 
 
@@ -237,14 +237,6 @@ def test_the_first_line_comes_at_once_and_a_reader_may_leave(published: Path, ou
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(60) == 0
-
-
-@pytest.fixture
-def ctrl_c_is_heeded() -> Iterator[None]:
-    """As in a terminal: what a script starts in the background is deaf to SIGINT, and so is all that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c_is_heeded")

@@ -22,6 +22,7 @@ from pricetracker_dagster.settings import (
     source,
 )
 from pricetracker_dagster.settings.template import template
+from tests.commands import COMMAND
 
 BTC = 'metrics = ["KRAKEN:BTCUSD"]\n'
 
@@ -130,7 +131,7 @@ def test_what_init_writes_shows_a_route_as_it_might_be(tmp_path: Path, monkeypat
 
 def test_init_writes_into_the_working_folder_and_replaces_nothing_unasked(tmp_path: Path) -> None:
     def init(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "ignore", "-m", "pricetracker_dagster.cli", "init", *arguments]
+        command = [*COMMAND, "init", *arguments]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
 
     path = tmp_path / "pricetracker.toml"
