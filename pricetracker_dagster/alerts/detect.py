@@ -29,7 +29,6 @@ from pricetracker_dagster.store.tracked import added_later, note_tracked
 _JUDGED_ANEW_MOST = 2 * DAY
 """An alert that began longer before what changed is not judged anew as a whole."""
 
-
 _log = logging.getLogger(__name__)
 
 _SQL = Path(__file__).parent / "sql"

@@ -1,8 +1,8 @@
-"""Records that a clock that was ahead has left in the future: put right once, before anything is compared with them.
+"""Records that a clock which was ahead has left in the future are corrected before anything is compared with them.
 
-Else they keep messages back, or say them again, until the present has caught up. Moments are set to the present in
-the order in which they were; minutes that are yet to come are nobody's gap and no alert's; what was noted of why
-they are missing is not true. Which minutes are stored, is the store's business.
+Else they would keep messages back, or send them again, until the present has caught up. Moments are set to the present
+in their order; minutes of the future are no gap and no part of an alert; causes noted of them are removed. Which
+minutes are stored is decided in ``store/``.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """The rule: a measure exceeds so many times its average over the minutes before.
 
-Pure: candles come in as a relation, verdicts go out. Which minutes are judged when, and what becomes of a minute that
-is above, is the business of episodes.py and watch.py.
+Pure: candles come in as a relation, verdicts go out. Which minutes are judged is in detect.py, what becomes of a minute
+that is above is in ``lifecycle/``.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,6 @@ ABOVE = "above"
 """The verdict on a minute that breaks the rule; NOT_ABOVE on one that keeps it. All others say why it is not judged."""
 
 NOT_ABOVE = "not above"
-
 
 TOLERANCE = 1e-9
 """A value must exceed the limit by more than this part of it: less is what binary arithmetic makes of decimals."""

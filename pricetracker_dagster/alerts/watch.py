@@ -17,8 +17,8 @@ from pricetracker_dagster.alerts.incidents.missed import review_missed
 from pricetracker_dagster.alerts.lifecycle import review as lifecycle
 from pricetracker_dagster.alerts.lifecycle.alert import LONGEST, RESOLVED
 from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
+from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT
 from pricetracker_dagster.alerts.messages.recording import record, record_ends_of_silences
-from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
@@ -33,10 +33,8 @@ from pricetracker_dagster.store.store import Store, open_store
 PATIENCE = 20.0
 """Seconds to wait for another sensor that is at work."""
 
-
 PUBLISH_PATIENCE = 5.0
 """Seconds to wait for another process that publishes: that one does it as well, and others wait for this look."""
-
 
 _NOT_PUT_RIGHT = "what was recorded under a clock that was ahead is not put right yet"
 

@@ -1,6 +1,6 @@
 """Who is told what: the tables ``[[alerts.routes]]`` of the settings file.
 
-Here belongs what a route may say and what is refused; to whom a message goes by it, alerts/routing.py says.
+Here belongs what a route may say and what is refused; to whom a message goes by it is in alerts/messages/routing.py.
 """
 
 import difflib

@@ -59,7 +59,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Message]]:
         taken.append((url, message))
         return Outcome(channel_name(url), True, None)
 
-    monkeypatch.setattr(channels, "_send", send)
+    monkeypatch.setattr(channels, "send_one", send)
     return taken
 
 
@@ -177,7 +177,10 @@ def test_a_row_that_cannot_be_put_into_words_is_named_and_the_others_are_told(
     assert len(watched.attempts) == 4 * len(CHANNELS)
     lines = [line for line in sent[0][1].body.splitlines() if "/assets/" not in line]
     assert sum(f"▲ {BTC}" in line for line in lines) == 2
-    assert sum("a mistake of pricetracker while telling it: TypeError: no number" in line for line in lines) == 2
+    assert (
+        sum("a mistake of pricetracker while putting it into words: TypeError: no number" in line for line in lines)
+        == 2
+    )
 
 
 def test_a_channel_whose_account_cannot_be_written_is_not_the_others(

@@ -98,7 +98,7 @@ def hours(
 ) -> Hours:
     monkeypatch.setattr(last_good, "WRITTEN_WITHIN", 0.0)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    monkeypatch.setattr(unrecorded, "_unwritten", {})
+    monkeypatch.setattr(unrecorded, "unwritten", {})
     bench = start("BTCUSD", extra=f'[alerts]\nchannels = ["{webhook.channel()}"]\n[watch]\nfree_disk_mb = 1\n')
     hours = Hours(bench, webhook, instance)
     hours.store()

@@ -37,7 +37,7 @@ def dripping(odd: OddKraken, head: bytes) -> Callable[[BaseHTTPRequestHandler], 
 def test_a_head_that_drips_is_waited_for_no_longer_and_leaves_no_thread_behind(
     odd: OddKraken, settings: Settings, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
-    monkeypatch.setattr(heartbeat, "_BEAT_WITHIN", 0.4)
+    monkeypatch.setattr(heartbeat, "BEAT_WITHIN", 0.4)
     odd.write["secret"] = dripping(odd, head)
     with pytest.raises(HeartbeatError, match=r"^alerts.heartbeat_url: no answer within 0.4 s$"):
         beat(settings)

@@ -31,7 +31,7 @@ def test_a_channel_that_hangs_holds_up_no_other(monkeypatch: pytest.MonkeyPatch)
             let_go.wait(30)
         return Outcome(channel_name(url), True, None)
 
-    monkeypatch.setattr(channels, "_send", sent)
+    monkeypatch.setattr(channels, "send_one", sent)
     monkeypatch.setattr(channels, "ANSWER_WITHIN", 0.4)
     message = Message("title", "body", good=True)
     try:
@@ -83,25 +83,25 @@ def test_what_is_noted_of_a_failure_holds_no_part_of_the_url(url: str) -> None:
         f"user '{unquote(parts.username or '')}' password '{unquote(parts.password or '')}' was refused",
     ]
     for text in said:
-        noted = channels._without_secrets(text, url)
+        noted = channels.without_secrets(text, url)
         assert not [secret for secret in SECRETS[url] if secret in noted], noted
 
 
 def test_what_went_wrong_is_still_readable_without_secrets() -> None:
     url = "json://user:SECRET123@127.0.0.1:9/SECRET456"
-    assert channels._without_secrets("A Connection error occurred sending JSON notification to 127.0.0.1.", url) == (
+    assert channels.without_secrets("A Connection error occurred sending JSON notification to 127.0.0.1.", url) == (
         "A Connection error occurred sending JSON notification to ***."
     )
 
 
 def test_what_is_noted_of_a_failure_holds_no_secret_of_another_channel() -> None:
     secrets.keep_channel("json://other:SECRETword@host.example/SECRETtopic77")
-    noted = channels._without_secrets("refused SECRETtopic77 of SECRETword", "json://host")
+    noted = channels.without_secrets("refused SECRETtopic77 of SECRETword", "json://host")
     assert noted == "refused *** of ***"
 
 
 def test_what_is_noted_of_a_failure_is_short() -> None:
-    assert len(channels._without_secrets("x" * 5000, "json://host")) == 300
+    assert len(channels.without_secrets("x" * 5000, "json://host")) == 300
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -378,7 +378,7 @@ def test_one_that_hangs_where_no_connection_is_gets_no_second_thread(monkeypatch
         let_go.wait(30)
         return Outcome(channel_name(url), True, None)
 
-    monkeypatch.setattr(channels, "_send", stuck)
+    monkeypatch.setattr(channels, "send_one", stuck)
     monkeypatch.setattr(channels, "ANSWER_WITHIN", 0.1)
     url = "json://stuck.example/"
     assert sent(url)[url].error == "no answer within 0.1 s"

@@ -241,7 +241,7 @@ def test_after_a_part_that_is_not_taken_the_channel_is_sent_no_more(monkeypatch:
         sent.append(message.title)
         return Outcome(channel_name(url), message.title != "2", None)
 
-    monkeypatch.setattr(channels, "_send", send)
+    monkeypatch.setattr(channels, "send_one", send)
     messages = [Message(str(i), "body", good=True) for i in range(1, 5)]
     outcomes = list(channels.send({"json://a": messages}))
     assert sent == ["1", "2"]
@@ -257,7 +257,7 @@ def test_a_mistake_of_ours_with_one_channel_is_not_the_others(
             raise mistake
         return Outcome(channel_name(url), True, None)
 
-    monkeypatch.setattr(channels, "_send", send)
+    monkeypatch.setattr(channels, "send_one", send)
     message = Message("title", "body", good=True)
     outcomes = {each.channel: each for each in channels.send({"json://bad": [message], "json://good": [message]})}
     assert outcomes[channel_name("json://good")].delivered

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from pricetracker_dagster.alerts.delivery.channels import channel_name
+from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT
 from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
-from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, Context, owed
+from pricetracker_dagster.alerts.messages.transitions import Context, owed
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
@@ -47,7 +48,7 @@ class Ledger:
         self.set(*channels)
         self.facts: dict[str, Row] = {}
         self.messages: list[Row] = []
-        self.desk = OperatorState()
+        self.operators = OperatorState()
         self.outages: dict[str, str] = {}
 
     def set(self, *channels: str, extra: str | None = None) -> None:
@@ -65,7 +66,7 @@ class Ledger:
             kept = ("transitions", "told_out") if before else ()
             after = {**row, **{name: (before or {}).get(name) for name in kept}}
         assert after is not None
-        context = Context(load_settings(), at(minute), told, self.desk, self.outages)
+        context = Context(load_settings(), at(minute), told, self.operators, self.outages)
         messages, changed = owed(subject, [(before, after)], context)
         assert owed(subject, [(before, after)], context)[0] == messages  # nothing was changed in place
         self.messages += messages
@@ -215,7 +216,7 @@ def silence(first: float, last: float, metrics: str = "*", ended: float | None =
 
 
 def test_what_is_silenced_is_recorded_and_marked_and_what_lasts_is_told_at_its_end(ledger: Ledger) -> None:
-    ledger.desk = OperatorState([silence(0, 30)])
+    ledger.operators = OperatorState([silence(0, 30)])
     assert ledger.tell(ALERT, 1, firing()) == [("firing", [])]
     [fact] = ledger.facts.values()
     assert (fact["held_by"], ledger.messages[0]["held_by"]) == ("silence s1", "silence s1")
@@ -227,18 +228,18 @@ def test_what_is_silenced_is_recorded_and_marked_and_what_lasts_is_told_at_its_e
 
 
 def test_what_comes_and_goes_in_a_silence_is_told_to_nobody_but_in_its_summary(ledger: Ledger) -> None:
-    ledger.desk = OperatorState([silence(0, 30)])
+    ledger.operators = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
     assert ledger.tell(ALERT, 31) == []
-    context = Context(load_settings(), at(31), desk=ledger.desk)
+    context = Context(load_settings(), at(31), operators=ledger.operators)
     facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
-    [summary] = summaries(ledger.desk.ended_since(at(0), at(31)), ledger.messages, facts, context)
+    [summary] = summaries(ledger.operators.ended_since(at(0), at(31)), ledger.messages, facts, context)
     assert (summary["channels"], summary["subject"]) == (BOTH, "summary")
     assert "over meanwhile: KRAKEN:BTCUSD volume resolved; it kept back 2 messages" in summary["text"]
-    assert summaries(ledger.desk.silences, [*ledger.messages, summary], facts, context) == []
-    assert facts_of_silences(ledger.desk.silences, ledger.messages) == {*facts}
-    assert facts_of_silences(ledger.desk.silences, [*ledger.messages, summary]) == set()
+    assert summaries(ledger.operators.silences, [*ledger.messages, summary], facts, context) == []
+    assert facts_of_silences(ledger.operators.silences, ledger.messages) == {*facts}
+    assert facts_of_silences(ledger.operators.silences, [*ledger.messages, summary]) == set()
 
 
 def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[Row]:
@@ -246,31 +247,31 @@ def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[R
     for message in ledger.messages:
         told.setdefault(message["fact"], []).append(message)
     facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
-    return summaries(silences, ledger.messages, facts, Context(load_settings(), at(minute), told, ledger.desk))
+    return summaries(silences, ledger.messages, facts, Context(load_settings(), at(minute), told, ledger.operators))
 
 
 def test_a_summary_waits_until_what_was_kept_back_was_looked_at(ledger: Ledger) -> None:
-    ledger.desk = OperatorState([silence(0, 30)])
+    ledger.operators = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
-    assert summary_of(ledger, 30, ledger.desk.silences) == []
+    assert summary_of(ledger, 30, ledger.operators.silences) == []
     ledger.tell(ALERT, 31, over(31))  # in the look that comes after its end
-    [summary] = summary_of(ledger, 31, ledger.desk.silences)
+    [summary] = summary_of(ledger, 31, ledger.operators.silences)
     assert "nothing that it kept back is still on; over meanwhile: KRAKEN:BTCUSD volume resolved" in summary["text"]
 
 
 def test_a_summary_waits_an_hour_for_a_sensor_that_is_off(ledger: Ledger) -> None:
-    ledger.desk = OperatorState([silence(0, 30)])
+    ledger.operators = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
-    assert summary_of(ledger, 89, ledger.desk.silences) == []
-    [summary] = summary_of(ledger, 90, ledger.desk.silences)
+    assert summary_of(ledger, 89, ledger.operators.silences) == []
+    [summary] = summary_of(ledger, 90, ledger.operators.silences)
     assert "1 still on" in summary["text"]
 
 
 def test_what_another_silence_keeps_back_is_not_said_to_be_told(ledger: Ledger) -> None:
     first, second = silence(0, 30), {**silence(20, 60), "id": "s2"}
-    ledger.desk = OperatorState([first])
+    ledger.operators = OperatorState([first])
     ledger.tell(ALERT, 1, firing())
-    ledger.desk = OperatorState([first, second])
+    ledger.operators = OperatorState([first, second])
     assert ledger.tell(ALERT, 31) == []
     [summary] = summary_of(ledger, 31, [first])
     assert "has ended: 1 still on and kept back by silence s2; it kept back 1 message" in summary["text"]
@@ -279,38 +280,38 @@ def test_what_another_silence_keeps_back_is_not_said_to_be_told(ledger: Ledger) 
 def test_a_summary_goes_to_whom_routes_name_and_whom_it_was_escalated_to(ledger: Ledger) -> None:
     route = '[[alerts.routes]]\nchannels = ["json://a"]\nescalate_after_minutes = 5\nescalate_to = ["json://c"]\n'
     ledger.set(A, B, extra=route)
-    ledger.desk = OperatorState([silence(0, 10)])
+    ledger.operators = OperatorState([silence(0, 10)])
     ledger.tell(ALERT, 1, firing(fired_at=at(1)))
     ledger.tell(ALERT, 9, over(9, fired_at=at(1)))
-    [summary] = summary_of(ledger, 10, ledger.desk.silences)
+    [summary] = summary_of(ledger, 10, ledger.operators.silences)
     assert summary["channels"] == [NAME[A]]
 
-    ledger.desk = OperatorState([silence(30, 40)])
+    ledger.operators = OperatorState([silence(30, 40)])
     ledger.tell(ALERT, 20, firing(fired_at=at(20)))
     assert ledger.tell(ALERT, 25) == [("escalated", [NAME[C]])]
     ledger.tell(ALERT, 35, over(35, fired_at=at(20)))
-    [summary] = summary_of(ledger, 40, ledger.desk.silences)
+    [summary] = summary_of(ledger, 40, ledger.operators.silences)
     assert summary["channels"] == [NAME[A], NAME[C]]
 
 
 def test_what_fires_again_in_a_silence_is_on_and_not_over(ledger: Ledger) -> None:
-    ledger.desk = OperatorState([silence(0, 30)])
+    ledger.operators = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 1, firing())
     ledger.tell(ALERT, 6, over(6))
     ledger.tell(ALERT, 20, firing(fired_at=at(20)))
     assert ledger.tell(ALERT, 30) == [("still", BOTH)]
-    [summary] = summary_of(ledger, 30, ledger.desk.silences)
+    [summary] = summary_of(ledger, 30, ledger.operators.silences)
     assert "ended: 1 still on, see its line; it kept back 3 messages" in summary["text"]
 
 
 def test_what_was_told_before_a_silence_and_ends_in_it_ends_in_its_summary(ledger: Ledger) -> None:
     ledger.tell(ALERT, 1, firing())
-    ledger.desk = OperatorState([silence(2, 30)])
+    ledger.operators = OperatorState([silence(2, 30)])
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
 
 
 def test_the_end_of_what_was_kept_back_all_the_time_is_told_to_nobody(ledger: Ledger) -> None:
-    ledger.desk = OperatorState([silence(0, 5.5)])
+    ledger.operators = OperatorState([silence(0, 5.5)])
     ledger.tell(ALERT, 1, firing())
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]  # in the look in which the silence is over too
 
@@ -327,7 +328,7 @@ def test_a_spike_in_the_outage_of_its_whole_exchange_is_recorded_and_not_sent(le
 def test_of_what_somebody_has_acknowledged_nobody_is_reminded_and_the_end_says_who(ledger: Ledger) -> None:
     ledger.tell(ALERT, 1, firing())
     noted = {"fact": alert()["id"], "made_at": at(10), "who": "ann", "note": "looking"}
-    ledger.desk = OperatorState(acknowledgements=[noted])
+    ledger.operators = OperatorState(acknowledgements=[noted])
     assert ledger.tell(ALERT, 500) == []
     ledger.tell(ALERT, 501, over(501))
     assert ledger.messages[-1]["text"].endswith("; acknowledged by ann at 2026-03-03 12:10 UTC: looking")
@@ -367,7 +368,7 @@ def test_each_route_escalates_at_its_own_time(ledger: Ledger) -> None:
 
 def test_what_was_kept_back_is_escalated_so_long_after_it_was_told(ledger: Ledger) -> None:
     ledger.set(A, extra=ESCALATED)
-    ledger.desk = OperatorState([silence(0, 30)])
+    ledger.operators = OperatorState([silence(0, 30)])
     ledger.tell(ALERT, 0, firing(fired_at=at(0)))
     told = {minute: found for minute in range(1, 60) if (found := ledger.tell(ALERT, minute))}
     assert told == {
@@ -388,7 +389,7 @@ def test_a_route_that_is_added_while_it_fires_escalates_at_once_where_its_time_i
 def test_what_is_acknowledged_is_escalated_to_nobody_until_it_fires_anew(ledger: Ledger) -> None:
     ledger.set(A, extra=ESCALATED)
     ledger.tell(ALERT, 0, firing(fired_at=at(0)))
-    ledger.desk = OperatorState(
+    ledger.operators = OperatorState(
         acknowledgements=[{"fact": alert()["id"], "made_at": at(4), "who": "ann", "note": None}]
     )
     assert [ledger.tell(ALERT, minute) for minute in (5, 15, 60)] == [[], [], []]

@@ -21,7 +21,7 @@ Set = Callable[..., Settings]
 
 @pytest.fixture
 def set_up(write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Set:
-    monkeypatch.setattr(unrecorded, "_unwritten", {})
+    monkeypatch.setattr(unrecorded, "unwritten", {})
 
     def of(*routes: dict[str, Any], channels: tuple[str, ...] = ()) -> Settings:
         write_settings('metrics = ["KRAKEN:BTCUSD"]')

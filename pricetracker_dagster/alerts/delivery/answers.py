@@ -12,10 +12,8 @@ import urllib3
 RETRY_AFTER_MOST = 3600.0
 """Seconds: a channel that asks for more is tried after so long."""
 
-
 _MOST_BYTES = 1_000_000
 """Of an answer that is read. What a channel says is short."""
-
 
 _IS_CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 """As ``invalid_auth``: what services call an error; no prose."""

@@ -22,13 +22,10 @@ from pricetracker_dagster.process.guard import apprise_log
 
 _Refused = dict[str, tuple[int, bytes]]
 
-
 _PAUSE_MOST = 1.0
 """Seconds between two requests of one attempt, of which apprise would make 5.5."""
 
-
 _this_thread = threading.local()
-
 
 _watching = threading.Lock()
 

@@ -1,7 +1,7 @@
 """The channels: how a message is given to one, and what is made of its answer.
 
-Each channel is on its own: nobody waits for another, and what is said of one is never said of another. What is due for
-whom is the business of notify.py.
+Each channel is on its own: nobody waits for another, and an error names one channel alone. What is due for whom is in
+notify.py.
 """
 
 import os
@@ -126,9 +126,9 @@ def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", said: "qu
                     return
                 attempt.begin()
                 try:
-                    outcome = _send(url, message)
+                    outcome = send_one(url, message)
                 except Exception as error:  # a mistake of ours is one channel's too
-                    trouble = _without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
+                    trouble = without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
                     outcome = Outcome(name, False, trouble)
                 said.put(outcome._replace(part=part))
                 if not outcome.delivered:
@@ -162,7 +162,7 @@ def limit_of(url: str) -> Limit:
     )
 
 
-def _send(url: str, message: Message) -> Outcome:
+def send_one(url: str, message: Message) -> Outcome:
     """Send one channel a message; whatever goes wrong is its outcome."""
     import apprise
 
@@ -194,17 +194,17 @@ def _send(url: str, message: Message) -> Outcome:
         return Outcome(name, True, None)
     if attempt.ended:
         return Outcome(name, False, attempt.late)
-    trouble = attempt.trouble or _without_secrets(" ".join(attempt.said), url) or "not taken"
+    trouble = attempt.trouble or without_secrets(" ".join(attempt.said), url) or "not taken"
     if attempt.code and _is_no_part_of(attempt.code, url):
         trouble = f"{trouble} ({attempt.code})"
     return Outcome(name, False, trouble, retry_after=attempt.retry_after)
 
 
 def _is_no_part_of(word: str, url: str) -> bool:
-    return word not in unquote(url) and _without_secrets(word, url) == word
+    return word not in unquote(url) and without_secrets(word, url) == word
 
 
-def _without_secrets(text: str, url: str) -> str:
+def without_secrets(text: str, url: str) -> str:
     """Return a text without any part of a URL but its kind."""
     parts = urlsplit(url)
     text = text.replace(url, "***").replace(unquote(url), "***")

@@ -1,6 +1,6 @@
-"""Messages that fit their channel: parted between lines, a long line between its words; nothing is left out.
+"""Messages that fit their channel: split between lines, a long line between its words; nothing is left out.
 
-Pure: how much a channel takes comes in, parts go out. What a message says is in notify.py.
+Pure: how much a channel takes comes in, parts go out. What a message says is in lines.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence

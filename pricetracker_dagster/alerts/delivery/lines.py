@@ -1,4 +1,4 @@
-"""From the messages that a channel is owed to as few as fit it. Pure; how a text is parted is in fitting.py."""
+"""From the messages that a channel is owed to as few as fit it. Pure; how a text is split is in fitting.py."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,15 +6,13 @@ from typing import NamedTuple
 
 from pricetracker_dagster.alerts.delivery.channels import Message
 from pricetracker_dagster.alerts.delivery.fitting import Limit, parted
-from pricetracker_dagster.alerts.messages.silence_summaries import SUMMARY
-from pricetracker_dagster.alerts.messages.transitions import base, is_end
+from pricetracker_dagster.alerts.messages.events import SUMMARY, base, is_end
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Row
 
 MAX_LINES = 20
 """Most lines of one message."""
-
 
 _HEADLINES = 3
 """Most facts named in a title."""

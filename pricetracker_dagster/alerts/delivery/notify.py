@@ -9,15 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import duckdb
-
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limit_or_most, send
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
 from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
+from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY
+from pricetracker_dagster.alerts.messages.recording import is_one_of
 from pricetracker_dagster.alerts.messages.routing import Subject, is_quiet, recipients, urls
-from pricetracker_dagster.alerts.messages.silence_summaries import SUMMARY
-from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT
 from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.errors import StoreError
@@ -25,7 +23,6 @@ from pricetracker_dagster.store.records import Records, RecordTable, Row
 
 KEPT = DAY
 """A message that a channel does not take for so long is given up."""
-
 
 _SQL = Path(__file__).parent / "sql"
 
@@ -52,7 +49,7 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     ids = sorted(own for own, names in lacking_by_message.items() if not names.isdisjoint(ready))
     if not ids:
         return []
-    lacking = records.messages.rows(now - KEPT, _is_one_of("id", ids))
+    lacking = records.messages.rows(now - KEPT, is_one_of("id", ids))
     lacking.sort(key=lambda row: (row["recorded_at"], row["fact"], row["number"]))
     facts, not_read = _facts(records, lacking)
     counting = [row for row in lacking if _counts(row, facts)]
@@ -140,14 +137,10 @@ def _facts(records: Records, messages: Sequence[Row]) -> tuple[dict[str, tuple[S
         ids = {row["fact"] for row in messages if row["subject"] == subject}
         if ids:
             try:
-                found |= {row["id"]: (subject, row) for row in table.rows(None, _is_one_of("id", sorted(ids)))}
+                found |= {row["id"]: (subject, row) for row in table.rows(None, is_one_of("id", sorted(ids)))}
             except StoreError as error:
                 not_read = error
     return found, not_read
-
-
-def _is_one_of(column: str, values: Iterable[str]) -> duckdb.Expression:
-    return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
 
 
 def _counts(message: Row, facts: Mapping[str, tuple[Subject, Row]]) -> bool:

@@ -7,7 +7,6 @@ from pricetracker_dagster.store.records import Row
 
 _PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=10), timedelta(minutes=5)
 
-
 _PAUSE_ASKED_MOST = timedelta(hours=1)
 
 

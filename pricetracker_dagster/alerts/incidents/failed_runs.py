@@ -1,4 +1,4 @@
-"""Ticks whose run failed: what is noted of their minutes, which the ticks themselves could not."""
+"""Ticks whose run failed: the cause that is noted of their minutes, since the ticks themselves could not note it."""
 
 from datetime import datetime
 

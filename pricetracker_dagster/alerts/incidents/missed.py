@@ -1,7 +1,7 @@
 """Which minutes are missed, and the rows of the table incidents that this makes.
 
-Here belongs what is read for that, of the stored minutes and of the table causes. What an incident is, incidents.py
-says; the order of recording and telling is watch.py's.
+Here belongs what is read for that, of the stored minutes and of the table causes. How minutes are grouped into
+incidents is in review.py; in which order rows and messages are written, in ``messages/recording.py``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

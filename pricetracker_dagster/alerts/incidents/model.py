@@ -10,7 +10,6 @@ from pricetracker_dagster.store.records import MISTAKE, NOT_RUN, NOT_STORED, RUN
 
 OPEN, RESOLVED = "open", "resolved"
 
-
 OURS = frozenset({NOT_RUN, RUN_FAILED, NOT_STORED, MISTAKE})
 """The causes that lie in this machine: they are of no exchange."""
 

@@ -24,7 +24,6 @@ from pricetracker_dagster.store.records import NOT_RUN, Row
 
 _NOBODY_SAID = "no tick was run for them"
 
-
 _FLAPS_FROM = 3
 """An incident flaps when its minutes are missed for so many separate times."""
 

@@ -1,12 +1,12 @@
-"""From missed minutes to incidents: one outage, as a person sees it, is one.
+"""From missed minutes to incidents: one outage, as a person sees it, is one incident.
 
-Pure: what is missed comes in, rows of the table incidents go out. Which minutes are missed, missed.py says; who is told
-what of it is in ``messages/``.
+Pure: missed minutes come in, rows of the table incidents go out. Which minutes are missed is found in missed.py; the
+messages about them are in ``messages/``.
 
-Minutes belong together by whose they are and when, not by what was said of them. A metric that is missed belongs to the
-open incident in which it is out or which it left lately. Metrics that are missed anew join an incident only while that
-one grows; so a pair that is broken for hours swallows nobody's outage. A metric is back after so many stored minutes in
-a row, and an incident is over when nobody is out.
+Minutes are grouped by their metric and time, not by the cause that was noted. A missed metric belongs to the open
+incident in which it is out, or which it left lately. Metrics that are missed anew join an incident only while that one
+grows; so a pair that is broken for hours hides no other outage. A metric is back after so many stored minutes in a row,
+and an incident is over when no metric is out.
 """
 
 from collections.abc import Iterable, Sequence

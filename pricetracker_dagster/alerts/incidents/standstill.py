@@ -13,22 +13,16 @@ from pricetracker_dagster.store.records import Row
 
 STANDSTILL, CLOCK = "standstill", "clock"
 
-
 UNPUBLISHED, UNREADABLE, SENSOR_FAILS = "not published", "settings", "sensor failure"
-
 
 CAUSES = frozenset({STANDSTILL, CLOCK, UNPUBLISHED, UNREADABLE, SENSOR_FAILS})
 """The causes of incidents that are about no missed minute."""
 
-
 EVALUATION, PRICES, PUBLICATION = "evaluation", "prices", "publication"
-
 
 STORAGE, DISK, DIFFERENCE = "storage", "disk", "difference"
 
-
 SETTINGS, SENSOR = "settings", "sensor"
-
 
 _ID = {
     EVALUATION: "standstill",
@@ -40,9 +34,7 @@ _ID = {
     SETTINGS: "settings",
 }
 
-
 _CAUSE = {DIFFERENCE: CLOCK, PUBLICATION: UNPUBLISHED, SETTINGS: UNREADABLE}
-
 
 _CALLED = {
     PUBLICATION: "stale publication",
@@ -52,13 +44,10 @@ _CALLED = {
     SETTINGS: "unreadable settings",
 }
 
-
 STILL, ALIVE, UNKNOWN = "still", "alive", "unknown"
-
 
 _FLAPS_WITHIN = timedelta(minutes=10)
 """What comes again so soon after its end comes and goes: its next end is told only after a while without it."""
-
 
 _QUIET = timedelta(minutes=5)
 """That while."""

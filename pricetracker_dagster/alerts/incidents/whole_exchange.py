@@ -11,10 +11,8 @@ from pricetracker_dagster.store.records import Row
 
 _MAINTENANCE = "exchange maintenance"
 
-
 _ITS_TIME = (": Time: ", ": by its clock it is ", "'s clock says ")
 """What follows an exchange's name where its time could not be had, or is not ours: then none of its minutes can."""
-
 
 _OF_A_MARKET = re.compile(r": \w+ of \w+: ")
 """What an exchange says of one market: that may be closed while all others go on."""

@@ -10,14 +10,11 @@ from pricetracker_dagster.store.records import Row
 
 PENDING, FIRING, RESOLVED = "pending", "firing", "resolved"
 
-
 CORRECTED = "corrected"
 """Why an alert is over of which no minute is above any more."""
 
-
 LONGEST = 30 * DAY
 """No alert lasts longer than this."""
-
 
 Series = tuple[str, str, str]
 """Rule, metric, measure."""

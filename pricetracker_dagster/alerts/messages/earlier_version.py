@@ -1,12 +1,13 @@
-"""Alerts and incidents of the version before this one, which kept no messages: what was told of them is in deliveries.
+"""Alerts and incidents of the version before this one, which kept no messages but only deliveries.
 
-Pure. From a fact and the attempts to tell of it come the messages that this version would have: nothing that a channel
-took is told it again, and what is owed to one still is.
+Pure. From a fact and the attempts to send it come the messages that this version would have: nothing that a channel
+took is sent to it again, and what is owed to one still is.
 """
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from pricetracker_dagster.alerts.messages.events import base, message_row
 from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.alerts.messages.wording import Event, alert_message, incident_message
 from pricetracker_dagster.store.records import Row
@@ -39,28 +40,14 @@ def messages_of(
     for event, at in sorted(moments.items(), key=lambda item: item[1]):
         taken = {attempt["channel"] for attempt in tried if attempt["event"] == event and attempt["delivered"]}
         owed = sorted({*taken, *channels} if now - at <= max_age else taken)
-        happening = Event(event.partition(" ")[0])
-        headline, text = (alert_message if subject == "alert" else incident_message)(row, happening)
-        found.append(
-            {
-                "id": f"{row['id']}#{len(found) + 1}",
-                "fact": row["id"],
-                "subject": subject,
-                "event": event,
-                "number": len(found) + 1,
-                "recorded_at": at,
-                "channels": owed,
-                "headline": headline,
-                "text": text,
-                "held_by": None,
-            }
-        )
+        worded = (alert_message if subject == "alert" else incident_message)(row, Event(base(event)))
+        found.append(message_row(row["id"], subject, event, len(found) + 1, at, owed, worded))
     return found
 
 
 def _end_of(row: Row, tried: Sequence[Row]) -> str:
     """Return what the version before called this end: the second one of what late data had reopened had a number."""
-    ends = [attempt for attempt in tried if attempt["event"].partition(" ")[0] == "resolved"]
+    ends = [attempt for attempt in tried if base(attempt["event"]) == "resolved"]
     if not ends:
         return "resolved"
     latest = max(ends, key=lambda attempt: (attempt["attempted_at"], attempt["event"]))

@@ -1,7 +1,7 @@
-"""Text from elsewhere, quoted as text: one line, not long, nothing that cannot be seen, and nobody mentioned.
+"""Text from elsewhere, quoted as text: one line, not long, without invisible characters and without mentions.
 
 Pure. What an exchange, a library or the operating system says goes through here before it becomes part of a message.
-Markup is another matter: what is markup depends on the channel, so it is escaped on the way out (markup.py).
+Markup depends on the channel and is escaped on the way out, in ``delivery/markup.py``.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Alerts and incidents recorded: first what is told of them, then they themselves.
+"""Alerts and incidents are recorded: first the messages about them, then they themselves.
 
-Here belongs the order of writing, so that a crash between any two steps loses nothing and tells nothing twice. What is
-told is in transitions.py. Called by whoever holds the lock of those who record and send.
+Here belongs the order of writing, so that a crash between any two steps loses nothing and sends nothing twice. Which
+messages there are is in transitions.py. Called by whoever holds the lock of those who record and send.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +11,11 @@ import duckdb
 
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import messages_since
-from pricetracker_dagster.alerts.messages import earlier_version as adopted
+from pricetracker_dagster.alerts.messages import earlier_version
+from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY, is_on
 from pricetracker_dagster.alerts.messages.routing import Subject, urls
 from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
-from pricetracker_dagster.alerts.messages.transitions import ALERT, INCIDENT, Context, is_on, owed
+from pricetracker_dagster.alerts.messages.transitions import Context, owed
 from pricetracker_dagster.alerts.messages.wording import is_of_whole_exchange
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
@@ -29,24 +30,24 @@ def record(
     recorded: Iterable[Row],
     changed: Iterable[Row],
     now: datetime,
-    desk: OperatorState,
+    operators: OperatorState,
 ) -> list[Row]:
-    """Record what has changed of alerts or incidents, and what is told of it; also what is due although nothing has.
+    """Record alerts or incidents that have changed, and the messages about them and about those that last.
 
     Args:
-        settings: whom to tell.
+        settings: the channels and routes.
         records: the tables.
         subject: ``alert`` or ``incident``.
         recorded: rows as they were recorded: of all that changed, and of all that are open.
         changed: rows that are new or changed.
         now: the current time, UTC.
-        desk: silences and acknowledgements.
+        operators: silences and acknowledgements.
 
     Returns:
         The rows that were recorded, new or changed.
 
     Raises:
-        StoreError: a table is damaged; nothing was recorded, or what is told alone, which counts as not written.
+        StoreError: a table is damaged; nothing was recorded, or messages alone, which then do not count.
     """
     before = {row["id"]: row for row in recorded}
     after = {row["id"]: row for row in changed}
@@ -55,14 +56,14 @@ def record(
     facts += [
         (row, dict(row))
         for own, row in before.items()
-        if own not in after and (is_on(row) or _is_to_be_adopted(row, limit))
+        if own not in after and (is_on(row) or _is_of_earlier_version(row, limit))
     ]
     if not facts:
         return []
     table = records.alerts if subject == ALERT else records.incidents
     written = _written(records, [row for _, row in facts])
-    told, new = _told(settings, records, subject, facts, written, now)
-    context = Context(settings, now, told, desk, _outages(records) if subject == ALERT else {})
+    earlier, new = _earlier_messages(settings, records, subject, facts, written, now)
+    context = Context(settings, now, earlier, operators, _outages(records) if subject == ALERT else {})
     messages, rows = owed(subject, facts, context)
     if new or messages:
         stale = [message["recorded_at"] for own in written.values() for message in own]
@@ -72,49 +73,47 @@ def record(
     return rows
 
 
-def record_ends_of_silences(settings: Settings, records: Records, now: datetime, desk: OperatorState) -> None:
-    """Record what is told at the end of a silence: what of it is on still, and what was over meanwhile.
+def record_ends_of_silences(settings: Settings, records: Records, now: datetime, operators: OperatorState) -> None:
+    """Record the message at the end of a silence: what of it lasts, and what was over meanwhile.
 
     Called after what has changed of alerts is recorded: what ends in the same look is over meanwhile.
     """
-    ended = desk.ended_since(now - DAY, now)
+    ended = operators.ended_since(now - DAY, now)
     if not ended:
         return
-    kept = duckdb.ColumnExpression("held_by").isnotnull() | (
-        duckdb.ColumnExpression("subject") == duckdb.ConstantExpression("summary")
-    )
+    kept = duckdb.ColumnExpression("held_by").isnotnull() | is_one_of("subject", [SUMMARY])
     messages = records.messages.rows(min(silence["made_at"] for silence in ended), kept)
     ids = sorted(facts_of_silences(ended, messages))
     if ids:
-        of_these = duckdb.ColumnExpression("id").isin(*map(duckdb.ConstantExpression, ids))
+        of_these = is_one_of("id", ids)
         facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows(None, of_these)}
         facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows(None, of_these)}
-        told = _written(records, [row for _, row in facts.values()]) if facts else {}
-        records.messages.upsert(summaries(ended, messages, facts, Context(settings, now, told, desk)))
+        earlier = _written(records, [row for _, row in facts.values()]) if facts else {}
+        records.messages.upsert(summaries(ended, messages, facts, Context(settings, now, earlier, operators)))
 
 
-def _is_to_be_adopted(row: Row, limit: datetime) -> bool:
+def is_one_of(column: str, values: Iterable[str]) -> duckdb.Expression:
+    """Return the condition that a column has one of some values."""
+    return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
+
+
+def _is_of_earlier_version(row: Row, limit: datetime) -> bool:
     """Say whether the version before may still owe the end of a fact to somebody."""
     ended = row["resolved_at"]
     return row.get("transitions") is None and ended is not None and ended >= limit
 
 
-def _on(state: str) -> duckdb.Expression:
-    return duckdb.ColumnExpression("state") == duckdb.ConstantExpression(state)
-
-
 def _written(records: Records, rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the messages that stand in the table, by fact, oldest first: also what a crash has left."""
+    """Return the recorded messages, by fact, oldest first: also what a crash has left."""
     ids = sorted(row["id"] for row in rows)
     since = min(messages_since(row) if "minute" in row else min(row["opened_at"], row["first"]) for row in rows)
-    is_one = duckdb.ColumnExpression("fact").isin(*map(duckdb.ConstantExpression, ids))
     found: dict[str, list[Row]] = {}
-    for message in records.messages.rows(since, is_one):
+    for message in records.messages.rows(since, is_one_of("fact", ids)):
         found.setdefault(message["fact"], []).append(message)
     return found
 
 
-def _told(
+def _earlier_messages(
     settings: Settings,
     records: Records,
     subject: Subject,
@@ -123,12 +122,12 @@ def _told(
     now: datetime,
 ) -> tuple[dict[str, list[Row]], list[Row]]:
     """Return the messages that count, by fact; and those that are new, of facts of the version before."""
-    told: dict[str, list[Row]] = {}
+    earlier: dict[str, list[Row]] = {}
     new: list[Row] = []
     old = [(before, row) for before, row in facts if before is not None and before.get("transitions") is None]
     sent = _sent(records, [row for _, row in old])
     for before, row in old:
-        own = adopted.messages_of(
+        own = earlier_version.messages_of(
             before,
             subject,
             [attempt for attempt in sent if attempt["id"] == row["id"]],
@@ -136,30 +135,28 @@ def _told(
             now,
             settings.alerts.max_age_minutes * MINUTE,
         )
-        told[row["id"]] = own
+        earlier[row["id"]] = own
         row["transitions"] = len(own)
         new += own
     for _, row in facts:
         count = row.get("transitions") or 0
-        told.setdefault(
+        earlier.setdefault(
             row["id"],
             sorted(
                 (message for message in written.get(row["id"], ()) if message["number"] <= count),
                 key=lambda message: message["number"],
             ),
         )
-    return told, new
+    return earlier, new
 
 
 def _sent(records: Records, rows: Sequence[Row]) -> list[Row]:
     if not rows:
         return []
-    ids = sorted(row["id"] for row in rows)
-    is_one = duckdb.ColumnExpression("id").isin(*map(duckdb.ConstantExpression, ids))
-    return records.deliveries.rows(None, is_one)
+    return records.deliveries.rows(None, is_one_of("id", sorted(row["id"] for row in rows)))
 
 
 def _outages(records: Records) -> dict[str, str]:
     """Return the open incident of each exchange that is out as a whole."""
-    was_whole = _on(OPEN) & duckdb.ColumnExpression("exchange").isnotnull()
+    was_whole = is_one_of("state", [OPEN]) & duckdb.ColumnExpression("exchange").isnotnull()
     return {row["exchange"]: row["id"] for row in records.incidents.rows(None, was_whole) if is_of_whole_exchange(row)}

@@ -1,7 +1,6 @@
-"""Who is told of an alert or an incident, how often, and when not: by the routes of the settings.
+"""Who is sent messages about an alert or an incident, how often, and when not: by the routes of the settings.
 
-Pure: settings and a row come in, recipients go out. What a route may say is in settings/routes.py; what is sent when,
-in transitions.py and notify.py.
+Pure: settings and a row come in, recipients go out. What a route may say is in ``settings/routes.py``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pricetracker_dagster.alerts.messages.events import SUMMARY, is_end, is_on, message_row
 from pricetracker_dagster.alerts.messages.routing import Subject, recipients, urls
-from pricetracker_dagster.alerts.messages.transitions import Context, is_end, is_on
+from pricetracker_dagster.alerts.messages.transitions import Context
 from pricetracker_dagster.alerts.messages.wording import silence_message
 from pricetracker_dagster.alerts.operators.state import end_of
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store.records import Row
 
 _LOOKED_AT_WITHIN = 60 * MINUTE
-"""So long the summary of a silence waits for a sensor that is off."""
-
-
-SUMMARY = "summary"
+"""So long the summary of a silence waits for a sensor that does not run."""
 
 
 def facts_of_silences(ended: Iterable[Row], messages: Sequence[Row]) -> set[str]:
@@ -56,27 +54,15 @@ def summaries(
         others = [row["held_by"] for row in on.values() if row["held_by"] not in (None, name)]
         ends = [message for message in kept if is_end(message["event"]) and message["fact"] not in on]
         gone = list(dict.fromkeys(message["headline"].lstrip("✓✗▲ ") for message in ends))
-        told = [
-            channel
+        recipients_of_all = [
+            own_channel
             for fact, (subject, row) in own.items()
-            for channel in (
+            for own_channel in (
                 *(each.channel for each in recipients(context.settings, row, subject, context.now)),
-                *(heard for message in context.told.get(fact, ()) for heard in message["channels"]),
+                *(channel for message in context.earlier.get(fact, ()) for channel in message["channels"]),
             )
         ]
-        headline, text = silence_message(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
-        found.append(
-            {
-                "id": f"{name}#1",
-                "fact": name,
-                "subject": SUMMARY,
-                "event": "ended",
-                "number": 1,
-                "recorded_at": context.now,
-                "channels": list(dict.fromkeys(told)) or list(urls(context.settings)),
-                "headline": headline,
-                "text": text,
-                "held_by": None,
-            }
-        )
+        worded = silence_message(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
+        channels = recipients_of_all or urls(context.settings)
+        found.append(message_row(name, SUMMARY, "ended", 1, context.now, channels, worded))
     return found

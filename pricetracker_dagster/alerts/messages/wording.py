@@ -1,6 +1,6 @@
-"""What a person reads of an alert or an incident: a headline of a few words and a line, for each thing that happens.
+"""The words of a message: a headline of a few words and a line, for each event of an alert or an incident.
 
-Pure. What happens is in transitions.py; how lines become messages in notify.py.
+Pure. Which events there are is in transitions.py; how lines become one message is in ``delivery/lines.py``.
 """
 
 import json
@@ -19,7 +19,6 @@ _METRICS = 5
 
 _CAUSES = 3
 """Most causes named in one line."""
-
 
 _ESCALATED = "not acknowledged"
 

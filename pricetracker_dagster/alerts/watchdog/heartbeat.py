@@ -4,7 +4,7 @@ from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
 from pricetracker_dagster.settings import Settings
 
-_BEAT_WITHIN = 10.0
+BEAT_WITHIN = 10.0
 
 
 class HeartbeatError(Exception):
@@ -25,14 +25,14 @@ def beat(settings: Settings) -> bool:
         with (
             open_session(url) as session,
             # what it says does not matter, and is not read
-            session.get(url, timeout=_BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
+            session.get(url, timeout=BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
         ):
             return answer.status_code
 
     try:
-        status = within(_BEAT_WITHIN, ask, "asks for the heartbeat")
+        status = within(BEAT_WITHIN, ask, "asks for the heartbeat")
     except TimeoutError:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {_BEAT_WITHIN:g} s") from None
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {BEAT_WITHIN:g} s") from None
     except Exception as error:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
     if 300 <= status < 400:

@@ -1,7 +1,7 @@
-"""One look at whether anything stands still: see, judge, tell.
+"""One look of the watchdog: observe, judge, report.
 
-Here belongs what is seen of store, disk and clock, without Dagster: what that says of itself is handed in. What
-standing still means is in standstill.py, how it is recorded and sent in telling.py.
+Here belongs what is read of store, disk and clock, without Dagster: its signs of life are handed in. What standing
+still means is in judge.py, how it is recorded and sent in reporting.py.
 """
 
 import shutil

@@ -12,8 +12,8 @@ from pathlib import Path
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.future_records import correct_future_records
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES, STILL, Verdict, review
+from pricetracker_dagster.alerts.messages.events import INCIDENT
 from pricetracker_dagster.alerts.messages.recording import record
-from pricetracker_dagster.alerts.messages.transitions import INCIDENT
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, alerts_lock

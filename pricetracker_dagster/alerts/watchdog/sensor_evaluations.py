@@ -1,7 +1,7 @@
-"""What the evaluation of a sensor says of the alarms themselves, without Dagster: did it fail, can settings be read.
+"""What the evaluation of a sensor shows of the alarms themselves, without Dagster: did it fail, can settings be read.
 
-The sensors see what the watch sees as well, and tell it as the same incident; whoever sees first that it is over ends
-it. So nothing here relies on a watch that runs, and nothing is told twice where one does.
+The sensors see what the watchdog sees as well, and report it as the same incident; whoever sees first that it is over
+ends it. So nothing here relies on a watchdog that runs, and nothing is sent twice where one does.
 """
 
 from collections.abc import Mapping

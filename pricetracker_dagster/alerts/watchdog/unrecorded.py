@@ -1,7 +1,7 @@
-"""What has to be told although nothing can be recorded: the tables of alarms are damaged themselves, the disk is full.
+"""What has to be sent although nothing can be recorded: the tables of alarms are damaged, or the disk is full.
 
-What each channel was told is kept in a small file instead, so that it is told once, again after
-``alerts.repeat_minutes``, and once more when it is over. One that takes nothing is tried again after a pause and
+What each channel was sent is kept in a small file instead, so that it is sent once, again after
+``alerts.repeat_minutes``, and once more when it is over. A channel that takes nothing is tried again after a pause and
 costs the others nothing.
 """
 
@@ -12,9 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 from pricetracker_dagster.alerts.delivery.channels import Message, send
+from pricetracker_dagster.alerts.messages.events import INCIDENT
 from pricetracker_dagster.alerts.messages.quoting import quoted
 from pricetracker_dagster.alerts.messages.routing import Recipient, recipients, urls
-from pricetracker_dagster.alerts.messages.transitions import INCIDENT
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
@@ -42,7 +42,7 @@ class _Account:
     by: str = ""
 
 
-_unwritten: dict[Path, _Account] = {}
+unwritten: dict[Path, _Account] = {}
 """What this process could not keep, by file: on a full disk nothing is told each time all the same."""
 
 
@@ -82,7 +82,7 @@ def notify(settings: Settings, now: datetime, reason: str, by: str = "") -> list
 def is_notified(settings: Settings) -> bool:
     """Say whether anything was told so of which the end was not."""
     file = _file(settings)
-    return file in _unwritten or file.exists()
+    return file in unwritten or file.exists()
 
 
 def notify_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) -> list[str]:
@@ -101,7 +101,7 @@ def notify_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]
     file = _file(settings)
     account = _account(settings)
     if not account.told_at:
-        _unwritten.pop(file, None)
+        unwritten.pop(file, None)
         file.unlink(missing_ok=True)
         return []
     if account.ended_at is None and not is_over(account.by):
@@ -150,8 +150,8 @@ def _quiet(settings: Settings, now: datetime) -> set[str]:
 
 def _account(settings: Settings) -> _Account:
     """Return what is kept; what cannot be read is nothing, each entry on its own."""
-    if _file(settings) in _unwritten:
-        return _unwritten[_file(settings)]
+    if _file(settings) in unwritten:
+        return unwritten[_file(settings)]
     kept = kept_in(_file(settings))
     told_at = kept.get("told_at")
     if isinstance(told_at, str):  # an earlier version knew no channels apart
@@ -173,14 +173,14 @@ def _moments(kept: object) -> dict[str, datetime]:
 
 def _keep(settings: Settings, account: _Account) -> None:
     file = _file(settings)
-    _unwritten.pop(file, None)
+    unwritten.pop(file, None)
     if not account.told_at and account.ended_at is not None:
         file.unlink(missing_ok=True)
         return
     try:
         write_text(file, json.dumps(asdict(account), default=datetime.isoformat))
     except OSError:
-        _unwritten[file] = account
+        unwritten[file] = account
 
 
 def _file(settings: Settings) -> Path:
