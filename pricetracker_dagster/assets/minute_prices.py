@@ -109,7 +109,7 @@ def minute_prices(
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
             "missing_why": dg.MetadataValue.json(_missing_why(collected)),
             "rejected_rows": sample("row", collected.rejected),
-            "folder": dg.MetadataValue.path(store.prices.delta.path),
+            "folder": dg.MetadataValue.path(store.prices.delta.location.url),
             "sql": sql_command(
                 "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10", simulated=settings.simulated
             ),

@@ -128,13 +128,13 @@ class Delta:
         raise AssertionError("a loop that always returns or raises")
 
     def open_whole(self) -> DeltaTable | None:
-        """Open it, and look whether its data files are there and whole at both ends; None where there is none.
+        """Open it; of a local table look whether its data files are there and whole at both ends. None: there is none.
 
         Raises:
             StoreError: it is damaged; the message says which file and the way out.
         """
         table = self.open()
-        written = {} if table is None else sizes(table)
+        written = {} if table is None or self.location.local_path is None else sizes(table)
         with self._access():
             wrong = any(
                 damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in written.items()

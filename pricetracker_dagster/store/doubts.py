@@ -21,14 +21,14 @@ from pricetracker_dagster.files.small import json_in, moment_of
 CONFIRMED_AFTER = timedelta(seconds=60)
 """How much later a second answer has to come: one node may answer twice in a row."""
 
-_KEPT = 10_000
+KEPT = 10_000
 """So many doubts at most are kept one by one, whatever is imported: each tick reads them."""
 
-_SINGLY = 5_000
+SINGLY = 5_000
 """So many of one call at most. Where there are more, as an import of years may bring, the call's doubts are kept a
 metric and day at a time, by a digest of what was answered, in a file of its own."""
 
-_KEPT_DAYS = 50_000
+KEPT_DAYS = 50_000
 """Metrics and days kept, the oldest: once they are confirmed there is room for the next, so that all are in the end."""
 
 _FORGOTTEN_AFTER = timedelta(days=30)
@@ -163,7 +163,7 @@ class Doubts:
             with locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
                 kept, days = self.kept(now), self._days(now)
                 together = len(kept.keys() | {doubt.key for doubt in takes_away})
-                too_many = len(takes_away) > _SINGLY or together > _KEPT
+                too_many = len(takes_away) > SINGLY or together > KEPT
                 for key, doubts in _by_day(takes_away).items():
                     day = _Day(key[0], doubts[0].unix, doubts[-1].unix, len(doubts), _digest(doubts), now)
                     before = days.get(key)
@@ -215,7 +215,7 @@ class Doubts:
         return days
 
     def _write(self, kept: Mapping[Key, Doubt], days: Mapping[Key, _Day]) -> None:
-        oldest = sorted(days.values(), key=lambda day: (day.first_seen, day.first))[:_KEPT_DAYS]
+        oldest = sorted(days.values(), key=lambda day: (day.first_seen, day.first))[:KEPT_DAYS]
         for file, doubts in ((self._file, kept.values()), (self._days_file, oldest)):
             entries = [[*doubt[:5], doubt.first_seen.isoformat()] for doubt in doubts]
             if entries or file.exists():

@@ -29,7 +29,7 @@ PARTITION = "date"
 
 _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullable=False)])
 
-_CHUNK = 400_000
+CHUNK = 400_000
 """Rows merged at once, more or less: memory stays bounded whatever is imported."""
 
 _QUIET = timedelta(days=31)
@@ -136,7 +136,7 @@ class PriceTable:
         connection = sql.connect()
         connection.register("candles", candles)
         inserted, updated, version = 0, 0, -1
-        for first_day, last_day in connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": _CHUNK}).fetchall():
+        for first_day, last_day in connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": CHUNK}).fetchall():
             chunk = connection.sql(
                 sql.load(_SQL / "chunk.sql"), params={"first_day": first_day, "last_day": last_day}
             ).to_arrow_table()

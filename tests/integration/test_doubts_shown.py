@@ -90,8 +90,8 @@ def test_another_answer_than_the_first_one_confirms_no_day_of_which_it_says_othe
 def test_doubts_of_many_calls_are_confirmed_in_the_end_however_few_can_be_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doubts, "_SINGLY", 5)
-    monkeypatch.setattr(doubts, "_KEPT", 8)
+    monkeypatch.setattr(doubts, "SINGLY", 5)
+    monkeypatch.setattr(doubts, "KEPT", 8)
     store = store_in(tmp_path)
     metrics = [f"KRAKEN:A{number}USD" for number in range(5)]
     for metric in metrics:
@@ -107,8 +107,8 @@ def test_doubts_of_many_calls_are_confirmed_in_the_end_however_few_can_be_kept(
 
 
 def test_days_that_find_no_room_are_confirmed_in_later_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubts, "_SINGLY", 0)
-    monkeypatch.setattr(doubts, "_KEPT_DAYS", 2)
+    monkeypatch.setattr(doubts, "SINGLY", 0)
+    monkeypatch.setattr(doubts, "KEPT_DAYS", 2)
     store = store_in(tmp_path)
     metrics = ["KRAKEN:A0USD", "KRAKEN:A1USD", "KRAKEN:A2USD"]
     store.prices.upsert(many(2, 5, *metrics).kept, now=NOON)
@@ -125,7 +125,7 @@ def test_days_that_find_no_room_are_confirmed_in_later_rounds(tmp_path: Path, mo
 def test_a_full_answer_settles_what_is_kept_a_day_at_a_time_and_one_about_a_part_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doubts, "_SINGLY", 5)
+    monkeypatch.setattr(doubts, "SINGLY", 5)
     store = store_in(tmp_path)
     store.prices.upsert(many(10, 5, BTC).kept, now=NOON)
     store.prices.upsert(many(10, 3, BTC).kept, now=NOON)
@@ -142,7 +142,7 @@ def test_an_answer_about_the_same_minutes_that_says_otherwise_is_counted_once(
     store = store_in(tmp_path)
     store.prices.upsert(many(10, 5, BTC).kept, now=NOON)
     for number, singly in enumerate((5, 10, 5)):
-        monkeypatch.setattr(doubts, "_SINGLY", singly)
+        monkeypatch.setattr(doubts, "SINGLY", singly)
         store.prices.upsert(many(10, 4 - number, BTC).kept, now=NOON)
         assert store.prices.waiting(NOON).total == 10
 
@@ -153,7 +153,7 @@ def test_a_doubt_that_nothing_confirms_for_thirty_days_begins_anew(
     store = store_in(tmp_path)
     store.prices.upsert(many(10, 5, BTC).kept, now=NOON)
     for number, singly in enumerate((5, 10)):
-        monkeypatch.setattr(doubts, "_SINGLY", singly)
+        monkeypatch.setattr(doubts, "SINGLY", singly)
         begun = NOON + number * 90 * DAY
         store.prices.upsert(many(10, 3, BTC).kept, now=begun)
         assert store.prices.waiting(begun + 29 * DAY).total == 10

@@ -150,7 +150,7 @@ def test_no_candles_at_all_are_stored_in_no_time(store: Store) -> None:
 
 
 def test_more_rows_than_are_merged_at_once_are_stored_once_each(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pricetracker_dagster.store.prices._CHUNK", 100)
+    monkeypatch.setattr("pricetracker_dagster.store.prices.CHUNK", 100)
     rows = [row(metric, day * 1440 + minute) for metric in (BTC, ETH) for day in range(-4, 1) for minute in range(30)]
     done = store.prices.upsert(table(rows))
     assert (done.inserted, done.updated) == (300, 0)
@@ -380,20 +380,19 @@ def test_upkeep_shortens_the_log_to_a_day_and_the_table_still_reads(store: Store
 def test_a_writer_that_was_overtaken_tries_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.prices.upsert(table([row(BTC, 0), row(ETH, 0)]))
     opened: list[int] = []
-    real: Callable[[Delta], DeltaTable | None] = Delta._open
+    real: Callable[[Delta], DeltaTable] = Delta.load
 
-    def open_and_be_overtaken(self: Delta) -> DeltaTable | None:
+    def open_and_be_overtaken(self: Delta) -> DeltaTable:
         opened_table = real(self)
-        assert opened_table is not None
         opened.append(opened_table.version())
         if len(opened) == 1:  # another process corrects the same file between this one's read and its commit
             other = store_in(store.folder.path)
-            monkeypatch.setattr(Delta, "_open", real)
+            monkeypatch.setattr(Delta, "load", real)
             other.prices.upsert(table([row(ETH, 0, price=12.0)]))
-            monkeypatch.setattr(Delta, "_open", open_and_be_overtaken)
+            monkeypatch.setattr(Delta, "load", open_and_be_overtaken)
         return opened_table
 
-    monkeypatch.setattr(Delta, "_open", open_and_be_overtaken)
+    monkeypatch.setattr(Delta, "load", open_and_be_overtaken)
     assert store.prices.upsert(table([row(BTC, 0, price=11.0)])).updated == 1
     assert len(opened) == 2
     assert rows_in(store) == [row(BTC, 0, price=11.0), row(ETH, 0, price=12.0)]
