@@ -42,7 +42,9 @@ def beside_pandas(store: Store) -> None:
     files = store.prices.files()
 
     ours, theirs = in_turn(lambda: published(store), lambda: ranked_by_pandas(files))
-    answer = reading.query(store.folder.published, "SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL")
+    answer = reading.query(
+        store.folder.published, "SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL"
+    ).df()
     expected = ranked_by_pandas(files).sort_values(["measure", "rank"], ignore_index=True)[list(answer.columns)]
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-9)
 

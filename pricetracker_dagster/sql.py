@@ -7,7 +7,7 @@ a value never becomes SQL text. Nothing here knows what the statements are about
 import re
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from weakref import ref
@@ -28,18 +28,15 @@ def connect() -> duckdb.DuckDBPyConnection:
         return _noted(_memory().cursor())
 
 
-def connect_to(file: Path) -> duckdb.DuckDBPyConnection:
-    """Open a database file to read, apart from everything else in this process."""
-    return _open(str(file), read_only=True)
-
-
 @contextmanager
 def attached(file: Path, options: str = "READ_ONLY") -> Iterator[duckdb.DuckDBPyConnection]:
     """Attach a database file to the process's own database, as what unqualified names mean.
 
-    Ten times quicker than to open it; for the short questions of a tick, one at a time.
+    Ten times quicker than to open it; for the short questions of a tick, one at a time. The connection stays open for
+    what was materialized.
     """
-    with _one_file_at_a_time, connect() as connection:
+    with _one_file_at_a_time:
+        connection = connect()
         connection.execute(f"ATTACH {literal(str(file))} AS attached ({options})")
         try:
             connection.execute("USE attached")
@@ -47,6 +44,25 @@ def attached(file: Path, options: str = "READ_ONLY") -> Iterator[duckdb.DuckDBPy
         finally:
             connection.execute("USE memory")
             connection.execute("DETACH attached")
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Attach a database file read-only, apart from everything else in this process: for statements of users.
+
+    Not ``duckdb.connect(file)``, which gives the file that it had open before, also where that was replaced meanwhile.
+    The connection stays open for what was materialized.
+    """
+    connection = _open(":memory:", {"temp_directory": f"{file}.tmp"})
+    name = '"' + file.stem.replace('"', '""') + '"'
+    connection.execute(f"ATTACH {literal(str(file))} AS {name} (READ_ONLY)")
+    try:
+        connection.execute(f"USE {name}")
+        yield connection
+    finally:
+        with suppress(duckdb.Error):  # where a statement of the user is not over, the file stays open as long as it
+            connection.execute("USE memory")
+            connection.execute(f"DETACH {name}")
 
 
 def only(file: Path | str) -> str:
@@ -106,9 +122,9 @@ def _memory() -> duckdb.DuckDBPyConnection:
     return _open(":memory:")
 
 
-def _open(database: str, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
+def _open(database: str, config: Mapping[str, str] = {}) -> duckdb.DuckDBPyConnection:
     # extensions are never downloaded: the wheel carries what the project uses (json, parquet, icu)
-    connection = _noted(duckdb.connect(database, read_only=read_only, config={"autoinstall_known_extensions": "false"}))
+    connection = _noted(duckdb.connect(database, config={"autoinstall_known_extensions": "false", **config}))
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     # DuckDB takes a grid of minutes (unnest) for a few rows and would join it in a loop: hours for a year of minutes
     connection.execute("SET GLOBAL asof_loop_join_threshold = 0")

@@ -24,7 +24,7 @@ from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.coverage import missing_of_day
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.reading import covered, moved_from, said_of_move
+from pricetracker_dagster.store.published_access import covered, moved_from, moved_message
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import open_store
 from pricetracker_dagster.store.tracked import tracked_since
@@ -67,7 +67,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
     old = read("the published file", lambda: moved_from(store.folder.published), None)
     if old is not None:
-        troubles.append(said_of_move(store.folder.published, old))
+        troubles.append(moved_message(store.folder.published, old))
     no_metrics: list[dict[str, Any]] = []
     metrics = read("the table minute_prices", lambda: _metrics(settings, now), no_metrics)
     found["metrics"] = metrics

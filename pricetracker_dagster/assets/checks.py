@@ -15,9 +15,8 @@ from pricetracker_dagster.assets.ui_metadata import SAMPLE, sample
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import command
-from pricetracker_dagster.store import coverage
+from pricetracker_dagster.store import coverage, reading
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.ranking import ranking
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.tracked import note_tracked
 
@@ -89,7 +88,7 @@ def price_checks(
             },
         )
     if EVERY_METRIC_RANKED in wanted:
-        rows = ranking(store.folder.published) if store.folder.published.exists() else []
+        rows = reading.rank(store.folder.published).to_dicts() if store.folder.published.exists() else []
         current = [row for row in rows if row["as_of"] >= last - _RANK_IS_OLD_AFTER]
         ranked = {row["metric"] for row in current if row["measure"] == "price" and row["stddev"] is not None}
         unranked = [metric for metric in metrics if metric not in ranked]

@@ -17,8 +17,8 @@ from pricetracker_dagster.assets.ui_metadata import (
     why_it_fails,
 )
 from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.ranking import fewer_observations, ranking
 from pricetracker_dagster.store.schema import METRIC_RANK
 
 _SHOWN = 100
@@ -41,9 +41,9 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     tracked = [str(metric) for metric in settings.tracked]
     with why_it_fails(context):
         published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
-    rows = ranking(published.path)
+    rows = reading.rank(published.path).to_dicts()
     shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev")
-    fewer = fewer_observations(rows)
+    fewer = reading.fewer_observations(rows)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(rows),

@@ -54,12 +54,11 @@ def rank(measure: str, output_format: str) -> None:
 
 def _tell_who_has_fewer(measure: str) -> None:
     """Say below a ranking whose deviation is over fewer minutes than that of the others."""
-    from pricetracker_dagster.store.ranking import fewer_observations, ranking
+    from pricetracker_dagster.store import reading
 
-    rows = ranking(load_settings().data_folder.published)
-    for (of, metric), (count, most) in fewer_observations(rows).items():
-        if of == measure:
-            click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
+    rows = reading.rank(load_settings().data_folder.published, measure).to_dicts()
+    for (_, metric), (count, most) in reading.fewer_observations(rows).items():
+        click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
 
 
 @click.command("sql", cls=StatementCommand)
@@ -81,7 +80,7 @@ def sql_(statement: str, output_format: str) -> None:
 
 def show_published(ask: "Callable[[Path], Question]", output_format: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
-    from pricetracker_dagster.store.reading import NotPublished, connect, has_rows
+    from pricetracker_dagster.store.published_access import NotPublished, connect, has_rows
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
@@ -109,7 +108,7 @@ def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
     """
     from datetime import UTC, datetime
 
-    from pricetracker_dagster.store.reading import Moved, moved_from, said_of_move
+    from pricetracker_dagster.store.published_access import Moved, moved_from, moved_message
 
     old = moved_from(store.folder.published)
     if old is None:
@@ -119,4 +118,4 @@ def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
     try:
         publish(store, metrics, now=datetime.now(UTC))
     except Exception as error:
-        raise Moved(said_of_move(store.folder.published, old)) from error
+        raise Moved(moved_message(store.folder.published, old)) from error

@@ -4,10 +4,11 @@ import dagster as dg
 import duckdb
 
 from pricetracker_dagster.assets.charts import charts_24h
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.jobs import charts
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.failure_reports import reports_failures
-from pricetracker_dagster.store.ranking import ranking
+from pricetracker_dagster.store import reading
 
 
 @dg.sensor(
@@ -26,8 +27,8 @@ def first_charts(
         return dg.SkipReason("charts_24h is materialized hourly")
     published = tracker.store().folder.published
     try:
-        something = published.exists() and ranking(published)
-    except duckdb.Error as error:
+        something = published.exists() and reading.rank(published).fetchall()
+    except (duckdb.Error, PricetrackerError) as error:
         return dg.SkipReason(f"the published file cannot be read: {error}")
     if not something:
         return dg.SkipReason("nothing is published yet")

@@ -32,8 +32,8 @@ def charts(published: Path) -> list[Chart]:
     Raises:
         NotPublished: there is no published file yet.
     """
-    ranked = reading.rank(published, "price")
-    return [_chart(published, metric) for metric in ranked["metric"].head(MOST)]
+    ranked = reading.rank(published, "price").to_dicts()
+    return [_chart(published, row["metric"]) for row in ranked[:MOST]]
 
 
 def _chart(published: Path, metric: str) -> Chart:
@@ -41,8 +41,8 @@ def _chart(published: Path, metric: str) -> Chart:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    price = reading.history(published, metric, "price").set_index("minute")["value"]
-    volume = reading.history(published, metric, "volume").set_index("minute")["value"]
+    price = reading.history(published, metric, "price").df().set_index("minute")["value"]
+    volume = reading.history(published, metric, "volume").df().set_index("minute")["value"]
     every_minute = price.asfreq("min")  # a missed minute becomes a gap, not a straight line
 
     figure = Figure(figsize=(8, 3), dpi=80, layout="constrained")

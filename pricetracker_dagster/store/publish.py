@@ -24,9 +24,9 @@ from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store import live_files
 from pricetracker_dagster.store.errors import StoreError, way_out
 from pricetracker_dagster.store.prices import counts, files_of, rows_of
+from pricetracker_dagster.store.published_access import moved_from
 from pricetracker_dagster.store.published_content import build
 from pricetracker_dagster.store.published_file import Published, current_file, mode_for, remove_orphans, swap_in
-from pricetracker_dagster.store.reading import moved_from
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.versions import note_published

@@ -1,44 +1,44 @@
-"""What is asked of the published file: the questions themselves, and their answers as pandas DataFrames for Python.
+"""What is asked of the published file, and the answers: DuckDB relations, for whoever wants rows, Arrow or pandas.
 
-Each function that answers opens the file read-only, asks and closes it, so it always answers from the newest one and
-stands in nobody's way. Timestamps are UTC. DataFrames are not for ticks, since pandas is imported for them; the command
-line streams the answers to the same questions without it.
+Each function opens the file read-only, asks and closes it, so it always answers from the newest one and blocks nobody.
+Its answer is held in memory: ``.fetchall()``, ``.to_dicts()``, ``.to_arrow_table()``, ``.df()`` (the only one that
+imports pandas) or ``.pl()`` (polars). Timestamps are UTC. The command line streams the answers to the same questions.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pricetracker_dagster import sql
+import duckdb
+
 from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.candles.schema import MEASURES
-from pricetracker_dagster.errors import PricetrackerError, did_you_mean, plain
-from pricetracker_dagster.files.folders import is_same_folder
-from pricetracker_dagster.store import damage, errors
+from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.store.published_access import attached, connect
 
-if TYPE_CHECKING:
-    import duckdb
-    import pandas as pd
-
-_SQL = Path(__file__).parent / "sql"
-
-
-class NotPublished(PricetrackerError, FileNotFoundError):
-    """There is no published file yet."""
-
-    def __str__(self) -> str:
-        """Say which file and what makes one."""
-        return f"nothing is published at {self.args[0]} yet: run `pricetracker up` or `pricetracker tick` first"
-
-
-class PublishedDamaged(PricetrackerError):
-    """The published file, or a file that its views read, is damaged or gone."""
-
-
-class Moved(PricetrackerError):
-    """The data folder lies elsewhere than when it was published, so the views read files of the old place."""
+_RANK = """
+    SELECT measure, rank, "of", metric, stddev, mean, relative_stddev, observations, as_of
+    FROM metric_rank
+    WHERE measure = $measure OR $measure IS NULL
+    ORDER BY list_position($measures::VARCHAR[], measure), rank
+"""
+_HISTORY = """
+    SELECT metric, measure, minute, value
+    FROM history_24h
+    WHERE metric = $metric AND measure = $measure
+    ORDER BY minute
+"""
+_ALERTS = """
+    FROM alerts
+    WHERE (state <> 'resolved' OR NOT $only_open) AND ($since::TIMESTAMPTZ IS NULL OR last_minute >= $since)
+    ORDER BY minute DESC, rule, metric, measure
+"""
+_INCIDENTS = """
+    FROM incidents
+    WHERE (state <> 'resolved' OR NOT $only_open) AND ($since::TIMESTAMPTZ IS NULL OR last >= $since)
+    ORDER BY first DESC, cause
+"""
 
 
 class UnknownMetric(PricetrackerError, LookupError):
@@ -62,7 +62,7 @@ class Question(NamedTuple):
 
 def of_metrics() -> Question:
     """Ask what has values in the last 24 hours: the columns of available_metrics."""
-    return Question(sql.load(_SQL / "read_metrics.sql"))
+    return Question("FROM available_metrics")
 
 
 def of_history(published: Path, metric: str, measure: str) -> Question:
@@ -74,174 +74,47 @@ def of_history(published: Path, metric: str, measure: str) -> Question:
         UnknownMeasure: there is no such measure; the message says which there are.
     """
     _check_measure(measure)
-    with connect(published) as connection:
-        rows = connection.execute(of_metrics().statement).fetchall()
-        names = [column[0] for column in connection.description or ()]
-    known = list(dict.fromkeys(row[names.index("metric")] for row in rows))
+    known = [
+        metric for (metric,) in _answer(published, Question("SELECT DISTINCT metric FROM available_metrics")).fetchall()
+    ]
     if metric not in known:
         ours = own_name(metric)
         hint = f"; did you mean {ours}?" if ours in known else did_you_mean(metric, known)
         raise UnknownMetric(f"no values of {metric} in the last 24 hours{hint}")
-    return Question(sql.load(_SQL / "read_history.sql"), {"metric": metric, "measure": measure})
+    return Question(_HISTORY, {"metric": metric, "measure": measure})
 
 
-def of_rank(measure: str) -> Question:
-    """Ask for the metrics by standard deviation of one measure: the columns of metric_rank, rank 1 first.
+def of_rank(measure: str | None = None) -> Question:
+    """Ask for the metrics by standard deviation of one measure, or of each: the columns of metric_rank, rank 1 first.
 
     Raises:
         UnknownMeasure: there is no such measure; the message says which there are.
     """
-    _check_measure(measure)
-    return Question(sql.load(_SQL / "read_rank.sql"), {"measure": measure})
+    if measure is not None:
+        _check_measure(measure)
+    return Question(_RANK, {"measure": measure, "measures": list(MEASURES)})
 
 
 def of_alerts(*, only_open: bool = False, since: datetime | None = None) -> Question:
     """Ask for the alerts, newest first; see alerts()."""
-    return Question(sql.load(_SQL / "read_alerts.sql"), {"only_open": only_open, "since": since})
+    return Question(_ALERTS, {"only_open": only_open, "since": since})
 
 
 def of_incidents(*, only_open: bool = False, since: datetime | None = None) -> Question:
     """Ask for the incidents, newest first; see incidents()."""
-    return Question(sql.load(_SQL / "read_incidents.sql"), {"only_open": only_open, "since": since})
+    return Question(_INCIDENTS, {"only_open": only_open, "since": since})
 
 
-@contextmanager
-def connect(published: Path) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """Open the published file to read, apart from everything else in this process.
-
-    Raises:
-        NotPublished: there is no file yet.
-        PublishedDamaged: it cannot be opened, or what its views read is gone.
-        StoreError: it, or what its views read, is there and cannot be read by this user.
-    """
-    if not published.exists():
-        raise NotPublished(published)
-    import duckdb
-
-    try:
-        connection = sql.connect_to(published)
-    except duckdb.Error as error:
-        with errors.access(published.parent, ""), published.open("rb"):
-            why = plain(error, 200)
-        raise PublishedDamaged(
-            f"{published} cannot be read: {why}. Nothing is lost by that: the next tick publishes it anew, "
-            f"`{errors.repair_command(published.parent)} --yes` at once"
-        ) from error
-    with connection:
-        try:
-            yield connection
-        except duckdb.Error as error:
-            found = _what_is_gone(connection, error, published)
-            if found is None:
-                raise
-            raise PublishedDamaged(found) from error
-
-
-def moved_from(published: Path) -> str | None:
-    """Return the data folder of which a published file was made, where that is not the folder it lies in.
-
-    None also where there is no file, or none that can be read.
-    """
-    if not published.exists():
-        return None
-    import duckdb
-
-    try:
-        with sql.connect_to(published) as connection:
-            folder = _made_of(connection)
-    except duckdb.Error:
-        return None
-    return None if folder is None or is_same_folder(folder, published.parent) else folder
-
-
-def _made_of(connection: "duckdb.DuckDBPyConnection") -> str | None:
-    """Return of which data folder a published file was made; None where nothing tells."""
-    import duckdb
-
-    try:
-        row = connection.execute(sql.load(_SQL / "published_in.sql")).fetchone()
-        return None if row is None else str(row[0])
-    except duckdb.Error:  # an earlier version did not say it: its views do
-        files = sorted(_files_of_views(connection))
-        place = next((parent for file in files for parent in file.parents if parent.name == "minute_prices"), None)
-        return None if place is None else str(place.parent)
-
-
-def _files_of_views(connection: "duckdb.DuckDBPyConnection") -> set[Path]:
-    views = connection.execute(sql.load(_SQL / "views.sql")).fetchall()
-    return {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
-
-
-def covered(published: Path) -> datetime | None:
-    """Return ``as_of``, the newest minute that a published file covers, UTC; None where nothing is published.
-
-    Raises:
-        duckdb.Error: it cannot be read.
-    """
-    if not published.exists():
-        return None
-    with sql.connect_to(published) as connection:
-        row = connection.execute(sql.load(_SQL / "as_of.sql")).fetchone()
-    return None if row is None or row[0] is None else datetime.fromtimestamp(row[0], UTC)
-
-
-def said_of_move(published: Path, old: str) -> str:
-    """Say that a data folder was moved, and the way out."""
-    program = f"pricetracker{errors.simulated_option(published.parent)}"
-    return (
-        f"the data folder was moved or copied from {old} to {published.parent}, and what is published reads the files "
-        f"there still: run `{program} tick`, which publishes anew"
-    )
-
-
-def has_rows(published: Path) -> bool:
-    """Say whether a published file is there and holds any minute; of one that is damaged nobody knows, so it may."""
-    try:
-        with connect(published) as connection:
-            return connection.execute(sql.load(_SQL / "has_rows.sql")).fetchone() == (True,)
-    except NotPublished:
-        return False
-    except Exception:  # told when it is read
-        return True
-
-
-def _what_is_gone(connection: "duckdb.DuckDBPyConnection", error: "duckdb.Error", published: Path) -> str | None:
-    """Return in plain words which file of the views is damaged or gone, where an error is about that; else None."""
-    import duckdb
-
-    try:
-        files = _files_of_views(connection)
-        old = _made_of(connection)
-    except duckdb.Error:
-        return None
-    named = [file for file in files if str(file) in str(error) or sql.only(file) in str(error)]
-    about_files = type(error) in (duckdb.Error, duckdb.IOException, duckdb.InvalidInputException)
-    for file in sorted(named or (files if about_files else ())):
-        problem: str | None = "cannot be read"
-        moved = old is not None and not is_same_folder(old, published.parent)
-        with suppress(OSError) if moved else errors.access(published.parent, ""):
-            problem = damage.unreadable(file)
-        if problem and old is not None and moved:
-            return said_of_move(published, old)
-        if problem:
-            command = errors.repair_command(published.parent)
-            return (
-                f"{file}, from which the published views read, {problem}. Run `{command}`: it shows what is wrong; "
-                "with --yes it mends it and publishes anew"
-            )
-    return None
-
-
-def metrics(published: Path) -> "pd.DataFrame":
+def metrics(published: Path) -> duckdb.DuckDBPyRelation:
     """Return what has values in the last 24 hours: the columns of available_metrics.
 
     Raises:
         NotPublished: there is no file yet.
     """
-    return query(published, *of_metrics())
+    return _answer(published, of_metrics())
 
 
-def history(published: Path, metric: str, measure: str) -> "pd.DataFrame":
+def history(published: Path, metric: str, measure: str) -> duckdb.DuckDBPyRelation:
     """Return one measure of one metric over the last 24 hours: metric, measure, minute, value, oldest first.
 
     Raises:
@@ -249,20 +122,20 @@ def history(published: Path, metric: str, measure: str) -> "pd.DataFrame":
         UnknownMetric: the metric has no value there; the message says which have.
         UnknownMeasure: there is no such measure; the message says which there are.
     """
-    return query(published, *of_history(published, metric, measure))
+    return _answer(published, of_history(published, metric, measure))
 
 
-def rank(published: Path, measure: str) -> "pd.DataFrame":
-    """Return the metrics by standard deviation of one measure: the columns of metric_rank, rank 1 first.
+def rank(published: Path, measure: str | None = None) -> duckdb.DuckDBPyRelation:
+    """Return the metrics by standard deviation of one measure, or of each: the columns of metric_rank, rank 1 first.
 
     Raises:
         NotPublished: there is no file yet.
         UnknownMeasure: there is no such measure; the message says which there are.
     """
-    return query(published, *of_rank(measure))
+    return _answer(published, of_rank(measure))
 
 
-def alerts(published: Path, *, only_open: bool = False, since: datetime | None = None) -> "pd.DataFrame":
+def alerts(published: Path, *, only_open: bool = False, since: datetime | None = None) -> duckdb.DuckDBPyRelation:
     """Return the alerts: the columns of the table alerts, newest first.
 
     Args:
@@ -273,23 +146,59 @@ def alerts(published: Path, *, only_open: bool = False, since: datetime | None =
     Raises:
         NotPublished: there is no file yet.
     """
-    return query(published, *of_alerts(only_open=only_open, since=since))
+    return _answer(published, of_alerts(only_open=only_open, since=since))
 
 
-def incidents(published: Path, *, only_open: bool = False, since: datetime | None = None) -> "pd.DataFrame":
+def incidents(published: Path, *, only_open: bool = False, since: datetime | None = None) -> duckdb.DuckDBPyRelation:
     """Return the incidents: the columns of the table incidents, newest first. Arguments and errors as of alerts()."""
-    return query(published, *of_incidents(only_open=only_open, since=since))
+    return _answer(published, of_incidents(only_open=only_open, since=since))
 
 
-def query(published: Path, statement: str, parameters: Mapping[str, Any] | None = None) -> "pd.DataFrame":
+def query(published: Path, statement: str, parameters: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyRelation:
     """Return what any SQL statement answers from the published file, read-only.
 
     Raises:
         NotPublished: there is no file yet.
+        ValueError: the statement answers nothing.
         duckdb.Error: the statement is wrong, or would write.
     """
     with connect(published) as connection:
-        return connection.execute(statement, parameters or {}).df()
+        return _held(connection, Question(statement, parameters or {}))
+
+
+def fewer_observations(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return which rows of a ranking stand on fewer minutes than the others: their deviation is over less time.
+
+    Args:
+        rows: rows of metric_rank, of any number of measures.
+
+    Returns:
+        For each such measure and metric, how many minutes have a value and how many those of the fullest metric have.
+    """
+    ranked = list(rows)
+    most: dict[str, int] = {}
+    for row in ranked:
+        most[row["measure"]] = max(most.get(row["measure"], 0), row["observations"])
+    return {
+        (row["measure"], row["metric"]): (row["observations"], most[row["measure"]])
+        for row in ranked
+        if row["observations"] < most[row["measure"]]
+    }
+
+
+def _answer(published: Path, question: Question) -> duckdb.DuckDBPyRelation:
+    with attached(published) as connection:
+        return _held(connection, question)
+
+
+def _held(connection: duckdb.DuckDBPyConnection, question: Question) -> duckdb.DuckDBPyRelation:
+    """Ask once and keep the rows in memory: the file is closed before anybody looks at them."""
+    relation: duckdb.DuckDBPyRelation | None = connection.sql(
+        question.statement, params=dict(question.parameters) or None
+    )
+    if relation is None:
+        raise ValueError(f"the statement answers nothing: {question.statement}")
+    return relation.materialize()
 
 
 def _check_measure(measure: str) -> None:

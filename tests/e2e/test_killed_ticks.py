@@ -43,7 +43,7 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
         counted = reading.query(
             home.data / "pricetracker.duckdb",
             "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",
-        )
+        ).df()
         assert counted["rows"][0] == counted["keys"][0] == store.prices.rows()
         assert not list(home.data.glob(".pricetracker*"))
     exchange.terminate()

@@ -104,7 +104,7 @@ def test_where_the_exchange_cannot_be_reached_it_says_so_and_runs_on_invented_pr
 
 
 def test_the_ranking_means_something_in_the_first_minute(stack: Stack) -> None:
-    rank = reading.rank(stack.published, "price")
+    rank = reading.rank(stack.published, "price").df()
     assert list(rank["metric"]) == METRICS
     assert (rank["observations"] == 1440).all()
 
@@ -172,7 +172,7 @@ def test_ended_by_sigterm_it_leaves_no_process_no_file_of_its_own_and_no_missed_
     assert stack.process.wait(15) == 0
     assert processes_of(stack.home.folder) == {}
     assert not list(stack.home.data.glob(".pricetracker*"))
-    assert reading.query(stack.published, "SELECT count(*) AS n FROM missed_minutes")["n"][0] == 0
+    assert reading.query(stack.published, "SELECT count(*) AS n FROM missed_minutes").df()["n"][0] == 0
 
 
 def ticks(ui: str) -> dict[str, str]:

@@ -325,3 +325,20 @@ def test_a_file_that_is_not_krakens_is_refused_and_the_others_are_imported(
     assert answer.returncode == 1
     assert "candles of 60 minutes; take the file XBTUSD_1.csv" in answer.stderr
     assert open_store(load_settings()).prices.rows() == 1800  # a line a minute of the other file
+
+
+@pytest.mark.parametrize(
+    "command", [["rank", "price"], ["history", "KRAKEN:BTCUSD", "price"], ["metrics"], ["alerts"], ["incidents"]]
+)
+def test_a_reading_command_does_not_import_pandas(published: Path, command: list[str]) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-X", "importtime", "-W", "ignore", "-m", "pricetracker_dagster.cli", *command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr[-500:]
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "duckdb" in imported
+    assert not imported & {"pandas", "dagster"}

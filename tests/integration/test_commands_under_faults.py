@@ -189,7 +189,7 @@ def folder(grown: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def _minutes(folder: Path) -> list[tuple[datetime]]:
-    frame = reading.query(folder / "pricetracker.duckdb", "SELECT minute FROM minute_prices")
+    frame = reading.query(folder / "pricetracker.duckdb", "SELECT minute FROM minute_prices").df()
     return [(moment.to_pydatetime(),) for moment in frame["minute"]]
 
 

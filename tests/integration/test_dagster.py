@@ -67,7 +67,7 @@ def test_a_tick_stores_publishes_ranks_checks_and_is_green(start: Start, instanc
     assert ranked["dagster/row_count"] == 2 * 4
     assert [row.data["metric"] for row in ranked["ranking"].records[:2]] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]  # type: ignore[attr-defined]
     assert days_materialized(instance) == {"2026-03-03"}
-    assert list(reading.rank(bench.store.folder.published, "price")["rank"]) == [1, 2]
+    assert list(reading.rank(bench.store.folder.published, "price").df()["rank"]) == [1, 2]
 
 
 def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_saying_which_minute_and_why(
@@ -93,7 +93,7 @@ def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_sayi
     assert run.status == dg.DagsterRunStatus.FAILURE
     last = reading.query(
         bench.store.folder.published, "SELECT metric, max(minute) AS last FROM minute_prices GROUP BY metric"
-    )
+    ).df()
     assert last.set_index("metric")["last"]["SIMULATED:BTCUSD"] == NOON
 
 
@@ -106,8 +106,8 @@ def test_what_a_tick_published_during_an_outage_covers_its_minute_and_lists_it_a
     bench.exchange.faults.add("maintenance")
     bench.now += MINUTE
     assert not run_minute_tick(tracker(bench), instance).success
-    assert reading.query(bench.store.folder.published, "SELECT as_of FROM snapshot")["as_of"][0] == NOON
-    missed = reading.query(bench.store.folder.published, "FROM missed_minutes")
+    assert reading.query(bench.store.folder.published, "SELECT as_of FROM snapshot").df()["as_of"][0] == NOON
+    missed = reading.query(bench.store.folder.published, "FROM missed_minutes").df()
     assert missed.values.tolist() == [["SIMULATED:BTCUSD", NOON, "exchange maintenance"]]
 
 
@@ -181,7 +181,7 @@ def test_the_rank_alone_can_be_materialized(start: Start, instance: dg.DagsterIn
     materialize(bench, instance, PRICES, partition_key="2026-03-03")
     assert not bench.store.folder.published.exists()
     assert materialize(bench, instance, RANK).success
-    assert list(reading.rank(bench.store.folder.published, "volume")["metric"]) == ["SIMULATED:BTCUSD"]
+    assert list(reading.rank(bench.store.folder.published, "volume").df()["metric"]) == ["SIMULATED:BTCUSD"]
 
 
 def test_a_check_on_demand_tells_what_is_missing_right_now_and_how_to_repair_it(

@@ -91,7 +91,7 @@ def minutes_of(sheet: RecordedFile) -> list[int]:
 
 
 def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.folder.published, "FROM minute_prices ORDER BY metric, minute")
+    answer = reading.query(imported.folder.published, "FROM minute_prices ORDER BY metric, minute").df()
     assert (answer.pop("fetched_at") == FETCHED).all()
     expected = minutes.sort_values(["metric", "minute"], ignore_index=True)
     pd.testing.assert_frame_equal(answer, expected[list(answer.columns)], check_exact=True)
@@ -109,14 +109,14 @@ def test_quiet_minutes_of_recorded_files_are_counted(files: list[Path], minutes:
 
 def test_history_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
     order = ["metric", "measure", "minute"]
-    answer = reading.query(imported.folder.published, "FROM history_24h").sort_values(order, ignore_index=True)
+    answer = reading.query(imported.folder.published, "FROM history_24h").df().sort_values(order, ignore_index=True)
     expected = measures(minutes).sort_values(order, ignore_index=True)
     assert len(expected) > 4 * 6 * 1400
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-12, atol=0)
 
 
 def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.folder.published, "FROM metric_rank ORDER BY measure, rank")
+    answer = reading.query(imported.folder.published, "FROM metric_rank ORDER BY measure, rank").df()
     groups = measures(minutes).groupby(["measure", "metric"])["value"]
     expected = groups.agg(stddev="std", mean="mean", observations="count").reset_index()
     expected["relative_stddev"] = expected["stddev"] / expected["mean"].abs()
@@ -129,18 +129,18 @@ def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, min
 
 
 def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volume")
+    answer = reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volume").df()
     all_of_them = measures(minutes)
     expected = all_of_them.query("metric == 'KRAKEN:BTCUSDC' and measure == 'volume'").reset_index(drop=True)
     pd.testing.assert_frame_equal(answer, expected)
     with pytest.raises(reading.UnknownMetric, match="KRAKEN:USDCUSD"):
-        reading.history(imported.folder.published, "KRAKEN:USDCUS", "volume")
+        reading.history(imported.folder.published, "KRAKEN:USDCUS", "volume").df()
     with pytest.raises(reading.UnknownMeasure, match="volume"):
-        reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volumes")
+        reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volumes").df()
 
 
 def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.folder.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL")
+    answer = reading.query(imported.folder.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL").df()
     as_of = minutes["minute"].max()
     expected = [
         (metric, minute)
@@ -383,12 +383,12 @@ def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
     missed = reading.query(
         store.folder.published, "SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute"
-    )
+    ).df()
     assert missed["unix"].tolist() == [START + 60]
     right = read_one(write(tmp_path, line(0), line(1, 10.0), line(3)))
     assert store.prices.upsert(right.candles).inserted == 1
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
-    assert reading.query(store.folder.published, "FROM missed_minutes").empty
+    assert reading.query(store.folder.published, "FROM missed_minutes").df().empty
     span = MinuteRange(datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 180, UTC))
     assert store.prices.gaps(["KRAKEN:BTCUSD"], *span) == {}
-    assert np.isfinite(reading.history(store.folder.published, "KRAKEN:BTCUSD", "price")["value"]).all()
+    assert np.isfinite(reading.history(store.folder.published, "KRAKEN:BTCUSD", "price").df()["value"]).all()

@@ -13,6 +13,7 @@ from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import publish as publishing
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish, publish_if_moved
+from pricetracker_dagster.store.published_access import PublishedDamaged, moved_from
 from pricetracker_dagster.store.store import store_in
 from tests.integration.test_torn_tables import FIRST, METRICS, NOW, candles
 
@@ -39,7 +40,7 @@ def test_a_publication_after_the_move_is_made_although_nothing_else_has_changed(
     assert not publish(store_in(old), METRICS, now=NOW).built
     old.rename(new)
     assert publish(store_in(new), METRICS, now=NOW).built
-    assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
+    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
     assert not publish(store_in(new), METRICS, now=NOW).built
 
 
@@ -49,12 +50,12 @@ def test_a_publication_after_the_move_is_made_although_nothing_else_has_changed(
 )
 def test_a_reading_command_after_the_move_publishes_anew_and_answers(old: Path, new: Path, command: list[str]) -> None:
     old.rename(new)
-    assert reading.moved_from(new / "pricetracker.duckdb") == str(old)
+    assert moved_from(new / "pricetracker.duckdb") == str(old)
     answer = CliRunner().invoke(main, command)
     assert answer.exit_code in (0, 2), answer.output  # 2: no values in the last 24 hours by this machine's clock
     assert "Traceback" not in answer.output
-    assert reading.moved_from(new / "pricetracker.duckdb") is None
-    assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
+    assert moved_from(new / "pricetracker.duckdb") is None
+    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
 
 
 def test_a_copy_never_answers_from_the_original(old: Path, new: Path) -> None:
@@ -85,13 +86,13 @@ def test_where_it_cannot_be_published_the_error_says_from_where_to_where(
 
 def test_python_readers_are_told_of_the_move_too(old: Path, new: Path) -> None:
     old.rename(new)
-    with pytest.raises(reading.PublishedDamaged, match=f"moved or copied from {old} to {new}"):
-        reading.query(new / "pricetracker.duckdb", ALL)
+    with pytest.raises(PublishedDamaged, match=f"moved or copied from {old} to {new}"):
+        reading.query(new / "pricetracker.duckdb", ALL).df()
 
 
 def test_another_way_to_the_same_folder_is_no_move(old: Path, new: Path) -> None:
     new.symlink_to(old)
-    assert reading.moved_from(new / "pricetracker.duckdb") is None
+    assert moved_from(new / "pricetracker.duckdb") is None
     assert not publish(store_in(new), METRICS, now=NOW).built
     assert not publish_if_moved(store_in(new), METRICS, now=NOW)
 
@@ -103,11 +104,11 @@ def test_a_move_is_seen_in_a_file_of_an_earlier_version_that_does_not_say_where_
     published.chmod(0o644)
     with duckdb.connect(str(published)) as connection:
         connection.execute("ALTER TABLE sources DROP COLUMN folder")
-    assert reading.moved_from(published) is None
+    assert moved_from(published) is None
     old.rename(new)
-    assert reading.moved_from(new / "pricetracker.duckdb") == str(old)
+    assert moved_from(new / "pricetracker.duckdb") == str(old)
     assert publish_if_moved(store_in(new), METRICS, now=NOW)
-    assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
+    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
 
 
 @pytest.mark.parametrize("command", [["repair", "--yes"], ["watch"]])
@@ -115,8 +116,8 @@ def test_what_looks_after_the_folder_publishes_anew_too(old: Path, new: Path, co
     old.rename(new)
     assert "moved or copied" in CliRunner().invoke(main, ["repair", "--format", "json"]).stdout
     CliRunner().invoke(main, command)
-    assert reading.moved_from(new / "pricetracker.duckdb") is None
-    assert reading.query(new / "pricetracker.duckdb", ALL).iloc[0, 0] == 40
+    assert moved_from(new / "pricetracker.duckdb") is None
+    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
 
 
 def test_status_tells_of_a_move(old: Path, new: Path) -> None:

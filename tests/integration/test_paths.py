@@ -73,9 +73,12 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
 
     def count() -> int:
         publish(store, METRICS, now=NOW)
-        rows = reading.query(store.folder.published, "SELECT count(*), max(open) FROM minute_prices").iloc[0]
+        rows = reading.query(store.folder.published, "SELECT count(*), max(open) FROM minute_prices").df().iloc[0]
         assert rows.iloc[1] < 9000
-        assert reading.query(store.folder.published, "SELECT count(*) FROM history_24h").iloc[0, 0] == 4 * rows.iloc[0]
+        assert (
+            reading.query(store.folder.published, "SELECT count(*) FROM history_24h").df().iloc[0, 0]
+            == 4 * rows.iloc[0]
+        )
         return int(rows.iloc[0])
 
     assert folder.is_dir()
@@ -163,5 +166,6 @@ def test_import_takes_the_file_that_was_named_from_the_command_line_too(
     done = CliRunner().invoke(main, ["import", str(tmp_path / "[ab]" / "XBTUSD_1.csv")])
     assert done.exit_code == 0, done.output
     assert (
-        reading.query(load_settings().folder / "pricetracker.duckdb", "SELECT open FROM minute_prices").iloc[0, 0] == 7
+        reading.query(load_settings().folder / "pricetracker.duckdb", "SELECT open FROM minute_prices").df().iloc[0, 0]
+        == 7
     )

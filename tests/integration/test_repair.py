@@ -349,9 +349,13 @@ def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..
         fault()
         assert not repair.repair(store_in(folder), bench.now, names, lambda: None).left
         tick()
-        [(count, kinds)] = reading.query(
-            bench.store.folder.published, "SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices"
-        ).itertuples(index=False)
+        [(count, kinds)] = (
+            reading.query(
+                bench.store.folder.published, "SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices"
+            )
+            .df()
+            .itertuples(index=False)
+        )
         assert count == kinds
         first = bench.now - timedelta(hours=11)
         assert bench.store.prices.gaps(names, first.replace(second=0), bench.minute) == {}

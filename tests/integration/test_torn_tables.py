@@ -20,6 +20,7 @@ from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.log import examine, read_commit, read_log
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.published_access import PublishedDamaged
 from pricetracker_dagster.store.repairing.repair import repair
 from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench
@@ -199,11 +200,11 @@ def test_a_file_of_the_same_length_that_holds_other_rows_is_named(folder: Path) 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_readers_go_on_with_the_published_file(folder: Path, fault: str) -> None:
-    before = reading.rank(folder / "pricetracker.duckdb", "price")
+    before = reading.rank(folder / "pricetracker.duckdb", "price").df()
     damaged(folder, fault)
     with pytest.raises(StoreError):
         publish(store_in(folder), METRICS, now=NOW + MINUTE, minute=NOW)
-    assert reading.rank(folder / "pricetracker.duckdb", "price").equals(before)
+    assert reading.rank(folder / "pricetracker.duckdb", "price").df().equals(before)
 
 
 @pytest.mark.parametrize("table", ["causes", "alerts", "deliveries", "incidents"])
@@ -235,7 +236,10 @@ def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: 
         [trouble] = published.troubles
         assert f"the table {table} is damaged" in trouble
         assert "pricetracker repair" in trouble
-    assert reading.query(store.folder.published, "SELECT max(minute) FROM minute_prices").iloc[0, 0] == NOW - 2 * MINUTE
+    assert (
+        reading.query(store.folder.published, "SELECT max(minute) FROM minute_prices").df().iloc[0, 0]
+        == NOW - 2 * MINUTE
+    )
 
 
 def test_a_tick_beside_a_torn_small_table_stores_publishes_and_says_so(start: Callable[..., Bench]) -> None:
@@ -269,17 +273,17 @@ def test_a_damaged_published_file_is_told_and_published_anew(folder: Path, conte
     store = store_in(folder)
     store.folder.published.unlink()
     store.folder.published.write_bytes(content)
-    with pytest.raises(reading.PublishedDamaged, match=r"cannot be read: .*the next tick publishes it anew"):
-        reading.metrics(store.folder.published)
+    with pytest.raises(PublishedDamaged, match=r"cannot be read: .*the next tick publishes it anew"):
+        reading.metrics(store.folder.published).df()
     assert publish(store, METRICS, now=NOW).built
-    assert len(reading.metrics(store.folder.published)) == 8
+    assert len(reading.metrics(store.folder.published).df()) == 8
 
 
 def test_a_gone_file_of_a_view_is_told_by_its_name(folder: Path) -> None:
     publish(store_in(folder), METRICS, now=NOW, minute=NOW - MINUTE)  # the views of the copied file read the original's
     live = damaged(folder, "gone")
-    with pytest.raises(reading.PublishedDamaged, match=live) as told:
-        reading.query(folder / "pricetracker.duckdb", "FROM minute_prices")
+    with pytest.raises(PublishedDamaged, match=live) as told:
+        reading.query(folder / "pricetracker.duckdb", "FROM minute_prices").df()
     assert "pricetracker repair" in str(told.value)
 
 

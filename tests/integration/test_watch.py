@@ -162,10 +162,10 @@ def test_alerts_are_recorded_published_and_shown_also_without_a_channel(watch: C
     calm(it)
     it.put([0], 400.0)
     it.look(0)
-    published = reading.alerts(it.store.folder.published, only_open=True)
+    published = reading.alerts(it.store.folder.published, only_open=True).df()
     assert published[["metric", "measure", "ratio"]].values.tolist() == [[BTC, "volume", 4.0]]
-    assert reading.alerts(it.store.folder.published, since=NOON + MINUTE).empty
-    assert reading.query(it.store.folder.published, "FROM deliveries").empty
+    assert reading.alerts(it.store.folder.published, since=NOON + MINUTE).df().empty
+    assert reading.query(it.store.folder.published, "FROM deliveries").df().empty
 
 
 def test_several_alerts_of_one_minute_are_one_message_a_channel(watch: Callable[..., Watch], webhook: Webhook) -> None:
@@ -435,7 +435,7 @@ def test_no_secret_is_stored_published_or_logged(
     assert [row["delivered"] for row in watched.attempts] == [False, False]
     out, err = capfd.readouterr()
     everything = [repr(watched), caplog.text, out, err, repr(it.settings), it.settings.model_dump_json()]
-    everything.append(reading.query(it.store.folder.published, "FROM deliveries").to_csv())
+    everything.append(reading.query(it.store.folder.published, "FROM deliveries").df().to_csv())
     assert [text for text in everything if secret in text] == []
     assert all(row["error"] for row in watched.attempts)
 
@@ -524,7 +524,7 @@ def test_what_a_tick_could_not_store_is_an_incident_with_its_cause_at_once(
     )
     publish(bench.store, incident["metrics"], now=bench.now, minute=bench.minute - MINUTE)
     assert incident["reason"].startswith("SIMULATED: ")
-    listed = reading.query(bench.store.folder.published, "SELECT DISTINCT cause FROM missed_minutes")
+    listed = reading.query(bench.store.folder.published, "SELECT DISTINCT cause FROM missed_minutes").df()
     assert listed["cause"].tolist() == [cause]
     bench.exchange.faults.clear()
     ticked(bench, 5)

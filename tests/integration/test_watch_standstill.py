@@ -23,6 +23,7 @@ from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.published_access import covered
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.store import open_store, store_in
@@ -101,7 +102,7 @@ def test_a_daemon_that_stands_still_is_recorded_told_once_and_told_when_over(sta
     assert stage.titles() == ["✗ standstill", "✓ standstill over"]
     stage.passes(minutes=1)
     assert len(stage.titles()) == 2
-    published = reading.incidents(stage.bench.store.folder.published)
+    published = reading.incidents(stage.bench.store.folder.published).df()
     assert list(published["cause"]) == ["standstill"]
 
 
@@ -382,13 +383,13 @@ def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_a
     assert stage.titles() == ["✗ stale publication"]
     assert stage.passes(seconds=10).well
     assert stage.titles() == ["✗ stale publication", "✓ stale publication over"]
-    assert reading.covered(store.folder.published) == stage.bench.minute
+    assert covered(store.folder.published) == stage.bench.minute
 
 
 def test_a_published_file_that_cannot_be_read_is_published_anew(stage: Stage) -> None:
     stage.bench.store.folder.published.write_bytes(b"no database")
     assert stage.passes(seconds=1).well
-    assert reading.covered(stage.bench.store.folder.published) == stage.bench.minute
+    assert covered(stage.bench.store.folder.published) == stage.bench.minute
 
 
 @pytest.mark.parametrize("table", ["minute_prices", "alerts", "causes"])

@@ -30,10 +30,10 @@ from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed,
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.publish import publish, publish_if_moved
+from pricetracker_dagster.store.published_access import covered
 from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Row
 from pricetracker_dagster.store.store import Store, open_store
 
@@ -185,7 +185,7 @@ def publish_if_behind(
 def published_until(store: Store) -> datetime | None:
     """Return the newest minute that the published file covers, UTC; None where there is none, or it cannot be read."""
     with suppress(Exception):  # one that cannot be read is published anew
-        return reading.covered(store.folder.published)
+        return covered(store.folder.published)
     return None
 
 

@@ -20,7 +20,7 @@ from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.damage import Kind
 from pricetracker_dagster.store.errors import StoreError, access
-from pricetracker_dagster.store.reading import moved_from
+from pricetracker_dagster.store.published_access import moved_from
 from pricetracker_dagster.store.repairing import scratch
 from pricetracker_dagster.store.repairing.databases import damaged_databases
 from pricetracker_dagster.store.store import Store
@@ -102,7 +102,8 @@ def _published(folder: DataFolder) -> Iterator[Finding]:
         return
     problem = None
     try:
-        sql.connect_to(published).close()
+        with sql.attached(published):
+            pass
     except duckdb.Error:
         with access(folder.path, ""), published.open("rb"):
             problem = "cannot be read; nothing is lost by that"

@@ -1,2 +1,0 @@
-SELECT epoch(as_of)
-FROM snapshot

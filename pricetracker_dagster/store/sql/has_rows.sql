@@ -1,2 +1,0 @@
-SELECT rows > 0
-FROM snapshot

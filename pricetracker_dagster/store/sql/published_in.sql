@@ -1,3 +1,0 @@
--- Of which data folder a file was made.
-SELECT folder
-FROM sources

@@ -1,3 +1,0 @@
-FROM alerts
-WHERE (state <> 'resolved' OR NOT $only_open) AND ($since::TIMESTAMPTZ IS NULL OR last_minute >= $since)
-ORDER BY minute DESC, rule, metric, measure

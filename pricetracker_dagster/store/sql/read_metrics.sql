@@ -1,1 +1,0 @@
-FROM available_metrics

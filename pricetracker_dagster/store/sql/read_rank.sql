@@ -1,4 +1,0 @@
-SELECT measure, rank, "of", metric, stddev, mean, relative_stddev, observations, as_of
-FROM metric_rank
-WHERE measure = $measure
-ORDER BY rank
