@@ -1,22 +1,22 @@
 """How many digits of a number a person is shown: those that the data have.
 
-What arithmetic leaves behind the last digit (64012.9 - 64000 = 12.900000000001455) is no figure of anybody's. Only for
+The residue that arithmetic leaves behind the last digit (64012.9 - 64000 = 12.900000000001455) is not shown. Only for
 what people read: SQL, CSV and JSON keep every bit.
 """
 
 import re
 
 _STATED = 15
-"""A number with at most so many digits was written by somebody; a computed one has more."""
+"""A number with at most so many digits was stated by a source; a computed one has more."""
 
 _DECIMALS = 14
-"""So many decimals nobody states: where a rest of arithmetic is among them, the number was computed."""
+"""No source states so many decimals: where a residue of arithmetic is among them, the number was computed."""
 
 COMPUTED = 6
 """Digits of a computed number, a mean or a deviation: as many as a person compares at a glance."""
 
 _RESIDUE = re.compile(r"0{6,}|9{6,}")
-"""Where the digits of a computed number turn into a rest of arithmetic: six zeros or nines in a row, the last such."""
+"""Where the digits of a computed number turn into a residue: six zeros or nines in a row, the last such."""
 
 
 def shown(value: float, computed: int = COMPUTED) -> str:
@@ -24,7 +24,7 @@ def shown(value: float, computed: int = COMPUTED) -> str:
 
     Args:
         value: the number.
-        computed: digits of a number that has more than anybody would have stated.
+        computed: digits of a number that has more than a source would state.
     """
     mantissa, _, _ = f"{value!r}".removesuffix(".0").partition("e")
     digits = mantissa.lstrip("-").replace(".", "").lstrip("0")

@@ -111,6 +111,6 @@ def closed(validated: Validated, now: datetime, exchange: str | None = None) -> 
     problem = f"not closed: {by_whom} {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     rejected = [RejectedRow(metric, utc(unix), problem, row) for metric, unix, row in connection.fetchall()]
     if not rejected:
-        return Validated(validated.kept, validated.rejected, validated.derived)
+        return validated
     kept = connection.sql("FROM candles WHERE NOT (minute > $newest AND starts_with(metric, $begins))", params=bound)
     return Validated(kept.to_arrow_table().cast(SCHEMA), validated.rejected + rejected, validated.derived)

@@ -1,7 +1,8 @@
-"""How an exchange is asked over HTTP: one whole answer, within a deadline and a size, or an error that says why not.
+"""One request to an exchange over HTTP: one whole answer, within a deadline and a size, or an error that says why not.
 
-Here belongs what is true of every exchange's answers before anybody looks at what they say. Nothing that is read here
-is trusted: a body may drip, never end, be of any size or point elsewhere, and that is its own request's trouble.
+Here belongs what holds for every exchange's answers, whatever they say. Nothing that is read here is trusted: a body
+may drip, never end, be of any size or point elsewhere, and then only its own request fails. When to ask again is in
+asking.py.
 """
 
 import json
@@ -22,11 +23,11 @@ from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
 
 MOST_BYTES = 10_000_000
-"""Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. JSON as odd as can be takes a second and
-300 MB for these, in which nobody else gets on: who needs less asks for less."""
+"""Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. The worst JSON of this size takes a second
+and 300 MB to parse, and blocks all other threads meanwhile: ask for less where less is enough."""
 
 CONNECTIONS = 32
-"""Kept open at most, for as many requests at once."""
+"""Most connections that are kept open, for as many requests at once."""
 
 _PIECE = 64 * 1024
 
@@ -37,7 +38,7 @@ class Http:
     Args:
         url: root of its REST interface, without a trailing slash.
         timeout: seconds to wait for one whole answer.
-        login: ``user:password`` as a URL holds them; empty: none. It stands in no URL, so that no error names it.
+        login: ``user:password`` as a URL holds them; empty: none. It is part of no URL, so that no error names it.
     """
 
     def __init__(self, url: str, timeout: float, login: str = "") -> None:
@@ -46,23 +47,23 @@ class Http:
         self.timeout = timeout
         self._session = open_session(url)
         self._session.headers["User-Agent"] = "pricetracker_dagster (minute prices)"
-        self._session.headers["Accept-Encoding"] = "gzip, deflate"  # what _decoded() bounds
+        self._session.headers["Accept-Encoding"] = "gzip, deflate"  # which _decoded() can bound
         if login:
             user, _, password = login.partition(":")
             # bytes: requests would write text in Latin-1
             self._session.auth = HTTPBasicAuth(unquote(user).encode(), unquote(password).encode())
-        # Retries are the caller's: an envelope's error and a broken body need them as much as a lost connection.
+        # no retries here: asking.py retries, since errors in an answer need it as much as a lost connection
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS))
 
-    def get(self, what: str, path: str, asked: Mapping[str, str], deadline: Deadline, *, most: int = MOST_BYTES) -> Any:
-        """Ask once and return what the answer's JSON holds.
+    def get(self, what: str, path: str, query: Mapping[str, str], deadline: Deadline, *, most: int = MOST_BYTES) -> Any:
+        """Ask once and return the JSON of the answer.
 
         Args:
             what: what is asked for, as messages begin.
             path: below the root.
-            asked: the query.
-            deadline: after which nobody needs the answer; it is waited for no longer than ``timeout`` either.
+            query: its parameters.
+            deadline: after which nobody needs the answer. It is waited for no longer than the timeout either.
             most: bytes of the answer, decoded.
 
         Raises:
@@ -75,15 +76,15 @@ class Http:
             raise DeadlineExceeded
         ends = Deadline.after(patience)
         try:
-            return within(patience, lambda: self._answer(what, path, asked, ends, most), f"asks {what}")
+            return within(patience, lambda: self._answer(what, path, query, ends, most), f"asks {what}")
         except TimeoutError:
             raise _late(what, patience, self.url) from None
 
-    def _answer(self, what: str, path: str, asked: Mapping[str, str], ends: Deadline, most: int) -> Any:
+    def _answer(self, what: str, path: str, query: Mapping[str, str], ends: Deadline, most: int) -> Any:
         patience = max(0.001, ends.remaining)
         try:
             response = self._session.get(
-                f"{self.url}{path}", params=asked, timeout=patience, stream=True, allow_redirects=False
+                f"{self.url}{path}", params=query, timeout=patience, stream=True, allow_redirects=False
             )
             with response:
                 _check_status(what, response, self.url)
@@ -131,16 +132,16 @@ def _body(what: str, response: requests.Response, ends: Deadline, patience: floa
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """Yield what arrives as it arrives, still encoded: a drop at a time where it drips."""
+    """Yield the body as it arrives, still encoded, a byte at a time where it drips."""
     while piece := response.raw.read1(_PIECE, decode_content=False):
         yield piece
 
 
 def _decoded(what: str, response: requests.Response, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Decode what was compressed in small pieces: a few KB may stand for gigabytes."""
+    """Decompress in small pieces: a few KB may stand for gigabytes."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
-        # an empty piece too: what drips is looked at for its deadline
+        # an empty piece too: the deadline is checked after each
         yield from pieces
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):

@@ -20,7 +20,7 @@ BURST = 5
 
 
 _LONGEST = 60.0
-"""Seconds that a turn lies ahead at most, beside a burst, whatever a file says: no turn is taken after the deadline of
+"""Seconds that a turn may lie ahead, beside a burst, whatever the file says: no turn is taken after the deadline of
 a tick, and an exchange that asks for it is left alone for some seconds only."""
 
 

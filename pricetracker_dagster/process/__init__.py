@@ -1,1 +1,1 @@
-"""What holds for this process as a whole: which secrets it knows and that none of them leaves it, proxies, its end."""
+"""This process as a whole: the secrets it knows, the ways out for text, its proxies, calls that must not block it."""

@@ -18,17 +18,17 @@ from typing import Any
 from pricetracker_dagster.process.secrets import keep_proxies, masked
 
 _lock = threading.Lock()
-_stands = False
+_installed = False
 
 
 def guard() -> None:
-    """Guard the ways out of this process, once, and know the proxies that its environment names now."""
-    global _stands  # noqa: PLW0603 - a process has one way out of each kind
+    """Guard the ways out of this process, once; the proxies that its environment names now are kept as secrets."""
+    global _installed  # noqa: PLW0603 - a process has one way out of each kind
     keep_proxies(os.environ)
     with _lock:
-        if _stands:
+        if _installed:
             return
-        _stands = True
+        _installed = True
         logging.setLogRecordFactory(_masking(logging.getLogRecordFactory()))
         for kind, name in (
             (traceback.TracebackException, "format"),
@@ -37,7 +37,7 @@ def guard() -> None:
         ):
             setattr(kind, name, _masked_lines(getattr(kind, name)))
         warnings.formatwarning = _masked_text(warnings.formatwarning)
-        # Python's own, which are written in C and ask nobody for the words; others' stay
+        # Python's own, which are written in C and use none of the above; others' stay
         if sys.excepthook is sys.__excepthook__:
             sys.excepthook = _tell
         if threading.excepthook is threading.__excepthook__:
@@ -58,7 +58,7 @@ def apprise_log() -> logging.Logger:
 
 
 def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
-    """Return what makes records as before, without secrets in what they say."""
+    """Return a factory of log records that makes them as before, without secrets in their text."""
 
     @wraps(make)
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:

@@ -1,4 +1,4 @@
-"""Proxies have no business between processes of one machine. What is elsewhere is reached as requests reaches it."""
+"""Requests to this machine itself go through no proxy; all others as the environment says."""
 
 import ipaddress
 from collections.abc import MutableMapping
@@ -13,11 +13,11 @@ _OFF_PROXIES = ("127.0.0.1", "localhost", "::1")
 
 
 def keep_loopback_off_proxies(environment: MutableMapping[str, str]) -> None:
-    """Add this machine's own addresses to what no proxy is asked for; what stands there stays.
+    """Add this machine's own addresses to those that are reached without a proxy; what is listed already stays.
 
     ``no_proxy`` is what most programs read, ``NO_PROXY`` the others; gRPC, by which Dagster's processes talk, reads
-    ``no_grpc_proxy`` and takes neither ``*`` nor upper case. Where only one of them was set, the other says the same,
-    since the one that a program reads first hides the other.
+    ``no_grpc_proxy`` and takes neither ``*`` nor upper case. Where only one of the first two is set, the other gets
+    its value, since the one that a program reads first hides the other.
     """
     lower, upper = environment.get("no_proxy", ""), environment.get("NO_PROXY", "")
     environment["no_proxy"] = _with_loopback(lower or upper)
@@ -27,7 +27,7 @@ def keep_loopback_off_proxies(environment: MutableMapping[str, str]) -> None:
 
 
 def _with_loopback(listed: str) -> str:
-    if listed.strip() == "*":  # nothing goes through a proxy; beside other names it would mean nothing
+    if listed.strip() == "*":  # nothing goes through a proxy; with other names beside it, it would mean nothing
         return listed
     there = {name.strip() for name in listed.split(",")}
     return ",".join([*([listed] if listed.strip() else []), *(name for name in _OFF_PROXIES if name not in there)])
@@ -44,9 +44,9 @@ def is_loopback(url: str) -> bool:
 
 
 def open_session(url: str) -> "requests.Session":
-    """Return a session for a URL: a proxy named in the environment is for what is elsewhere, never for loopback.
+    """Return a session for a URL, without the proxies of the environment where it leads to loopback.
 
-    It follows no redirect, and makes nothing of where one points: that may be no text or no URL at all.
+    It follows no redirect, and does not parse where one points: that may be no text or no URL at all.
     """
     import requests
 

@@ -18,7 +18,7 @@ from pricetracker_dagster.process.secret_forms import (
 )
 
 _MOST = 2000
-"""Forms that are kept; of more, which only a process that lives through many settings has, the newest."""
+"""Most forms that are kept, the newest: only a process that lives through many settings has more."""
 
 
 _lock = threading.Lock()
@@ -39,7 +39,7 @@ def keep_channel(url: str, spared: Iterable[str] = ()) -> None:
 
     Args:
         url: as it was set.
-        spared: names that are none, whatever the URL holds: the tracked metrics.
+        spared: names that are no secret, even if the URL holds them: the tracked metrics.
     """
     _keep("channel", url, spared, forms_of_channel)
 
@@ -71,9 +71,9 @@ def forget() -> None:
 
 
 def shown_url(text: str) -> str:
-    """Return a text that somebody has written where a URL may belong without what may be secret in it.
+    """Return a text that was given in place of a URL, without what may be secret in it.
 
-    User and password, also one with slashes in it, and the query go; of a URL of another kind than http, all.
+    User and password, also one with slashes in it, and the query are masked; of a URL of another scheme than http, all.
     """
 
     def shown(found: re.Match[str]) -> str:

@@ -5,7 +5,7 @@ of sending, are in server.py.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -96,13 +96,16 @@ class Answers:
         return {"status": on, "timestamp": f"{datetime.fromtimestamp(self.now() // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
     def _asset_pairs(self, query: Mapping[str, str]) -> Any:
-        asked = [self._listed(name) for name in query["pair"].split(",")] if query.get("pair") else self.market.pairs
         odd = _ODD_PAIRS if self.faults.on("odd_pairs") else {}
-        return {**odd, **{pair.key: facts(pair) for pair in asked if not self._is_delisted(pair)}}
+        return {**odd, **{pair.key: facts(pair) for pair in self._asked(query)}}
 
     def _ticker(self, query: Mapping[str, str]) -> Any:
-        asked = [self._listed(name) for name in query["pair"].split(",")] if query.get("pair") else self.market.pairs
-        return {pair.key: self._ticked(pair) for pair in asked if not self._is_delisted(pair)}
+        return {pair.key: self._ticked(pair) for pair in self._asked(query)}
+
+    def _asked(self, query: Mapping[str, str]) -> list[Pair]:
+        if query.get("pair"):
+            return [self._listed(name) for name in query["pair"].split(",")]
+        return [pair for pair in self.market.pairs if not self.faults.of("delisted", pair.altname)]
 
     def _ohlc(self, query: Mapping[str, str]) -> Any:
         pair = self._listed(query.get("pair", ""))
@@ -116,7 +119,7 @@ class Answers:
         behind = forming - (lags.minutes if lags else 0) * MINUTE
         for minute in range(first, forming + MINUTE, MINUTE):
             found = self._candle(pair, minute, half=behind <= minute < forming)
-            if found is not None and not self._in_hole(pair, minute):
+            if found is not None and not self.faults.of("hole", pair.altname, minute):
                 rows.append(row_of(pair, found))
         self._spoil(pair, rows, forming)
         return {pair.key: rows, "last": forming - MINUTE}
@@ -127,8 +130,8 @@ class Answers:
         now = self.now()
         since = _whole(query["since"]) if query.get("since") else now - 3600 * SECOND
         page: list[Trade] = []
-        minute = since // SECOND // MINUTE * MINUTE
-        minute = max(minute, self._beginning(minute))
+        # `since=0` must not walk through half a century
+        minute = max(since // SECOND, now // SECOND - 400 * _DAY) // MINUTE * MINUTE
         while len(page) < count and minute * SECOND <= now:
             page += [trade for trade in self._of_minute(pair, minute) if since < trade.time <= now]
             minute += MINUTE
@@ -136,18 +139,12 @@ class Answers:
         last = page[-1].time if page else since
         return {pair.key: [trade_row(pair, trade) for trade in page], "last": str(last)}
 
-    def _beginning(self, minute: int) -> int:
-        """Return from where on trades are looked for: ``since=0`` must not walk through half a century."""
-        return max(minute, self.now() // SECOND - 400 * _DAY) // MINUTE * MINUTE
-
-    def _of_minute(self, pair: Pair, minute: int) -> list[Trade]:
+    def _of_minute(self, pair: Pair, minute: int) -> Sequence[Trade]:
         """Return a minute's trades, with the bursts that are switched on."""
-        factor = 1
-        for fault in self.faults:
-            if fault.kind == "burst" and fault.pair in (None, pair.altname) and fault.covers(minute):
-                factor = fault.factor
         trades = self.market.trades(pair, minute)
-        return [trade._replace(volume=trade.volume * factor) for trade in trades] if factor != 1 else list(trades)
+        for burst in self.faults.of("burst", pair.altname, minute)[-1:]:
+            trades = [trade._replace(volume=trade.volume * burst.factor) for trade in trades]
+        return trades
 
     def _candle(self, pair: Pair, minute: int, *, half: bool = False) -> Candle | None:
         now = self.now()
@@ -159,31 +156,18 @@ class Answers:
         before = None if trades else self.market.close_before(pair, minute)
         return candle(pair, minute, trades, before)
 
-    def _in_hole(self, pair: Pair, minute: int) -> bool:
-        return any(
-            fault.kind == "hole" and fault.pair in (None, pair.altname) and fault.covers(minute)
-            for fault in self.faults
-        )
-
     def _spoil(self, pair: Pair, rows: list[list[Any]], forming: int) -> None:
         """Change rows as the faults for their content say."""
-        for fault in self.faults:
-            if fault.pair not in (None, pair.altname):
-                continue
-            closed = [row for row in rows if row[0] < forming]
-            if fault.kind == "correction":
-                for row in closed[-fault.minutes :]:
-                    # the later value is the true one: half the volume is still unaccounted for
-                    row[6] = volume_text(Decimal(row[6]) / 2)
-                    row[4] = row[1]
-                self.faults.on("correction", pair=pair.altname)
-            if fault.kind == "insane" and closed:
-                closed[-1][2] = "NaN"
-                closed[-1][6] = "-1.00000000"
-                self.faults.on("insane", pair=pair.altname)
-            if fault.kind == "odd_row" and closed:
-                closed[-1][7] = 10**20
-                self.faults.on("odd_row", pair=pair.altname)
+        closed = [row for row in rows if row[0] < forming]
+        if fault := self.faults.on("correction", pair=pair.altname, endpoint="OHLC"):
+            for row in closed[-fault.minutes :]:
+                # the later value is the true one: half the volume is still unaccounted for
+                row[6] = volume_text(Decimal(row[6]) / 2)
+                row[4] = row[1]
+        if closed and self.faults.on("insane", pair=pair.altname, endpoint="OHLC"):
+            closed[-1][2], closed[-1][6] = "NaN", "-1.00000000"
+        if closed and self.faults.on("odd_row", pair=pair.altname, endpoint="OHLC"):
+            closed[-1][7] = 10**20
 
     def _ticked(self, pair: Pair) -> Any:
         """Return Kraken's summary of a pair: today since 00:00 UTC, and the last 24 hours."""
@@ -194,12 +178,9 @@ class Answers:
 
     def _listed(self, name: str) -> Pair:
         pair = self._names.get(name)
-        if pair is None or self._is_delisted(pair):
+        if pair is None or self.faults.of("delisted", pair.altname):
             raise EnvelopeError("EQuery:Unknown asset pair")
         return pair
-
-    def _is_delisted(self, pair: Pair) -> bool:
-        return any(fault.kind == "delisted" and fault.pair in (None, pair.altname) for fault in self.faults)
 
 
 def _whole(text: str) -> int:

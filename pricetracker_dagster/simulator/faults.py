@@ -1,6 +1,6 @@
 """What can go wrong at an exchange, to be switched on and off while it runs.
 
-Each fault says which requests or which rows it concerns and how long it lasts; server.py heeds it.
+Each fault says which requests or which rows it concerns and how long it lasts; answers.py and server.py apply it.
 """
 
 import itertools
@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 KINDS: Mapping[str, str] = {
     "error": "an error in the envelope; `text` says which, e.g. EService:Unavailable",
@@ -64,8 +64,8 @@ class Fault:
     pair: str | None = None
     endpoint: str | None = None
     count: int | None = None
-    lasts: float | None = None
-    seconds: float = 2.0
+    lasts: int | float | None = None
+    seconds: int | float = 2.0
     text: str = "EService:Unavailable"
     minutes: int = 1
     since: int | None = None
@@ -134,6 +134,14 @@ class Faults:
                 return fault
         return None
 
+    def of(self, kind: str, pair: str, minute: int | None = None) -> list[Fault]:
+        """Return the faults of that kind that concern a pair, and a minute where one is given; none counts as used."""
+        return [
+            fault
+            for fault in self
+            if fault.kind == kind and fault.pair in (None, pair) and (minute is None or fault.covers(minute))
+        ]
+
     def listed(self) -> list[dict[str, Any]]:
         """Return those that are on as plain data."""
         return [asdict(fault) for fault in self]
@@ -142,25 +150,14 @@ class Faults:
         if fault.count is None:
             return
         with self._lock:
-            standing = self._on.get(fault.id)
-            if standing is None:
+            current = self._on.get(fault.id)
+            if current is None:
                 return
-            left = (standing[0].count or 1) - 1
+            left = (current[0].count or 1) - 1
             if left:
-                self._on[fault.id] = (replace(standing[0], count=left), standing[1])
+                self._on[fault.id] = (replace(current[0], count=left), current[1])
             else:
                 del self._on[fault.id]
 
 
-_ATTRIBUTES: Mapping[str, Any] = {
-    "pair": str,
-    "endpoint": str,
-    "count": int,
-    "lasts": int | float,
-    "seconds": int | float,
-    "text": str,
-    "minutes": int,
-    "since": int,
-    "until": int,
-    "factor": int,
-}
+_ATTRIBUTES = {name: kind for name, kind in get_type_hints(Fault).items() if name not in ("kind", "id")}

@@ -1,4 +1,4 @@
-"""Recorded days told again: Kraken's OHLCVT files, shifted by whole days so that their last day is today.
+"""Recorded days replayed: Kraken's OHLCVT files, shifted by whole days so that their last day is today.
 
 The shift is chosen once, at the start; times of day stay what they were. When the recorded days are over they begin
 again from the first. Before the first recorded day there is nothing, as before a pair's listing.
@@ -78,7 +78,7 @@ class ReplayMarket:
         return None
 
     def _recorded(self, minute: int) -> int | None:
-        """Return the recorded minute that is told at a minute; None before the first day."""
+        """Return the recorded minute that is replayed at a minute; None before the first day."""
         if minute < self._first:
             return None
         return (minute - self._first) % (self.days * _DAY) + self._first - self.shift * _DAY

@@ -225,9 +225,9 @@ def serve(
     Args:
         port: where it listens; 0 takes a free one.
         host: on which address. Beyond loopback, anybody there can switch faults.
-        replay: folder of OHLCVT files to tell again instead of invented prices.
+        replay: folder of OHLCVT files to replay instead of invented prices.
         synthetic_pairs: so many invented pairs more.
-        on_start: told a line about where it listens and what it tells.
+        on_start: is given a line about where it listens and what it replays.
 
     Raises:
         PortBusy: the port is taken.
@@ -240,8 +240,8 @@ def serve(
         market: Market = SyntheticMarket(synthetic_pairs)
         story = f"{len(market.pairs)} pairs of invented prices"
     else:
-        market = told = ReplayMarket(replay, datetime.now(UTC))
-        story = f"{len(market.pairs)} pairs, {told.days} recorded days shifted by {told.shift} days"
+        market = recorded = ReplayMarket(replay, datetime.now(UTC))
+        story = f"{len(market.pairs)} pairs, {recorded.days} recorded days shifted by {recorded.shift} days"
     with Simulator(port, host=host, market=market) as simulator:
         on_start(f"simulated exchange at {simulator.url}: {story}; faults: {simulator.url}/faults")
         stop.wait()

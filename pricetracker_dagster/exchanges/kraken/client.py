@@ -82,7 +82,7 @@ class Kraken:
             age = _PAIRS_LAST + MINUTE
         if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= kept.names.keys()):
             try:
-                kept = listed_in(f"{self.name}: AssetPairs", self._get("AssetPairs", {}, deadline, most=MOST_BYTES))
+                kept = listed_in(f"{self.name}: AssetPairs", self._get("AssetPairs", {}, deadline))
                 keep(self._pairs_file, self._client.url, kept)
             except (ExchangeError, DeadlineExceeded):
                 if not kept.names:  # an old list is better than none
@@ -150,7 +150,7 @@ class Kraken:
         if not self._pairs.names:
             self._pairs = read_kept(self._pairs_file, self._client.url)
         query = {"pair": self._pairs.names.get(pair, pair), **query}
-        result = self._get(endpoint, query, deadline, pair=pair, patient=patient)
+        result = self._get(endpoint, query, deadline, pair, patient=patient)
         what = f"{self.name}: {endpoint} of {pair}"
         keys = [key for key in result if key != "last"]
         if len(keys) != 1 or not isinstance(result[keys[0]], list):
@@ -174,25 +174,12 @@ class Kraken:
         return utc(told + time.monotonic() - at)
 
     def _get(
-        self,
-        endpoint: str,
-        query: Mapping[str, str],
-        deadline: Deadline,
-        *,
-        pair: str | None = None,
-        patient: bool = True,
-        most: int = _MOST_BYTES,
+        self, endpoint: str, query: Mapping[str, str], deadline: Deadline, pair: str = "", *, patient: bool = True
     ) -> dict[str, Any]:
         what = f"{self.name}: {endpoint}{f' of {pair}' if pair else ''}"
-        return self._client.get(
-            what,
-            f"/0/public/{endpoint}",
-            query,
-            partial(result_of, what),
-            deadline,
-            most=most,
-            patient=patient,
-        )
+        most = MOST_BYTES if endpoint == "AssetPairs" else _MOST_BYTES
+        read = partial(result_of, what)
+        return self._client.get(what, f"/0/public/{endpoint}", query, read, deadline, most=most, patient=patient)
 
 
 def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
