@@ -3,9 +3,10 @@
 Here belongs what reads and writes that table: publish.py publishes from it, maintenance.py maintains it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,13 @@ from deltalake import DeltaTable
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.candles.table import newest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed, define_candle_problem
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.store import live_files
 from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted
 from pricetracker_dagster.store.doubts import Doubt, Doubts, Key, Waiting
+from pricetracker_dagster.store.upserting import undoubted, with_carried
 from pricetracker_dagster.store.writing import literal
 
 PARTITION = "date"
@@ -30,12 +31,13 @@ PARTITION = "date"
 _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullable=False)])
 
 CHUNK = 400_000
-"""Rows merged at once, more or less: memory stays bounded whatever is imported."""
-
-_QUIET = timedelta(days=31)
-"""So long after a row that changes are the minutes without trades that follow it looked at."""
+"""How many rows are merged at once, roughly: memory stays bounded whatever is imported."""
 
 _SQL = Path(__file__).parent / "sql"
+
+_OF_DAYS = """
+SELECT *, minute::DATE AS date FROM candles WHERE minute::DATE BETWEEN $first AND $last ORDER BY metric, minute
+"""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class PriceTable:
             raise ValueError(f"these are no candles: {candles.schema.names} is not {SCHEMA.names}, or types differ")
         connection = sql.connect()
         connection.register("candles", candles)
-        twice = connection.execute(sql.load(_SQL / "twice.sql")).fetchone()
+        twice = connection.execute("SELECT metric, minute FROM candles GROUP BY ALL HAVING count(*) > 1").fetchone()
         if twice:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
         now = now or datetime.now(UTC)
@@ -136,76 +138,23 @@ class PriceTable:
         connection = sql.connect()
         connection.register("candles", candles)
         inserted, updated, version = 0, 0, -1
-        for first_day, last_day in connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": CHUNK}).fetchall():
-            chunk = connection.sql(
-                sql.load(_SQL / "chunk.sql"), params={"first_day": first_day, "last_day": last_day}
-            ).to_arrow_table()
-            [(first, last)] = connection.execute(
-                sql.load(_SQL / "bounds.sql"), {"first_day": first_day, "last_day": last_day}
-            ).fetchall()
+        parts = connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": CHUNK}).fetchall()
+        for first_day, last_day, first, last in parts:
+            chunk = connection.sql(_OF_DAYS, params={"first": first_day, "last": last_day}).to_arrow_table()
             settled: set[Key] = set()
+            newest = last
             table = self.open()  # once for both: it reads the log since the last checkpoint
             if replaces and table is not None:
-                chunk, held, settled = self._undoubted(table, chunk, first, last, now=now)
+                files = partial(files_of, table)
+                chunk, held, settled = undoubted(self.delta, files, Doubts(self._state), chunk, first, last, now)
                 doubts += held
-                chunk, last = self._with_carried(table, chunk, first, last)
-            changed = self._merge(table, chunk.cast(_COLUMNS_OF_DELTA), first, last, replaces=replaces)
+                chunk, newest = with_carried(self.delta, files, chunk, first, last)
+            changed = self._merge(table, chunk.cast(_COLUMNS_OF_DELTA), first, newest, replaces=replaces)
             Doubts(self._state).forget(settled, now)
             inserted += changed.inserted
             updated += changed.updated
             version = changed.version
         return Upserted(inserted, updated, version)
-
-    def _undoubted(
-        self, table: DeltaTable, chunk: pa.Table, first: int, last: int, *, now: datetime
-    ) -> tuple[pa.Table, list[Doubt], set[Key]]:
-        """Return the rows that are to be stored, those that are doubted, and the doubts that this settles."""
-        files = files_of(table, utc(first), utc(last))
-        if not files:
-            return chunk, [], set()
-        connection = sql.connect()
-        connection.register("candles", chunk)
-        values = {"files": live_files.patterns(files), "first": first, "last": last}
-        with self.delta.read():
-            found = connection.execute(sql.load(_SQL / "takes_away.sql"), values).fetchall()
-        doubts = Doubts(self._state)
-        takes_away = [
-            Doubt(metric, unix, trades, volume, tuple(map(float, answered)), now)
-            for metric, unix, trades, volume, *answered in found
-        ]
-        held = doubts.judge(takes_away, now) if takes_away else []
-        kept = doubts.keys(now)
-        if not (held or kept):
-            return chunk, [], set()
-        waiting = {doubt.key for doubt in held}
-        settled = set(connection.execute(sql.load(_SQL / "named.sql"), _keys(kept)).fetchall()) - waiting
-        if held:
-            chunk = connection.sql(sql.load(_SQL / "not_named.sql"), params=_keys(waiting)).to_arrow_table()
-        return chunk, held, settled
-
-    def _with_carried(self, table: DeltaTable, chunk: pa.Table, first: int, last: int) -> tuple[pa.Table, int]:
-        """Add the stored minutes without trades that follow rows of the chunk but have another close, with theirs.
-
-        Returns:
-            The rows, and the newest minute (Unix seconds) among them.
-        """
-        connection = sql.connect()
-        connection.register("candles", chunk)
-
-        def ask(statement: str, until: datetime) -> pa.Table | None:
-            files = files_of(table, utc(first), until)
-            if not files:
-                return None
-            values = {"files": live_files.patterns(files), "first": first, "last": until.timestamp()}
-            with self.delta.read():
-                return connection.sql(sql.load(_SQL / statement), params=values).to_arrow_table()
-
-        # as nearly always nothing is followed; and what is may be among the rows itself
-        carried = ask("carried.sql", utc(last) + _QUIET) if ask("followed.sql", utc(last) + MINUTE) else None
-        newest = None if carried is None else newest_minute(carried)
-        if carried is None or newest is None:
-            return chunk, last
-        return pa.concat_tables([chunk, carried.cast(chunk.schema)]), max(last, int(newest.timestamp()))
 
     def _merge(self, table: DeltaTable | None, chunk: pa.Table, first: int, last: int, *, replaces: bool) -> Upserted:
         # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
@@ -268,7 +217,7 @@ class PriceTable:
             return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
 
     def insane(self, first: datetime, last: datetime) -> list[RejectedRow]:
-        """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would refuse today."""
+        """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would reject today."""
         rows = self._ask("invalid.sql", first, last, prepare=define_candle_problem)
         return [RejectedRow(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
 
@@ -319,12 +268,6 @@ def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | 
     if last is not None:
         bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
     return live_files.files_of(table, bounds)
-
-
-def _keys(keys: Iterable[Key]) -> dict[str, list[Any]]:
-    """Return keys as the parameters of a statement."""
-    pairs = list(keys)
-    return {"metrics": [metric for metric, _ in pairs], "minutes": [unix for _, unix in pairs]}
 
 
 def rows_of(table: DeltaTable) -> int:
