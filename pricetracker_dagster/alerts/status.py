@@ -39,7 +39,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     """Return how all is, as plain values that JSON can hold but for times.
 
     Args:
-        settings: where the data lie, what is tracked, whom to tell.
+        settings: where the data lie, what is tracked, channels and routes.
         now: the current time, UTC.
         work: reads what Dagster does.
 

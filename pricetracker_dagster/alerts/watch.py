@@ -36,7 +36,7 @@ PATIENCE = 20.0
 PUBLISH_PATIENCE = 5.0
 """Seconds to wait for another process that publishes: that one does it as well, and others wait for this look."""
 
-_NOT_PUT_RIGHT = "what was recorded under a clock that was ahead is not put right yet"
+_NOT_CORRECTED = "records of a clock that was ahead are not corrected yet"
 
 
 def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> SensorOutcome:
@@ -46,12 +46,12 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
     never judged, so that importing years of history does not make years of alerts; that is what backtest() is for.
 
     Args:
-        settings: the rules, and whom to tell.
+        settings: the rules, channels and routes.
         now: the current time, UTC.
         cursor: what the last look returned.
 
     Raises:
-        DeadlineExceeded: another look is at work all the time.
+        DeadlineExceeded: another look kept the lock.
     """
     with alerts_lock(settings):
         store = open_store(settings)
@@ -62,19 +62,19 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
         watched = SensorOutcome(cursor=str(version))
         changed: dict[str, MinuteRange] = {}
         with _sending_what_is_due(settings, records, now, watched):
-            with watched.catching(_NOT_PUT_RIGHT):
+            with watched.catching(_NOT_CORRECTED):
                 correct_future_records(records, now)
             if table is not None and since is not None and since != version:
                 with store.prices.delta.read():
                     changed = changed_minutes(table, since, settings, now)
-            desk = _desk(records, now, watched)
+            operators = _operators(records, now, watched)
             try:
                 recorded = _recorded_near(records, now, changed)
                 judged = judge_changed(store, settings, now, changed, recorded, watched) if changed else Judged()
-                watched.alerts = _record(store, records, settings, now, judged, recorded, desk, watched)
+                watched.alerts = _record(store, settings, now, judged, recorded, operators, watched)
             finally:
-                with watched.catching("what is told at the end of a silence is not recorded yet"):
-                    record_ends_of_silences(settings, records, now, desk)
+                with watched.catching("the message at the end of a silence is not recorded yet"):
+                    record_ends_of_silences(settings, records, now, operators)
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -86,21 +86,23 @@ def watch_minutes(settings: Settings, now: datetime) -> SensorOutcome:
     have passed; sooner where a tick has said that it could not store it. It is looked for over the last 24 hours.
 
     Args:
-        settings: what is tracked, and whom to tell.
+        settings: what is tracked, channels and routes.
         now: the current time, UTC.
 
     Raises:
-        DeadlineExceeded: another look is at work all the time.
+        DeadlineExceeded: another look kept the lock.
     """
     with alerts_lock(settings):
         store = open_store(settings)
         records = store.records
         watched = SensorOutcome()
         with _sending_what_is_due(settings, records, now, watched):
-            with watched.catching(_NOT_PUT_RIGHT):
+            with watched.catching(_NOT_CORRECTED):
                 correct_future_records(records, now)
             recent, rows = review_missed(settings, store, records, now, watched.catching)
-            watched.incidents = record(settings, records, INCIDENT, recent, rows, now, _desk(records, now, watched))
+            watched.incidents = record(
+                settings, records, INCIDENT, recent, rows, now, _operators(records, now, watched)
+            )
         _publish_if(store, settings, now, watched)
         return watched
 
@@ -110,7 +112,7 @@ def alerts_lock(settings: Settings) -> Iterator[None]:
     """Hold the lock of those who record and send.
 
     Raises:
-        DeadlineExceeded: another look is at work all the time.
+        DeadlineExceeded: another look kept the lock.
     """
     with locked(settings.state / StateFile.ALERTS_LOCK, Deadline.after(PATIENCE)), opened_once():
         yield
@@ -118,21 +120,21 @@ def alerts_lock(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _sending_what_is_due(settings: Settings, records: Records, now: datetime, watched: SensorOutcome) -> Iterator[None]:
-    """Send what is due after the block, also where that fails: what is recorded already waits for nothing new."""
+    """Send what is due after the block, also where it fails: what is recorded does not wait for what is new."""
     try:
         yield
     except Exception:
-        with watched.catching("what is due was not sent"):
+        with watched.catching("messages that are due were not sent"):
             watched.attempts = notify.deliver(settings, records, now)
         raise
     watched.attempts = notify.deliver(settings, records, now)
 
 
-def _desk(records: Records, now: datetime, watched: SensorOutcome) -> OperatorState:
-    """Return what people have written down; of a table that cannot be read nothing is known, and that is told."""
-    desk = OperatorState.read(records, now)
-    watched.troubles += desk.troubles
-    return desk
+def _operators(records: Records, now: datetime, watched: SensorOutcome) -> OperatorState:
+    """Return silences and acknowledgements; a table that cannot be read is a trouble."""
+    operators = OperatorState.read(records, now)
+    watched.troubles += operators.troubles
+    return operators
 
 
 def _recorded_near(records: Records, now: datetime, changed: Mapping[str, MinuteRange]) -> list[Row]:
@@ -147,19 +149,18 @@ def _recorded_near(records: Records, now: datetime, changed: Mapping[str, Minute
 
 def _record(
     store: Store,
-    records: Records,
     settings: Settings,
     now: datetime,
     judged: Judged,
     recorded: Sequence[Row],
-    desk: OperatorState,
+    operators: OperatorState,
     watched: SensorOutcome,
 ) -> list[Row]:
-    """Bring the table alerts up to date, and what is told of it."""
+    """Bring the table alerts and the messages about them up to date."""
     rows: list[Row] = []
     if judged.above or judged.whole or any(row["state"] != RESOLVED for row in recorded):
         rows = _reviewed(store, settings, now, judged, recorded, watched)
-    return record(settings, records, ALERT, recorded, rows, now, desk)
+    return record(settings, store.records, ALERT, recorded, rows, now, operators)
 
 
 def _reviewed(

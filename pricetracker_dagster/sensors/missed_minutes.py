@@ -26,7 +26,7 @@ def missed_minutes(
     try:
         watched = watch_minutes(settings, tracker.now())
     except DeadlineExceeded:
-        return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
+        return dg.SkipReason("another sensor kept the lock; the next evaluation looks again")
     for trouble in watched.troubles:
         context.log.warning("%s", trouble)
     report_incidents(context, settings, report_publication(settings, tracker.now(), missed_minutes.name))

@@ -42,7 +42,7 @@ def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[T
     try:
         watched = watch_minutes(settings, tracker.now())
     except DeadlineExceeded:
-        return dg.SkipReason("another sensor was at work all the time; missed_minutes sends it within a minute")
+        return dg.SkipReason("another sensor kept the lock; missed_minutes sends it within a minute")
     for event in what_changed(watched, simulated=settings.simulated):
         context.instance.report_runless_asset_event(event)
     return None

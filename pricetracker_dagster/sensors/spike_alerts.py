@@ -26,7 +26,7 @@ def spike_alerts(
     try:
         watched = watch_prices(settings, tracker.now(), context.cursor)
     except DeadlineExceeded:
-        return dg.SkipReason("another sensor was at work all the time; the next evaluation looks again")
+        return dg.SkipReason("another sensor kept the lock; the next evaluation looks again")
     for trouble in watched.troubles:
         context.log.warning("%s", trouble)
     return dg.SensorResult(

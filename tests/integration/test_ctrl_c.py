@@ -52,7 +52,7 @@ def test_what_a_library_makes_of_it_is_told_as_what_it_is(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_an_error_after_a_command_that_was_interrupted_is_told_again() -> None:
+def test_an_error_after_a_command_that_was_interrupted_is_missing_again() -> None:
     with pytest.raises(SystemExit):
         plain_errors(lost)()
 

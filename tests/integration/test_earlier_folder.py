@@ -140,7 +140,7 @@ def test_a_tick_goes_on_where_it_was_and_heals_what_was_missed(earlier: Bench) -
 
 
 @pytest.mark.parametrize("cursor", [CURSOR, None], ids=["as remembered", "forgotten"])
-def test_what_was_told_is_not_told_again_and_what_is_new_is(earlier: Bench, cursor: str | None) -> None:
+def test_what_was_told_is_not_missing_again_and_what_is_new_is(earlier: Bench, cursor: str | None) -> None:
     remembered = cursor
     told: list[tuple[str, str]] = []
     for minutes_later in range(8):

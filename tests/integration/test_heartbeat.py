@@ -59,7 +59,7 @@ def test_one_that_points_elsewhere_is_not_followed_and_does_not_count(
 ) -> None:
     odd.write["secret"] = lambda handler: send(handler, b"", status, {"Location": f"{odd.url}/elsewhere"})
     odd.write["elsewhere"] = lambda handler: send(handler, b"")
-    with pytest.raises(HeartbeatError, match=f"HTTP {status}: it points elsewhere, which is not followed") as error:
+    with pytest.raises(HeartbeatError, match=f"HTTP {status}: it redirects elsewhere, which is not followed") as error:
         beat(settings)
     assert "secret" not in str(error.value)
     assert odd.count("elsewhere").total() == 0

@@ -50,7 +50,7 @@ def settings(write_settings: Callable[[str], Path], webhook: Webhook) -> Setting
 
 
 @pytest.mark.parametrize(("ahead", "steps"), [(timedelta(minutes=4), 1), (timedelta(days=3), 2)])
-def test_a_minute_that_was_missed_under_a_wrong_clock_is_told_again_when_it_is_missed_indeed(
+def test_a_minute_that_was_missed_under_a_wrong_clock_is_missing_again_when_it_is_missed_indeed(
     settings: Settings, webhook: Webhook, ahead: timedelta, steps: int
 ) -> None:
     there = NOON + ahead
@@ -72,7 +72,7 @@ def test_a_minute_that_was_missed_under_a_wrong_clock_is_told_again_when_it_is_m
     assert max(Counter(row["id"] for row in incidents(settings)).values()) == 1
 
 
-def test_a_minute_that_was_healed_and_is_gone_again_is_told_again(settings: Settings) -> None:
+def test_a_minute_that_was_healed_and_is_gone_again_is_missing_again(settings: Settings) -> None:
     fail(settings, NOON + MINUTE)
     look(settings, NOON + MINUTE)
     put(settings, minutes_between(NOON + MINUTE, NOON + 6 * MINUTE))

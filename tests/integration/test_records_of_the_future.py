@@ -111,7 +111,7 @@ def test_what_a_channel_did_not_take_then_is_tried_again_within_minutes(
     assert any(row["event"] == "firing" and row["delivered"] for row in it.records.deliveries.rows())
 
 
-def test_an_end_that_was_told_then_is_not_told_again_for_days(it: Watch, webhook: Webhook, ahead: timedelta) -> None:
+def test_an_end_that_was_told_then_is_not_missing_again_for_days(it: Watch, webhook: Webhook, ahead: timedelta) -> None:
     calm(it)
     goes_on(it, [0], 1000.0)
     goes_on(it, range(1, 7))

@@ -76,7 +76,7 @@ def test_a_sensor_that_finds_another_at_work_skips_and_keeps_its_cursor(
         for sensor in (spike_alerts, missed_minutes):
             skipped = evaluate(sensor, bench, instance, "7")
             assert isinstance(skipped, dg.SkipReason)
-            assert "another sensor was at work" in str(skipped.skip_message)
+            assert "another sensor kept the lock" in str(skipped.skip_message)
 
 
 def test_minutes_that_no_run_was_started_for_are_an_incident_on_its_asset(

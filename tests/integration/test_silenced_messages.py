@@ -114,7 +114,7 @@ def test_a_damaged_table_of_silences_is_told_and_keeps_nothing_back(
     [*_, newest] = sorted((it.settings.folder / "silences" / "_delta_log").glob("*.json"))
     newest.write_text("{")
     it.put([0], 400.0)
-    said = "what is silenced cannot be read, and is sent: the table silences is damaged: "
+    said = "silences cannot be read, so nothing is kept back: the table silences is damaged: "
     assert any(trouble.startswith(said) for trouble in it.look(0).troubles)
     assert [posted.title for posted in webhook.to("/a")] == ["▲ KRAKEN:BTCUSD volume 4.00×"]
     assert any(trouble.startswith(said) for trouble in it.look_at_minutes(0).troubles)

@@ -368,7 +368,7 @@ def test_recorded_days_are_told_shifted_by_whole_days_so_that_the_last_is_today(
     assert quiet > 100
 
 
-def test_after_the_last_recorded_day_the_first_is_told_again_and_before_it_nothing(recorded: Path) -> None:
+def test_after_the_last_recorded_day_the_first_is_missing_again_and_before_it_nothing(recorded: Path) -> None:
     market = ReplayMarket(recorded / "ohlcvt", datetime(2023, 3, 9, 12, tzinfo=UTC))
     pair = next(pair for pair in market.pairs if pair.altname == "XBTUSD")
     first = int(datetime(2023, 3, 8, 18, 0, tzinfo=UTC).timestamp())

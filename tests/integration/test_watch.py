@@ -114,7 +114,7 @@ def calm(watch: Watch) -> None:
 # The rule, told
 
 
-def test_a_minute_above_is_recorded_and_told_once_and_told_again_when_it_is_over(
+def test_a_minute_above_is_recorded_and_told_once_and_missing_again_when_it_is_over(
     watch: Callable[..., Watch], webhook: Webhook
 ) -> None:
     it = watch(webhook.channel())

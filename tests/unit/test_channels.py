@@ -267,7 +267,7 @@ def test_a_message_that_would_become_a_get_is_not_delivered(service: Service, st
     outcome = sent(url)[url]
     assert not outcome.delivered
     assert re.fullmatch(
-        rf"HTTP {status} [A-Z ]+: it points elsewhere, and .* would become a GET", outcome.error or "", re.IGNORECASE
+        rf"HTTP {status} [A-Z ]+: it redirects, and .* would become a GET", outcome.error or "", re.IGNORECASE
     )
     assert [(method, path) for method, path, _ in service.asked] == [("POST", "/here")]
 
@@ -286,7 +286,7 @@ def test_nothing_goes_to_another_host_and_the_error_does_not_name_it(
     outcome = sent(url)[url]
     other.close()
     assert not outcome.delivered
-    assert "it points elsewhere, which is not followed; set the address itself" in (outcome.error or "")
+    assert "it redirects elsewhere, which is not followed; set the final address" in (outcome.error or "")
     assert "SECRET" not in (outcome.error or "")
     assert other.asked == []
     assert len(service.asked) == 1
@@ -297,9 +297,9 @@ def test_one_that_points_on_and_on_or_nowhere_is_no_yes(service: Service) -> Non
     nowhere = service.channel("/nowhere", how=answer(308))
     broken = service.channel("/broken", how=answer(307, Location="http://[::"))
     outcomes = sent(circle, nowhere, broken)
-    assert outcomes[circle].error == "HTTP 307 Temporary Redirect: it points on and on"
+    assert outcomes[circle].error == "HTTP 307 Temporary Redirect: too many redirects"
     assert outcomes[nowhere].error == "HTTP 308 Permanent Redirect"
-    assert "it points elsewhere" in (outcomes[broken].error or "")
+    assert "it redirects elsewhere" in (outcomes[broken].error or "")
     assert service.bodies("/circle") == ["body"] * 6
 
 

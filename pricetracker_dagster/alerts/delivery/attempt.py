@@ -94,7 +94,7 @@ class Attempt:
         """
         for _ in range(_REDIRECTS + 1):
             if self.ended or self._asks_to_wait:
-                raise requests.ConnectionError("there is to be no further request")
+                raise requests.ConnectionError("no further request is made")
             request.headers["Accept-Encoding"] = "identity"  # so few bytes need no packing, and unpack to no more
             try:
                 response = send(request, timeout=max(0.001, self.remaining), stream=True, allow_redirects=False)
@@ -108,7 +108,7 @@ class Attempt:
             if not 300 <= response.status_code < 400:
                 return response
             request = self._followed(request, response)
-        self.trouble = f"{self.trouble}: it points on and on"
+        self.trouble = f"{self.trouble}: too many redirects"
         raise requests.TooManyRedirects
 
     def why(self, error: BaseException) -> str:
@@ -148,9 +148,9 @@ class Attempt:
         except (ValueError, requests.RequestException, urllib3.exceptions.HTTPError):
             same_host = False
         if not same_host:
-            self.trouble = f"{self.trouble}: it points elsewhere, which is not followed; set the address itself"
+            self.trouble = f"{self.trouble}: it redirects elsewhere, which is not followed; set the final address"
         elif request.method != "GET" and status not in (307, 308):
-            self.trouble = f"{self.trouble}: it points elsewhere, and a message that followed would become a GET"
+            self.trouble = f"{self.trouble}: it redirects, and a message that followed would become a GET"
         elif isinstance(request.body, str | bytes | None):
             return following
         raise requests.TooManyRedirects

@@ -13,7 +13,7 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str | None], ...] = (
     ((requests.exceptions.ProxyError, urllib3.exceptions.ProxyError), "the proxy does not connect to it"),
     ((socket.gaierror, urllib3.exceptions.NameResolutionError), "its host has no address"),
     ((ConnectionRefusedError,), "it refuses the connection"),
-    ((ssl.SSLCertVerificationError,), "its certificate is not to be trusted"),
+    ((ssl.SSLCertVerificationError,), "its certificate is not trusted"),
     ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), None),
     ((ssl.SSLError, requests.exceptions.SSLError), "no TLS connection"),
     (
@@ -52,7 +52,7 @@ def error_reason(error: BaseException, late: str) -> str:
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno:
             return f"no connection: {os.strerror(cause.errno)}"
-    return f"it could not be asked ({type(error).__name__})"
+    return f"the request failed ({type(error).__name__})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

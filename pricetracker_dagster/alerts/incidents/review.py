@@ -31,7 +31,7 @@ def review(missed: Iterable[Missed], recorded: Sequence[Row], context: ReviewCon
         ``missing`` of one that began before ``context.oldest`` tells of the minutes since then alone.
     """
     outages = [Outage.recorded(row, context) for row in recorded]
-    new = _assigned(_told_again(_uncovered(missed, outages, context), outages, context), outages, context)
+    new = _assigned(_missing_again(_uncovered(missed, outages, context), outages, context), outages, context)
     ids, rows = {*context.taken, *(row["id"] for row in recorded)}, []
     for outage in [*outages, *new]:
         row = outage.row_after(context, ids)
@@ -42,7 +42,7 @@ def review(missed: Iterable[Missed], recorded: Sequence[Row], context: ReviewCon
 
 
 def _uncovered(missed: Iterable[Missed], outages: Sequence[Outage], context: ReviewContext) -> list[Missed]:
-    """Give each recorded incident the minutes that are its; return those that are nobody's."""
+    """Assign to each recorded incident its minutes; return those that belong to none."""
     naming: dict[str, list[Outage]] = {}
     for outage in outages:
         for metric in outage.row["metrics"] if outage.row else ():
@@ -73,8 +73,8 @@ def _owner(metric: str, found: Missed, named: Sequence[Outage], resolve_after: t
     return covering[0] if covering else None
 
 
-def _told_again(loose: Sequence[Missed], outages: Iterable[Outage], context: ReviewContext) -> list[Missed]:
-    """Add the minutes that were there when an incident was over, and are gone again: that is news."""
+def _missing_again(loose: Sequence[Missed], outages: Iterable[Outage], context: ReviewContext) -> list[Missed]:
+    """Add the minutes that were there when an incident was over, and are gone again: that is a new incident."""
     again = list(loose)
     for outage in outages:
         if outage.row is not None and not outage.is_open and outage.missing > outage.row["missing"]:
@@ -85,7 +85,7 @@ def _told_again(loose: Sequence[Missed], outages: Iterable[Outage], context: Rev
 
 
 def _expected(found: Missed, metrics: Iterable[str], context: ReviewContext) -> list[Missed]:
-    """Return the minutes of those metrics that were listed: what was before is nobody's, also where it was once."""
+    """Return the minutes of metrics that were listed then: earlier ones belong to no incident, though once they did."""
     listed = [each for each in metrics if each in context.since and found.first >= context.since[each]]
     return [Missed(found.first, found.last, listed, found.causes, found.absent)] if listed else []
 
@@ -96,7 +96,7 @@ def _by_age(outage: Outage) -> tuple[datetime, datetime, str]:
 
 
 def _assigned(loose: Iterable[Missed], outages: Iterable[Outage], context: ReviewContext) -> list[Outage]:
-    """Give what is nobody's to the incident that it belongs to; return the new ones that this makes."""
+    """Assign what belongs to no recorded incident; return the new incidents that this makes."""
     after = context.resolve_after
     living = [outage for outage in outages if outage.is_open]
     naming: dict[str, list[Outage]] = {}

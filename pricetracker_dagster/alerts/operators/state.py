@@ -49,8 +49,8 @@ class OperatorState:
                 troubles.append(f"{but}: {error}")
                 return ()
 
-        silences = readable(records.silences.rows, "what is silenced cannot be read, and is sent")
-        acknowledgements = readable(records.acknowledgements.rows, "what is acknowledged cannot be read")
+        silences = readable(records.silences.rows, "silences cannot be read, so nothing is kept back")
+        acknowledgements = readable(records.acknowledgements.rows, "acknowledgements cannot be read")
         return cls(silences, acknowledgements, tuple(troubles))
 
     def silence_of(self, row: Row, subject: Literal["alert", "incident"], now: datetime) -> str | None:

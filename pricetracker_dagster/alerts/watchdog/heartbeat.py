@@ -15,7 +15,7 @@ def beat(settings: Settings) -> bool:
     """Request ``alerts.heartbeat_url``; False where none is set.
 
     Raises:
-        HeartbeatError: no good answer within ten seconds. One that points elsewhere is none.
+        HeartbeatError: no good answer within ten seconds. A redirect is none.
     """
     url = settings.alerts.heartbeat_url.get_secret_value()
     if not url:
@@ -37,7 +37,7 @@ def beat(settings: Settings) -> bool:
         raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
     if 300 <= status < 400:
         raise HeartbeatError(
-            f"alerts.heartbeat_url: HTTP {status}: it points elsewhere, which is not followed; set the address itself"
+            f"alerts.heartbeat_url: HTTP {status}: it redirects elsewhere, which is not followed; set the final address"
         )
     if not 200 <= status < 300:
         raise HeartbeatError(f"alerts.heartbeat_url: HTTP {status}")

@@ -80,7 +80,7 @@ def watch_standstill(
     Recorded first, under an id that stays: a crash between recording and sending loses nothing and doubles nothing.
 
     Args:
-        settings: the limits, and whom to tell.
+        settings: the limits, channels and routes.
         now: the current time, UTC.
         signs: returns the signs of life of Dagster's parts, and the newest time in the future that it has stored.
         since: from when on the watch looks without a break; None: it looks once.
@@ -88,7 +88,7 @@ def watch_standstill(
             nobody knows.
     """
     troubles: list[str] = []
-    seen = replace(_seen(settings, now, signs, since, troubles), unreadable=unreadable)
+    seen = replace(_observed(settings, now, signs, since, troubles), unreadable=unreadable)
     verdicts = judge(seen, settings.watch)
     outcome = report(settings, now, verdicts, "watch", seen.damaged)
     troubles += outcome.troubles
@@ -103,14 +103,14 @@ def watch_standstill(
     return Look(seen, verdicts, outcome.incidents, outcome.attempts, troubles)
 
 
-def _seen(
+def _observed(
     settings: Settings,
     now: datetime,
     signs: Callable[[], tuple[Sequence[Sign], datetime | None]],
     since: datetime | None,
     troubles: list[str],
 ) -> Observation:
-    """See what can be seen; what cannot is a trouble, and hides nothing else."""
+    """Observe what can be read; what cannot be read is a trouble, and hides nothing else."""
     parts: Sequence[Sign] = ()
     ahead = newest = recovered = mended = free = damaged = None
     covered = behind = False
@@ -195,7 +195,7 @@ def when_mended(rows: Sequence[Row], now: datetime) -> datetime | None:
 
 
 def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:
-    """Say whether an error is one of the damaged_tables that are told already."""
+    """Say whether an error is one of the damages that are reported already."""
     return str(error) in (damaged or ())
 
 
@@ -223,7 +223,7 @@ def newest_minute(settings: Settings, now: datetime) -> datetime | None:
 
 
 def is_explained(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
-    """Say whether an open incident tells already why the newest minutes are not there: an exchange that is away."""
+    """Say whether an open incident explains why the newest minutes are not there: an exchange that is away."""
     recent = now - timedelta(minutes=settings.watch.standstill_minutes + 1)
     return any(
         row["state"] == "open"

@@ -37,7 +37,7 @@ def report(
     """Record what verdicts change, and send what is due. Whatever fails of that is a trouble and is raised nowhere.
 
     Args:
-        settings: whom to tell.
+        settings: channels and routes.
         now: the current time, UTC.
         verdicts: by kind; of kinds that are not named nothing changes.
         by: who has come to them.

@@ -41,7 +41,7 @@ def report_evaluation(
     """Tell what an evaluation has shown; where that is nothing new, do nothing.
 
     Args:
-        settings: whom to tell; the last that could be read where those of now cannot be.
+        settings: channels and routes; the last that could be read where those of now cannot be.
         now: the current time, UTC.
         sensor: its name; None: it has yet to be evaluated.
         unreadable: why the settings cannot be read; None: they can.
@@ -70,7 +70,7 @@ def report_publication(settings: Settings, now: datetime, sensor: str, *, at_onc
     """Publish what is stored where that is behind, and tell it where that fails.
 
     Args:
-        settings: where the data lie, and whom to tell.
+        settings: where the data lie, channels and routes.
         now: the current time, UTC.
         sensor: who looks.
         at_once: a tick has failed: it is behind with the first minute, and not after ``watch.standstill_minutes``.
