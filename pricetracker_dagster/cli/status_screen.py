@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from pricetracker_dagster.cli.errors import plain_errors
-from pricetracker_dagster.cli.output import as_iso, without_dagsters_warnings
+from pricetracker_dagster.cli.output import without_dagsters_warnings
+from pricetracker_dagster.cli.plain_values import as_json
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import load_settings
 
@@ -27,7 +28,7 @@ def status(output_format: str) -> None:
     now = datetime.now(UTC)
     found = look(settings, now, lambda: read_work(settings, now))
     if output_format == "json":
-        click.echo(masked(json.dumps(found, default=as_iso)))
+        click.echo(masked(json.dumps(as_json(found))))
     else:
         click.echo(masked("\n".join(lines(found))))
     sys.exit(0 if found["well"] else 1)
