@@ -27,7 +27,7 @@ def fill_no_trade_minutes(
             the spans are returned.
         spans: for each metric, the minutes about which the source has spoken.
         left_out: (metric, minute) of rejected rows. They stay absent unless ``candles`` has them, and so do the quiet
-            minutes after them, since nobody knows at which price those minutes closed.
+            minutes after them, since the price at which those minutes closed is unknown.
         longest: between two candles further apart than this nothing is filled: a silence as long is unknown, not
             quiet. None: there is no limit, since the source itself has said that there was no trade.
         absent: (metric, minute) that stay absent unless ``candles`` has them, but not the quiet minutes after them.

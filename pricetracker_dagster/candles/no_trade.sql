@@ -1,7 +1,6 @@
 -- Complete `candles` over $spans (metric, first, last): a minute without trades is a row with volume 0,
 -- trades 0 and the previous close. A minute of $left_out (metric, minute) that has no candle stays absent, and so do
--- the quiet minutes after it: something was said about it that could not be used, so nobody knows at which price
--- it closed. A minute of $absent (metric, minute) stays absent alone. Minutes before a metric's first candle stay absent
+-- the quiet minutes after it: a row about it was rejected, so the price at which it closed is unknown. A minute of $absent (metric, minute) stays absent alone. Minutes before a metric's first candle stay absent
 -- too: there is no previous close. So do those between two candles that are further apart than $longest (seconds; NULL:
 -- no limit).
 -- What is filled is made candle by candle and not from a grid of the span: one odd time in a file may be years away.

@@ -29,4 +29,4 @@ SCHEMA = pa.schema(
 MEASURES = ("price", "volume", "change_absolute", "change_percentage")
 
 RAW_COLUMNS = ("metric", "unix", "open", "high", "low", "close", "volume", "trades")
-"""A candle as the exchange or a file wrote it, before it is judged: text, with its open time in Unix seconds."""
+"""A candle as the exchange or a file wrote it, before it is validated: text, with its open time in Unix seconds."""

@@ -1,4 +1,4 @@
-"""Candles as a table of Arrow: its ends, its days, parts of it."""
+"""Candles as an Arrow table: its first and last minute, its days, parts of it."""
 
 from collections.abc import Sequence
 from datetime import date, datetime

@@ -43,6 +43,8 @@ class Exchange(Protocol):
     def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
         """Fetch the closed minutes of ``pair`` from ``since`` on, with one request: at most ``reach`` back.
 
+        A minute without trades is a row: where the exchange lists none, it is filled (candles/no_trade.py).
+
         With ``patient=False`` it asks once, whatever the failure: the caller asks for others first (retry_pause()).
         """
 

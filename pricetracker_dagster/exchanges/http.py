@@ -8,6 +8,8 @@ asking.py.
 import json
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable, NoAnswer, RateLimited
+from pricetracker_dagster.exchanges.base import ExchangeUnreachable, NoAnswer, RateLimited
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
@@ -78,22 +80,17 @@ class Http:
         try:
             return within(patience, lambda: self._answer(what, path, query, ends, most), f"asks {what}")
         except TimeoutError:
-            raise _late(what, patience, self.url) from None
+            raise NoAnswer(f"{what}: no answer within {patience:.0f} s from {self.url}") from None
 
     def _answer(self, what: str, path: str, query: Mapping[str, str], ends: Deadline, most: int) -> Any:
-        patience = max(0.001, ends.remaining)
+        url, patience = f"{self.url}{path}", max(0.001, ends.remaining)
         try:
-            response = self._session.get(
-                f"{self.url}{path}", params=query, timeout=patience, stream=True, allow_redirects=False
-            )
-            with response:
+            with self._session.get(url, params=query, timeout=patience, stream=True, allow_redirects=False) as response:
                 _check_status(what, response, self.url)
-                body = _body(what, response, ends, patience, self.url, most)
-        except requests.Timeout as error:
-            raise _late(what, patience, self.url) from error
+                body = _body(what, response, ends, most)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            if ends.remaining <= 0:
-                raise _late(what, patience, self.url) from error
+            if isinstance(error, requests.Timeout) or ends.remaining <= 0:
+                raise TimeoutError from error
             raise ExchangeUnreachable(f"{what}: no connection to {self.url} ({_root_of(error)})") from error
         try:
             return json.loads(body)
@@ -114,31 +111,27 @@ def _check_status(what: str, response: requests.Response, url: str) -> None:
         raise ExchangeUnreachable(f"{what}: HTTP {response.status_code} {plain(response.reason)}".rstrip())
 
 
-def _body(what: str, response: requests.Response, ends: Deadline, patience: float, url: str, most: int) -> bytes:
+def _body(what: str, response: requests.Response, ends: Deadline, most: int) -> bytes:
     too_large = ExchangeUnreachable(f"{what}: the answer has more than {most / 1e6:.0f} MB; it was not read")
-    try:
+    with suppress(ValueError):
         if int(response.headers.get("Content-Length", 0)) > most:
             raise too_large
-    except ValueError:
-        pass
     body = bytearray()
-    for piece in _decoded(what, response, _pieces(response)):
+    for piece in _decoded(what, response):
         body += piece
         if len(body) > most:
             raise too_large
         if ends.remaining <= 0:
-            raise _late(what, patience, url)
+            raise TimeoutError
     return bytes(body)
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """Yield the body as it arrives, still encoded, a byte at a time where it drips."""
-    while piece := response.raw.read1(_PIECE, decode_content=False):
-        yield piece
+def _decoded(what: str, response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it arrives, a byte at a time where it drips, decompressed in small pieces.
 
-
-def _decoded(what: str, response: requests.Response, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress in small pieces: a few KB may stand for gigabytes."""
+    A few KB that were compressed may stand for gigabytes.
+    """
+    pieces = iter(partial(response.raw.read1, _PIECE, decode_content=False), b"")
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
         # an empty piece too: the deadline is checked after each
@@ -157,10 +150,6 @@ def _decoded(what: str, response: requests.Response, pieces: Iterator[bytes]) ->
         raise ExchangeUnreachable(f"{what}: the answer is not {encoding} as it says ({error})") from error
     if not decoder.eof:
         raise ExchangeUnreachable(f"{what}: the answer ends in the middle")
-
-
-def _late(what: str, patience: float, url: str) -> ExchangeError:
-    return NoAnswer(f"{what}: no answer within {patience:.0f} s from {url}")
 
 
 def _root_of(error: BaseException) -> str:

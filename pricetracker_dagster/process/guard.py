@@ -65,7 +65,7 @@ def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.Lo
         record = make(*args, **kwargs)
         try:
             said = record.getMessage()
-        except Exception:  # a mistake of whoever logs; logging would show the arguments as they are
+        except Exception:  # a mistake of the caller; logging would show the arguments as they are
             said = f"{record.msg} {record.args}"
             record.msg, record.args = masked(said), ()
             return record

@@ -202,7 +202,7 @@ def _values(query: str) -> list[str]:
 
 
 def _is_host(text: str) -> bool:
-    """Say whether it names a machine: nobody's token has dots between words in lower case."""
+    """Say whether it names a machine: no token has dots between words in lower case."""
     host = text.lower() if text.lower().startswith(("[", "localhost")) else text
     try:
         name = urlsplit(f"//{host}").hostname or ""

@@ -1,7 +1,7 @@
 """What is secret in this process, and how a text is shown without it.
 
 Here belongs the register of secrets. In which forms one may stand in a text is in secret_forms.py; where texts leave
-the process is the business of guard.py and of whoever writes them; what may be set, of settings/.
+the process is guarded in guard.py and by the code that writes them; what may be set is in settings/.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""How Kraken writes what it tells: pairs, candles, trades and the summary of a pair, as JSON holds them."""
+"""How Kraken writes pairs, candles, trades and the summary of a pair in JSON."""
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal

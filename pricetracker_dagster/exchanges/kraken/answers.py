@@ -34,7 +34,7 @@ def result_of(what: str, envelope: Any) -> dict[str, Any]:
     """Return the result in an envelope.
 
     Raises:
-        ExchangeError: the envelope holds an error, or is none. Kraken tells errors with HTTP 200.
+        ExchangeError: the envelope holds an error, or is no envelope. Kraken sends errors with HTTP 200.
     """
     if not isinstance(envelope, dict):
         raise ExchangeUnreachable(f"{what}: the answer is no envelope: {plain(envelope, 60)}")

@@ -70,7 +70,7 @@ class Kraken:
         if unix is None or not is_time(unix):
             why = "which is no unixtime" if unix is None else not_seconds(unix)
             raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {why}")
-        # by a clock that nobody sets: a backfill may outlast a correction of this machine's
+        # by a monotonic clock: a backfill may outlast a correction of this machine's
         self._clock = int(unix), time.monotonic()
         return utc(int(unix))
 
@@ -78,7 +78,7 @@ class Kraken:
         """Return every pair, ``BASEQUOTE`` by our names. The list is kept for a day."""
         kept = read_kept(self._pairs_file, self._client.url)
         age = datetime.now(UTC) - kept.asked_at
-        if age < timedelta():  # kept under a clock that was ahead: nobody knows how old it is
+        if age < timedelta():  # kept under a clock that was ahead: its age is unknown
             age = _PAIRS_LAST + MINUTE
         if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= kept.names.keys()):
             try:

@@ -1,7 +1,7 @@
 """Kraken's downloadable OHLCVT files: years of minutes in one CSV a pair.
 
 Header-less ``unix,open,high,low,close,volume,trades``, named ``XBTUSD_1.csv``. Minutes without trades are absent in
-them; here they become what they are, rows with volume 0. (support.kraken.com, "Downloadable historical OHLCVT data")
+them; here they become rows with volume 0. (support.kraken.com, "Downloadable historical OHLCVT data")
 """
 
 import re
@@ -95,25 +95,21 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
     if not is_utf8(path.absolute()):
         raise OhlcvtError(f"{path}: its path is not in UTF-8, which DuckDB cannot open: move the file")
     connection = sql.connect()
+    values = {"metric": str(metric), "fetched_at": fetched_at}
     try:
-        connection.execute(
-            sql.load(_HERE / "ohlcvt.sql"),
-            {"path": sql.only(path.absolute()), "metric": str(metric), "fetched_at": fetched_at},
-        )
-        rejected = {"metric": str(metric), "fetched_at": fetched_at}
-        connection.execute(sql.load(_HERE / "ohlcvt_rejected.sql"), rejected)
+        connection.execute(sql.load(_HERE / "ohlcvt.sql"), {**values, "path": sql.only(path.absolute())})
+        connection.execute(sql.load(_HERE / "ohlcvt_rejected.sql"), values)
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: cannot be read: {first_line(error)}") from error
     validated = closed(validate(connection), now)
     first, last = oldest_minute(validated.kept), newest_minute(validated.kept)
     if first is None or last is None:
-        example = (
-            f"; one of {len(validated.rejected):,} rejected: {validated.rejected[0]}" if validated.rejected else ""
-        )
+        rejected = validated.rejected
+        example = f"; one of {len(rejected):,} rejected: {rejected[0]}" if rejected else ""
         raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades{example}")
     # a broken line counts as absent, but a minute that it names was not without trades
     connection.execute(
-        "SELECT DISTINCT epoch(minute) FROM validated WHERE problem IS NOT NULL AND whole AND minute NOT NULL"
+        "SELECT DISTINCT epoch(minute) FROM validated WHERE problem NOTNULL AND whole AND minute NOTNULL"
     )
     named_only = [(str(metric), utc(unix)) for (unix,) in connection.fetchall()]
     span = {str(metric): MinuteRange(first, last)}

@@ -1,4 +1,4 @@
-"""The pages in which Kraken tells trades: each begins with the last trades of the one before.
+"""The pages in which Kraken lists trades: each begins with the last trades of the one before.
 
 A page is a list of rows as Kraken wrote them, which begin with price, volume and time, oldest first.
 """
@@ -41,7 +41,7 @@ def pages(
         The trades of a page, and whether it is the last one.
 
     Raises:
-        ExchangeUnreachable: a page has a trade without a true time: nobody knows which minute it spoils.
+        ExchangeUnreachable: a page has a trade without a true time: it is unknown which minute it spoils.
     """
     since = str(int(first.timestamp()) * 1_000_000_000 - 1)
     previous: Page = []

@@ -20,7 +20,7 @@ _LONGEST_NAME = 32
 
 
 class Pairs(NamedTuple):
-    """What AssetPairs has told.
+    """What AssetPairs has answered.
 
     Attributes:
         names: by our name of a pair the one that a request takes.
@@ -38,7 +38,7 @@ class Pairs(NamedTuple):
 
 
 def listed_in(what: str, asset_pairs: Mapping[str, Any]) -> Pairs:
-    """Return what an answer of AssetPairs tells.
+    """Return what an answer of AssetPairs lists.
 
     Raises:
         ExchangeUnreachable: it lists none, or far too many.

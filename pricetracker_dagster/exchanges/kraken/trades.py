@@ -41,7 +41,7 @@ def candles_from_trades(
         holds a trade which cannot be read: it is among the rejected.
 
     Raises:
-        duckdb.ConversionException: the time of a trade is not a number: then nobody knows which minute it spoils.
+        duckdb.ConversionException: the time of a trade is not a number: it is unknown which minute it spoils.
     """
     connection = sql.connect()
     values = {"metric": str(metric), "trades": [as_texts(trade[:3]) for trade in trades], "fetched_at": fetched_at}
