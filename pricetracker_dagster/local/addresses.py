@@ -5,8 +5,7 @@ import ipaddress
 import socket
 from contextlib import suppress
 
-import click
-
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.settings import host_name
 
 LOOPBACK = "127.0.0.1"
@@ -15,7 +14,7 @@ _PROBED = 100
 """How many ports are tried from the usual one on."""
 
 
-class CannotStart(click.ClickException):
+class CannotStart(PricetrackerError):
     """It cannot start. The message says why and the way out."""
 
 

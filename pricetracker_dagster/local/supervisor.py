@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-import click
-
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.local.process_groups import die_with_parent, end_group, how_ended, until
 from pricetracker_dagster.local.terminal import matters, say
 from pricetracker_dagster.process.secrets import masked
@@ -30,7 +29,7 @@ _LAST_LINES = 12
 """So many of its last lines are shown when a process ends by itself."""
 
 
-class CannotGoOn(click.ClickException):
+class CannotGoOn(PricetrackerError):
     """A process ends whenever it is started. The message holds its last lines."""
 
 

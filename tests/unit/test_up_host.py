@@ -2,10 +2,9 @@
 
 import socket
 
-import click
 import pytest
 
-from pricetracker_dagster.local.addresses import is_free, listens, ui_host, ui_port
+from pricetracker_dagster.local.addresses import CannotStart, is_free, listens, ui_host, ui_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
@@ -22,17 +21,17 @@ def test_an_address_beyond_loopback_is_allowed_and_warned_of(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:3000", " ", "0"])
 def test_what_is_no_host_is_refused(host: str) -> None:
-    with pytest.raises(click.ClickException, match=f'^--host "{host}": '):
+    with pytest.raises(CannotStart, match=f'^--host "{host}": '):
         ui_host(host)
 
 
 def test_a_name_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(click.ClickException, match="is not known here"):
+    with pytest.raises(CannotStart, match="is not known here"):
         ui_host("nowhere.invalid")
 
 
 def test_an_address_of_another_machine_is_told_as_such_and_not_as_a_taken_port() -> None:
-    with pytest.raises(click.ClickException, match=r"nothing can listen on 192\.0\.2\.7, port 3000: "):
+    with pytest.raises(CannotStart, match=r"nothing can listen on 192\.0\.2\.7, port 3000: "):
         ui_port("192.0.2.7", None, 3000)
 
 
@@ -49,5 +48,5 @@ def test_a_taken_port_is_passed_over_on_ipv4_and_ipv6(host: str) -> None:
         assert not is_free(host, port)
         assert listens(host, port)
         assert ui_port(host, None, port)[0] > port
-        with pytest.raises(click.ClickException, match="is taken: choose another with --port"):
+        with pytest.raises(CannotStart, match="is taken: choose another with --port"):
             ui_port(host, port, 3000)

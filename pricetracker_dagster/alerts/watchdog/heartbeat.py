@@ -1,5 +1,6 @@
 """The heartbeat: a URL that is requested after each good tick. Silence there is how a dead daemon is noticed."""
 
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
 from pricetracker_dagster.settings import Settings
@@ -7,7 +8,7 @@ from pricetracker_dagster.settings import Settings
 BEAT_WITHIN = 10.0
 
 
-class HeartbeatError(Exception):
+class HeartbeatError(PricetrackerError):
     """The heartbeat was not taken. The message does not name the URL, which may hold secrets."""
 
 
