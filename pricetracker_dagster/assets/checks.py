@@ -14,7 +14,7 @@ from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
 from pricetracker_dagster.assets.ui_metadata import SAMPLE, sample
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.settings import command
+from pricetracker_dagster.settings import backfill_command, command
 from pricetracker_dagster.store import coverage, reading
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import NOT_RUN
@@ -132,8 +132,7 @@ def _no_minute_missing(
         first = min(gap.first for _, gap in flat)
         last = max(gap.last for _, gap in flat)
         metadata["repair"] = dg.MetadataValue.text(
-            "The next tick tries by itself. To repair now: "
-            f"{command(simulated=simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}"
+            f"The next tick tries by itself. To repair now: {backfill_command(first, last, simulated=simulated)}"
         )
     return dg.AssetCheckResult(
         check_name=NO_MINUTE_MISSING, asset_key=minute_prices.key, passed=not count, metadata=metadata

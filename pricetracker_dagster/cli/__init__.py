@@ -13,8 +13,9 @@ with interrupts.at_once():  # a second and more
 
     from pricetracker_dagster.cli.alarms import alerts, incidents
     from pricetracker_dagster.cli.beginning import init
-    from pricetracker_dagster.cli.collecting import backfill, import_, tick
+    from pricetracker_dagster.cli.collecting import backfill, tick
     from pricetracker_dagster.cli.errors import PlainGroup
+    from pricetracker_dagster.cli.importing import import_
     from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
     from pricetracker_dagster.cli.repairing import repair
     from pricetracker_dagster.cli.running import simulate, up

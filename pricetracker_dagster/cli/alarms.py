@@ -9,7 +9,7 @@ import click
 from pricetracker_dagster.candles.schema import MEASURES
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
-from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing
+from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing, minute_range
 from pricetracker_dagster.cli.reading import show_published
 from pricetracker_dagster.settings import load_settings
 
@@ -76,16 +76,14 @@ def alerts_backtest(
 ) -> None:
     """Show what the rules would have said of stored minutes, without recording or sending anything."""
     from pricetracker_dagster.alerts.backtest import BROKEN, Episode, backtest, joined
-    from pricetracker_dagster.candles.minutes import floor_minute, newest_closed_minute
+    from pricetracker_dagster.candles.minutes import newest_closed_minute
     from pricetracker_dagster.settings import changed_rules
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
-    first, last = floor_minute(first), floor_minute(last or newest_closed_minute(datetime.now(UTC)))
-    if first > last:
-        raise click.UsageError(f"--from {first:%Y-%m-%d %H:%M} is after --to {last:%Y-%m-%d %H:%M}")
+    asked = minute_range(first, last or newest_closed_minute(datetime.now(UTC)))
     rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
-    above = backtest(open_store(settings), rules, first, last)
+    above = backtest(open_store(settings), rules, *asked)
     if episodes:
         show(Episode._fields, joined(above), output_format)
     else:

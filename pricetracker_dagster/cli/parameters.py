@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from pricetracker_dagster.candles.minutes import MinuteRange, floor_minute
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -33,6 +35,18 @@ class UtcTime(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is not a time: write e.g. 2026-11-24T12:04Z", param, ctx)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def minute_range(first: datetime, last: datetime) -> MinuteRange:
+    """Return the whole minutes from ``--from`` to ``--to``.
+
+    Raises:
+        click.UsageError: there are none.
+    """
+    asked = MinuteRange(floor_minute(first), floor_minute(last))
+    if asked.first > asked.last:
+        raise click.UsageError(f"--from {asked.first:%Y-%m-%d %H:%M} is after --to {asked.last:%Y-%m-%d %H:%M}")
+    return asked
 
 
 def listing(command: Callable[P, R]) -> Callable[P, R]:

@@ -10,7 +10,7 @@ import click
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT
-from pricetracker_dagster.settings import Settings, command, load_settings
+from pricetracker_dagster.settings import Settings, backfill_command, command, load_settings
 
 if TYPE_CHECKING:
     from pricetracker_dagster.store.repairing.repair import Again, Repair
@@ -99,11 +99,7 @@ def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
     for why in dict.fromkeys(each.why for each in again):
         first = min(each.first for each in again if each.why == why)
         last = max(each.last for each in again if each.why == why)
-        stored = " --refetch" if why != MISSING else ""
-        way = (
-            f"{command(simulated=settings.simulated)} backfill --from {first:%Y-%m-%dT%H:%MZ} "
-            f"--to {last:%Y-%m-%dT%H:%MZ}{stored}"
-        )
+        way = backfill_command(first, last, simulated=settings.simulated, refetch=why != MISSING)
         ways.append((why, way))
     return ways
 

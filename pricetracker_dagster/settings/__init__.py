@@ -6,7 +6,7 @@ set, ``source`` where it comes from, ``messages`` how a mistake is told, ``load`
 
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
-from pricetracker_dagster.settings.command_line import command
+from pricetracker_dagster.settings.command_line import backfill_command, command
 from pricetracker_dagster.settings.exchanges import SIMULATED, Exchanges, ExchangeSettings
 from pricetracker_dagster.settings.load import changed_rules, load_settings
 from pricetracker_dagster.settings.model import (
@@ -44,6 +44,7 @@ __all__ = [
     "SettingsError",
     "UiSettings",
     "WatchSettings",
+    "backfill_command",
     "changed_rules",
     "channel_name",
     "command",

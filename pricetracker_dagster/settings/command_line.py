@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from pricetracker_dagster.settings.source import (
@@ -20,6 +21,12 @@ def command(*, simulated: bool) -> str:
     file = config_file()
     named = "" if file == PROJECT / NAME else f"{CONFIG_VARIABLE}={shlex.quote(str(file))} "
     return f"{named}{_program()}{' --simulated' if simulated else ''}"
+
+
+def backfill_command(first: datetime, last: datetime, *, simulated: bool, refetch: bool = False) -> str:
+    """Return the command that fetches the minutes of a range; with ``refetch`` also those that are stored."""
+    span = f"--from {first:%Y-%m-%dT%H:%MZ} --to {last:%Y-%m-%dT%H:%MZ}"
+    return f"{command(simulated=simulated)} backfill {span}{' --refetch' if refetch else ''}"
 
 
 def _program() -> str:

@@ -223,4 +223,5 @@ def test_a_backfill_says_so_too(start: Callable[..., Bench], option: str) -> Non
     assert "1 row is not stored yet" in said
     [last] = [line for line in said.splitlines() if "run this again from" in line]
     first = minute if option == "--from" else datetime.fromisoformat(last.split("--from ")[1].split(" ")[0])
-    assert f"backfill --refetch --from {first:%Y-%m-%dT%H:%MZ} --to " in last
+    assert f"backfill --from {first:%Y-%m-%dT%H:%MZ} --to " in last
+    assert last.endswith(" --refetch")
