@@ -13,17 +13,9 @@ from pricetracker_dagster.assets.history_24h import history_24h
 from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER, minute_prices
 from pricetracker_dagster.instance.retention import delete_old_runs
+from pricetracker_dagster.instance.tags import HOURLY, MINUTE, TICK
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.maintenance import maintain
-
-TICK = "pricetracker/tick"
-"""The tag by which dagster.yaml lets only one tick run at a time."""
-
-HOURLY = "pricetracker/hourly"
-"""The tag of runs that nobody needs to look at after keep_runs_hours."""
-
-MINUTE = "pricetracker/minute"
-"""The tag that tells which minute a tick is for, ISO 8601, UTC."""
 
 minute_tick = dg.define_asset_job(
     "minute_tick",
@@ -68,13 +60,11 @@ default_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [minute_ti
 
 
 def tick_request(minute: datetime) -> dict[str, Any]:
-    """Return partition key, run config and tags of a tick for ``minute``: 23:59 belongs to the day that ends."""
-    iso = minute.isoformat()
+    """Return partition key and tags of a tick for ``minute``: 23:59 belongs to the day that ends."""
     return {
         "partition_key": f"{minute:%Y-%m-%d}",
-        "run_config": {"ops": {minute_prices.op.name: {"config": {"minute": iso}}}},
         "tags": {
-            MINUTE: iso,
+            MINUTE: minute.isoformat(),
             TICK: "true",
             "dagster/priority": "10",
             # the process ends itself before (time_limit); this is for one that is frozen as a whole

@@ -3,7 +3,8 @@
 import dagster as dg
 
 from pricetracker_dagster.candles.minutes import newest_closed_minute
-from pricetracker_dagster.jobs import TICK, charts, minute_tick, tick_request, upkeep
+from pricetracker_dagster.instance.tags import TICK
+from pricetracker_dagster.jobs import charts, minute_tick, tick_request, upkeep
 
 _WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 

@@ -3,21 +3,23 @@
 One step for all: each check is a question to the store, and a step of its own would cost more than the answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 import dagster as dg
 
 from pricetracker_dagster.assets.metric_rank import metric_rank
-from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
+from pricetracker_dagster.assets.minute_prices import minute_prices
 from pricetracker_dagster.assets.ui_metadata import SAMPLE, sample
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, minutes_of_day
+from pricetracker_dagster.instance.tags import minute_of
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import backfill_command, command
 from pricetracker_dagster.store import coverage, reading
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import NOT_RUN
+from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import note_tracked
 
 NO_MINUTE_MISSING = "no_minute_missing"
@@ -69,7 +71,7 @@ def price_checks(
         missing = coverage.missing_of_day(store.prices, note_tracked(settings.state, metrics, last + MINUTE), last)
         causes: Mapping[tuple[str, datetime], coverage.Cause] = {}
         with suppress(StoreError):  # history_24h tells of it
-            causes = coverage.causes(store.records.causes, missing)
+            causes = coverage.causes(store.records.causes, first)
         yield _no_minute_missing(missing, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
         future = store.prices.future_rows(tracker.now())
@@ -106,7 +108,7 @@ def price_checks(
             },
         )
     if MINUTE_STORED in wanted:
-        not_stored = _missing_of_run(context)
+        not_stored = _not_stored(context, store, metrics, last)
         yield dg.AssetCheckResult(
             check_name=MINUTE_STORED,
             asset_key=minute_prices.key,
@@ -139,18 +141,36 @@ def _no_minute_missing(
     )
 
 
-def _missing_of_run(context: dg.AssetCheckExecutionContext) -> list[str]:
-    """Return what minute_prices reported as missing in this run, a line a metric: which, which minutes, why."""
-    events = context.instance.get_records_for_run(
-        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION
-    ).records
-    reports = [
-        record.asset_materialization.metadata["missing_why"].value
-        for record in events
-        if record.asset_materialization and "missing_why" in record.asset_materialization.metadata
-    ]
+def _not_stored(
+    context: dg.AssetCheckExecutionContext, store: Store, metrics: Sequence[str], newest: datetime
+) -> list[str]:
+    """Return what the run was for and is not stored, a line a metric: which minutes, and why."""
+    span, is_tick = _minutes_of(context.run, newest)
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC) if record else None
+    noted: Mapping[tuple[str, datetime], coverage.Cause] = {}
+    with suppress(StoreError):  # history_24h tells of it
+        noted = coverage.causes(store.records.causes, span.first, began)
+    # where something went wrong, an absent beginning is not the time before a pair's first trade
+    in_trouble = {metric for metric, minute in noted if minute <= span.last}
+    since = {metric: span.first if is_tick or metric in in_trouble else None for metric in metrics}
+    missing = coverage.missing(store.prices, since, *span)
+    reasons = {metric: noted.get((metric, gaps[-1].last)) for metric, gaps in missing.items()}
     return [
-        f"{metric}: {missing['minutes']} missing: {missing['why']}"
-        for report in reports
-        for metric, missing in sorted(report.items())
+        coverage.said_of(metric, gaps, cause.reason if (cause := reasons[metric]) else "see the log of the run")
+        for metric, gaps in sorted(missing.items())
     ]
+
+
+def _minutes_of(run: dg.DagsterRun, newest: datetime) -> tuple[MinuteRange, bool]:
+    """Return the minutes that a run is for, and whether it is a tick: one minute, or whole days up to the newest."""
+    minute = minute_of(run)
+    if minute is not None:
+        return MinuteRange(minute, minute), True
+    tags = run.tags
+    first = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start")
+    last = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_end")
+    if first is None or last is None:
+        return MinuteRange(newest, newest), False
+    begin, end = minutes_of_day(date.fromisoformat(first))[0], minutes_of_day(date.fromisoformat(last))[1]
+    return MinuteRange(begin, min(end, newest)), False

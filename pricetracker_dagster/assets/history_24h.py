@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from pricetracker_dagster.assets.minute_prices import minute_of, minute_prices
+from pricetracker_dagster.assets.minute_prices import minute_prices
 from pricetracker_dagster.assets.ui_metadata import (
     EVERY_MINUTE,
     OWNER,
@@ -33,7 +33,7 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     settings = tracker.settings()
     tracked = [str(metric) for metric in settings.tracked]
     with why_it_fails(context):
-        published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
+        published = publish(tracker.store(), tracked, now=tracker.now())
     context.log.info("published %s", published.path)
     for trouble in published.troubles:
         context.log.warning("%s", trouble)

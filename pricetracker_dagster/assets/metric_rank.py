@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from pricetracker_dagster.assets.history_24h import history_24h
-from pricetracker_dagster.assets.minute_prices import minute_of
 from pricetracker_dagster.assets.ui_metadata import (
     EVERY_MINUTE,
     OWNER,
@@ -40,7 +39,7 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     settings = tracker.settings()
     tracked = [str(metric) for metric in settings.tracked]
     with why_it_fails(context):
-        published = publish(tracker.store(), tracked, now=tracker.now(), minute=minute_of(context.run))
+        published = publish(tracker.store(), tracked, now=tracker.now())
     rows = reading.rank(published.path).to_dicts()
     shown = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev")
     fewer = reading.fewer_observations(rows)

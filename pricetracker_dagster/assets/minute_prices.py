@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -16,10 +15,11 @@ from pricetracker_dagster.assets.ui_metadata import (
     table_metadata,
     why_it_fails,
 )
-from pricetracker_dagster.candles.minutes import floor_minute, minutes_of_day
+from pricetracker_dagster.candles.minutes import minutes_of_day
 from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.result import Collected, Stored
 from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.instance.tags import minute_of, whole_minute
 from pricetracker_dagster.instance.watchdog import time_limit
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.store.schema import MINUTE_PRICES
@@ -38,22 +38,9 @@ class MinutePricesConfig(dg.Config):
 
     minute: str | None = Field(
         default=None,
-        description="One closed minute, ISO 8601 with time zone, as a tick sets it. Empty: every minute of the day, "
+        description="One closed minute, ISO 8601 with time zone. Empty: a tick's own minute, else every minute of the day, "
         "also those that are stored already.",
     )
-
-    def moment(self) -> datetime | None:
-        """Return the minute, UTC.
-
-        Raises:
-            ValueError: it is no whole minute with a time zone.
-        """
-        if not self.minute:
-            return None
-        moment = datetime.fromisoformat(self.minute)
-        if floor_minute(moment) != moment:
-            raise ValueError(f'minute "{self.minute}" is not a whole minute')
-        return floor_minute(moment)
 
 
 @dg.asset(
@@ -75,7 +62,7 @@ def minute_prices(
     differs from what is stored; it gives way to the ticks. Kept as a Delta table, partitioned by UTC day.
     """
     settings = tracker.settings()
-    minute = config.moment()
+    minute = whole_minute(config.minute) if config.minute else minute_of(context.run)
     days = context.partition_keys if context.has_partition_key or context.has_partition_key_range else []
     if minute is None and not days:  # from the Launchpad, without a partition
         minute = tracker.newest_closed_minute()
@@ -115,13 +102,6 @@ def minute_prices(
             ),
         }
     )
-
-
-def minute_of(run: dg.DagsterRun) -> datetime | None:
-    """Return the minute that a run is for, UTC; None where it is no tick."""
-    run_config: Any = run.run_config
-    config = run_config.get("ops", {}).get(minute_prices.op.name, {}).get("config", {})
-    return MinutePricesConfig(**config).moment()
 
 
 def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:

@@ -79,7 +79,8 @@ def backfill(
     # where something went wrong, an absent beginning is not the time before the first trade
     asked = {metric: first if metric in collected.causes else None for metric in collected.metrics}
     collected.missing = coverage.missing(store.prices, asked, first, last)
-    store.records.causes.upsert(collected.causes_of_missing(collected.causes, datetime.now(UTC)))
+    with collected.noting_trouble("why minutes are missing was not noted"):
+        store.records.causes.upsert(collected.causes_of_missing(collected.causes, datetime.now(UTC)))
     return collected
 
 

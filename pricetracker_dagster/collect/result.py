@@ -16,6 +16,7 @@ from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.exchanges.base import ExchangeError
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.coverage import said_of
 from pricetracker_dagster.store.doubts import Doubt, Key
 from pricetracker_dagster.store.records import MISTAKE, NOT_STORED, Row
 
@@ -93,10 +94,7 @@ class Collected:
 
     def summary(self) -> str:
         """Say what is missing, a line a metric: which, which minutes, why. Empty where nothing is."""
-        return "\n".join(
-            f"{metric}: {', '.join(map(str, gaps[:5]))}{' …' if len(gaps) > 5 else ''} missing: {self.why(metric)}"
-            for metric, gaps in sorted(self.missing.items())
-        )
+        return "\n".join(said_of(metric, gaps, self.why(metric)) for metric, gaps in sorted(self.missing.items()))
 
     def note(self, metric: str, reason: str, cause: str) -> None:
         """Note why a metric may lack minutes: in plain words, and the kind."""

@@ -27,7 +27,7 @@ from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 from pricetracker_dagster.alerts.future_records import AHEAD
 from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.instance.dagster_yaml import names_storage
-from pricetracker_dagster.jobs import MINUTE, TICK
+from pricetracker_dagster.instance.tags import MINUTE, TICK
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.sensors import default_sensors
 

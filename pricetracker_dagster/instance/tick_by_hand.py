@@ -41,8 +41,8 @@ def run_minute_tick(tracker: Tracker, instance: dg.DagsterInstance, minute: date
     """
     job = build_defs(tracker).resolve_job_def(minute_tick.name)
     request = tick_request(minute or tracker.newest_closed_minute())
-    request["run_config"] = {**request["run_config"], "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-    result = job.execute_in_process(instance=instance, raise_on_error=False, **request)
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    result = job.execute_in_process(instance=instance, raise_on_error=False, run_config=quiet, **request)
     said = "\n".join(failures(result.filter_events(lambda event: event.is_step_failure)))
     told: list[Any] = [
         event.step_materialization_data.materialization.metadata[TROUBLES].value

@@ -9,7 +9,8 @@ from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.alerts.watchdog.sensor_evaluations import report_publication
 from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
-from pricetracker_dagster.jobs import MINUTE, failures, minute_tick
+from pricetracker_dagster.instance.tags import MINUTE
+from pricetracker_dagster.jobs import failures, minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.failure_reports import report_incidents, reports_failures
 

@@ -61,17 +61,19 @@ def missing_of_day(prices: PriceTable, since: Mapping[str, datetime | None], las
 
 
 def causes(
-    table: RecordTable, gaps: Mapping[str, Sequence[MinuteRange]], noted_since: datetime | None = None
+    table: RecordTable, first: datetime, noted_since: datetime | None = None
 ) -> dict[tuple[str, datetime], Cause]:
-    """Return what was noted of missing minutes, by metric and minute; of those absent, no tick has asked for them.
+    """Return what was noted of missing minutes, by metric and minute. Of what is absent no tick has asked for it.
 
     Args:
         table: the table ``causes``.
-        gaps: the missing minutes.
+        first: the oldest minute, UTC.
         noted_since: what was noted before this moment, UTC, does not count; None: all does.
     """
-    first = min((gap.first for of_metric in gaps.values() for gap in of_metric), default=None)
-    if first is None:
-        return {}
     rows = [row for row in table.rows(first) if noted_since is None or row["noted_at"] >= noted_since]
     return {(row["metric"], row["minute"]): Cause(row["cause"], row["reason"]) for row in rows}
+
+
+def said_of(metric: str, gaps: Sequence[MinuteRange], reason: str) -> str:
+    """Return a line that a person reads: which metric lacks which minutes, and why."""
+    return f"{metric}: {', '.join(map(str, gaps[:5]))}{' …' if len(gaps) > 5 else ''} missing: {reason}"

@@ -17,7 +17,7 @@ import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import minutes_of_day, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, minutes_of_day, newest_closed_minute
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.locks import Deadline
@@ -111,7 +111,11 @@ def _publish(
     newest = None if table is None else _newest(table, latest)
     if ahead:
         covered = None
-    as_of = max((moment for moment in (newest, minute, covered) if moment is not None), default=None)
+    known = [moment for moment in (newest, minute, covered) if moment is not None]
+    if (causes := recorded[store.records.causes.name]) is not None:
+        # a tick that could store nothing of its minute has noted that: the file covers this minute, too
+        known += _noted_after(causes, max(known, default=latest - DAY), latest)
+    as_of = max(known, default=None)
     beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
         with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
@@ -185,6 +189,16 @@ def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
         if unix is not None:
             return datetime.fromtimestamp(unix, UTC)
     return None
+
+
+def _noted_after(causes: DeltaTable, known: datetime, latest: datetime) -> list[datetime]:
+    """Return the newest minute after ``known`` and up to ``latest`` that is noted as missing, UTC, if there is one."""
+    files = live_files.files_of(causes, [("minute", ">", known)])  # mostly none: then nothing is read
+    if not files:
+        return []
+    values = {"files": live_files.patterns(files), "latest": latest}
+    [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), values).fetchall()
+    return [] if unix is None else [datetime.fromtimestamp(unix, UTC)]
 
 
 @contextmanager

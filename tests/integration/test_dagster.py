@@ -17,8 +17,9 @@ from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance.home import open_instance
 from pricetracker_dagster.instance.retention import KEPT, delete_old_runs
+from pricetracker_dagster.instance.tags import HOURLY, TICK
 from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
-from pricetracker_dagster.jobs import HOURLY, TICK, tick_request
+from pricetracker_dagster.jobs import tick_request
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.store import reading
 from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker
@@ -259,7 +260,8 @@ def test_the_schedule_asks_for_the_minute_that_ended_at_its_time(instance: dg.Da
         request = every_minute(context)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2026-03-03"
-    assert request.run_config == {"ops": {"minute_prices": {"config": {"minute": "2026-03-03T23:59:00+00:00"}}}}
+    assert request.tags["pricetracker/minute"] == "2026-03-03T23:59:00+00:00"
+    assert request.run_config == {}  # the minute travels once
     assert every_minute.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
