@@ -19,7 +19,7 @@ from pricetracker_dagster.instance.home import open_instance
 from pricetracker_dagster.instance.retention import KEPT, delete_old_runs
 from pricetracker_dagster.instance.tags import HOURLY, TICK
 from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
-from pricetracker_dagster.jobs import tick_request
+from pricetracker_dagster.jobs import failures, tick_request
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.store import reading
 from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker
@@ -143,6 +143,25 @@ def test_a_past_day_is_fetched_whole(start: Start, instance: dg.DagsterInstance)
     metrics = ["SIMULATED:BTCUSD", "SIMULATED:GRTETH"]
     assert bench.store.prices.gaps(metrics, day, day + timedelta(hours=24) - MINUTE) == {}
     assert bench.store.prices.rows() == 2 * 1440
+
+
+def test_a_past_day_that_cannot_be_fetched_of_a_metric_fails_at_last_and_says_why(
+    start: Start, instance: dg.DagsterInstance
+) -> None:
+    bench = start("BTCUSD", "ETHUSD")
+    job = build_defs(tracker(bench)).resolve_job_def("minute_tick")
+
+    def fetched() -> str:
+        result = job.execute_in_process(instance=instance, raise_on_error=False, partition_key="2026-02-27")
+        return "".join(failures(result.filter_events(lambda event: event.is_step_failure)))
+
+    bench.exchange.faults.add("delisted", pair="ETHUSD")
+    said = fetched()
+    assert said.startswith("SIMULATED:ETHUSD: 2026-02-27 00:00 to 23:59 (1440 minutes) missing: ")
+    assert "no such pair on SIMULATED" in said
+    assert bench.store.prices.rows() == 1440  # of the other
+    bench.exchange.faults.clear()
+    assert fetched() == ""
 
 
 def test_several_past_days_are_one_run(start: Start, instance: dg.DagsterInstance) -> None:
