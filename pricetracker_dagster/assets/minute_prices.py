@@ -38,7 +38,7 @@ class MinutePricesConfig(dg.Config):
 
     minute: str | None = Field(
         default=None,
-        description="One closed minute, ISO 8601 with time zone. Empty: a tick's own minute, else every minute of the day, "
+        description="One closed minute, ISO 8601 with time zone. Empty: a tick's own, else every minute of the day, "
         "also those that are stored already.",
     )
 
