@@ -4,7 +4,7 @@
 - ``incidents/`` makes outages of minutes that are missed.
 - ``watchdog/`` makes incidents of what stands still or fails in pricetracker itself.
 - ``operators/`` holds what people have silenced and acknowledged.
-- ``messages/`` decides what is to be told of all of these, to whom and in which words, and records it.
+- ``messages/`` decides which messages all of these make, for whom and in which words, and records them.
 - ``delivery/`` sends what is recorded through the channels, and accounts for it.
 - ``watch.py`` runs these steps in order for one evaluation of a sensor; ``status.py`` judges how everything is now.
 - ``future_records.py`` corrects records that a clock which was ahead has written.

@@ -27,7 +27,7 @@ def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: da
 
 
 BROKEN = Verdict._fields[:7]
-"""What is told of a minute above: all but the count of points and the verdict."""
+"""The columns of a minute above: all but the count of points and the verdict."""
 
 
 class Episode(NamedTuple):

@@ -40,10 +40,10 @@ class Judged:
 
     Attributes:
         above: the minutes above.
-        below: of series of which an alert is recorded or a minute is above, the minutes that are not, oldest first.
+        below: by series with a recorded alert or a minute above, the minutes that are not above, oldest first.
         since: the oldest minute that was judged, UTC; None: none was.
         until: the newest one, UTC.
-        whole: the ids of recorded alerts of which every minute was judged anew.
+        whole: the ids of recorded alerts with every minute judged anew.
     """
 
     above: list[Verdict] = field(default_factory=list)
@@ -99,7 +99,7 @@ def judge_changed(
     first = min([first, *since_above, *(row["minute"] for row in anew)])
     # and whether one that fires after all is over at once, on what came after it
     last = min(max([last, *(row["last_minute"] + _reach(rules) for row in anew)]), newest)
-    # of a metric that came to the list later, what was before is fetched too: nobody is to be alarmed by that
+    # of a metric that came to the list later, what was before is fetched too, and raises no alarm
     tracked = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
     begins = added_later(tracked)
     judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))

@@ -22,7 +22,7 @@ _MOMENTS = {"alerts": ("fired_at", "resolved_at"), "incidents": ("opened_at", "r
 
 
 def correct_future_records(records: Records, now: datetime) -> int:
-    """Bring back what lies after the present in the tables of records. Called by whoever holds their lock.
+    """Correct what lies after the present in the tables of records. The caller holds their lock.
 
     Args:
         records: the tables.
@@ -43,13 +43,13 @@ def correct_future_records(records: Records, now: datetime) -> int:
     moments = [row[name] for row in alerts for name in _MOMENTS["alerts"]]
     moments += [row[name] for row in opened for name in _MOMENTS["incidents"]]
     moments += [row["attempted_at"] for row in sent]
-    told = _after(records.messages, {"recorded_at": limit})
-    moments += [row["recorded_at"] for row in told] + [row["made_at"] for row in acknowledged]
+    messages = _after(records.messages, {"recorded_at": limit})
+    moments += [row["recorded_at"] for row in messages] + [row["made_at"] for row in acknowledged]
     back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
-    if sent:  # first: were this cut short, what was told would be told again
+    if sent:  # first: were this cut short, what was sent would be sent again
         records.deliveries.upsert([_attempt(row, back[row["attempted_at"]]) for row in sent])
-    if told:
-        records.messages.upsert([{**row, "recorded_at": back[row["recorded_at"]]} for row in told])
+    if messages:
+        records.messages.upsert([{**row, "recorded_at": back[row["recorded_at"]]} for row in messages])
     if alerts:
         records.alerts.upsert([_alert(_dated(row, _MOMENTS["alerts"], back), newest, now) for row in alerts])
     if opened:
@@ -60,7 +60,7 @@ def correct_future_records(records: Records, now: datetime) -> int:
     if acknowledged:  # the moment is in their key: the rows of the future are taken out once these are there
         records.acknowledgements.upsert([_dated(row, ["made_at"], back) for row in acknowledged])
         records.acknowledgements.remove_after(limit)
-    count = sum(map(len, (alerts, opened, sent, told, silences, acknowledged)))
+    count = sum(map(len, (alerts, opened, sent, messages, silences, acknowledged)))
     return count + records.causes.remove_after(newest)
 
 
@@ -83,7 +83,7 @@ def _silence(row: Row, limit: datetime, now: datetime) -> Row:
 
 
 def _after(table: RecordTable, limits: Mapping[str, datetime]) -> list[Row]:
-    """Return the rows of which a column lies after its limit. As a rule the log says that there are none."""
+    """Return the rows of which a column lies after its limit. As a rule the log shows that there are none."""
     if not table.may_have_after(limits):
         return []
     later = [duckdb.ColumnExpression(name) > duckdb.ConstantExpression(limit) for name, limit in limits.items()]

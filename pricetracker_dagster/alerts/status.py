@@ -121,7 +121,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     }
     damaged = read("which tables are damaged", lambda: damaged_tables(store), None)
     newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
-    # where the prices cannot be read nobody knows whether they stand still
+    # where the prices cannot be read it is not known whether they stand still
     seen = Observation(
         now,
         signs,
@@ -136,7 +136,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         clocks=clocks,
     )
     still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
-    if as_of is None:  # said below
+    if as_of is None:  # reported below
         still.pop(PUBLICATION, None)
     troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
     troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]

@@ -83,7 +83,7 @@ def watch_minutes(settings: Settings, now: datetime) -> SensorOutcome:
     """Find the minutes that should be stored and are not, record the incidents they make, send what is due.
 
     A minute should be stored when it is closed, its metric tracked since it began, and ``alerts.missed_grace_minutes``
-    have passed; sooner where a tick has said that it could not store it. It is looked for over the last 24 hours.
+    have passed; sooner where a tick has noted that it could not store it. It is looked for over the last 24 hours.
 
     Args:
         settings: what is tracked, channels and routes.

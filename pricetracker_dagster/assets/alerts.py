@@ -83,7 +83,7 @@ def written_down(table: str, rows: Sequence[Row], *, simulated: bool) -> dg.Asse
 
 
 def what_changed(watched: SensorOutcome, *, simulated: bool) -> list[dg.AssetMaterialization]:
-    """Return what a sensor reports of one look: an event for each of the two assets of which a row changed."""
+    """Return what a sensor reports of one look: an event for each of the two assets with a row that changed."""
     events = []
     for spec, rows, table, columns, sql in (
         (alerts, watched.alerts, ALERTS, _ALERT_COLUMNS, "FROM alerts ORDER BY minute DESC LIMIT 20"),

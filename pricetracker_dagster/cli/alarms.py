@@ -1,4 +1,4 @@
-"""What was raised and who is told: ``alerts``, ``alerts test``, ``alerts backtest``, ``incidents``."""
+"""What was raised, and the channels: ``alerts``, ``alerts test``, ``alerts backtest``, ``incidents``."""
 
 import sys
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What people tell the alarms: ``silence``, ``silences``, ``acknowledge``."""
+"""Silences and acknowledgements: ``silence``, ``silences``, ``acknowledge``."""
 
 import getpass
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pricetracker_dagster.store.records import Row
 
 _LONGEST = timedelta(days=366)
-_SAID = 500
+_MOST = 500
 """Characters of a reason or a note that are kept."""
 
 
@@ -65,7 +65,7 @@ class Pattern(click.ParamType[str]):
             self.fail(str(error), param, ctx)
 
 
-BY = click.option("--by", "who", metavar="NAME", help="Who says so. [default: the user who is logged in]")
+BY = click.option("--by", "who", metavar="NAME", help="Who does it. [default: the user who is logged in]")
 
 
 @click.command()
@@ -89,7 +89,7 @@ def silence(
 ) -> None:
     """Keep messages about METRICS (one, or a pattern such as 'KRAKEN:*') back for a while, or end that.
 
-    Alerts and incidents are recorded and shown all the same. At its end it is said what still lasts.
+    Alerts and incidents are recorded and shown all the same. At its end a message names what still lasts.
     """
     from pricetracker_dagster.alerts.operators import actions
 
@@ -111,9 +111,9 @@ def silence(
         if until - now > _LONGEST:
             raise click.UsageError(f"--until {until:%Y-%m-%d} is more than a year ahead")
         row = actions.silence(settings, metrics, until, now, rule=rule, reason=_text(reason), who=_name(who))
-        said = actions.not_tracked(metrics, [str(metric) for metric in settings.tracked])
-        if said is not None:
-            click.echo(f"Warning: {said}", err=True)
+        warning = actions.not_tracked(metrics, [str(metric) for metric in settings.tracked])
+        if warning is not None:
+            click.echo(f"Warning: {warning}", err=True)
         click.echo(f"{row['id']}: messages about {_about(row)} are kept back until {until:%Y-%m-%d %H:%M:%S} UTC.")
         click.echo(f"To end it before: {command(simulated=settings.simulated)} silence --end {row['id']}")
     show_everywhere(settings, "silences", row)
@@ -158,12 +158,12 @@ def _about(row: "Row") -> str:
     return str(row["metrics"]) + ("" if row["rule"] is None else f" by the rule {row['rule']}")
 
 
-def _text(said: str | None) -> str | None:
-    return None if said is None else plain(said, _SAID) or None
+def _text(text: str | None) -> str | None:
+    return None if text is None else plain(text, _MOST) or None
 
 
 def _name(who: str | None) -> str:
-    """Return who says so: as was given, else the user who is logged in."""
+    """Return who does it: as was given, else the user who is logged in."""
     if who is not None:
         name = plain(who, 100)
         if not name:

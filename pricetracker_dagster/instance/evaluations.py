@@ -4,7 +4,7 @@ And the way back where a clock was ahead. Dagster 1.13 evaluates a schedule only
 stored of it (``_scheduler/scheduler.py``: the newest tick, ``start_timestamp`` and ``last_iteration_timestamp``), a
 sensor only ``minimum_interval`` after its last (``_daemon/sensor.py``): times of a clock that was two hours ahead keep
 everything still for two hours, without a word. The daemon keeps the same in memory, so it is started anew as well, by
-whoever keeps it running.
+the process that keeps it running.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _EVALUATED = [TickStatus.SUCCESS, TickStatus.SKIPPED]
 _UNFINISHED = [*IN_PROGRESS_RUN_STATUSES, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
 _BACK = timedelta(hours=25)
-"""How far before the present a time of the future is put: further than any stillness that may be allowed, so that a
+"""How far before the present a time of the future is put: further than any standstill that may be allowed, so that a
 tick that was dated back is taken for no sign of life. Of what is due since then Dagster evaluates the newest alone."""
 
 _MOST = 1000
@@ -46,7 +46,7 @@ _BY_ANOTHER_CLOCK = " by a clock that was ahead"
 
 @dataclass(frozen=True)
 class Evaluations:
-    """What an instance says of its own work.
+    """What an instance knows of its own work.
 
     Attributes:
         signs: the newest sign of life of daemon, schedule and sensors.
@@ -66,7 +66,7 @@ def is_kept(home: Path) -> bool:
 
 
 def evaluations(instance: dg.DagsterInstance, now: datetime) -> Evaluations:
-    """Read what an instance says of its own work at a time, UTC."""
+    """Read what an instance knows of its own work at a time, UTC."""
     states = {state.instigator_name: state for state in instance.all_instigator_state()}
     signs = [_heartbeat(instance, now)]
     signs += [_evaluated(instance, "schedule", every_minute.name, states, now)]
@@ -86,7 +86,7 @@ def bring_back(instance: dg.DagsterInstance, now: datetime) -> list[str]:
     schedule from being asked for again; those of them that never ended are ended, since nothing else would end them.
 
     Args:
-        instance: of which the daemon shall go on.
+        instance: the one whose daemon shall go on.
         now: the current time, UTC.
 
     Returns:

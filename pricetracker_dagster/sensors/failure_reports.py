@@ -1,4 +1,4 @@
-"""What all sensors have in common: they go on while settings cannot be read, and tell when they fail themselves."""
+"""What all sensors have in common: they go on while settings cannot be read, and report when they fail themselves."""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Context = dg.SensorEvaluationContext | dg.RunStatusSensorContext
 
 
 def reports_failures(evaluate: Callable[P, R]) -> Callable[P, R]:
-    """Make the function of a sensor one that tells through the channels what keeps it from its work.
+    """Make the function of a sensor one that reports through the channels what keeps it from its work.
 
     It is given the settings in force, or the last that could be read; where none ever could be, it fails with what is
     wrong with those of now. What it raises is recorded as an incident and raised again, so that Dagster shows it.
@@ -31,7 +31,7 @@ def reports_failures(evaluate: Callable[P, R]) -> Callable[P, R]:
         tracker = next(each for each in given if isinstance(each, Tracker))
         context = next(each for each in given if isinstance(each, Context))
         settings, unreadable = tracker.settings_for_alarms()
-        if unreadable:  # before anything else is told: it is why
+        if unreadable:  # before anything else is reported: it is why
             context.log.warning("the settings cannot be read: %s", unreadable)
             _report(context, settings, tracker, None, unreadable, None)
         bound: Any = tracker.of(settings)
@@ -70,18 +70,18 @@ def _report(
             context.log.warning("%s", trouble)
         report_incidents(context, settings, outcome)
     except Exception:
-        context.log.exception("what this evaluation has shown could not be told")
+        context.log.exception("what this evaluation has shown could not be reported")
 
 
 def _with_reason(result: object, unreadable: str | None) -> object:
     """Return what a sensor returns; where it is nothing to see, with what is wrong with the settings."""
     if not unreadable:
         return result
-    said = f"by the last settings that could be read, since those of now cannot be: {unreadable}"
+    unread = f"by the last settings that could be read, since those of now cannot be: {unreadable}"
     if isinstance(result, dg.SkipReason):
-        return dg.SkipReason(f"{result.skip_message} ({said})")
+        return dg.SkipReason(f"{result.skip_message} ({unread})")
     if isinstance(result, dg.SensorResult) and result.skip_reason is not None:
         reason = result.skip_reason
         text = reason.skip_message if isinstance(reason, dg.SkipReason) else reason
-        return result._replace(skip_reason=dg.SkipReason(f"{text} ({said})"))
+        return result._replace(skip_reason=dg.SkipReason(f"{text} ({unread})"))
     return result

@@ -1,4 +1,4 @@
-"""The sensor ``heartbeat``: after each good tick it says so to a service that notices silence."""
+"""The sensor ``heartbeat``: after each good tick it requests a URL, so that a service notices silence."""
 
 import dagster as dg
 

@@ -21,7 +21,7 @@ from pricetracker_dagster.sensors.failure_reports import report_incidents, repor
 def missed_minutes(
     context: dg.SensorEvaluationContext, tracker: dg.ResourceParam[Tracker]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look at the minutes. It keeps no cursor: what is missing and what is recorded tell it all."""
+    """Look at the minutes. It keeps no cursor: what is missing and what is recorded is enough."""
     settings = tracker.settings()
     try:
         watched = watch_minutes(settings, tracker.now())

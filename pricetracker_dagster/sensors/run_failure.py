@@ -32,14 +32,14 @@ def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[T
         return dg.SkipReason(f"run {run.run_id} is tried again or is no tick")
     settings = tracker.settings()
     minute = datetime.fromisoformat(run.tags[MINUTE])
-    said = failures(context.get_step_failure_events()) or [context.failure_event.message or "its run failed"]
-    metrics = note_failed_run(settings, minute, f"the tick ran and failed: {said[0]}")
+    reasons = failures(context.get_step_failure_events()) or [context.failure_event.message or "its run failed"]
+    metrics = note_failed_run(settings, minute, f"the tick ran and failed: {reasons[0]}")
     published = report_publication(settings, tracker.now(), run_failure.name, at_once=True)
     report_incidents(context, settings, published)
     if not metrics:
         if published.incidents:
             return None
-        return dg.SkipReason(f"{minute:%Y-%m-%d %H:%M} is stored all the same; the run failed: {said[0]}")
+        return dg.SkipReason(f"{minute:%Y-%m-%d %H:%M} is stored all the same; the run failed: {reasons[0]}")
     try:
         watched = watch_minutes(settings, tracker.now())
     except DeadlineExceeded:

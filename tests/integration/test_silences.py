@@ -241,7 +241,7 @@ def test_an_id_or_its_beginning_is_acknowledged_once(records: Records, own: str,
             2,
             f'several begin with "spike|KRAKEN": write more of it; open: {FIRING}, spike|KRAKEN:ETHUSD',
         ),
-        ("spike|KRAKEN:BTCUSD|volume|1", 1, "is pending: it has not fired, and nobody was told of it; open: "),
+        ("spike|KRAKEN:BTCUSD|volume|1", 1, "is pending: it has not fired, and no message was sent; open: "),
         ("spike|KRAKEN:BTCUSD|volume|2", 1, f"is over since 2026-03-03 12:09:00 UTC; open: {FIRING}, "),
     ],
 )

@@ -13,7 +13,7 @@ RETRY_AFTER_MOST = 3600.0
 """Seconds: a channel that asks for more is tried after so long."""
 
 _MOST_BYTES = 1_000_000
-"""Of an answer that is read. What a channel says is short."""
+"""Bytes of an answer that are read. Answers of channels are short."""
 
 _IS_CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 """As ``invalid_auth``: what services call an error; no prose."""
@@ -72,7 +72,7 @@ def _retry_after_in(answer: object) -> float | None:
 
 
 def _sent_at(response: requests.Response) -> datetime:
-    """Return when an answer was sent by the server's clock, by which it also says until when to wait; else ours."""
+    """Return when an answer was sent by the server's clock, which also tells until when to wait; else by ours."""
     with suppress(ValueError, TypeError, OverflowError):
         return _moment(response.headers.get("Date", ""))
     return datetime.now(UTC)

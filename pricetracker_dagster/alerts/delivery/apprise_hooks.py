@@ -1,7 +1,7 @@
 """What apprise asks and is answered, seen in threads that send, and nowhere else.
 
-apprise asks through requests and smtplib, and says what went wrong to a log that all share. These are wrapped here,
-once a process: in a thread that sends for an attempt they go through it, all other threads are served as ever.
+apprise asks through requests and smtplib, and writes what went wrong to a log that all threads share. These are
+wrapped here, once a process: in a thread that sends for an attempt they go through it; others are served as ever.
 """
 
 import functools
@@ -23,11 +23,11 @@ from pricetracker_dagster.process.guard import apprise_log
 _Refused = dict[str, tuple[int, bytes]]
 
 _PAUSE_MOST = 1.0
-"""Seconds between two requests of one attempt, of which apprise would make 5.5."""
+"""Seconds between two requests of one attempt, where apprise would wait 5.5."""
 
 _this_thread = threading.local()
 
-_watching = threading.Lock()
+_installed = threading.Lock()
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def attempt_of_this_thread() -> Attempt | None:
 
 
 def take_over_pauses(service: Any, attempt: Attempt) -> None:
-    """Have a channel of apprise wait as the attempt says: no longer than it lasts, and not at all before the first."""
+    """Have a channel of apprise wait as the attempt allows: no longer than it lasts, not before the first request."""
     asked, rate = False, min(float(service.request_rate_per_sec), _PAUSE_MOST)  # not the channel: it would never go
 
     def throttle(last_io: datetime | None = None, wait: float | None = None) -> None:
@@ -67,7 +67,7 @@ def take_over_pauses(service: Any, attempt: Attempt) -> None:
 
 def _install() -> None:
     """See what threads that send ask and are answered, from now on. All others are served as ever."""
-    if not _watching.acquire(blocking=False):  # never released: once is enough
+    if not _installed.acquire(blocking=False):  # never released: once is enough
         return
     requests.Session.send = _watched_requests(requests.Session.send)  # type: ignore[method-assign]
     if hasattr(smtplib.SMTP, "sendmail"):
@@ -115,13 +115,13 @@ def _watched_mail(send: Callable[..., _Refused]) -> Callable[..., _Refused]:
 
 
 class _Listener(logging.Handler):
-    """Hear what apprise says in a thread that sends, and what it has just caught there."""
+    """Note what apprise logs in a thread that sends, and what it has just caught there."""
 
     def emit(self, record: logging.LogRecord) -> None:
         attempt = attempt_of_this_thread()
         if attempt is None or record.thread != threading.get_ident():
             return
-        attempt.said.append(" ".join(record.getMessage().split()))
+        attempt.log.append(" ".join(record.getMessage().split()))
         caught = sys.exc_info()[1]
         if caught is not None and attempt.trouble is None:
             attempt.trouble = attempt.why(caught)

@@ -36,7 +36,7 @@ class Attempt:
         code: what the channel itself calls that, where it has a name for it, such as ``invalid_auth``.
         refused: whether an answer said ``"ok": false``, whatever its status: apprise looks at that of some services.
         retry_after: seconds that the channel asked for.
-        said: what apprise logged meanwhile, which may hold parts of the channel's URL.
+        log: what apprise logged meanwhile, which may hold parts of the channel's URL.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -50,11 +50,11 @@ class Attempt:
         self.code: str | None = None
         self.refused = False
         self.retry_after: float | None = None
-        self.said: list[str] = []
+        self.log: list[str] = []
 
     @property
     def late(self) -> str:
-        """What is said of a channel from which nothing came in time."""
+        """The error of a channel that did not answer in time."""
         return f"no answer within {self._seconds:g} s"
 
     @property
@@ -74,7 +74,7 @@ class Attempt:
 
     def begin(self) -> None:
         """Forget what was known of the message before."""
-        self.trouble, self.code, self.refused, self.retry_after, self.said = None, None, False, None, []
+        self.trouble, self.code, self.refused, self.retry_after, self.log = None, None, False, None, []
 
     def pause(self, wait: float) -> None:
         """Wait between two requests, where apprise would sleep.
@@ -117,8 +117,8 @@ class Attempt:
 
     def _note(self, response: requests.Response) -> None:
         status, self.code = response.status_code, code_in(response)
-        said = json_of(response)
-        self.refused = self.refused or (isinstance(said, dict) and said.get("ok") is False)
+        answer = json_of(response)
+        self.refused = self.refused or (isinstance(answer, dict) and answer.get("ok") is False)
         if 200 <= status < 300:
             self.trouble = f"HTTP {status}, but it says that it did not take the message"
             return

@@ -31,7 +31,7 @@ ANSWER_WITHIN = 20.0
 
 _PARTS = re.compile(r"[/?&=@:,;#\s]")
 
-_LET_GO = 0.5
+_END_WITHIN = 0.5
 """Seconds that a thread is given to end after its connections were."""
 
 _hung: dict[str, threading.Thread] = {}
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     part: int = 0
     """Which of its messages, from 0 on; of one that was not taken no later one was sent."""
     retry_after: float | None = None
-    """Seconds after which the channel wants to be asked again, where it said so; an hour at most."""
+    """Seconds after which the channel wants to be asked again, where it asked for that; an hour at most."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
     from pricetracker_dagster.alerts.delivery.attempt import Attempt
 
     keep_loopback_off_proxies(os.environ)  # apprise asks a proxy that is named there for whatever it sends
-    said: queue.Queue[Outcome | str] = queue.Queue()
+    results: queue.Queue[Outcome | str] = queue.Queue()
     attempts = {channel_name(url): Attempt(ANSWER_WITHIN) for url, parts in messages.items() if parts}
     threads: dict[str, threading.Thread] = {}
     for url, parts in messages.items():
@@ -80,7 +80,7 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
             yield Outcome(name, False, "an earlier attempt has not ended yet")
             continue
         # daemon: one that hangs keeps nothing from ending
-        threads[name] = threading.Thread(target=_send_each, args=(url, parts, attempts[name], said), daemon=True)
+        threads[name] = threading.Thread(target=_send_each, args=(url, parts, attempts[name], results), daemon=True)
     if not threads:
         return
 
@@ -96,7 +96,7 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
     next_part = dict.fromkeys(threads, 0)
     while next_part:
         try:
-            each = said.get(timeout=max(attempts[name].remaining for name in next_part) + _LET_GO)
+            each = results.get(timeout=max(attempts[name].remaining for name in next_part) + _END_WITHIN)
         except queue.Empty:
             for name, part in sorted(next_part.items()):
                 _hung[name] = threads[name]
@@ -106,13 +106,13 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
             next_part[each.channel] = each.part + 1
             yield each
         else:
-            threads[each].join(_LET_GO)  # it has nothing more to do
+            threads[each].join(_END_WITHIN)  # it has nothing more to do
             del next_part[each]
     clock.cancel()
     clock.join()
 
 
-def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", said: "queue.Queue[Outcome | str]") -> None:
+def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", results: "queue.Queue[Outcome | str]") -> None:
     """Send one channel its messages in turn; say how each went, and in the end the channel's name."""
     from pricetracker_dagster.alerts.delivery.apprise_hooks import sending
 
@@ -130,12 +130,12 @@ def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", said: "qu
                 except Exception as error:  # a mistake of ours is one channel's too
                     trouble = without_secrets(f"a mistake of pricetracker: {type(error).__name__}: {error}", url)
                     outcome = Outcome(name, False, trouble)
-                said.put(outcome._replace(part=part))
+                results.put(outcome._replace(part=part))
                 if not outcome.delivered:
                     return
                 slowest = max(slowest, began - attempt.remaining)
     finally:
-        said.put(name)
+        results.put(name)
 
 
 def limit_or_most(url: str) -> Limit:
@@ -189,12 +189,12 @@ def send_one(url: str, message: Message) -> Outcome:
         taken = bool(sender.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT))
     except Exception as error:  # 173 services, each with errors of its own
         taken = False
-        attempt.said.append(f"{type(error).__name__}: {error}")
+        attempt.log.append(f"{type(error).__name__}: {error}")
     if taken and not attempt.refused:
         return Outcome(name, True, None)
     if attempt.ended:
         return Outcome(name, False, attempt.late)
-    trouble = attempt.trouble or without_secrets(" ".join(attempt.said), url) or "not taken"
+    trouble = attempt.trouble or without_secrets(" ".join(attempt.log), url) or "not taken"
     if attempt.code and _is_no_part_of(attempt.code, url):
         trouble = f"{trouble} ({attempt.code})"
     return Outcome(name, False, trouble, retry_after=attempt.retry_after)

@@ -31,11 +31,11 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str | None], ...] = (
 
 
 def error_reason(error: BaseException, late: str) -> str:
-    """Return what went wrong in our words; what a library says may name addresses and more.
+    """Return what went wrong in our words; the text of a library may name addresses and more.
 
     Args:
         error: what was raised, or led to it.
-        late: what is said where time ran out.
+        late: the reason where time ran out.
     """
     chain = list(_causes(error))
     for cause in chain:

@@ -41,7 +41,7 @@ class Part(Generic[T]):
     Attributes:
         title: its title.
         body: its lines.
-        completes: what has been said whole once this part and those before it are taken.
+        completes: what is complete once this part and those before it are taken.
     """
 
     title: str
@@ -54,7 +54,7 @@ def parted(title: str, lines: Sequence[tuple[str, Sequence[T]]], limit: Limit) -
 
     Args:
         title: of the message; of several each has it, with a number.
-        lines: each line, and what has been said whole with it.
+        lines: each line, and what is complete with it.
         limit: how much the channel takes.
     """
     whole = limit.title or limit.body

@@ -28,7 +28,7 @@ class Notice(NamedTuple):
         at: when, UTC.
         headline: what it is in a few words.
         text: the line that a person reads.
-        also: events of the same fact that it tells as well.
+        also: earlier events of the same fact that it covers as well.
     """
 
     fact: str
@@ -43,7 +43,7 @@ class Notice(NamedTuple):
 def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Notice]:
     """Make lines of the messages that a channel is owed, oldest first.
 
-    A reminder after which more has happened is of no use. Of what began long ago and is over by now, its end says all.
+    A reminder after which more has happened is left out. Of what began long ago and is over by now, the end is enough.
     """
     late = settings.alerts.max_age_minutes * MINUTE
     lines: list[Notice] = []
@@ -76,7 +76,7 @@ def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Noti
 
 
 def compose(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
-    """Make as few messages of what is due as fit a channel; with each, what has been said whole when it is taken."""
+    """Make as few messages as fit a channel; with each, the notices that are complete once it is taken."""
     last = {notice.fact: notice.event for notice in notices}
     notices = sorted(
         notices, key=lambda notice: is_end(last[notice.fact])

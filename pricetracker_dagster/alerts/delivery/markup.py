@@ -1,7 +1,7 @@
 """What a channel would read as markup is escaped, by the format that the channel takes.
 
 apprise knows which formats a channel takes, and writes text as HTML or Markdown where it takes no text. What it does
-not know, and what is told here: some channels take text and read Markdown in it, and some read it in titles.
+not know, and what is known here: some channels take text and read Markdown in it, and some read it in titles.
 """
 
 import re
@@ -54,22 +54,22 @@ def length_in(service: "apprise.NotifyBase") -> Callable[[str], int]:
     from apprise import conversion
 
     convert: Callable[[object, object, str], str] = conversion.convert_between
-    text = _text_format()
+    text = _rawformat()
     taken = service.resolve_format(text)
     converts = taken != text or "dialect_convert" in vars(type(service))
     if not converts and _module_of(service) not in _TEXT_IS_MARKDOWN:
         return len
 
-    def length(said: str) -> int:
-        _, body = escaped(service, "", said)
+    def length(raw: str) -> int:
+        _, body = escaped(service, "", raw)
         body = convert(text, taken, body)
-        return max(len(said), len(body), len(service.dialect_convert(body, taken)))
+        return max(len(raw), len(body), len(service.dialect_convert(body, taken)))
 
     return length
 
 
 def mentions_nobody(service: "apprise.NotifyBase") -> None:
-    """Have a channel told, where it can be told so, that nothing in the text is markup or a mention.
+    """Tell a channel, where its interface allows it, that nothing in the text is markup or a mention.
 
     Whom the channel's own URL says to mention is mentioned.
     """
@@ -110,10 +110,10 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {"discord": _of_discord,
 
 
 def _takes_text(service: "apprise.NotifyBase") -> bool:
-    return bool(service.resolve_format(_text_format()) == _text_format())
+    return bool(service.resolve_format(_rawformat()) == _rawformat())
 
 
-def _text_format() -> "apprise.NotifyFormat":
+def _rawformat() -> "apprise.NotifyFormat":
     import apprise
 
     return apprise.NotifyFormat.TEXT

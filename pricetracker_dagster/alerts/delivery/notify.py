@@ -44,18 +44,18 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     by_name = urls(settings)
     if not by_name:
         return []
-    lacking_by_message, sent = _accounts(records, by_name, now)
+    missing_by_message, sent = _accounts(records, by_name, now)
     ready = [name for name in by_name if _is_ready(name, sent, now)]
-    ids = sorted(own for own, names in lacking_by_message.items() if not names.isdisjoint(ready))
+    ids = sorted(own for own, names in missing_by_message.items() if not names.isdisjoint(ready))
     if not ids:
         return []
-    lacking = records.messages.rows(now - KEPT, is_one_of("id", ids))
-    lacking.sort(key=lambda row: (row["recorded_at"], row["fact"], row["number"]))
-    facts, not_read = _facts(records, lacking)
-    counting = [row for row in lacking if _counts(row, facts)]
+    owed = records.messages.rows(now - KEPT, is_one_of("id", ids))
+    owed.sort(key=lambda row: (row["recorded_at"], row["fact"], row["number"]))
+    facts, not_read = _facts(records, owed)
+    counting = [row for row in owed if _counts(row, facts)]
     parts = {}
     for name in ready:
-        due = [row for row in counting if name in lacking_by_message[row["id"]]]
+        due = [row for row in counting if name in missing_by_message[row["id"]]]
         notices = lines_of([row for row in due if not _is_quiet(name, row, facts, settings, now)], settings, now)
         if notices:
             parts[name] = compose(notices, settings, limit_or_most(by_name[name]))
@@ -66,9 +66,9 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
 
 
 def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[dict[str, set[str]], list[Row]]:
-    """Return which channels lack a message, by its id, and what matters of the attempts that were made.
+    """Return the channels that have yet to take a message, by its id, and the attempts that still matter.
 
-    As a rule nothing is lacking, and nothing else is read.
+    As a rule there are none, and nothing else is read.
     """
     connection = sql.connect()
     # registered and not create_view(), whose views all connections of this process would share
@@ -84,7 +84,7 @@ def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[di
         return {}, []
     answer = connection.execute(sql.load(_SQL / "accounts.sql"))
     columns = [column[0] for column in answer.description or ()]
-    return {own: {*lacking} for own, lacking in found}, [
+    return {own: {*channels} for own, channels in found}, [
         dict(zip(columns, row, strict=True)) for row in answer.fetchall()
     ]
 
@@ -108,12 +108,12 @@ def _send(
         of_same.setdefault((row["id"], row["event"], row["channel"]), []).append(row)
     for outcome in send({by_name[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
         of_channel = parts[outcome.channel]
-        # what is not taken keeps what comes after it waiting: nothing is told before what it follows from
-        told = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
+        # what is not taken keeps what comes after it waiting: no message comes before the one that it follows from
+        notices = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
         retry_at = None if outcome.delivered else now + pause(failures(sent, outcome.channel) + 1, outcome.retry_after)
         rows = [
             attempt_row(notice, event, outcome, of_same.get((notice.fact, event, outcome.channel), ()), now, retry_at)
-            for _, completes in told
+            for _, completes in notices
             for notice in completes
             for event in (*notice.also, notice.event)
         ]
@@ -158,8 +158,8 @@ def _is_quiet(
     found = facts.get(message["fact"])
     if found is None:  # the end of a silence, which no route is for
         return is_quiet(settings, name, now)
-    told = recipients(settings, found[1], found[0], now)
-    return any(each.channel == name and each.quiet_until is not None for each in told)
+    own = recipients(settings, found[1], found[0], now)
+    return any(each.channel == name and each.quiet_until is not None for each in own)
 
 
 def attempt_row(

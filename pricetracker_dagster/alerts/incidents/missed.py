@@ -28,7 +28,7 @@ def review_missed(
     store: Store,
     records: Records,
     now: datetime,
-    told: Callable[[str], AbstractContextManager[None]],
+    catching: Callable[[str], AbstractContextManager[None]],
 ) -> tuple[list[Row], list[Row]]:
     """Find the minutes that should be stored and are not, over the last 24 hours, and the incidents that they make.
 
@@ -39,7 +39,7 @@ def review_missed(
         store: the prices.
         records: the tables of records.
         now: the current time, UTC.
-        told: keeps an error from going further, and tells it after the words that it is given.
+        catching: notes an error in its block as a trouble, after the words that it is given.
 
     Returns:
         The recorded rows that were considered, and the rows that are new or changed.
@@ -67,7 +67,7 @@ def review_missed(
         resolve_after=settings.alerts.incident_resolve_after_minutes * MINUTE,
         taken=single,
     )
-    missed = _missed(records, missing, since, recent, oldest, grace_ends, told)
+    missed = _missed(records, missing, since, recent, oldest, grace_ends, catching)
     rows = review(missed, recent, context)
     was_open = {row["id"] for row in recent if row["state"] == OPEN}
     for row in rows:
@@ -114,13 +114,13 @@ def _missed(
     recent: Sequence[Row],
     oldest: datetime,
     grace_ends: datetime,
-    told: Callable[[str], AbstractContextManager[None]],
+    catching: Callable[[str], AbstractContextManager[None]],
 ) -> list[Missed]:
     """Return what is missed and what was healed meanwhile."""
     connection = sql.connect()
     # registered and not create_view(), whose views all connections of this process would share
     causes = records.causes.to_relation(connection, [])
-    with told("why minutes are missing could not be read"), records.causes.read():
+    with catching("why minutes are missing could not be read"), records.causes.read():
         causes = records.causes.relation(connection, oldest).to_arrow_table()
     connection.register("causes", causes)
     flat = [

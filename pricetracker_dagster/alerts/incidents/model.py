@@ -22,7 +22,7 @@ class Noted(NamedTuple):
         minutes: how many minutes of each metric.
         first: the oldest of them, UTC.
         last: the newest, UTC.
-        reason: the newest that was said of them, in plain words; None where nothing was.
+        reason: the newest that was noted of them, in plain words; None where nothing was.
     """
 
     cause: str

@@ -191,13 +191,13 @@ class Outage:
         return {cause: counts[cause] for cause in sorted(counts, key=lambda each: (-counts[each], began[each], each))}
 
     def _reason(self, cause: str) -> str | None:
-        said = [
+        reasons = [
             (noted.last, part.metrics[0], noted.reason)
             for part in self.parts
             for noted in part.missed.causes
             if noted.cause == cause and noted.reason
         ]
-        return max(said)[-1] if said else None
+        return max(reasons)[-1] if reasons else None
 
     def _count(self, context: ReviewContext) -> int:
         """Return how many minutes of the clock were missed."""
@@ -208,7 +208,7 @@ class Outage:
         return recorded + found - _minutes(part.span for part in self.parts if not part.is_new)
 
     def _flaps(self, context: ReviewContext) -> bool:
-        """Say whether it comes and goes. Minutes that may still come part nothing: nobody knows."""
+        """Say whether it comes and goes. Minutes that may still come separate nothing, since they are unknown."""
         missed = _merged(part.span for part in self.parts)
         if len(missed) < _FLAPS_FROM:
             return False

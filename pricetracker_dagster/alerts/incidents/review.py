@@ -28,7 +28,7 @@ def review(missed: Iterable[Missed], recorded: Sequence[Row], context: ReviewCon
 
     Returns:
         The rows that are new or changed. One that was over before anybody saw it is opened and resolved at once.
-        ``missing`` of one that began before ``context.oldest`` tells of the minutes since then alone.
+        ``missing`` of one that began before ``context.oldest`` counts the minutes since then alone.
     """
     outages = [Outage.recorded(row, context) for row in recorded]
     new = _assigned(_missing_again(_uncovered(missed, outages, context), outages, context), outages, context)

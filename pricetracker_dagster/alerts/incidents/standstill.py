@@ -1,4 +1,4 @@
-"""Incidents of standing still: what should bring and tell minutes does not work, in pricetracker itself.
+"""Incidents of standing still: a part of pricetracker itself does not work.
 
 Pure: verdicts come in, rows of the table incidents go out. Each kind has one incident at a time, whoever sees it and
 however many of its parts stand still. How a verdict is reached is in ``watchdog/``.
@@ -47,14 +47,14 @@ _CALLED = {
 STILL, ALIVE, UNKNOWN = "still", "alive", "unknown"
 
 _FLAPS_WITHIN = timedelta(minutes=10)
-"""What comes again so soon after its end comes and goes: its next end is told only after a while without it."""
+"""What comes again so soon after its end comes and goes: its next end is recorded only after a while without it."""
 
 _QUIET = timedelta(minutes=5)
 """That while."""
 
 
 class Verdict(NamedTuple):
-    """What is to be said of one kind: still, alive or unknown; in plain words; since when; may a restart mend it."""
+    """The state of one kind: still, alive or unknown; the reason in plain words; since when; may a restart mend it."""
 
     state: str
     reason: str = ""
@@ -134,7 +134,7 @@ def _is_sensor(kind: str) -> bool:
 
 
 def _at_once(kind: str) -> bool:
-    """Say whether a kind is told the first time that it is seen, and over the first time that it is not."""
+    """Say whether incidents of a kind open the first time that it is seen, and end the first time that it is not."""
     return kind in (PUBLICATION, SETTINGS) or _is_sensor(kind)
 
 

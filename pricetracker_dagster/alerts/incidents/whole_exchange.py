@@ -1,4 +1,4 @@
-"""When an exchange is out as a whole: more than half of its metrics are, or it says so itself."""
+"""When an exchange is out as a whole: more than half of its metrics are, or its own answer says so."""
 
 import re
 from collections import Counter
@@ -15,16 +15,16 @@ _ITS_TIME = (": Time: ", ": by its clock it is ", "'s clock says ")
 """What follows an exchange's name where its time could not be had, or is not ours: then none of its minutes can."""
 
 _OF_A_MARKET = re.compile(r": \w+ of \w+: ")
-"""What an exchange says of one market: that may be closed while all others go on."""
+"""How a reason about one market begins: that may be closed while all others go on."""
 
 
 def _is_of_all(noted: Noted, part: Part) -> bool:
     """Say whether what was noted is true of all metrics of an exchange: it is in maintenance, or has no time."""
-    said = noted.reason or ""
+    reason = noted.reason or ""
     if noted.cause == _MAINTENANCE:
-        return _OF_A_MARKET.search(said) is None
+        return _OF_A_MARKET.search(reason) is None
     name = exchange_of(part.metrics[0])
-    return noted.cause not in OURS and said.startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
+    return noted.cause not in OURS and reason.startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
 
 
 def _most(count: int, tracked: int) -> bool:
@@ -55,13 +55,13 @@ def exchange_after(
 
 
 def _exchange_of_cause(cause: str, parts: Sequence[Part]) -> str | None:
-    """Return the exchange of which a cause was noted that is true of all its metrics."""
-    said = (exchange_of(part.metrics[0]) for part in parts for noted in part.missed.causes if _is_of_all(noted, part))
-    return None if cause in OURS else next(said, None)
+    """Return an exchange with a noted cause that holds for all of its metrics."""
+    whole = (exchange_of(part.metrics[0]) for part in parts for noted in part.missed.causes if _is_of_all(noted, part))
+    return None if cause in OURS else next(whole, None)
 
 
 def _mostly_out(cause: str, parts: Sequence[Part], context: ReviewContext) -> str | None:
-    """Return the exchange of which more than half of the tracked metrics were out at once."""
+    """Return an exchange with more than half of its tracked metrics out at once."""
     tracked = Counter(exchange_of(metric) for metric in context.since)
     involved = Counter(exchange_of(metric) for metric in {m for part in parts for m in part.metrics} & {*context.since})
     if cause in OURS or not any(_most(count, tracked[name]) for name, count in involved.items()):

@@ -11,7 +11,7 @@ from pricetracker_dagster.store.records import Row
 PENDING, FIRING, RESOLVED = "pending", "firing", "resolved"
 
 CORRECTED = "corrected"
-"""Why an alert is over of which no minute is above any more."""
+"""Why an alert with no minute above any more is over."""
 
 LONGEST = 30 * DAY
 """No alert lasts longer than this."""
@@ -36,7 +36,7 @@ def alert_id(series: Series, minute: datetime) -> str:
 
 
 def messages_since(row: Row) -> datetime:
-    """Return a moment, UTC, before anything was told of an alert: after a correction it may begin later than that."""
+    """Return a moment, UTC, before the first message about an alert, which a correction may let begin later."""
     minute: datetime = row["minute"]
     return min(minute, datetime.strptime(row["id"].rpartition("|")[2], "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC))
 
@@ -82,5 +82,5 @@ def set_minutes(row: Row, own: Sequence[Verdict]) -> None:
 
 
 def ratio(verdict: Verdict) -> float:
-    """Return by how much a minute is above, 0 where nobody knows."""
+    """Return by how much a minute is above, 0 where that is not known."""
     return verdict.ratio or 0.0

@@ -24,7 +24,7 @@ class ReviewContext:
         judged_from: the oldest minute that was judged, UTC; None: none was. Of open alerts of the metrics that were
             judged, all minutes after the newest one above were.
         judged_to: the newest minute that was judged, UTC; None: all that there is.
-        whole: the ids of recorded alerts of which every minute was judged anew.
+        whole: the ids of recorded alerts with every minute judged anew.
     """
 
     now: datetime

@@ -22,7 +22,7 @@ def resolve_if_over(row: Row, rule: AlertRule | None, context: ReviewContext) ->
         changed = rule.factor != row["factor"]
         because = _not_above_now(rule) if changed else "below again"
     elif stored >= last + no_data_limit(rule):
-        because = "no longer judged"  # there is data, of which too few for an average
+        because = "no longer judged"  # there is data, but too little for an average
     elif context.newest_closed >= stored + no_data_limit(rule):
         because = f"no data since {stored + MINUTE:%Y-%m-%d %H:%M} UTC"
     else:
@@ -31,7 +31,7 @@ def resolve_if_over(row: Row, rule: AlertRule | None, context: ReviewContext) ->
 
 
 def resolve_empty(row: Row, rule: AlertRule | None, context: ReviewContext) -> None:
-    """Resolve an alert of which no minute is above any more; one that is over already was corrected meanwhile."""
+    """Resolve an alert with no minute above any more; one that is over already was corrected meanwhile."""
     if rule is None or not _is_judged(row, rule, context) or not context.is_below(row):
         because = "no longer judged"
     elif rule.factor != row["factor"]:

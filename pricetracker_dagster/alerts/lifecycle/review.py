@@ -35,10 +35,10 @@ def review(
     """Bring alerts up to date with the minutes that were found above.
 
     A run of consecutive minutes above is an alert once it is ``for_minutes`` long; before that it is pending. What is
-    above belongs to a recorded alert, on either side, unless ``resolve_after_minutes`` were seen below between them: of
-    minutes without data nobody knows. It is resolved by so many minutes seen below, by a whole window without data,
-    where it is no longer judged, or where all of it was corrected. What is above again after that, and so near that it
-    belongs to it, makes it fire once more.
+    above belongs to a recorded alert, on either side, unless ``resolve_after_minutes`` were seen below between them;
+    minutes without data count neither way. It is resolved by so many minutes seen below, by a whole window without
+    data, where it is no longer judged, or where all of it was corrected. What is above again after that, and so near
+    that it belongs to it, makes it fire once more.
 
     Args:
         above: the minutes above among those that were judged. Where ``for_minutes`` is more than one, as many minutes
@@ -81,7 +81,7 @@ def review(
 
 
 def correct(row: Row, above: Mapping[datetime, Verdict], empty: set[str]) -> None:
-    """Make an alert agree with its minutes as they are now; ``empty`` names those of which none is above any more."""
+    """Make an alert agree with its minutes as they are now; ``empty`` names those with no minute above any more."""
     own = [verdict for minute, verdict in above.items() if row["minute"] <= minute <= row["last_minute"]]
     if own:
         empty.discard(row["id"])
@@ -120,7 +120,7 @@ def merge_run(
     if fires or (goes_on and row["fired_at"]):
         row.update(state=FIRING, resolved_at=None, ended_because=None)  # resolve_if_over() resolves it if it is over
     if again:
-        row["sent"] = False  # that was said of the time before
+        row["sent"] = False  # that was about the time before
     if row["fired_at"] and not row["sent"] and context.now - (row["last_minute"] + MINUTE) <= context.max_age:
         row.update(sent=True, fired_at=context.now)
 

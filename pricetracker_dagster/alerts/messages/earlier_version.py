@@ -22,7 +22,7 @@ def messages_of(
         row: of the table alerts or incidents.
         subject: ``alert`` or ``incident``.
         sent: the rows of the table deliveries about it.
-        channels: those that are set now. The version before told each of them what was not older than ``max_age``.
+        channels: those that are set now. The version before sent each of them what was not older than ``max_age``.
         now: the current time, UTC.
         max_age: after so long the version before gave a message up.
     """

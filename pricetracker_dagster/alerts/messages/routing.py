@@ -19,13 +19,13 @@ Subject = Literal["alert", "incident"]
 
 @dataclass(frozen=True)
 class Recipient:
-    """A channel that is told.
+    """A channel that gets messages.
 
     Attributes:
         channel: what it is called.
         repeat_minutes: how often it is reminded while it lasts; 0: never.
         quiet_until: until when it is sent nothing, UTC; None: it is not quiet there now.
-        escalations: who else is told where nobody acknowledges it, each after how many minutes.
+        escalations: other channels that get it unless it is acknowledged, each after so many minutes.
     """
 
     channel: str
@@ -35,19 +35,19 @@ class Recipient:
 
 
 def urls(settings: Settings) -> dict[str, str]:
-    """Return every URL that can be told, by the channel's name: those of all, of routes, and to whom these escalate."""
+    """Return every channel's URL by its name: those for all messages, those of routes, and those they escalate to."""
     routes = settings.alerts.routes
-    told = [
+    configured = [
         *settings.alerts.channels,
         *(channel for route in routes for channel in route.channels),
         *(channel for route in routes for channel in route.escalate_to),
     ]
-    written = [channel.get_secret_value() for channel in told]
+    written = [channel.get_secret_value() for channel in configured]
     return {channel_name(url): url for url in written if not is_channel_name(url)}
 
 
 def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) -> list[Recipient]:
-    """Return who is told of an alert or an incident.
+    """Return the channels for messages about an alert or an incident.
 
     These are the channels of every route that matches, each once: with the least pause between reminders, quiet only
     where it is quiet in all of them. Each route is escalated to whom it names, at its own time. What no route matches

@@ -31,7 +31,7 @@ def summaries(
 ) -> list[Row]:
     """Find the silences that have ended and kept something back, and say what of it is still on.
 
-    It waits until everything that was kept back has been looked at since, so that it says of each what is so.
+    It waits until everything that was kept back has been looked at since, so that it states what is true of each.
 
     Args:
         ended: rows of the table silences that have ended of late.

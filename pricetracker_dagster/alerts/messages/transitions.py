@@ -148,7 +148,7 @@ class _Fact:
             self.row["told_out"] = list(out)
 
     def _end(self, held: str | None) -> None:
-        """Add the end, for whoever was sent anything of it; where all of it was kept back nobody is owed the end."""
+        """Add the end, for the channels that were sent anything of it; where all was kept back none is owed the end."""
         of_this = [*self.earlier, *self.messages]
         starts = [i for i, message in enumerate(of_this) if base(message["event"]) in ("firing", "opened")]
         since = of_this[starts[-1] :] if starts else of_this
@@ -174,11 +174,11 @@ class _Fact:
         noted = self.context.operators.acknowledgement_of(self.row)
         if noted is not None:
             return
-        now, began, everybody = self.context.now, self._began(), self._recipients()
-        due = channels_to_remind(everybody, self.earlier, began, now)
+        now, began, own = self.context.now, self._began(), self._recipients()
+        due = channels_to_remind(own, self.earlier, began, now)
         if due:
             self._add("reminder", None, channels=due)
-        lasted, due = channels_to_escalate_to(everybody, self.earlier, began, now)
+        lasted, due = channels_to_escalate_to(own, self.earlier, began, now)
         if due:
             minutes = int(lasted / MINUTE)
             self._add("escalated", None, channels=due, note=f"nobody has acknowledged it for {minutes} minutes")

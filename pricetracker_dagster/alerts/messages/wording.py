@@ -95,7 +95,7 @@ def silence_message(
 
     Args:
         name: its id.
-        still: how many facts are on and told from now on.
+        still: how many facts last and are sent from now on.
         gone: what was over meanwhile, in a few words each.
         kept: how many messages it has kept back.
         others: what keeps facts back that are on as well, for each of them: ``silence s2``, or an incident.

@@ -1,1 +1,1 @@
-"""What people tell the alarms: silences and acknowledgements, how they are written down and what they cover."""
+"""Silences and acknowledgements of people: how they are written down, and what they cover."""

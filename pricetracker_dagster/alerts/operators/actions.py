@@ -45,9 +45,9 @@ def silence(
         metrics: whose messages: a metric, or a pattern.
         until: until when, UTC.
         now: the current time, UTC.
-        rule: of which rule's alerts alone; None: of every alert, and of incidents.
+        rule: the one rule whose alerts are meant; None: every alert, and incidents.
         reason: why.
-        who: who says so.
+        who: who silences them.
 
     Returns:
         The row of the table silences.
@@ -142,7 +142,7 @@ def _open_one(records: Records, own: str) -> tuple[str, Row]:
     exact = next((each for each in every if each[1]["id"] == own), None)
     if exact is not None and exact not in is_open:
         if exact[1]["state"] == PENDING:
-            raise OperatorError(f"{own} is pending: it has not fired, and nobody was told of it{there_is}")
+            raise OperatorError(f"{own} is pending: it has not fired, and no message was sent{there_is}")
         raise OperatorError(f"{own} is over since {exact[1]['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
     found = [exact] if exact is not None else [each for each in is_open if own and each[1]["id"].startswith(own)]
     if not found:

@@ -1,7 +1,7 @@
 -- From which to which minute rows of each tracked metric were added or corrected.
 --
--- $added: the files that are new; $replaced: those in place of which they are, which hold the same rows where these were
--- merely written again. No list may be empty: without $any_replaced it names any files.
+-- $added: the new files; $replaced: the files that they replace, which hold the same rows where these were merely written
+-- again. No list may be empty: where nothing was replaced, $replaced names any file and $any_replaced is false.
 WITH added AS (
     SELECT metric, minute, open, close, volume
     FROM read_parquet($added, hive_partitioning = false)

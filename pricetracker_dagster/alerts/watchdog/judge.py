@@ -35,7 +35,7 @@ def judge(seen: Observation, limits: WatchSettings) -> dict[str, Verdict]:
     limit = limits.standstill_minutes * MINUTE
     still = _still(seen, limit)
     evaluation, prices = _evaluation(seen, limit, still), _prices(seen, limit)
-    # one stillness, one incident; but a sensor that stands still is not why no minute comes
+    # one standstill, one incident; but a sensor that stands still is not why no minute comes
     sensors_alone = seen.ahead is None and all(sign.name.startswith("the sensor") for sign in still)
     if evaluation.state == STILL and prices.state == STILL and not sensors_alone:
         prices = Verdict(UNKNOWN)
@@ -51,12 +51,12 @@ def judge(seen: Observation, limits: WatchSettings) -> dict[str, Verdict]:
 
 
 def failing_for_long(seen: Observation, limits: WatchSettings) -> Verdict | None:
-    """Return what is to be said of sensors that have told themselves that they fail, and have failed for long."""
+    """Return a verdict on sensors that have an open incident since they fail, and have failed for long."""
     untold = set(_still(seen, limits.standstill_minutes * MINUTE))
-    told = [
+    failing = [
         sign for sign in _still(replace(seen, failing=()), limits.standstill_minutes * MINUTE) if sign not in untold
     ]
-    return Verdict(STILL, "; ".join(map(_described, told))) if told else None
+    return Verdict(STILL, "; ".join(map(_described, failing))) if failing else None
 
 
 def publication_reason(published: datetime | None, why: str) -> str:
@@ -101,7 +101,7 @@ def _evaluation(seen: Observation, limit: timedelta, still: Sequence[Sign]) -> V
             min(dated, default=seen.now),
             restarts=not all(sign.is_off for sign in still),
         )
-    # no sign at all: Dagster's storage cannot be read, and nobody knows
+    # no sign at all: Dagster's storage cannot be read, and nothing is known
     if seen.signs and all(sign.at is not None and seen.now - sign.at <= limit for sign in seen.signs):
         return Verdict(ALIVE)
     return Verdict(UNKNOWN)
@@ -110,13 +110,13 @@ def _evaluation(seen: Observation, limit: timedelta, still: Sequence[Sign]) -> V
 def _still(seen: Observation, limit: timedelta) -> list[Sign]:
     """Return the parts that have given no sign of life for too long."""
     still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
-    # over damaged tables sensors fail, which is told already and no restart mends
+    # over damaged tables sensors fail, which is reported already and which no restart mends
     still = [sign for sign in still if not (seen.damaged and sign.trouble)]
     return [sign for sign in still if not _has_incident(sign, seen)]
 
 
 def _has_incident(sign: Sign, seen: Observation) -> bool:
-    """Say whether a sensor has told itself that it fails."""
+    """Say whether a sensor that fails has an incident of its own."""
     return bool(sign.trouble) and sign.name in {f"the sensor {name}" for name in seen.failing}
 
 
@@ -139,7 +139,7 @@ def _publication(seen: Observation, limit: timedelta) -> Verdict:
         return Verdict(UNKNOWN)
     if seen.published is not None and seen.published >= seen.newest:
         return Verdict(ALIVE)
-    if seen.behind:  # told already: it ends when everything is published
+    if seen.behind:  # it is open: it ends when everything is published
         return Verdict(STILL, publication_reason(seen.published, seen.unpublished), seen.now)
     if seen.published is not None and seen.newest - seen.published <= limit:
         return Verdict(ALIVE)
@@ -191,7 +191,7 @@ def _clock(seen: Observation, limits: WatchSettings) -> Verdict:
 
 
 def _last(at: datetime | None, seen: Observation) -> datetime | None:
-    """Return the newest time at which something was well, as far as this watch can tell."""
+    """Return the newest time at which something was well, as far as this watchdog knows."""
     mended = None if seen.damaged or seen.unreadable else seen.mended
     known = [moment for moment in (at, seen.since, mended) if moment is not None and moment <= seen.now + AHEAD]
     return max(known, default=None)

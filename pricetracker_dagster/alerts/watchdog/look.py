@@ -85,7 +85,7 @@ def watch_standstill(
         signs: returns the signs of life of Dagster's parts, and the newest time in the future that it has stored.
         since: from when on the watch looks without a break; None: it looks once.
         unreadable: why the settings cannot be read, where these are the last that could be; empty: they can; None:
-            nobody knows.
+            not known.
     """
     troubles: list[str] = []
     seen = replace(_observed(settings, now, signs, since, troubles), unreadable=unreadable)
@@ -133,7 +133,7 @@ def _observed(
     except Exception as error:
         if not _is_of(damaged, error):
             troubles.append(f"the stored prices cannot be read: {first_line(error)}")
-        covered = True  # nobody knows
+        covered = True  # not known
     published, unpublished = publish_if_behind(settings, newest, now, at_once=behind)
     try:
         free = free_bytes(settings.folder)
@@ -166,7 +166,7 @@ def publish_if_behind(
 
     Args:
         settings: where the data lie.
-        newest: the newest stored minute, UTC; None: nobody knows.
+        newest: the newest stored minute, UTC; None: not known.
         now: the current time, UTC.
         at_once: publish wherever it is behind at all.
     """

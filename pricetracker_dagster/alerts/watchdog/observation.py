@@ -31,16 +31,16 @@ class Observation:
         signs: of daemon, schedule and sensors.
         ahead: the newest time in the future that Dagster has stored.
         newest: the newest stored minute, UTC.
-        covered: whether an open incident says already why there is none newer.
+        covered: whether an open incident explains why there is none newer.
         recovered: when daemon, schedule and sensors last came back, UTC: minutes take a while longer.
         published: the newest minute that the published file covers, UTC; None: nothing is published.
-        unpublished: why it could not be published anew; empty: nobody has tried, or it worked.
-        behind: whether an open incident says already that what is stored is not published.
+        unpublished: why it could not be published anew; empty: it was not tried, or it worked.
+        behind: whether an incident about stale publication is open.
         damaged: which tables are damaged and how, a line each; None: it could not be seen.
         mended: when damaged tables or the settings were last mended, UTC: what failed over them takes a while longer.
         free: free bytes where the data lie.
         clocks: by exchange, so many seconds this machine's clock is ahead of its.
-        unreadable: why the settings cannot be read; empty: they can; None: nobody knows.
+        unreadable: why the settings cannot be read; empty: they can; None: not known.
         failing: the names of sensors that have an open incident of their own, because they raise errors.
         since: from when on the watch has looked without a break, UTC; what is older may be so because nothing ran.
             None: it looks once, and takes what it sees as it is.

@@ -27,8 +27,8 @@ from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store
 
-_TELLING = ("incidents", "messages", "deliveries")
-"""The tables without which nothing can be told as usual."""
+_NEEDED = ("incidents", "messages", "deliveries")
+"""The tables without which nothing can be sent as usual."""
 
 
 def report(
@@ -41,7 +41,7 @@ def report(
         now: the current time, UTC.
         verdicts: by kind; of kinds that are not named nothing changes.
         by: who has come to them.
-        damaged: which tables are damaged; None: nobody has looked.
+        damaged: which tables are damaged; None: not known.
     """
     outcome = SensorOutcome()
     try:
@@ -55,15 +55,15 @@ def report(
                 return bool(outcome.incidents) or (told_by == by and not still)
 
             outcome.troubles += unrecorded.notify_end(settings, now, is_over)
-    except StoreError as error:  # the tables of alarms are damaged themselves: nobody else would tell it
+    except StoreError as error:  # the tables of alarms themselves are damaged: nothing else would report it
         outcome.troubles.append(f"it could not be recorded or sent: {error}")
-        if error.damage is not None and error.table in _TELLING:
+        if error.damage is not None and error.table in _NEEDED:
             outcome.troubles += unrecorded.notify(settings, now, str(error))
         elif error.damage is None:
             _notify_unrecorded(settings, now, verdicts, by, error, outcome)
-    except DeadlineExceeded as error:  # another look is at work: the next one tells it
+    except DeadlineExceeded as error:  # another look is at work: the next one reports it
         outcome.troubles.append(f"it could not be recorded or sent: {first_line(error)}")
-    except Exception as error:  # a full disk, a folder that cannot be written: still to be said
+    except Exception as error:  # a full disk, a folder that cannot be written: to be reported all the same
         outcome.troubles.append(f"it could not be recorded or sent: {first_line(error)}")
         _notify_unrecorded(settings, now, verdicts, by, error, outcome)
     return outcome
@@ -74,7 +74,7 @@ def record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Ve
     records = open_store(settings).records
     if records.incidents.open() is None and not any(verdict.state == STILL for verdict in verdicts.values()):
         return
-    with suppress(Exception):  # a table that is damaged keeps nothing from being told
+    with suppress(Exception):  # a table that is damaged keeps nothing from being sent
         correct_future_records(records, now)
     rows = [row for row in records.incidents.rows() if row["cause"] in CAUSES]
     news = review(verdicts, rows, now)

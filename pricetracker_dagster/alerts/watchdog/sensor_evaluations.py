@@ -1,6 +1,6 @@
 """What the evaluation of a sensor shows of the alarms themselves, without Dagster: did it fail, can settings be read.
 
-The sensors see what the watchdog sees as well, and report it as the same incident; whoever sees first that it is over
+The sensors see what the watchdog sees as well, and report it as the same incident; the first to see that it is over
 ends it. So nothing here relies on a watchdog that runs, and nothing is sent twice where one does.
 """
 
@@ -32,7 +32,7 @@ from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store
 
 _SAID = 500
-"""Most characters of what is said of an error."""
+"""Most characters of an error in a reason."""
 
 
 def report_evaluation(
@@ -67,7 +67,7 @@ def report_evaluation(
 
 
 def report_publication(settings: Settings, now: datetime, sensor: str, *, at_once: bool = False) -> SensorOutcome:
-    """Publish what is stored where that is behind, and tell it where that fails.
+    """Publish what is stored where that is behind, and report it where that fails.
 
     Args:
         settings: where the data lie, channels and routes.
@@ -94,7 +94,7 @@ def _of_the_evaluation(
     """Judge what the evaluation itself has shown."""
     verdicts = {SETTINGS: settings_verdict(unreadable) if unreadable else Verdict(ALIVE)}
     if isinstance(error, StoreError) and error.damage is not None:
-        # no sensor's fault: what is damaged is one incident, whoever meets it
+        # no sensor's fault: what is damaged is one incident, whichever sensor meets it
         found = damaged_tables(store)
         verdicts[STORAGE] = storage_verdict(found) if found else Verdict(UNKNOWN)
     elif sensor is None:
@@ -111,7 +111,7 @@ def _of_the_evaluation(
 def _of_what_is_open(
     settings: Settings, now: datetime, opened: list[Row], tried: Mapping[str, Verdict]
 ) -> dict[str, Verdict]:
-    """Judge whether what is told already is over."""
+    """Judge whether what is open is over."""
     kinds = {kind_of(row) for row in opened}
     verdicts = over_by_now(opened, now)
     if STORAGE in kinds and STORAGE not in tried:

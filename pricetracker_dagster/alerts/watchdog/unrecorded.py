@@ -27,13 +27,13 @@ _PAUSE = MINUTE
 
 @dataclass
 class _Account:
-    """What the channels were told.
+    """What the channels were sent.
 
     Attributes:
-        told_at: by channel, when it was last told that it lasts, UTC.
+        told_at: by channel, when it was last sent that it lasts, UTC.
         tried_at: by channel, when it last took nothing, UTC.
         ended_at: since when it is over, UTC; None: it lasts.
-        by: who told it, which can say that it is over; empty: whoever sees that no table is damaged.
+        by: the part that reported it, and that reports its end; empty: any that sees that no table is damaged.
     """
 
     told_at: dict[str, datetime] = field(default_factory=dict)
@@ -43,17 +43,17 @@ class _Account:
 
 
 unwritten: dict[Path, _Account] = {}
-"""What this process could not keep, by file: on a full disk nothing is told each time all the same."""
+"""What this process could not keep, by file: so that on a full disk, too, nothing is sent each time."""
 
 
 def notify(settings: Settings, now: datetime, reason: str, by: str = "") -> list[str]:
-    """Send what is wrong through every channel that is told of standstills, unless that was told it lately.
+    """Send what is wrong to every channel that gets standstills, unless that was sent it lately.
 
     Args:
         settings: the channels, and after how long a reminder is due.
         now: the current time, UTC.
         reason: what is wrong, in plain words.
-        by: who tells it, and is to say when it is over; empty: tables are damaged, which whoever looks sees.
+        by: the part that reports it, and will report its end; empty: tables are damaged, which any part sees.
 
     Returns:
         Which channels did not take it and why, a line each.
@@ -63,12 +63,12 @@ def notify(settings: Settings, now: datetime, reason: str, by: str = "") -> list
         account = _Account()
     if not account.told_at:
         account.by = by
-    told = _recipients(settings, now)
+    own = _recipients(settings, now)
 
     def is_due(channel: str) -> bool:
-        if channel not in told:
+        if channel not in own:
             return False
-        told_at, repeat = account.told_at.get(channel), told[channel].repeat_minutes * MINUTE
+        told_at, repeat = account.told_at.get(channel), own[channel].repeat_minutes * MINUTE
         return told_at is None or told_at > now or bool(repeat and now - told_at >= repeat)
 
     body = f"✗ alarms can neither be recorded nor sent as usual: {quoted(reason)}"
@@ -80,18 +80,18 @@ def notify(settings: Settings, now: datetime, reason: str, by: str = "") -> list
 
 
 def is_notified(settings: Settings) -> bool:
-    """Say whether anything was told so of which the end was not."""
+    """Say whether anything was sent this way without its end."""
     file = _file(settings)
     return file in unwritten or file.exists()
 
 
 def notify_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) -> list[str]:
-    """Send that what notify() has told is over, to whom it told anything.
+    """Send that what notify() has sent is over, to the channels that took it.
 
     Args:
         settings: as notify() does.
         now: the current time, UTC.
-        is_over: is given who told it, as notify() was, and says whether it is over.
+        is_over: is given the part that reported it, and says whether it is over.
 
     Returns:
         As notify() does.
@@ -139,7 +139,7 @@ def _send(
 
 
 def _recipients(settings: Settings, now: datetime) -> dict[str, Recipient]:
-    """Return who is told of what has no metric, by channel, as where it can be recorded."""
+    """Return the recipients of what has no metric, by channel, as where it can be recorded."""
     return {each.channel: each for each in recipients(settings, {"out": None, "metrics": []}, INCIDENT, now)}
 
 

@@ -1,4 +1,4 @@
--- What channels are owed and have not taken: a message a row, with the names of those that lack it.
+-- What channels are owed and have not taken: a message a row, with the names of those channels.
 --
 -- `messages`, `sent`: the tables messages and deliveries of late. $channels: the names of those that are set.
 WITH owed AS (
@@ -10,7 +10,7 @@ taken AS (
     FROM sent
     WHERE delivered
 )
-SELECT message, list(channel) AS lacking
+SELECT message, list(channel) AS channels
 FROM owed
 ANTI JOIN taken USING (fact, event, channel)
 WHERE list_contains($channels::VARCHAR[], channel)

@@ -1,6 +1,6 @@
 -- What is missed: runs of consecutive minutes, those of the same minutes and causes with the metrics they are of.
 --
--- $missing: (metric, first, last, expected) of the minutes that are missing now; where nobody has noted anything of a
+-- $missing: (metric, first, last, expected) of the minutes that are missing now; where no tick has noted anything of a
 -- minute it counts only where it is expected, and up to $grace_ends: it may still come. `causes`: what ticks noted, also
 -- of minutes that were healed meanwhile. A run ends at each of $cuts, so that it is of one recorded incident or of none.
 WITH missing AS (
