@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deltalake import DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
 from pricetracker_dagster.candles.minutes import MinuteRange
@@ -22,7 +21,6 @@ from pricetracker_dagster.store.damage import (
     Damage,
     Kind,
     bounds,
-    data_files,
     is_no_folder,
     rows_in,
     unreadable,
@@ -31,11 +29,10 @@ from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.log import LAST_CHECKPOINT, Log
 from pricetracker_dagster.store.repairing.recovery import (
     Kept,
-    astray_among,
+    Recovery,
     changes,
-    minutes_from,
+    files_in_table,
     partition_of,
-    rows_of,
 )
 from pricetracker_dagster.store.repairing.scratch import FOLDER as SCRATCH
 from pricetracker_dagster.store.repairing.scratch import Scratch, add_action
@@ -47,7 +44,6 @@ class Mended:
 
     Attributes:
         steps: what was done, a line each.
-        recovered: how many rows were put back that the table had no more.
         returned: metric and minutes of the rows put back from files that had been replaced; empty of a table without
             minutes. What was corrected since may have been in the lost file alone.
         lost: minutes of which rows may be lost; empty of a table that has none.
@@ -55,7 +51,6 @@ class Mended:
     """
 
     steps: list[str] = field(default_factory=list)
-    recovered: int = 0
     returned: list[tuple[str, MinuteRange]] = field(default_factory=list)
     lost: list[MinuteRange] = field(default_factory=list)
     unknown: bool = False
@@ -83,12 +78,16 @@ def mend(delta: Delta, kept: Kept, aside: Path, latest: datetime) -> Mended | No
         elif damage.kind != Kind.CHECKPOINT:
             mended.unknown = True
     if any(damage.kind == Kind.LOG for damage in damages):
-        _rebuild(delta, kept, log, aside, latest, mended)
+        if is_no_folder(delta.path):
+            move(delta.path, aside / delta.name)
+        bad = {name for name in files_in_table(delta.path) if unreadable(delta.path / name, log.live.get(name))}
+        _rebuild(Recovery(delta, kept, log, bad, latest), aside, mended)
     else:
         _renew_checkpoints(delta, log, damages, aside, mended)
         of_data = [damage for damage in damages if damage.kind == Kind.DATA]
         if of_data:
-            _replace(delta, kept, log, of_data, aside, latest, mended)
+            bad = {damage.file for damage in of_data}
+            _replace(Recovery(delta, kept, log, bad, latest), of_data, aside, mended)
     shutil.rmtree(delta.path / SCRATCH, ignore_errors=True)
     return mended
 
@@ -101,26 +100,17 @@ def _renew_checkpoints(delta: Delta, log: Log, damages: Iterable[Damage], aside:
     parts = [part for parts in log.checkpoints.values() for part in parts if set(parts) & set(files)]
     for file in dict.fromkeys([*files, *parts, delta.path / LOG / LAST_CHECKPOINT]):
         move(file, aside / LOG / file.name)
-    DeltaTable(delta.path).create_checkpoint()
+    delta.load().create_checkpoint()
     mended.steps.append("damaged checkpoints were set aside and a new one was written")
 
 
-def _replace(
-    delta: Delta,
-    kept: Kept,
-    log: Log,
-    damages: Sequence[Damage],
-    aside: Path,
-    latest: datetime,
-    mended: Mended,
-) -> None:
+def _replace(recovery: Recovery, damages: Sequence[Damage], aside: Path, mended: Mended) -> None:
     """Take damaged data files out of the log and put in what replaced files say of their rows, in one commit."""
-    bad = {damage.file for damage in damages}
-    astray = astray_among(delta, bad)
-    scratch = Scratch(delta, kept.key)
+    delta, bad = recovery.delta, recovery.bad
+    scratch = Scratch(delta, recovery.kept.key)
     for partition in sorted({partition_of(file) for file in bad}):
-        rows = rows_of(delta, kept, log, partition, bad, astray, latest, only_absent=True)
-        mended.returned += minutes_from(delta, rows, set(rows["_file"].to_pylist()))
+        rows = recovery.rows(partition, only_absent=True)
+        mended.returned += recovery.minutes(rows, rows["_file"].unique().to_pylist())
         scratch.write(rows)
     added = scratch.take_over()
     now = int(datetime.now(UTC).timestamp() * 1000)
@@ -129,39 +119,34 @@ def _replace(
         action: Action = damage.action or {}
         # as the log has it, which names files as URLs do
         actions.append(RemoveAction(action["path"], True, now, action.get("size"), action.get("partitionValues")))
-    table = DeltaTable(delta.path)
+    table = delta.load()
     table.create_write_transaction(actions, "append", table.schema(), list(delta.partition_by))
     for file in bad:
         if (delta.path / file).exists():
             move(delta.path / file, aside / file)
-    mended.recovered = sum(rows_in(action) or 0 for action in added)
+    recovered = sum(rows_in(action) or 0 for action in added)
     mended.steps.append(
         f"{len(bad)} data {'file' if len(bad) == 1 else 'files'}, gone or damaged, taken out of the log; "
-        f"{mended.recovered:,} rows put back from files that had been replaced"
+        f"{recovered:,} rows put back from files that had been replaced"
     )
 
 
-def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, mended: Mended) -> None:
+def _rebuild(recovery: Recovery, aside: Path, mended: Mended) -> None:
     """Write a new log over what can be read, beside the damaged one, and put it in its place."""
-    if is_no_folder(delta.path):
-        move(delta.path, aside / delta.name)
-    files = {file.relative_to(delta.path).as_posix(): file for file in data_files(delta.path)}
-    bad = {name for name, file in files.items() if unreadable(file, log.live.get(name))}
-    astray = astray_among(delta, bad)
-    scratch = Scratch(delta, kept.key)
+    delta, log, bad = recovery.delta, recovery.log, recovery.bad
+    files = files_in_table(delta.path)
+    scratch = Scratch(delta, recovery.kept.key)
     stay: list[Action] = []
-    before = after = 0
+    readable = 0
     for partition in sorted({partition_of(name) for name in files}):
         live = [name for name in log.live if partition_of(name) == partition and name in files and name not in bad]
-        rows = rows_of(delta, kept, log, partition, bad, astray, latest, only_absent=False)
+        rows = recovery.rows(partition, only_absent=False)
+        readable += rows.num_rows
         counts = [rows_in(log.live[name]) for name in live]
-        counted = sum(count or 0 for count in counts)
-        before += counted
-        after += rows.num_rows
-        if None not in counts and rows.num_rows == counted and not changes(rows, live):
+        if None not in counts and rows.num_rows == sum(filter(None, counts)) and not changes(rows, live):
             stay += [log.live[name] for name in live]
         else:
-            mended.returned += minutes_from(delta, rows, log.removed | astray)
+            mended.returned += recovery.minutes(rows, log.removed | recovery.astray)
             scratch.write(rows)
     scratch.take_over()
     new = scratch.log_with(stay, max(log.newest, log.published) + 1)
@@ -171,8 +156,7 @@ def _rebuild(delta: Delta, kept: Kept, log: Log, aside: Path, latest: datetime, 
     sync(delta.path)
     for name in bad:
         move(delta.path / name, aside / name)
-    mended.recovered = max(0, after - before)
-    mended.steps.append(f"its log was set aside and a new one written over the {after:,} rows that can be read")
+    mended.steps.append(f"its log was set aside and a new one written over the {readable:,} rows that can be read")
 
 
 def move(file: Path, to: Path) -> None:

@@ -7,8 +7,8 @@ before one of a file that was replaced, and the newest before older ones.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -35,53 +35,89 @@ class Kept:
     newest_by: str | None = None
 
 
-def rows_of(
-    delta: Delta,
-    kept: Kept,
-    log: Log,
-    partition: str,
-    bad: set[str],
-    astray: set[str],
-    latest: datetime,
-    *,
-    only_absent: bool,
-) -> pa.Table:
-    """Return the rows of a partition, one a key, with the file that each is from in the column ``_file``.
+@dataclass(frozen=True)
+class Recovery:
+    """What can still be read of a damaged table.
 
-    With ``only_absent`` those alone of which the files that belong to the table have none. Files that went astray
-    belong to no partition, so each gets what is its own.
+    Attributes:
+        delta: the table.
+        kept: what tells its rows apart.
+        log: its log, as far as it can be read.
+        bad: the data files that are damaged, or not what was written.
+        latest: the newest closed minute, UTC; rows after it are not put back.
     """
-    names = [file.relative_to(delta.path).as_posix() for file in data_files(delta.path)]
-    names = [
-        name
-        for name in names
-        if name in astray or (partition_of(name) == partition and name not in bad and _readable(delta.path / name))
-    ]
-    # where the log can be trusted, what it does not name was never committed: it speaks only where nothing else does
-    live = log.live.keys() - astray
-    former = set(names if only_absent else log.removed)
-    ours = [name for name in names if name in live or name not in former]
-    files = [
-        {
-            "filename": str(delta.path / name),
-            "name": name,
-            "live": name in live,
-            "written": _written(delta.path / name, log.live.get(name)),
+
+    delta: Delta
+    kept: Kept
+    log: Log
+    bad: set[str]
+    latest: datetime
+
+    @cached_property
+    def astray(self) -> set[str]:
+        """Which of the files that are not what was written are whole ones of this table all the same.
+
+        Where one file was copied over another, its rows may be nowhere else.
+        """
+        named = {name for name in self.delta.schema.names if name not in self.delta.partition_by}
+        paths = {name: self.delta.path / name for name in self.bad}
+        return {name for name, path in paths.items() if unreadable(path) is None and _columns(path) == named}
+
+    def rows(self, partition: str, *, only_absent: bool) -> pa.Table:
+        """Return the rows of a partition, one a key, with the file that each is from in the column ``_file``.
+
+        With ``only_absent`` those alone of which the files that belong to the table have none. Files that went astray
+        belong to no partition, so each gets what is its own.
+        """
+        folder, log = self.delta.path, self.log
+        names = [name for name in sorted(files_in_table(folder)) if name in self.astray or self._is_of(name, partition)]
+        # where the log can be trusted, a file that it does not name was never committed: it counts only for absent rows
+        live = log.live.keys() - self.astray
+        former = set(names if only_absent else log.removed)
+        ours = [name for name in names if name in live or name not in former]
+        files = [
+            {
+                "filename": str(folder / name),
+                "name": name,
+                "live": name in live,
+                "written": _written(folder / name, log.live.get(name)),
+            }
+            for name in names
+        ]
+        by_minute = bool(self.delta.partition_by)
+        # names of our own columns and paths, which no parameter can stand for
+        parts = {
+            "ours": _source(self.delta, ours),
+            "former": _source(self.delta, [name for name in names if name not in ours]),
+            "key": ", ".join(f'"{name}"' for name in self.kept.key),
+            "newest_by": f'"{self.kept.newest_by}"' if self.kept.newest_by else "written",
+            "minute": '"minute"' if by_minute else "NULL::TIMESTAMPTZ",
         }
-        for name in names
-    ]
-    # names of our own columns and paths, which no parameter can stand for
-    parts = {
-        "ours": _source(delta, ours),
-        "former": _source(delta, [name for name in names if name not in ours]),
-        "key": ", ".join(f'"{name}"' for name in kept.key),
-        "newest_by": f'"{kept.newest_by}"' if kept.newest_by else "written",
-        "minute": '"minute"' if delta.partition_by else "NULL::TIMESTAMPTZ",
-    }
-    day = partition.rpartition("=")[2] if delta.partition_by else None
-    statement = sql.filled(_SQL / "recovered_rows.sql", parts)
-    values: dict[str, Any] = {"files": files, "only_absent": only_absent, "latest": latest, "day": day}
-    return sql.connect().sql(statement, params=values).to_arrow_table()
+        values = {
+            "files": files,
+            "only_absent": only_absent,
+            "latest": self.latest,
+            "day": partition.rpartition("=")[2] if by_minute else None,
+        }
+        return sql.connect().sql(sql.filled(_SQL / "recovered_rows.sql", parts), params=values).to_arrow_table()
+
+    def minutes(self, rows: pa.Table, files: Iterable[str]) -> list[tuple[str, MinuteRange]]:
+        """Return of which metrics and minutes those rows are that come from some files."""
+        if not self.delta.partition_by:
+            return []
+        connection = sql.connect()
+        connection.register("rows", rows)
+        found = connection.execute(sql.load(_SQL / "recovered_minutes.sql"), {"files": list(files)}).fetchall()
+        return [(metric, MinuteRange(utc(first), utc(last))) for metric, first, last in found]
+
+    def _is_of(self, name: str, partition: str) -> bool:
+        """Say whether a data file is one of a partition and can be read."""
+        return partition_of(name) == partition and name not in self.bad and unreadable(self.delta.path / name) is None
+
+
+def files_in_table(folder: Path) -> set[str]:
+    """Return the data files in a table's folder, whether its log names them or not, by their paths in it."""
+    return {file.relative_to(folder).as_posix() for file in data_files(folder)}
 
 
 def changes(rows: pa.Table, live: Iterable[str]) -> bool:
@@ -89,30 +125,11 @@ def changes(rows: pa.Table, live: Iterable[str]) -> bool:
     return not set(rows["_file"].unique().to_pylist()) <= set(live)
 
 
-def astray_among(delta: Delta, bad: Iterable[str]) -> set[str]:
-    """Return which of the files that are not what was written are whole ones of this table all the same.
-
-    Whoever copied one over another has left its rows nowhere else, maybe.
-    """
-    named = {name for name in delta.schema.names if name not in delta.partition_by}
-    return {name for name in bad if unreadable(delta.path / name) is None and _columns(delta.path / name) == named}
-
-
 def _columns(file: Path) -> set[str]:
     found = sql.connect().execute(
         "FROM read_parquet($file, hive_partitioning = false) LIMIT 0", {"file": sql.only(file)}
     )
     return {column[0] for column in found.description or ()}
-
-
-def minutes_from(delta: Delta, rows: pa.Table, files: Iterable[str]) -> list[tuple[str, MinuteRange]]:
-    """Return of which metrics and minutes the rows are that come from some files."""
-    if not delta.partition_by:
-        return []
-    connection = sql.connect()
-    connection.register("rows", rows)
-    found = connection.execute(sql.load(_SQL / "recovered_minutes.sql"), {"files": list(files)}).fetchall()
-    return [(metric, MinuteRange(utc(first), utc(last))) for metric, first, last in found]
 
 
 def _source(delta: Delta, names: Sequence[str]) -> str:
@@ -132,10 +149,6 @@ def _source(delta: Delta, names: Sequence[str]) -> str:
 
 def _type(kind: pa.DataType) -> str:
     return "DATE" if kind == pa.date32() else SQL_TYPES[kind]
-
-
-def _readable(file: Path) -> bool:
-    return unreadable(file) is None
 
 
 def partition_of(name: str) -> str:
