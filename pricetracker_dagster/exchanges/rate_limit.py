@@ -7,7 +7,7 @@ at work, requests of low priority wait: the newest minute comes before old ones.
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -58,7 +58,8 @@ class RateLimiter:
             DeadlineExceeded: that is after the deadline; the allowance is then left to others.
         """
         if self._low_priority:
-            _wait_for_the_tick(self._folder, deadline)
+            with locked(self._folder / StateFile.TICK_LOCK, deadline, shared=True):
+                pass
         with self._allowance() as allowance:
             now = time.monotonic()
             turn = max(allowance.due, now - BURST * self._interval) + self._interval
@@ -99,17 +100,10 @@ class _Allowance:
     due: float
 
 
-@contextmanager
-def at_work(folder: Path, deadline: Deadline) -> Iterator[None]:
+def at_work(folder: Path, deadline: Deadline) -> AbstractContextManager[object]:
     """Mark a tick as at work. A second tick waits here for the first.
 
     Raises:
         DeadlineExceeded: the other is still at work at the deadline.
     """
-    with locked(folder / StateFile.TICK_LOCK, deadline):
-        yield
-
-
-def _wait_for_the_tick(folder: Path, deadline: Deadline) -> None:
-    with locked(folder / StateFile.TICK_LOCK, deadline, shared=True):
-        pass
+    return locked(folder / StateFile.TICK_LOCK, deadline)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,7 +38,7 @@ class Simulator(Answers):
         port: where it listens; 0 takes a free one.
         host: on which address.
         market: what is traded; invented prices by default.
-        clock: returns the exchange's time, UTC. A test may tell a whole day in no time.
+        clock: returns the exchange's time, UTC. A test may run through a whole day in no time.
 
     Attributes:
         url: root of its REST interface.
@@ -64,13 +63,8 @@ class Simulator(Answers):
         self.requests: Counter[str] = Counter()
         self.recent: deque[dict[str, Any]] = deque(maxlen=1000)
         self.stopping = threading.Event()
-        simulator = self
-
-        class Handler(_Handler):
-            exchange = simulator
-
         try:
-            self._server = _Server((host, port), Handler)
+            self._server = _Server((host, port), type("Handler", (_Handler,), {"exchange": self}))
         except OSError as error:
             raise PortBusy(f"port {port} on {host} is taken: choose another with --port") from error
         self.url = f"http://{host}:{self._server.server_port}"
@@ -81,10 +75,8 @@ class Simulator(Answers):
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop; requests that hang end."""
+    def __exit__(self, *_: object) -> None:
+        """Stop, and end requests that hang."""
         self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
