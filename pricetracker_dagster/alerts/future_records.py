@@ -8,8 +8,6 @@ minutes are stored is decided in ``store/``.
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-import duckdb
-
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES
 from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED
 from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
@@ -86,11 +84,7 @@ def _after(table: RecordTable, limits: Mapping[str, datetime]) -> list[Row]:
     """Return the rows of which a column lies after its limit. As a rule the log shows that there are none."""
     if not table.may_have_after(limits):
         return []
-    later = [duckdb.ColumnExpression(name) > duckdb.ConstantExpression(limit) for name, limit in limits.items()]
-    condition = later[0]
-    for each in later[1:]:
-        condition = condition | each
-    return table.rows(None, condition)
+    return table.rows(None, " OR ".join(f"{name} > ${name}" for name in limits), **limits)
 
 
 def _is_ahead(row: Row, limit: datetime) -> bool:

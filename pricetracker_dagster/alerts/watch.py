@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-import duckdb
-
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.detect import Judged, changed_minutes, judge_changed
 from pricetracker_dagster.alerts.future_records import correct_future_records
@@ -139,11 +137,12 @@ def _operators(records: Records, now: datetime, watched: SensorOutcome) -> Opera
 
 def _recorded_near(records: Records, now: datetime, changed: Mapping[str, MinuteRange]) -> list[Row]:
     """Return the alerts that are open, and those near the minutes that changed."""
-    state, minute = duckdb.ColumnExpression("state"), duckdb.ColumnExpression("last_minute")
     near = min((span.first for span in changed.values()), default=now) - DAY
     return records.alerts.rows(
         min(near, now) - LONGEST,
-        (state != duckdb.ConstantExpression(RESOLVED)) | (minute >= duckdb.ConstantExpression(near)),
+        "state <> $resolved OR last_minute >= $near",
+        resolved=RESOLVED,
+        near=near,
     )
 
 

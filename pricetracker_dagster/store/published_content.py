@@ -17,6 +17,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import live_files, schema
 from pricetracker_dagster.store.coverage import missing_of_day
+from pricetracker_dagster.store.parquet_source import rows_by_name, rows_of
 from pricetracker_dagster.store.prices import files_of
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
@@ -47,12 +48,12 @@ def build(
     connection.execute(_create_tables())
     define_measures(connection, in_database=True)
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
-    sources = {"all_files": _source(files, _CANDLE), "recent_files": _source(recent, _CANDLE)}
+    sources = {"all_files": rows_of(files, _CANDLE), "recent_files": rows_of(recent, _CANDLE)}
     records, named = store.records, [*files]
     for each in records:
         of_it = recorded[each.name]
         own = [] if of_it is None else live_files.files_of(of_it)
-        sources[each.name] = _source_by_name(own, schema.sql_types(each.schema))
+        sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
         named += own
     connection.execute(sql.filled(_SQL / "published_views.sql", sources))
     connection.execute(
@@ -91,21 +92,3 @@ def _comments(kind: str, tables: Iterable[schema.Table]) -> Iterable[str]:
         yield f"COMMENT ON {kind} {table.name} IS {sql.literal(table.comment)};"
         for name, comment in schema.comments(table.columns).items():
             yield f'COMMENT ON COLUMN {table.name}."{name}" IS {sql.literal(comment)};'
-
-
-def _source(files: list[str], columns: Mapping[str, str]) -> str:
-    """Return what a view selects from: the files, or no rows of the same columns (name to type)."""
-    if not files:
-        empty = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
-        return f"(SELECT {empty} WHERE false)"
-    return f"read_parquet([{', '.join(map(sql.literal, live_files.patterns(files)))}], hive_partitioning = false)"
-
-
-def _source_by_name(files: list[str], columns: Mapping[str, str]) -> str:
-    """Return the same where some files are of an earlier version, which did not know every column: NULL there."""
-    none = _source([], columns)
-    if not files:
-        return none
-    named = ", ".join(map(sql.literal, live_files.patterns(files)))
-    read = f"read_parquet([{named}], hive_partitioning = false, union_by_name = true)"
-    return f"(FROM {none} UNION ALL BY NAME FROM {read})"

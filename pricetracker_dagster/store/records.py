@@ -4,7 +4,7 @@ Here belongs how their rows are written and read, as plain dictionaries. Their c
 and when a row is written, is the business of alerts/ and collect/.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.delta import Delta, Upserted
-from pricetracker_dagster.store.live_files import files_of, patterns
+from pricetracker_dagster.store.live_files import files_of
+from pricetracker_dagster.store.parquet_source import rows_by_name
 from pricetracker_dagster.store.writing import literal
 
 NOT_RUN = "not run"
@@ -91,14 +92,21 @@ class RecordTable(Delta):
             differs=differs if replace else None,
         )
 
-    def rows(self, since: datetime | None = None, where: duckdb.Expression | None = None) -> list[Row]:
-        """Return the rows whose ``time`` is not before ``since`` (UTC) and of which ``where`` holds; oldest first."""
+    def rows(self, since: datetime | None = None, where: str = "true", **values: Any) -> list[Row]:
+        """Return the rows whose ``time`` is not before ``since`` (UTC) and of which ``where`` holds; oldest first.
+
+        Args:
+            since: None: from the first one on.
+            where: a condition in SQL, in which a value is a parameter: ``state = $state``.
+            values: the parameters.
+        """
         with self.read():
-            relation = self.relation(sql.connect(), since)
-            if where is not None:
-                relation = relation.filter(where)
-            answer = relation.order(f'"{self.time}"')
-            return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+            relation = self.relation(sql.connect(), since, where, **values)
+            return relation.order(f'"{self.time}"').to_dicts()
+
+    def rows_of(self, column: str, names: Iterable[str], since: datetime | None = None) -> list[Row]:
+        """Return the rows in which a column has one of some names, as rows() does."""
+        return self.rows(since, f'"{column}" IN (SELECT unnest($names::VARCHAR[]))', names=[*names])
 
     def may_have_after(self, limits: Mapping[str, datetime]) -> bool:
         """Say whether a column may lie after its limit, UTC, in any row: by the statistics in the log, which are quick.
@@ -113,8 +121,8 @@ class RecordTable(Delta):
         """Remove the rows whose ``time`` is after a moment, UTC, a whole second; return how many there were.
 
         Raises:
-                    CommitFailedError: another process changed the table meanwhile.
-                    StoreError: the table is damaged, or cannot be written.
+            CommitFailedError: another process changed the table meanwhile.
+            StoreError: the table is damaged, or cannot be written.
         """
         table = self.open()
         if table is None or not files_of(table, [(self.time, ">", moment)]):
@@ -122,26 +130,25 @@ class RecordTable(Delta):
         with self.write():
             return table.delete(f"{self.time} > {literal(int(moment.timestamp()))}")["num_deleted_rows"] or 0
 
-    def relation(self, connection: duckdb.DuckDBPyConnection, since: datetime | None = None) -> duckdb.DuckDBPyRelation:
-        """Return the same rows as a relation of a connection, in no order."""
+    def relation(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        since: datetime | None = None,
+        where: str = "true",
+        columns: Sequence[str] = (),
+        **values: Any,
+    ) -> duckdb.DuckDBPyRelation:
+        """Return the same rows as a relation of a connection, in no order, with all columns where none are named."""
         table = self.open()
         files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
-        relation = self._read(connection, files) if files else self.to_relation(connection, [])
-        if since is None:
-            return relation
-        return relation.filter(duckdb.ColumnExpression(self.time) >= duckdb.ConstantExpression(since))
-
-    def _read(self, connection: duckdb.DuckDBPyConnection, files: list[str]) -> duckdb.DuckDBPyRelation:
-        """Return what files hold; a column that they do not know, of an earlier version, is NULL."""
-        relation = connection.read_parquet(patterns(files), hive_partitioning=False, union_by_name=True)
-        return relation.select(
-            *(
-                duckdb.ColumnExpression(name)
-                if name in relation.columns
-                else duckdb.ConstantExpression(None).cast(kind).alias(name)
-                for name, kind in schema.sql_types(self.schema).items()
-            )
-        )
+        sources = {
+            "columns": ", ".join(f'"{name}"' for name in columns or self.schema.names),
+            "rows": rows_by_name(files, schema.sql_types(self.schema)),
+            "where": f"({where})" if since is None else f'({where}) AND "{self.time}" >= $since',
+        }
+        if since is not None:
+            values["since"] = since
+        return connection.sql(sql.filled(_SQL / "record_rows.sql", sources), params=values or None)
 
     def to_relation(
         self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from pricetracker_dagster import sql
@@ -254,9 +253,9 @@ def test_rows_of_late_are_read_from_their_minute_on(records: Records) -> None:
 
 def test_rows_are_chosen_by_a_condition_too(records: Records) -> None:
     records.alerts.upsert([alert(0, state="resolved"), alert(1), alert(2), alert(3, state="resolved")])
-    resolved = duckdb.ColumnExpression("state") == duckdb.ConstantExpression("resolved")
-    assert [row["minute"] for row in records.alerts.rows(None, resolved)] == [at(0), at(3)]
-    assert [row["minute"] for row in records.alerts.rows(at(1), resolved)] == [at(3)]
+    resolved = "state = $state"
+    assert [row["minute"] for row in records.alerts.rows(None, resolved, state="resolved")] == [at(0), at(3)]
+    assert [row["minute"] for row in records.alerts.rows(at(1), resolved, state="resolved")] == [at(3)]
 
 
 def test_a_relation_has_the_same_rows(records: Records) -> None:

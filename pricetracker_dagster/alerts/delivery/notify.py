@@ -14,7 +14,6 @@ from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limi
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
 from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
 from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY
-from pricetracker_dagster.alerts.messages.recording import is_one_of
 from pricetracker_dagster.alerts.messages.routing import Subject, is_quiet, recipients, urls
 from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.settings import Settings
@@ -49,7 +48,7 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     ids = sorted(own for own, names in missing_by_message.items() if not names.isdisjoint(ready))
     if not ids:
         return []
-    owed = records.messages.rows(now - KEPT, is_one_of("id", ids))
+    owed = records.messages.rows_of("id", ids, now - KEPT)
     owed.sort(key=lambda row: (row["recorded_at"], row["fact"], row["number"]))
     facts, not_read = _facts(records, owed)
     counting = [row for row in owed if _counts(row, facts)]
@@ -73,11 +72,11 @@ def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[di
     connection = sql.connect()
     # registered and not create_view(), whose views all connections of this process would share
     with records.messages.read():
-        messages = records.messages.relation(connection, now - KEPT).select("id", "fact", "event", "channels")
+        messages = records.messages.relation(connection, now - KEPT, columns=("id", "fact", "event", "channels"))
         connection.register("messages", messages.to_arrow_table())
     with records.deliveries.read():
-        sent = records.deliveries.relation(connection, now - KEPT - DAY)
-        sent = sent.select("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
+        names_of_columns = ("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
+        sent = records.deliveries.relation(connection, now - KEPT - DAY, columns=names_of_columns)
         connection.register("sent", sent.to_arrow_table())
     found = connection.execute(sql.load(_SQL / "incomplete.sql"), {"channels": [*names]}).fetchall()
     if not found:
@@ -137,7 +136,7 @@ def _facts(records: Records, messages: Sequence[Row]) -> tuple[dict[str, tuple[S
         ids = {row["fact"] for row in messages if row["subject"] == subject}
         if ids:
             try:
-                found |= {row["id"]: (subject, row) for row in table.rows(None, is_one_of("id", sorted(ids)))}
+                found |= {row["id"]: (subject, row) for row in table.rows_of("id", ids)}
             except StoreError as error:
                 not_read = error
     return found, not_read

@@ -7,8 +7,6 @@ messages there are is in transitions.py. Called by whoever holds the lock of tho
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-import duckdb
-
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import messages_since
 from pricetracker_dagster.alerts.messages import earlier_version
@@ -81,20 +79,14 @@ def record_ends_of_silences(settings: Settings, records: Records, now: datetime,
     ended = operators.ended_since(now - DAY, now)
     if not ended:
         return
-    kept = duckdb.ColumnExpression("held_by").isnotnull() | is_one_of("subject", [SUMMARY])
-    messages = records.messages.rows(min(silence["made_at"] for silence in ended), kept)
+    oldest = min(silence["made_at"] for silence in ended)
+    messages = records.messages.rows(oldest, "held_by IS NOT NULL OR subject = $summary", summary=SUMMARY)
     ids = sorted(facts_of_silences(ended, messages))
     if ids:
-        of_these = is_one_of("id", ids)
-        facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows(None, of_these)}
-        facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows(None, of_these)}
+        facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows_of("id", ids)}
+        facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows_of("id", ids)}
         earlier = _written(records, [row for _, row in facts.values()]) if facts else {}
         records.messages.upsert(summaries(ended, messages, facts, Context(settings, now, earlier, operators)))
-
-
-def is_one_of(column: str, values: Iterable[str]) -> duckdb.Expression:
-    """Return the condition that a column has one of some values."""
-    return duckdb.ColumnExpression(column).isin(*map(duckdb.ConstantExpression, values))
 
 
 def _is_of_earlier_version(row: Row, limit: datetime) -> bool:
@@ -108,7 +100,7 @@ def _written(records: Records, rows: Sequence[Row]) -> dict[str, list[Row]]:
     ids = sorted(row["id"] for row in rows)
     since = min(messages_since(row) if "minute" in row else min(row["opened_at"], row["first"]) for row in rows)
     found: dict[str, list[Row]] = {}
-    for message in records.messages.rows(since, is_one_of("fact", ids)):
+    for message in records.messages.rows_of("fact", ids, since):
         found.setdefault(message["fact"], []).append(message)
     return found
 
@@ -153,10 +145,10 @@ def _earlier_messages(
 def _sent(records: Records, rows: Sequence[Row]) -> list[Row]:
     if not rows:
         return []
-    return records.deliveries.rows(None, is_one_of("id", sorted(row["id"] for row in rows)))
+    return records.deliveries.rows_of("id", [row["id"] for row in rows])
 
 
 def _outages(records: Records) -> dict[str, str]:
     """Return the open incident of each exchange that is out as a whole."""
-    was_whole = is_one_of("state", [OPEN]) & duckdb.ColumnExpression("exchange").isnotnull()
-    return {row["exchange"]: row["id"] for row in records.incidents.rows(None, was_whole) if is_of_whole_exchange(row)}
+    rows = records.incidents.rows(None, "state = $open AND exchange IS NOT NULL", open=OPEN)
+    return {row["exchange"]: row["id"] for row in rows if is_of_whole_exchange(row)}
