@@ -41,7 +41,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 TICK = """
 import sys
 import dagster as dg
-from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
+from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
 
 with dg.DagsterInstance.from_config(sys.argv[1]) as instance:

@@ -21,7 +21,7 @@ def tick(minute: datetime | None) -> None:
     """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
     without_dagsters_warnings()
     from pricetracker_dagster.instance.home import open_instance
-    from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
+    from pricetracker_dagster.local.tick_by_hand import run_minute_tick
     from pricetracker_dagster.resources import Tracker
 
     settings = load_settings()

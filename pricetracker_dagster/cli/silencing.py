@@ -187,8 +187,7 @@ def show_everywhere(settings: Settings, table: str, row: "Row") -> None:
         click.echo(f"Not published yet, the next tick does: {first_line(error)}", err=True)
     without_dagsters_warnings()
     from pricetracker_dagster.assets.alerts import written_down
-    from pricetracker_dagster.instance.evaluations import is_kept
-    from pricetracker_dagster.instance.home import open_instance
+    from pricetracker_dagster.instance.home import is_kept, open_instance
 
     if not is_kept(settings.data_folder.dagster_home):
         return

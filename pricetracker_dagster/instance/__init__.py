@@ -1,4 +1,4 @@
-"""Dagster's own keeping: its home and its settings, how long its runs stay, its signs of life, a tick by hand.
+"""Dagster's own keeping: its home and its settings, the tags of runs and how long they stay, the watchdog of a tick.
 
-Here belongs what is about Dagster itself and not about prices.
+Here belongs what is about Dagster itself and neither about prices nor about our definitions, which import this.
 """

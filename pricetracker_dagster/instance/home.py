@@ -55,6 +55,12 @@ def check_dagster_yaml(settings: Settings, warn: Callable[[str], object]) -> Non
             pass
 
 
+def is_kept(home: Path) -> bool:
+    """Say whether an instance was ever opened in a folder: looking at one that was not would make it."""
+    sqlite = (home / "schedules" / "schedules.db", home / "history" / "runs.db")
+    return names_storage(home) or all(file.exists() for file in sqlite)
+
+
 @contextmanager
 def open_instance(
     settings: Settings, *, warn: Callable[[str], object] = lambda _: None

@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from pricetracker_dagster.alerts.watchdog.observation import Sign
-from pricetracker_dagster.instance.evaluations import evaluations, is_kept
-from pricetracker_dagster.instance.home import opened
+from pricetracker_dagster.instance.home import is_kept, opened
+from pricetracker_dagster.local.evaluations import evaluations
 from pricetracker_dagster.settings import Settings
 
 _CODE_ANSWERS_WITHIN = 10.0

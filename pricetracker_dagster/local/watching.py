@@ -18,8 +18,8 @@ from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watchdog.judge import failing_for_long
 from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
 from pricetracker_dagster.assets.alerts import what_changed
-from pricetracker_dagster.instance.evaluations import bring_back, is_kept
-from pricetracker_dagster.instance.home import open_instance
+from pricetracker_dagster.instance.home import is_kept, open_instance
+from pricetracker_dagster.local.evaluations import bring_back
 from pricetracker_dagster.local.probes import code_answers, signs, wrong
 from pricetracker_dagster.local.watchdog import LOOKED
 from pricetracker_dagster.settings import Settings, SettingsError, load_settings

@@ -18,7 +18,7 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.files.data_folder import StateFile
-from pricetracker_dagster.instance.tick_by_hand import TickOutcome, run_minute_tick
+from pricetracker_dagster.local.tick_by_hand import TickOutcome, run_minute_tick
 from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts

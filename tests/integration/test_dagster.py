@@ -18,8 +18,8 @@ from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance.home import open_instance
 from pricetracker_dagster.instance.retention import KEPT, delete_old_runs
 from pricetracker_dagster.instance.tags import HOURLY, TICK
-from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
 from pricetracker_dagster.jobs import failures, tick_request
+from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.store import reading
 from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker

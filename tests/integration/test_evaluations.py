@@ -16,8 +16,8 @@ from dagster._daemon.types import DaemonHeartbeat
 from dagster._scheduler.scheduler import launch_scheduled_runs
 from dagster_shared.error import SerializableErrorInfo
 
-from pricetracker_dagster.instance.evaluations import bring_back, evaluations, is_kept
-from pricetracker_dagster.instance.home import dagster_home, open_instance
+from pricetracker_dagster.instance.home import dagster_home, is_kept, open_instance
+from pricetracker_dagster.local.evaluations import bring_back, evaluations
 from pricetracker_dagster.settings import load_settings
 
 LOG = logging.getLogger("test_evaluations")

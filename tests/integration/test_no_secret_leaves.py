@@ -25,7 +25,7 @@ from pydantic import BaseModel, SecretStr
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.exchanges.kraken.client import Kraken
-from pricetracker_dagster.instance.tick_by_hand import run_minute_tick
+from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import heartbeat, missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings

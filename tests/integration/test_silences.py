@@ -255,7 +255,7 @@ def test_what_cannot_be_acknowledged_is_said_with_what_is_open(own: str, status_
 def test_it_is_published_shown_in_status_and_in_the_ui(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     published = settings.data_folder.published
     instance = dg.DagsterInstance.ephemeral()  # one on disk takes seconds to make
-    monkeypatch.setattr("pricetracker_dagster.instance.evaluations.is_kept", lambda _: True)
+    monkeypatch.setattr("pricetracker_dagster.instance.home.is_kept", lambda _: True)
     monkeypatch.setattr("pricetracker_dagster.instance.home.open_instance", lambda _: nullcontext(instance))
     silent = run("silence", "KRAKEN:ETH*", "--for", "1h", "--reason", "delisting", *BY_ANN)
     assert (silent.exit_code, silent.stderr) == (0, "")

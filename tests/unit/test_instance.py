@@ -12,8 +12,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.instance import dagster_yaml
 from pricetracker_dagster.instance.dagster_yaml import project_file
-from pricetracker_dagster.instance.evaluations import is_kept
-from pricetracker_dagster.instance.home import InstanceError, check_dagster_yaml, dagster_home, open_instance
+from pricetracker_dagster.instance.home import InstanceError, check_dagster_yaml, dagster_home, is_kept, open_instance
 from pricetracker_dagster.settings import PROJECT, Settings, load_settings
 
 OURS = (PROJECT / "dagster.yaml").read_bytes()

@@ -10,7 +10,6 @@ the process that keeps it running.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.scheduler.instigation import (
@@ -26,7 +25,6 @@ from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
 from pricetracker_dagster.alerts.future_records import AHEAD
 from pricetracker_dagster.alerts.watchdog.observation import Sign
-from pricetracker_dagster.instance.dagster_yaml import names_storage
 from pricetracker_dagster.instance.tags import MINUTE, TICK
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.sensors import default_sensors
@@ -57,12 +55,6 @@ class Evaluations:
     signs: Sequence[Sign]
     ahead: datetime | None
     in_progress: Mapping[str, int]
-
-
-def is_kept(home: Path) -> bool:
-    """Say whether an instance was ever opened in a folder: looking at one that was not would make it."""
-    sqlite = (home / "schedules" / "schedules.db", home / "history" / "runs.db")
-    return names_storage(home) or all(file.exists() for file in sqlite)
 
 
 def evaluations(instance: dg.DagsterInstance, now: datetime) -> Evaluations:
