@@ -58,7 +58,7 @@ def check_dagster_yaml(settings: Settings, warn: Callable[[str], object]) -> Non
 def is_kept(home: Path) -> bool:
     """Say whether an instance was ever opened in a folder: looking at one that was not would make it."""
     sqlite = (home / "schedules" / "schedules.db", home / "history" / "runs.db")
-    return names_storage(home) or all(file.exists() for file in sqlite)
+    return dagster_yaml.names_storage(home) or all(file.exists() for file in sqlite)
 
 
 @contextmanager
