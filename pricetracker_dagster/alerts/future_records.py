@@ -27,7 +27,7 @@ def correct_future_records(records: Records, now: datetime) -> int:
         now: the current time, UTC.
 
     Returns:
-        How many rows were put right or removed.
+        How many rows were corrected or removed.
     """
     limit = (now + AHEAD).replace(microsecond=0)
     newest = newest_closed_minute(limit)

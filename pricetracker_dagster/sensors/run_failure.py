@@ -7,7 +7,6 @@ import dagster as dg
 from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.alerts.watchdog.sensor_evaluations import report_publication
-from pricetracker_dagster.assets.alerts import what_changed
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.instance.tags import MINUTE
 from pricetracker_dagster.jobs import failures, minute_tick
@@ -44,6 +43,5 @@ def run_failure(context: dg.RunFailureSensorContext, tracker: dg.ResourceParam[T
         watched = watch_minutes(settings, tracker.now())
     except DeadlineExceeded:
         return dg.SkipReason("another sensor kept the lock; missed_minutes sends it within a minute")
-    for event in what_changed(watched, simulated=settings.simulated):
-        context.instance.report_runless_asset_event(event)
+    report_incidents(context, settings, watched)
     return None

@@ -16,12 +16,12 @@ import urllib3
 from pricetracker_dagster.alerts.delivery.answers import (
     RETRY_AFTER_MOST,
     code_in,
+    error_reason,
     host_of,
     json_of,
     read_body,
     retry_after_of,
 )
-from pricetracker_dagster.alerts.delivery.error_reasons import error_reason
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.process.bounded_call import Connections
 

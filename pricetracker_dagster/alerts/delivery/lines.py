@@ -40,6 +40,10 @@ class Notice(NamedTuple):
     also: tuple[str, ...] = ()
 
 
+_OF_MESSAGE = ("fact", "subject", "event", "recorded_at", "headline", "text")
+"""The columns of a message that a notice has, in its order."""
+
+
 def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Notice]:
     """Make lines of the messages that a channel is owed, oldest first.
 
@@ -60,17 +64,7 @@ def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Noti
             if is_old_news:
                 waiting.append(message["event"])
                 continue
-            lines.append(
-                Notice(
-                    message["fact"],
-                    message["subject"],
-                    message["event"],
-                    message["recorded_at"],
-                    message["headline"],
-                    message["text"],
-                    tuple(waiting),
-                )
-            )
+            lines.append(Notice._make([*(message[name] for name in _OF_MESSAGE), tuple(waiting)]))
             waiting = []
     return sorted(lines, key=lambda line: line.at)
 
@@ -78,9 +72,8 @@ def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Noti
 def compose(notices: Sequence[Notice], settings: Settings, limit: Limit) -> list[tuple[Message, tuple[Notice, ...]]]:
     """Make as few messages as fit a channel; with each, the notices that are complete once it is taken."""
     last = {notice.fact: notice.event for notice in notices}
-    notices = sorted(
-        notices, key=lambda notice: is_end(last[notice.fact])
-    )  # what is on now comes first, and is not cut
+    # what is on now comes first, and is not cut
+    notices = sorted(notices, key=lambda notice: is_end(last[notice.fact]))
     lines: list[tuple[str, Sequence[Notice]]] = [(notice.text, [notice]) for notice in notices[:MAX_LINES]]
     if len(notices) > MAX_LINES:
         lines.append((f"… and {len(notices) - MAX_LINES} more", notices[MAX_LINES:]))

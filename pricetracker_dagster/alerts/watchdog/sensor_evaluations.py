@@ -31,14 +31,14 @@ from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store
 
-_SAID = 500
+_MOST = 500
 """Most characters of an error in a reason."""
 
 
 def report_evaluation(
     settings: Settings, now: datetime, sensor: str | None, unreadable: str | None, error: Exception | None
 ) -> SensorOutcome:
-    """Tell what an evaluation has shown; where that is nothing new, do nothing.
+    """Report what an evaluation has shown; where that is nothing new, do nothing.
 
     Args:
         settings: channels and routes; the last that could be read where those of now cannot be.
@@ -101,7 +101,7 @@ def _of_the_evaluation(
         pass
     elif error is not None:
         kind = "" if isinstance(error, PricetrackerError) else f"{type(error).__name__}: "
-        said = plain(f"{kind}{first_line(error)}", _SAID)
+        said = plain(f"{kind}{first_line(error)}", _MOST)
         verdicts[sensor_kind(sensor)] = Verdict(STILL, f"the sensor {sensor} cannot do its work: {said}")
     else:
         verdicts[sensor_kind(sensor)] = Verdict(ALIVE)
