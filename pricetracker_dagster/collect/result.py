@@ -13,7 +13,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.candles.validate import RejectedRow
 from pricetracker_dagster.errors import PricetrackerError, plain
-from pricetracker_dagster.exchanges.base import ExchangeError
+from pricetracker_dagster.exchanges.base import ExchangeError, NotAsked
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.coverage import said_of
@@ -175,7 +175,7 @@ def in_plain_words(error: Exception) -> tuple[str, str]:
     if isinstance(error, ExchangeError):
         return str(error), error.cause
     if isinstance(error, DeadlineExceeded):
-        return "not asked in time, others were before it", ExchangeError.cause
+        return NotAsked.why, ExchangeError.cause
     if isinstance(error, PricetrackerError):
         return str(error), NOT_STORED
     if isinstance(error, OSError) and error.strerror:

@@ -87,5 +87,5 @@ class Client:
                     continue
                 raise
             except DeadlineExceeded:
-                raise failure or NotAsked(f"{what}: not asked in time, others were before it") from None
+                raise failure or NotAsked(f"{what}: {NotAsked.why}") from None
         raise AssertionError  # it counts for ever

@@ -76,7 +76,9 @@ class NoAnswer(ExchangeUnreachable):
 
 
 class NotAsked(ExchangeUnreachable):
-    """The deadline passed before it was asked: other requests came first."""
+    """The deadline passed before it was asked."""
+
+    why = "not asked in time: other requests came first"
 
 
 class RateLimited(ExchangeError):

@@ -65,13 +65,13 @@ def said(error: pytest.ExceptionInfo[BaseException]) -> str:
         (1e40, "no time between 2009 and 2100"),
         (-NOW, "no time between 2009 and 2100"),
         (0, "no time between 2009 and 2100"),
-        (float("nan"), "no unixtime"),
-        (float("inf"), "no unixtime"),
-        ("soon", "no unixtime"),
-        (None, "no unixtime"),
-        (True, "no unixtime"),
-        ([NOW], "no unixtime"),
-        ({"s": NOW}, "no unixtime"),
+        (float("nan"), "not a time"),
+        (float("inf"), "not a time"),
+        ("soon", "not a time"),
+        (None, "not a time"),
+        (True, "not a time"),
+        ([NOW], "not a time"),
+        ({"s": NOW}, "not a time"),
     ],
 )
 @pytest.mark.usefixtures("asked_once")
@@ -392,8 +392,8 @@ def test_rows_in_any_order_and_twice_are_one_a_minute(
 @pytest.mark.parametrize(
     ("endpoint", "result", "why"),
     [
-        ("OHLC", {"XXBTZUSD": [[]] * 200_000, "last": 1}, "200,000 rows; more than 2,000 are not looked at"),
-        ("OHLC", {"XXBTZUSD": [None] * 2_001, "last": 1}, "2,001 rows; more than 2,000 are not looked at"),
+        ("OHLC", {"XXBTZUSD": [[]] * 200_000, "last": 1}, "200,000 rows; more than 2,000 are not read"),
+        ("OHLC", {"XXBTZUSD": [None] * 2_001, "last": 1}, "2,001 rows; more than 2,000 are not read"),
         ("OHLC", {"XXBTZUSD": [[]] * 300_000, "last": 1}, "more than 1 MB; it was not read"),
         ("Trades", {"XXBTZUSD": [["1", "1", NOW - 60]] * 2_001, "last": "1"}, "2,001 rows; more than 2,000 are not"),
         ("Trades", {"XXBTZUSD": [["1" * 1_000_000, "1", NOW - 60]], "last": "1"}, "more than 1 MB; it was not read"),

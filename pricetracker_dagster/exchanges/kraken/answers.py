@@ -37,7 +37,7 @@ def result_of(what: str, envelope: Any) -> dict[str, Any]:
         ExchangeError: the envelope holds an error, or is no envelope. Kraken sends errors with HTTP 200.
     """
     if not isinstance(envelope, dict):
-        raise ExchangeUnreachable(f"{what}: the answer is no envelope: {plain(envelope, 60)}")
+        raise ExchangeUnreachable(f"{what}: the answer is not an envelope: {plain(envelope, 60)}")
     told = envelope.get("error")  # a list of text; whatever else is there is an error too
     errors = [plain(each) for each in (told if isinstance(told, list) else [told]) if each not in _NO_ERROR]
     if serious := [error for error in errors if not error.startswith("W")]:

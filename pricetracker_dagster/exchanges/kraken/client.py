@@ -68,7 +68,7 @@ class Kraken:
         answer = self._get("Time", {}, deadline).get("unixtime")
         unix = number(answer)
         if unix is None or not is_time(unix):
-            why = "which is no unixtime" if unix is None else not_seconds(unix)
+            why = "which is not a time" if unix is None else not_seconds(unix)
             raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {why}")
         # by a monotonic clock: a backfill may outlast a correction of this machine's
         self._clock = int(unix), time.monotonic()
@@ -162,7 +162,7 @@ class Kraken:
         rows = result[keys[0]]
         if len(rows) > _MOST_ROWS:
             raise ExchangeUnreachable(
-                f"{what}: the answer has {len(rows):,} rows; more than {_MOST_ROWS:,} are not looked at"
+                f"{what}: the answer has {len(rows):,} rows; more than {_MOST_ROWS:,} are not read"
             )
         return rows, result.get("last")
 

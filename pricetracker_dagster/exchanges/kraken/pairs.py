@@ -44,9 +44,7 @@ def listed_in(what: str, asset_pairs: Mapping[str, Any]) -> Pairs:
         ExchangeUnreachable: it lists none, or far too many.
     """
     if len(asset_pairs) > _MOST_PAIRS:
-        raise ExchangeUnreachable(
-            f"{what} lists {len(asset_pairs):,} pairs; more than {_MOST_PAIRS:,} are not looked at"
-        )
+        raise ExchangeUnreachable(f"{what} lists {len(asset_pairs):,} pairs; more than {_MOST_PAIRS:,} are not read")
     names = our_pairs(asset_pairs)
     if not names:
         raise ExchangeUnreachable(f"{what} lists no pair that has a name")
