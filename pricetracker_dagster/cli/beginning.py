@@ -41,7 +41,7 @@ def init(*, force: bool) -> None:
         raise AlreadyThere(path) from None
     try:
         used = config_file()
-    except SettingsError as error:  # whatever stands in the way is told here already
+    except SettingsError as error:  # report at once why the new file is not used
         raise click.ClickException(f"{path} is written, but it is not used: {error}") from error
     if used != path:
         click.echo(

@@ -1,4 +1,4 @@
-"""What follows for every command that stores minutes: they are published, and what is doubted is told."""
+"""What every command that stores minutes does next: publish them, and report which rows are doubted."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ _LISTED = 10
 
 
 def publish_stored(settings: Settings) -> None:
-    """Publish what was stored; warn of what readers do not see."""
+    """Publish what was stored, and print what went wrong with it as warnings."""
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.store import open_store
 
@@ -25,7 +25,7 @@ def publish_stored(settings: Settings) -> None:
 
 
 def told_of_doubts(doubts: "Sequence[Doubt]", again: str) -> list[str]:
-    """Say of answers that take trades away that they are not stored, and how they can be.
+    """Return lines which say that answers that take trades away are not stored yet, and how to store them.
 
     Args:
         doubts: what is doubted.

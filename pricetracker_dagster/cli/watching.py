@@ -27,7 +27,7 @@ def watch(*, every: int | None, asks_up: bool) -> None:
     from pricetracker_dagster.local.watchdog import RESTART
     from pricetracker_dagster.local.watching import Watch
 
-    # where they cannot be read that is told, by the last that could be
+    # while they cannot be read, the watch reports that by means of the last ones that could be
     settings, _ = SettingsKeeper(load_settings).load_or_last_good()
     if not settings.folder.exists():
         raise click.ClickException(f"{settings.folder} is not there: nothing has run yet; start `pricetracker up`")

@@ -1,8 +1,8 @@
 """The file dagster.yaml in the folder of a data folder's instance: the project's own, or one that a user put there.
 
-Here belongs whose it is and what it must hold. The project's own is renewed whenever the project's changes; it is known
-by its digest, of which we note each that we write. Any other file is the user's, e.g. one that names a Postgres
-database, and is left as it is.
+Here belongs whose it is and what it must hold. The project's own is renewed whenever it changes in the project; we
+recognise it by its digest, since we note the digest of each file that we write. Any other file is the user's, e.g. one
+that names a Postgres database, and is left as it is.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ def names_storage(home: Path) -> bool:
 
 
 def absent(instance: dg.DagsterInstance) -> Iterator[str]:
-    """Yield each setting that we rely on and that an instance lacks, and what follows from that."""
+    """Yield each setting that we rely on and that an instance does not have, with the consequence."""
     queue = instance.get_concurrency_config().run_queue_config
     limits = yaml.safe_load(project_file().read_text(encoding="utf-8"))["concurrency"]["runs"]["tag_concurrency_limits"]
     for limit in limits:

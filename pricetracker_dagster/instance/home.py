@@ -136,18 +136,19 @@ def _why_refused(error: Exception) -> str:
 
 @contextmanager
 def _plain_of_databases(folder: DataFolder) -> Iterator[None]:
-    """Put in plain words what SQLite says of the instance of a data folder.
+    """Put errors of the databases of an instance into plain words.
 
     Raises:
-        InstanceError: it said something.
+        InstanceError: a database could not be used.
     """
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error) as error:
-        raise InstanceError(_said(error, folder)) from error
+        raise InstanceError(in_plain_words(error, folder)) from error
 
 
-def _said(error: Exception, folder: DataFolder) -> str:
+def in_plain_words(error: Exception, folder: DataFolder) -> str:
+    """Return an error of Dagster's databases as a user reads it: which file, why, the way out."""
     home = folder.dagster_home
     said = plain(str(error).partition("\n[SQL: ")[0], 200)
     for file, what in damaged_databases(home):

@@ -15,7 +15,7 @@ KEPT = "kept"
 """Value of the tag on a run that stays for good."""
 
 _AT_MOST = 500
-"""Runs deleted at once, so that the hourly upkeep stays short."""
+"""Runs deleted at once, so that the hourly maintenance stays short."""
 
 _PARTITION = "dagster/partition"
 
@@ -75,7 +75,7 @@ def _remove_files(instance: dg.DagsterInstance, run_id: str) -> None:
     events = instance.event_log_storage
     if isinstance(events, SqliteEventLogStorage):
         database = Path(events.path_for_shard(run_id))
-        for file in database.parent.glob(f"{database.name}*"):  # with SQLite's -wal and -shm beside it
+        for file in database.parent.glob(f"{database.name}*"):  # with SQLite's -wal and -shm
             file.unlink(missing_ok=True)
     shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
 

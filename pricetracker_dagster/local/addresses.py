@@ -40,7 +40,7 @@ def ui_host(host: str) -> tuple[str, str]:
 
 
 def ui_port(host: str, asked: int | None, usual: int) -> tuple[int, str]:
-    """Return the port of the UI, and what is to be said of it: the one asked for, else the usual or the next free one.
+    """Return the port of the UI, and a note for the user: the port asked for, else the usual or the next free one.
 
     Raises:
         CannotStart: nothing can listen on that host, or the port asked for is taken.
@@ -75,14 +75,14 @@ def is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str = LOOPBACK) -> int:
-    """Return a port that nobody listens on just now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
 def listens(host: str, port: int) -> bool:
-    """Say whether somebody listens there; an address that means all of them is asked on loopback."""
+    """Say whether something listens there. An address that stands for all of them is tried on loopback."""
     reached = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
     with suppress(OSError), socket.create_connection((reached, port), timeout=1):
         return True

@@ -3,7 +3,7 @@
 And the way back where a clock was ahead. Dagster 1.13 evaluates a schedule only after the newest time that it has
 stored of it (``_scheduler/scheduler.py``: the newest tick, ``start_timestamp`` and ``last_iteration_timestamp``), a
 sensor only ``minimum_interval`` after its last (``_daemon/sensor.py``): times of a clock that was two hours ahead keep
-everything still for two hours, without a word. The daemon keeps the same in memory, so it is started anew as well, by
+everything still for two hours, without a word. The daemon keeps the same in memory, so it is restarted as well, by
 the process that keeps it running.
 """
 
@@ -78,7 +78,7 @@ def bring_back(instance: dg.DagsterInstance, now: datetime) -> list[str]:
     schedule from being asked for again; those of them that never ended are ended, since nothing else would end them.
 
     Args:
-        instance: the one whose daemon shall go on.
+        instance: the one whose daemon is to go on.
         now: the current time, UTC.
 
     Returns:

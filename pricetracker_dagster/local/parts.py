@@ -41,11 +41,11 @@ def start_exchange(supervisor: Supervisor, settings: Settings, stop: threading.E
 
 
 def start_first_load(supervisor: Supervisor, settings: Settings, stop: threading.Event) -> None:
-    """Load the last hours into an empty store; what takes too long goes on beside everything else."""
+    """Load the last hours into an empty store; a load that takes too long goes on in the background."""
     try:
         if open_store(settings).prices.rows() > 0:
             return
-    except StoreError as error:  # ticks say it each minute; readers go on, and it can be mended beside
+    except StoreError as error:  # each tick reports it; readers go on, and it can be repaired meanwhile
         say("", str(error), error=True)
         return
     say("", f"the store is empty: loading the last {_LOAD_HOURS} hours first …")
@@ -62,7 +62,7 @@ def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.E
     write_text(
         workspace, f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {port}, location_name: {LOCATION}}}\n"
     )
-    # what lies in the folder that somebody happens to stand in is not ours to import
+    # modules in the present working folder are not ours to import
     serve = ("api", "grpc", "--module-name", DEFINITIONS, "--location-name", LOCATION, "--empty-working-directory")
     listen = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
     code = supervisor.start(ManagedProcess("code", python("dagster", *serve, *listen), is_busy=has_runs))

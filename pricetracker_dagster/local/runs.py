@@ -21,11 +21,11 @@ def has_runs(code: ManagedProcess) -> bool:
 
 
 class FrozenRuns:
-    """Ends the runs of a code server that somebody has stopped (SIGSTOP), once they stay so for some ten seconds.
+    """Ends runs of a code server whose process was stopped (SIGSTOP), once it has been so for some ten seconds.
 
     Dagster cannot: to cancel a run, its code server waits for an answer of that process while it holds the lock that
     every start of a run needs, so that nothing runs for minutes. One that is gone is marked failed, and its minute is
-    healed by the next tick. What is counted are our own looks: after a stop of all there were none.
+    healed by the next tick. We count our own looks, not seconds: where all was stopped, ourselves too, there were none.
 
     Args:
         code: the code server.

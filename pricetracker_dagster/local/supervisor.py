@@ -168,7 +168,7 @@ class Supervisor:
         if part is None or part.process is None:
             return
         part.has_lived |= time.monotonic() - part.started > self.lives_after
-        part.starts = 0  # it is started because somebody asks, and not because it has ended
+        part.starts = 0  # it is started on request, not since it has ended
         part.signal(part.stop_with)
         until(part.has_ended, _STOP_PATIENCE)
         part.signal(signal.SIGKILL)

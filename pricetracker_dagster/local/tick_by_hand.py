@@ -21,8 +21,8 @@ class TickOutcome:
     Attributes:
         success: whether its minute is stored for every metric and everything is published.
         message: what went wrong, a line a metric; empty where nothing did.
-        run_id: under which it stands in the Dagster instance.
-        troubles: what went wrong beside, with no metric's minute at stake, in plain words.
+        run_id: its id in the Dagster instance.
+        troubles: what else went wrong, without a minute being lost, in plain words.
     """
 
     success: bool

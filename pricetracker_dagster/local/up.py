@@ -162,7 +162,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "DAGSTER_HOME": str(dagster_home(settings)),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
-        "PYTHONSAFEPATH": "1",  # a random.py in the working folder is somebody else's
+        "PYTHONSAFEPATH": "1",  # a random.py in the working folder is not to be imported
     }
     keep_loopback_off_proxies(environment)
     if settings.simulated:

@@ -40,7 +40,7 @@ class Watchdog:
             supervisor.restart(self._asked.get())
         if now - self._heard_at > _SILENT_AFTER:
             self._heard_at = now
-            say(f"watch has said nothing for {_SILENT_AFTER:.0f} s; starting it anew", error=True)
+            say(f"watch has said nothing for {_SILENT_AFTER:.0f} s; restarting it", error=True)
             supervisor.restart("watch")
 
     def _hear(self, line: str) -> bool:

@@ -1,4 +1,4 @@
-"""The watch: looks again and again whether anything stands still, and says what is to be started anew.
+"""The watch: looks again and again whether anything stands still, and says what is to be restarted.
 
 ``pricetracker watch`` is this alone, for cron, systemd or a container; ``pricetracker up`` runs it as one of its
 processes and does what it asks for. It stands outside of Dagster's daemon, whose silence it is to notice.
@@ -41,9 +41,9 @@ class Watch:
 
     Attributes:
         say: is given each line for the terminal.
-        restart: is given the name of each process to start anew; None: nobody would.
+        restart: is given the name of each process to restart; None: nothing is restarted.
         now: returns the current time, UTC.
-        monotonic: returns seconds of a clock that nobody sets.
+        monotonic: returns seconds of a clock that cannot be set.
         load: returns the settings.
     """
 
@@ -126,7 +126,7 @@ class Watch:
         return settings, unreadable or ""
 
     def _went_back(self, now: datetime, moment: float) -> bool:
-        """Compare this machine's clock with one that nobody sets, and begin anew after a stop of our own."""
+        """Compare this machine's clock with one that cannot be set; start over after a stop of our own."""
         before, self._before = self._before, (now, moment)
         if before is None or self._began is None:
             self._began = moment
@@ -158,7 +158,7 @@ class Watch:
             self.say(text)
 
     def _mend(self, look: Look, settings: Settings, moment: float) -> None:
-        """Ask for the part concerned to be started anew; again after pauses that grow."""
+        """Ask for a restart of the part concerned; again after pauses that grow."""
         limit = settings.watch.standstill_minutes * 60.0
         still = look.still
         if EVALUATION not in still and (failing := failing_for_long(look.seen, settings.watch)) is not None:
@@ -177,14 +177,13 @@ class Watch:
     def _concerned(self, kind: str, settings: Settings, count: int) -> Sequence[str]:
         if count:  # what was tried first did not help
             return ("code", "daemon")
-        silent = self.answers(settings.data_folder.dagster_home) is False
-        if kind == PRICES:
+        if kind == PRICES or self.answers(settings.data_folder.dagster_home) is False:
             return ("code",)
-        return ("code",) if silent else ("daemon",)
+        return ("daemon",)
 
     def _restart(self, part: str, why: str) -> None:
         assert self.restart is not None  # noqa: S101 - the callers have asked
-        self.say(f"starting {part} anew: {why}")
+        self.say(f"restarting {part}: {why}")
         self.restart(part)
 
     def _verify(self, look: Look, settings: Settings, now: datetime, moment: float) -> None:

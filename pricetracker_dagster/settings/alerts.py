@@ -69,7 +69,7 @@ class AlertSettings(Section):
     def _no_name_twice(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
         for i, rule in enumerate(rules):
             if rule.name in {other.name for other in rules[:i]}:
-                raise ValueError(f'alerts.rules[{i}] name "{rule.name}" stands there twice: give it another')
+                raise ValueError(f'alerts.rules[{i}] name "{rule.name}" is listed twice: give it another')
         return rules
 
     @field_validator("channels")
@@ -88,7 +88,7 @@ class AlertSettings(Section):
     def _routes_lead_to_what_there_is(
         cls, routes: tuple[AlertRoute, ...], info: ValidationInfo
     ) -> tuple[AlertRoute, ...]:
-        if not {"rules", "channels"} <= info.data.keys():  # a mistake in these is told, and would make another here
+        if not {"rules", "channels"} <= info.data.keys():  # a mistake in these is reported already
             return routes
         rules = [rule.name for rule in info.data["rules"]]
         told = [*info.data["channels"], *(each for route in routes for each in (*route.channels, *route.escalate_to))]

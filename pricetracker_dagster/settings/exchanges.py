@@ -80,12 +80,13 @@ class ExchangeSettings(Section):
         return rate
 
 
-class _Exchanges(Section):
+class Exchanges(Section):
     """Every exchange that a metric may name, in lower case."""
 
     if TYPE_CHECKING:
 
-        def __getattr__(self, name: str) -> ExchangeSettings: ...
+        def __getattr__(self, name: str) -> ExchangeSettings:
+            """Return the table of an exchange: there is one for each that is listed."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -94,14 +95,13 @@ class _Exchanges(Section):
         return {**default.model_dump(), **value} if isinstance(value, dict) else value
 
 
-if TYPE_CHECKING:
-    Exchanges = _Exchanges
-else:
+if not TYPE_CHECKING:
+    # under the same name: pickle finds the class by it, and template.py the source
     Exchanges = create_model(
-        _Exchanges.__name__,  # by which template.py finds the source of a model
-        __base__=_Exchanges,
+        Exchanges.__name__,
+        __base__=Exchanges,
         __module__=__name__,
-        __doc__=_Exchanges.__doc__,
+        __doc__=Exchanges.__doc__,
         **{
             name.lower(): (ExchangeSettings, ExchangeSettings(url=url, requests_per_second=rate))
             for name, (_, url, rate) in LISTED.items()

@@ -1,4 +1,4 @@
-"""Where data may lie: what is refused as a data folder, and where invented prices lie beside it."""
+"""The data folder as a setting: which paths are refused, and which folder invented prices have."""
 
 import re
 from pathlib import Path
@@ -6,20 +6,20 @@ from pathlib import Path
 from pricetracker_dagster.errors import in_one_line, is_utf8
 
 SIMULATED_SUFFIX = "-simulated"
-"""How the folder of invented prices is told from that of real ones."""
+"""What is added to the name of the data folder for invented prices."""
 
 
 def simulated_folder(folder: Path) -> Path:
-    """Return the folder of invented prices beside a data folder."""
+    """Return the folder of invented prices that belongs to a data folder."""
     return folder.with_name(f"{folder.name}{SIMULATED_SUFFIX}")
 
 
-def check_data_folder(data: str, beside: Path) -> None:
-    """Refuse what is set as the data folder where no data can be kept in it.
+def check_data_folder(data: str, base: Path) -> None:
+    """Refuse a data folder in which no data can be kept.
 
     Args:
         data: as it is set.
-        beside: the folder that a relative path starts at, the one of the settings file.
+        base: what a relative path is relative to, the folder of the settings file.
 
     Raises:
         ValueError: no data can be kept there.
@@ -36,10 +36,10 @@ def check_data_folder(data: str, beside: Path) -> None:
         folder = Path(data).expanduser()
     except RuntimeError:
         raise ValueError("no such user: name a folder by its path") from None
-    if not (beside / folder).name:
+    if not (base / folder).name:
         raise ValueError("not a folder to keep data in: name one below it")
-    _check_names(beside / folder)
-    check_is_no_file(beside / folder)
+    _check_names(base / folder)
+    check_is_no_file(base / folder)
 
 
 def check_is_no_file(folder: Path) -> None:

@@ -73,7 +73,7 @@ def restored(values: Any, folder: Path) -> Settings | None:
         except ValidationError as error:
             [details, *_] = error.errors()
             place = details["loc"]
-            # a table that lacks something, as what was just left out, is of no use
+            # a table without a key that it must have, e.g. one that was just left out, is of no use
             if not _left_out(values, place[:-1] if details["type"] == "missing" else place):
                 return None
         except (ValueError, TypeError, RecursionError):
@@ -102,7 +102,7 @@ def _with_usable_channels(alerts: dict[str, Any]) -> dict[str, Any]:
 def _to_what_there_is(route: dict[str, Any], names: set[str], rules: list[Any]) -> dict[str, Any]:
     """Return a route without names of channels and rules that are gone.
 
-    One whose rules are all gone is for every rule: too much is told rather than nothing.
+    One whose rules are all gone is for every rule: too many messages rather than none.
     """
     known = {key: [each for each in route[key] if not is_channel_name(each) or each in names] for key in _CHANNELS}
     route = {**route, **known}

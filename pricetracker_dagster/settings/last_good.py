@@ -25,7 +25,7 @@ WRITTEN_WITHIN = 0.2
 """Seconds that an editor may take to write a settings file in its place."""
 
 _SAID = 500
-"""Most characters of what is said of wrong settings."""
+"""Most characters of a message about wrong settings."""
 
 
 class SettingsKeeper:
@@ -71,7 +71,7 @@ class SettingsKeeper:
             known = last_good() or (None if self._last is None else pinned(*self._last))
             if known is None:
                 raise
-            self._said = said_of(error)
+            self._said = message_of(error)
             return known, self._said
         self._said = None
         return settings, None
@@ -86,7 +86,7 @@ class SettingsKeeper:
             return self.load()
 
 
-def said_of(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Say what is wrong with settings, in one line."""
     if not isinstance(error, SettingsError):
         return plain(f"a mistake of pricetracker while reading the settings: {type(error).__name__}: {error}", _SAID)
@@ -122,7 +122,7 @@ def pinned(settings: Settings, folder: Path) -> Settings | None:
 
 
 def _is_of_this_file(kept: dict[str, Any]) -> bool:
-    """Say whether settings were read from the settings file of now, or nobody can tell."""
+    """Say whether settings were read from the present settings file; also where that cannot be known."""
     try:
         return isinstance(kept.get("config"), str) and is_same_folder(kept["config"], config_file())
     except SettingsError:

@@ -10,8 +10,8 @@ from pricetracker_dagster.errors import in_one_line
 from pricetracker_dagster.process.guard import guard
 from pricetracker_dagster.settings.alerts import AlertRule
 from pricetracker_dagster.settings.messages import (
-    said,
-    said_of_rule,
+    message_of,
+    message_of_rule,
     unknown_variables,
     variables_that_are_no_json,
     variables_that_are_no_text,
@@ -39,7 +39,7 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(in_one_line(said(details, path)) for details in error.errors())) from None
+        raise SettingsError("\n".join(in_one_line(message_of(details, path)) for details in error.errors())) from None
     except (SettingsSourceError, RecursionError) as error:  # which do not name the variable
         raise SettingsError("\n".join(map(in_one_line, variables_that_are_no_json())) or str(error)) from error
 
@@ -53,4 +53,4 @@ def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tup
     try:
         return tuple(AlertRule.model_validate({**rule.model_dump(), **instead}) for rule in rules)
     except ValidationError as error:
-        raise SettingsError("\n".join(map(said_of_rule, error.errors()))) from None
+        raise SettingsError("\n".join(map(message_of_rule, error.errors()))) from None

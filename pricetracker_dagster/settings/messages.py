@@ -1,4 +1,4 @@
-"""How a mistake in the settings is told: place, key, value and remedy, in one line."""
+"""How a mistake in the settings is reported: place, key, value and remedy, in one line."""
 
 import difflib
 import json
@@ -18,7 +18,7 @@ from pricetracker_dagster.settings.source import CONFIG_VARIABLE, PREFIX, source
 
 
 def unknown_variables() -> Iterator[str]:
-    """Tell each variable that begins like a setting and is none."""
+    """Report each variable that begins like a setting and is none."""
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
     for variable in variables():
         if variable.startswith(PREFIX) and variable.split("__")[0].upper() not in known:
@@ -28,7 +28,7 @@ def unknown_variables() -> Iterator[str]:
 
 
 def variables_that_are_no_text() -> Iterator[str]:
-    """Tell each variable whose bytes are no text."""
+    """Report each variable whose bytes are no text."""
     for variable, value in variables().items():
         if not is_utf8(value):
             yield f"environment {variable}: its value is not in UTF-8: write it so"
@@ -55,7 +55,7 @@ def _all_variables(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def variables_that_are_no_json() -> Iterator[str]:
-    """Tell each variable that sets a list or a table and is not written as JSON."""
+    """Report each variable that sets a list or a table and is not written as JSON."""
     for variable, value in variables().items():
         location = variable[len(PREFIX) :].lower().split("__")
         example = _EXAMPLES.get(tuple(location)) or ('{"key": "value"}' if _model_at(location) else None)
@@ -67,10 +67,10 @@ def variables_that_are_no_json() -> Iterator[str]:
             yield f"environment {variable} {_quoted(value, location)}: not JSON: write e.g. {example}"
 
 
-def said(details: ErrorDetails, path: Path) -> str:
+def message_of(details: ErrorDetails, path: Path) -> str:
     """Put one of pydantic's findings as file, key, value and remedy."""
     location = details["loc"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{_as_key(part)}" for part in location).lstrip(".")
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{as_key(part)}" for part in location).lstrip(".")
     source = source_of(*location)
     if details["type"] == "extra_forbidden":
         table = _model_at(location[:-1])
@@ -92,7 +92,7 @@ def said(details: ErrorDetails, path: Path) -> str:
     return f"{source}: {key} {value}: {message[:1].lower()}{message[1:]}"
 
 
-def _as_key(part: str) -> str:
+def as_key(part: str) -> str:
     """Show a key that was found; not one that is no key, but a value in the place of one."""
     return part if re.fullmatch(r"[\w-]{1,40}", part) else f'"{shown_url(part)[:_SHOWN]}"'
 
@@ -159,7 +159,7 @@ _SHOWN = 400
 """Characters of a value that a message shows."""
 
 
-def said_of_rule(details: ErrorDetails) -> str:
+def message_of_rule(details: ErrorDetails) -> str:
     """Put one of pydantic's findings about a rule that was changed on the command line."""
     name, message = ".".join(map(str, details["loc"])), details["msg"].removeprefix("Value error, ")
     return f"{name} {_quoted(details['input'])}: {message[:1].lower()}{message[1:]}" if name else message

@@ -60,7 +60,7 @@ class UiSettings(Section):
     @field_validator("url")
     @classmethod
     def _empty_or_a_url(cls, url: str) -> str:
-        # a password is for nobody who reads a message
+        # who reads a message is to see no password
         return http_url(without_login(url)[0], "https://prices.example.org") if url else url
 
     @property
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
             raise ValueError('metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"')
         for i, metric in enumerate(metrics):
             if metric in metrics[:i]:
-                raise ValueError(f'metrics[{i}] "{metric}" stands there twice: remove one')
+                raise ValueError(f'metrics[{i}] "{metric}" is listed twice: remove one')
         return metrics
 
     @field_validator("data")
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
         return data
 
     @model_validator(mode="after")
-    def _a_folder_beside(self) -> Self:
+    def _simulated_folder_is_no_file(self) -> Self:
         if self.simulated:
             try:
                 check_is_no_file(self.folder)

@@ -33,7 +33,7 @@ class RouteMatch(Section):
         return None if values is None else at_least_one(values)
 
     @model_validator(mode="after")
-    def _can_be(self) -> Self:
+    def _is_possible(self) -> Self:
         if self.kind == "incident" and (self.rules or self.measures):
             raise ValueError("an incident has neither rule nor measure: leave kind away, or rules and measures")
         return self
@@ -115,12 +115,12 @@ class AlertRoute(Section):
         return channels
 
     @model_validator(mode="after")
-    def _after_so_long_to_somebody(self) -> Self:
+    def _escalation_is_whole(self) -> Self:
         if (self.escalate_after_minutes is None) != (not self.escalate_to):
-            there, lacks = "escalate_to", "escalate_after_minutes"
+            given, absent = "escalate_to", "escalate_after_minutes"
             if not self.escalate_to:
-                there, lacks = lacks, there
-            raise ValueError(f"{there} is set, {lacks} is not: set both or neither")
+                given, absent = absent, given
+            raise ValueError(f"{given} is set, {absent} is not: set both or neither")
         return self
 
 

@@ -1,6 +1,6 @@
 """Where settings come from: which file, how its bytes are read, which environment variables are set.
 
-Here belongs what is true of any settings, whatever their keys are.
+Here belongs what holds for any settings, whatever their keys are.
 """
 
 import codecs
@@ -82,7 +82,7 @@ def is_there(file: Path) -> bool:
     """Say whether a settings file is there.
 
     Raises:
-        SettingsError: this user may not look there, or nobody can.
+        SettingsError: it cannot be found out, e.g. since this user has no right to.
     """
     try:
         return file.is_file()
@@ -91,7 +91,7 @@ def is_there(file: Path) -> bool:
 
 
 def cannot_be_read(file: Path, error: OSError) -> SettingsError:
-    """Return what is to be said where a settings file cannot be looked for or read."""
+    """Return the error of a settings file that cannot be looked for or read."""
     way = f"check who owns the file and its folders, or name another one with {CONFIG_VARIABLE}"
     return SettingsError(f"{in_one_line(file)}: {error.strerror}: {way}")
 
@@ -166,7 +166,7 @@ def _other_encoding(content: bytes) -> str | None:
 def variables() -> Mapping[str, str]:
     """Return the environment variables that set something, or seem to; an empty one is not set.
 
-    What Kubernetes tells each container of services called pricetracker or pricetracker-… is left out.
+    The variables by which Kubernetes announces services called pricetracker or pricetracker-… are left out.
     """
     return {
         name: value
@@ -180,7 +180,7 @@ def _is_of_kubernetes(name: str, value: str) -> bool:
     told = r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
     if re.fullmatch(rf"{PREFIX}(\w+_)?({told})", name):
         return True
-    # a bare number in …_PORT is somebody's mistake
+    # a bare number in …_PORT is a mistake of the user's
     return bool(re.fullmatch(rf"{PREFIX}(\w+_)?PORT", name) and re.match(r"(tcp|udp|sctp)://", value))
 
 

@@ -228,7 +228,7 @@ def test_a_mistake_in_the_settings_is_one_line(write_settings: Callable[[str], P
     write_settings('metrics = ["KRAKEN:BTCUSD", "KRAKEN:BTCUSD"]')
     answer = pricetracker("metrics")
     assert answer.returncode == 1
-    assert answer.stderr == 'Error: pricetracker.toml: metrics[1] "KRAKEN:BTCUSD" stands there twice: remove one\n'
+    assert answer.stderr == 'Error: pricetracker.toml: metrics[1] "KRAKEN:BTCUSD" is listed twice: remove one\n'
 
 
 def test_a_tick_is_recorded_and_a_metric_added_to_the_file_is_in_the_next_one(

@@ -230,7 +230,7 @@ def test_the_part_concerned_is_started_anew_and_more_of_it_where_that_did_not_he
     assert 180 <= first <= 220
     assert second - first == 180
     assert third - second == 360
-    assert any("starting daemon anew: no sign of life for more than 3 minutes" in line for line in said)
+    assert any("restarting daemon: no sign of life for more than 3 minutes" in line for line in said)
     assert len([line for line in said if line.startswith("standstill:")]) == 1
 
 

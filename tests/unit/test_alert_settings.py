@@ -230,12 +230,12 @@ def test_a_whole_section_may_stand_in_one_variable(write_settings: Write, monkey
         ),
         (
             f'{RULE}[[alerts.rules]]\nname = "burst"',
-            'pricetracker.toml: alerts.rules[1] name "burst" stands there twice',
+            'pricetracker.toml: alerts.rules[1] name "burst" is listed twice',
             "give it another",
         ),
         (
             f"{BTC}[[alerts.rules]]\n[[alerts.rules]]\nfactor = 5",
-            'pricetracker.toml: alerts.rules[1] name "spike" stands there twice',
+            'pricetracker.toml: alerts.rules[1] name "spike" is listed twice',
             "give it another",
         ),
         (f'{BTC}[[alerts.rules]]\nname = "my rule|x"', 'pricetracker.toml: alerts.rules[0].name "my rule|x": ', ""),

@@ -278,9 +278,9 @@ def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
         *in_plain_words(DeltaError(said)),
         *in_plain_words(ValueError(said)),
         str(cannot_be_used(DataFolder(Path("/")).table("x"), DeltaError(said))),
-        instance._said(ValueError(said), DataFolder(Path("/"))),
+        instance.in_plain_words(ValueError(said), DataFolder(Path("/"))),
         str(mendable(DeltaError(said))),
-        messages._as_key(f"{'x' * (before + 100)} SECRETtoken42"),
+        messages.as_key(f"{'x' * (before + 100)} SECRETtoken42"),
     ]
     assert not [text for text in texts if "SECR" in text]
 

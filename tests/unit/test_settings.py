@@ -37,7 +37,7 @@ BTC = 'metrics = ["KRAKEN:BTCUSD"]'
         ),
         (
             'metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:BTCUSD"]',
-            'pricetracker.toml: metrics[2] "KRAKEN:BTCUSD" stands there twice: remove one',
+            'pricetracker.toml: metrics[2] "KRAKEN:BTCUSD" is listed twice: remove one',
         ),
         (
             'metrics = ["KRAKN:BTCUSD"]',
