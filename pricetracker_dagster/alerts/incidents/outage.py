@@ -22,7 +22,7 @@ from pricetracker_dagster.alerts.incidents.whole_exchange import exchange_after
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import NOT_RUN, Row
 
-_NOBODY_SAID = "no tick was run for them"
+_NO_REASON = "no tick was run for them"
 
 _FLAPS_FROM = 3
 """An incident flaps when its minutes are missed for so many separate times."""
@@ -126,7 +126,7 @@ class Outage:
         row, out = self.row or {}, self._out(context)
         causes = self._causes(context)
         cause = next(iter(causes), row.get("cause", NOT_RUN))
-        reason = self._reason(cause) or (row["reason"] if row.get("cause") == cause else _NOBODY_SAID)
+        reason = self._reason(cause) or (row["reason"] if row.get("cause") == cause else _NO_REASON)
         before: Row = {
             "id": row.get("id") or _free_id(cause, self.first, taken),
             "opened_at": context.now,
