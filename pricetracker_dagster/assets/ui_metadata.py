@@ -20,7 +20,7 @@ EVERY_MINUTE = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=10),
 """What a tick renews is late after three minutes and stale after ten."""
 
 TROUBLES = "troubles"
-"""Metadata of what went wrong beside, with no metric's minute at stake, in plain words."""
+"""Metadata of what else went wrong, in plain words; no metric's minute depends on it."""
 
 SAMPLE = 20
 """Most rows of what is wrong that are shown at once."""
@@ -28,7 +28,7 @@ SAMPLE = 20
 
 @contextmanager
 def why_it_fails(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Log what fails in the block in a line of its own, which `up` passes on to the terminal; Dagster's has many."""
+    """Log an error of the block in one line, which `up` passes on to the terminal; Dagster's own has many lines."""
     try:
         yield
     except Exception as error:
@@ -65,7 +65,7 @@ def duckdb_command(published: Path) -> dg.MetadataValue:
 
 
 def sample(name: str, lines: Sequence[object]) -> dg.MetadataValue:
-    """Return lines that a person reads as a table, which stands in the open; at most SAMPLE of them."""
+    """Return at most SAMPLE lines as a table, which the UI shows without a click."""
     if not lines:
         return dg.MetadataValue.text("none")
     return dg.MetadataValue.table(

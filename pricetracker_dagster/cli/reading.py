@@ -49,11 +49,11 @@ def rank(measure: str, output_format: str) -> None:
 
     show_published(lambda _: reading.of_rank(measure), output_format)
     if output_format == "table":
-        _tell_who_has_fewer(measure)
+        _note_fewer_observations(measure)
 
 
-def _tell_who_has_fewer(measure: str) -> None:
-    """Say below a ranking whose deviation is over fewer minutes than that of the others."""
+def _note_fewer_observations(measure: str) -> None:
+    """Print below a ranking the metrics that have fewer minutes than the others."""
     from pricetracker_dagster.store import reading
 
     rows = reading.rank(load_settings().data_folder.published, measure).to_dicts()
@@ -85,7 +85,7 @@ def show_published(ask: "Callable[[Path], Question]", output_format: str) -> Non
 
     settings = load_settings()
     store = open_store(settings)
-    # no table is opened for that: readers go on while one is damaged
+    # opens no Delta table: readers go on while one is damaged
     elsewhere = not settings.simulated and not has_rows(store.folder.published)
     if elsewhere and has_rows(load_settings(simulated=True).data_folder.published):
         error = NotPublished(store.folder.published)
@@ -101,7 +101,7 @@ def show_published(ask: "Callable[[Path], Question]", output_format: str) -> Non
 
 
 def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
-    """Publish anew where the data folder lies elsewhere than when it was published, if it can be written.
+    """Publish again where the data folder was moved since it was published, if it can be written.
 
     Raises:
         Moved: it cannot.

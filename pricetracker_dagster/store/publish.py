@@ -1,7 +1,8 @@
-"""The published DuckDB file: built beside the old one, swapped in whole, never written again.
+"""Publishes the DuckDB file for readers: when one is built, by which process, and what is left out of it.
 
-Whoever has it open keeps what they have; whoever opens it next gets the new one. It holds small tables and views over
-the explicit list of live Parquet files, which stay on disk for a week after they were replaced.
+The file is built beside the old one, replaces it as a whole, and is never written again: a session that has it open
+keeps what it has, and the next one gets the new file. What is in it is published_content.py; how it lies on the disk
+is published_file.py.
 """
 
 import os
@@ -36,7 +37,7 @@ _STORAGE_VERSION = "v1.2.0"
 """The oldest DuckDB that shall open the file. DuckDB 2.0's own format is unreadable to 1.x."""
 
 PATIENCE = 30.0
-"""Seconds to wait for another process that publishes, which takes one: the watchdog of a tick lets it wait as long."""
+"""Seconds to wait for another process that publishes, which takes one second; the watchdog of a tick allows for it."""
 
 _NOTHING_STORED = -1
 """Stands for the version of a Delta table that is not there yet."""
@@ -125,7 +126,9 @@ def _publish(
                     "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder)",
                     {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},
                 )
-            [(present, values)] = connection.execute(sql.load(_SQL / "present.sql")).fetchall()
+            [(present, values)] = connection.execute(
+                "SELECT metrics, (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics) FROM snapshot"
+            ).fetchall()
         swap_in(beside, store.folder.published, mode_for(beside, named))
         note_published(store.folder, dict(zip((store.prices.delta.name, *recorded), versions, strict=True)))
     finally:

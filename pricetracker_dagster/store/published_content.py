@@ -41,7 +41,7 @@ def build(
     now: datetime,
     rows: int,
 ) -> list[str]:
-    """Fill the new database, which is the connection's current one. Return the Parquet files that its views name."""
+    """Fill the connection's current database, which is new. Return the Parquet files that its views name."""
     first = None if as_of is None else as_of - DAY + MINUTE
     files = [] if table is None else files_of(table)
     recent = [] if table is None or as_of is None else files_of(table, first, as_of)

@@ -64,7 +64,7 @@ class RecordTable(Delta):
         """Insert rows by their key; those that are there already are replaced, or with ``replace=False`` left alone.
 
         Of rows of one key the last is taken: an earlier version stored incidents twice after the clock went back, and
-        what is read as two rows must be writable as such. What was said is stored without secrets.
+        what is read as two rows must be writable as such. Texts are stored without secrets.
 
         Args:
             rows: what to insert.
@@ -167,10 +167,10 @@ class Records:
 
     Attributes:
         alerts: one row a fact, whose state changes.
-        messages: one row a transition of an alert or an incident, as it is told.
+        messages: one row a transition of an alert or an incident, as it is sent.
         deliveries: one row an attempt to send one of these.
         incidents: one row a time without data.
-        causes: one row a metric and missed minute, as the tick that failed to store it said.
+        causes: one row a metric and missed minute, as noted by the tick that failed to store it.
         silences: one row a silence, in force or over.
         acknowledgements: one row an acknowledgement of an alert or an incident.
     """

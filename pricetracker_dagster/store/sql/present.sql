@@ -1,2 +1,0 @@
-SELECT metrics, (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics)
-FROM snapshot
