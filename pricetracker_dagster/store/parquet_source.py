@@ -1,4 +1,4 @@
-"""Writes Parquet files as what a statement selects from, for views, which take no parameters."""
+"""Writes Parquet files as what a statement selects from, where names of files or columns cannot be parameters."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,9 +11,14 @@ def rows_of(files: Iterable[str], columns: Mapping[str, str]) -> str:
     return _read(files, "") or _no_rows(columns)
 
 
-def rows_by_name(files: Iterable[str], columns: Mapping[str, str]) -> str:
-    """Return the same where some files are of an earlier version, which did not know every column: NULL there."""
-    read = _read(files, ", union_by_name = true")
+def rows_by_name(files: Iterable[str], columns: Mapping[str, str], *, filename: bool = False) -> str:
+    """Return the same where some files are of an earlier version, which did not know every column: NULL there.
+
+    With ``filename`` the column of that name says of each row which file it is from.
+    """
+    if filename:
+        columns = {**columns, "filename": "VARCHAR"}
+    read = _read(files, f", union_by_name = true, filename = {filename}")
     return f"(FROM {_no_rows(columns)} UNION ALL BY NAME FROM {read})" if read else _no_rows(columns)
 
 

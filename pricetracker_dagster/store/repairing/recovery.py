@@ -4,7 +4,7 @@ No row that can be read is lost, and none is doubled: of each key the row of a f
 before one of a file that was replaced, and the newest before older ones.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +17,7 @@ from pricetracker_dagster.candles.minutes import MinuteRange, utc
 from pricetracker_dagster.store.damage import Action, data_files, unreadable
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.log import Log
+from pricetracker_dagster.store.parquet_source import rows_by_name
 from pricetracker_dagster.store.schema import SQL_TYPES
 
 _SQL = Path(__file__).parent / "sql"
@@ -132,17 +133,13 @@ def _columns(file: Path) -> set[str]:
     return {column[0] for column in found.description or ()}
 
 
-def _source(delta: Delta, names: Sequence[str]) -> str:
+def _source(delta: Delta, names: Iterable[str]) -> str:
     """Return a selection of the table's columns, and ``filename``, from some of its data files."""
     types = {field.name: _type(field.type) for field in delta.schema}
-    # a column that a file does not have is NULL; Delta keeps the partition in the path: the UTC day of the minute
-    nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in types.items() if name not in delta.partition_by)
-    source = f"(SELECT {nothing}, NULL::VARCHAR AS filename WHERE false)"
-    if names:
-        paths = ", ".join(sql.literal(sql.only(delta.path / name)) for name in names)
-        read = f"read_parquet([{paths}], filename = true, union_by_name = true, hive_partitioning = false)"
-        source = f"(FROM {source} UNION ALL BY NAME FROM {read})"
-    of = {name: "minute" if name in delta.partition_by else name for name in types}
+    stored = {name: kind for name, kind in types.items() if name not in delta.partition_by}
+    source = rows_by_name((str(delta.path / name) for name in names), stored, filename=True)
+    # Delta keeps the partition in the path: it is the UTC day of the minute
+    of = {name: name if name in stored else "minute" for name in types}
     columns = ", ".join(f'"{of[name]}"::{kind} AS "{name}"' for name, kind in types.items())
     return f"(SELECT {columns}, filename FROM {source})"  # noqa: S608 - our own columns and paths
 
