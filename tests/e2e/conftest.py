@@ -19,6 +19,9 @@ import pytest
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
 from tests.waiting import until
 
+METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
+"""What the settings of a test follow on the simulator."""
+
 
 def free_port() -> int:
     with socket.socket() as probe:

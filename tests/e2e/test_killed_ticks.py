@@ -8,10 +8,8 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.store import Store, store_in
-from tests.e2e.conftest import Home, free_port
+from tests.e2e.conftest import METRICS, Home, free_port
 from tests.waiting import until
-
-METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
 
 
 @pytest.mark.long

@@ -17,13 +17,12 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.store import store_in
-from tests.e2e.conftest import Home, fetch, free_port, home_in, processes_of
+from tests.e2e.conftest import METRICS, Home, fetch, free_port, home_in, processes_of
 from tests.waiting import until
 from tests.webhook import Posted, Webhook
 
 pytestmark = pytest.mark.xdist_group("up")
 
-METRICS = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD"]
 SENSOR = """{ sensorOrError(sensorSelector: {repositoryName: "__repository__",
   repositoryLocationName: "pricetracker_dagster", sensorName: "spike_alerts"}) {
   ... on Sensor { sensorState { ticks(limit: 1) { status } } } } }"""
