@@ -1,7 +1,11 @@
-"""The metric: one market, written ``EXCHANGE:BASEQUOTE``."""
+"""The metric: one market, written ``EXCHANGE:BASEQUOTE``; and its measures by name, which measures.sql defines."""
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
+
+Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
+
+MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
 class Metric(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a candle consists of, and which measures there are of one (measures.sql says what each of them is)."""
+"""What a candle consists of."""
 
 import pyarrow as pa
 
@@ -25,8 +25,6 @@ SCHEMA = pa.schema(
     ]
 )
 """One row a metric and minute; (metric, minute) is the key. Nothing is ever null."""
-
-MEASURES = ("price", "volume", "change_absolute", "change_percentage")
 
 RAW_COLUMNS = ("metric", "unix", "open", "high", "low", "close", "volume", "trades")
 """A candle as the exchange or a file wrote it, before it is validated: text, with its open time in Unix seconds."""

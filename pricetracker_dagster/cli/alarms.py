@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pricetracker_dagster.candles.schema import MEASURES
+from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing, minute_range

@@ -4,6 +4,7 @@ Each tick loads the settings afresh, so a changed file takes effect at the next 
 set, ``source`` where it comes from, ``messages`` how a mistake is reported, ``load`` puts them together.
 """
 
+from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
 from pricetracker_dagster.settings.command_line import backfill_command, command
@@ -16,7 +17,7 @@ from pricetracker_dagster.settings.model import (
     WatchSettings,
 )
 from pricetracker_dagster.settings.routes import AlertRoute, QuietHours, RouteMatch
-from pricetracker_dagster.settings.section import Measure, metric_pattern
+from pricetracker_dagster.settings.section import metric_pattern
 from pricetracker_dagster.settings.source import (
     CONFIG_VARIABLE,
     PREFIX,

@@ -5,10 +5,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
+from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.errors import did_you_mean
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
 from pricetracker_dagster.settings.routes import AlertRoute, no_such_rule
-from pricetracker_dagster.settings.section import Measure, Section, at_least_one, metric_pattern
+from pricetracker_dagster.settings.section import Section, at_least_one, metric_pattern
 from pricetracker_dagster.settings.urls import http_url
 
 

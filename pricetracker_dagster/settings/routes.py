@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.errors import did_you_mean, plain
-from pricetracker_dagster.settings.section import Measure, Section, at_least_one, metric_pattern
+from pricetracker_dagster.settings.section import Section, at_least_one, metric_pattern
 
 
 class RouteMatch(Section):

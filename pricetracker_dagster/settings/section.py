@@ -4,13 +4,11 @@ Here belongs what several of them take; what a table holds is in model.py and ro
 """
 
 import re
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from pricetracker_dagster.candles.pair_names import own_name
-
-Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
 
 
 class Section(BaseModel):

@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
+from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store import live_files, schema
@@ -62,7 +63,7 @@ def build(
     )
     if first is not None and as_of is not None:
         connection.execute(sql.filled(_SQL / "measured.sql", sources))
-        connection.execute(sql.load(_SQL / "ranked.sql"))
+        connection.execute(sql.filled(_SQL / "ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
         # mostly no metric is incomplete, and the minutes need not be read a second time
         connection.execute(sql.load(_SQL / "incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
         incomplete = [metric for (metric,) in connection.fetchall()]

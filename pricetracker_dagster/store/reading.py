@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.pair_names import own_name
-from pricetracker_dagster.candles.schema import MEASURES
 from pricetracker_dagster.errors import PricetrackerError, did_you_mean
 from pricetracker_dagster.store.published_access import attached, connect
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.schema import SCHEMA, TIMESTAMP, column
 
 SQL_TYPES = {
@@ -43,7 +44,7 @@ def _table(name: str, comment: str, *columns: pa.Field) -> Table:
 
 
 _METRIC = column("metric", _TEXT, "EXCHANGE:BASEQUOTE")
-_MEASURE = column("measure", _TEXT, "price, volume, change_absolute or change_percentage")
+_MEASURE = column("measure", _TEXT, f"{', '.join(MEASURES[:-1])} or {MEASURES[-1]}")
 _HELD_BY = "what holds its messages back: a silence, an outage of its exchange; NULL: nothing"
 _TRANSITIONS = column(
     "transitions", _COUNT, "how many of its transitions are recorded in messages; NULL: of an earlier version"

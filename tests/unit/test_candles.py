@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricetracker_dagster.candles.metric import Metric, parse_metric
+from pricetracker_dagster.candles.metric import MEASURES, Metric, parse_metric
 from pricetracker_dagster.candles.minutes import (
     MINUTE,
     MinuteRange,
@@ -20,7 +20,7 @@ from pricetracker_dagster.candles.minutes import (
     ranges,
 )
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
-from pricetracker_dagster.candles.schema import MEASURES, SCHEMA
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.table import by_day, newest_minute, oldest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, validate_rows
 

@@ -15,6 +15,6 @@ ORDER BY measure, rank;
 INSERT INTO available_metrics
 SELECT metric, measure, observations, first_minute, last_minute, last_value
 FROM measured
-ORDER BY metric, list_position(['price', 'volume', 'change_absolute', 'change_percentage'], measure);
+ORDER BY metric, list_position([{{measures}}], measure);
 
 UPDATE snapshot SET metrics = (SELECT count(DISTINCT metric) FROM measured);
