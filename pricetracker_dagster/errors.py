@@ -21,6 +21,12 @@ class PricetrackerError(Exception):
         super().__init__(*(masked(each) if isinstance(each, str) else each for each in said))
 
 
+class UnknownName(PricetrackerError, LookupError):
+    """What a user has named is not there; the message says what is."""
+
+    exit_status = 2
+
+
 _OF_OTHERS = ("duckdb", "_duckdb", "deltalake", "_internal", "sqlalchemy", "sqlite3", "pyarrow")
 """Packages whose errors are about files and databases, not about our code."""
 

@@ -14,7 +14,7 @@ import duckdb
 
 from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.pair_names import own_name
-from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.errors import UnknownName, did_you_mean
 from pricetracker_dagster.store.published_access import attached, connect
 
 _RANK = """
@@ -41,18 +41,6 @@ _INCIDENTS = """
 """
 
 
-class UnknownMetric(PricetrackerError, LookupError):
-    """The metric has no value in the last 24 hours."""
-
-    exit_status = 2
-
-
-class UnknownMeasure(PricetrackerError, LookupError):
-    """There is no such measure."""
-
-    exit_status = 2
-
-
 class Question(NamedTuple):
     """A statement and the values of its parameters, to be answered from the published file."""
 
@@ -70,8 +58,7 @@ def of_history(published: Path, metric: str, measure: str) -> Question:
 
     Raises:
         NotPublished: there is no file yet.
-        UnknownMetric: the metric has no value there; the message says which have.
-        UnknownMeasure: there is no such measure; the message says which there are.
+        UnknownName: there is no such measure, or no value of the metric; the message says which there are.
     """
     _check_measure(measure)
     known = [
@@ -80,7 +67,7 @@ def of_history(published: Path, metric: str, measure: str) -> Question:
     if metric not in known:
         ours = own_name(metric)
         hint = f"; did you mean {ours}?" if ours in known else did_you_mean(metric, known)
-        raise UnknownMetric(f"no values of {metric} in the last 24 hours{hint}")
+        raise UnknownName(f"no values of {metric} in the last 24 hours{hint}")
     return Question(_HISTORY, {"metric": metric, "measure": measure})
 
 
@@ -88,7 +75,7 @@ def of_rank(measure: str | None = None) -> Question:
     """Ask for the metrics by standard deviation of one measure, or of each: the columns of metric_rank, rank 1 first.
 
     Raises:
-        UnknownMeasure: there is no such measure; the message says which there are.
+        UnknownName: there is no such measure; the message says which there are.
     """
     if measure is not None:
         _check_measure(measure)
@@ -119,8 +106,7 @@ def history(published: Path, metric: str, measure: str) -> duckdb.DuckDBPyRelati
 
     Raises:
         NotPublished: there is no file yet.
-        UnknownMetric: the metric has no value there; the message says which have.
-        UnknownMeasure: there is no such measure; the message says which there are.
+        UnknownName: there is no such measure, or no value of the metric; the message says which there are.
     """
     return _answer(published, of_history(published, metric, measure))
 
@@ -130,7 +116,7 @@ def rank(published: Path, measure: str | None = None) -> duckdb.DuckDBPyRelation
 
     Raises:
         NotPublished: there is no file yet.
-        UnknownMeasure: there is no such measure; the message says which there are.
+        UnknownName: there is no such measure; the message says which there are.
     """
     return _answer(published, of_rank(measure))
 
@@ -203,4 +189,4 @@ def _held(connection: duckdb.DuckDBPyConnection, question: Question) -> duckdb.D
 
 def _check_measure(measure: str) -> None:
     if measure not in MEASURES:
-        raise UnknownMeasure(f"no measure {measure}{did_you_mean(measure, MEASURES)}")
+        raise UnknownName(f"no measure {measure}{did_you_mean(measure, MEASURES)}")

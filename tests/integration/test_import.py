@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.errors import UnknownName
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, RecordedFile
 from pricetracker_dagster.store import reading
@@ -133,9 +134,9 @@ def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Sto
     all_of_them = measures(minutes)
     expected = all_of_them.query("metric == 'KRAKEN:BTCUSDC' and measure == 'volume'").reset_index(drop=True)
     pd.testing.assert_frame_equal(answer, expected)
-    with pytest.raises(reading.UnknownMetric, match="KRAKEN:USDCUSD"):
+    with pytest.raises(UnknownName, match="KRAKEN:USDCUSD"):
         reading.history(imported.folder.published, "KRAKEN:USDCUS", "volume").df()
-    with pytest.raises(reading.UnknownMeasure, match="volume"):
+    with pytest.raises(UnknownName, match="volume"):
         reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volumes").df()
 
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import FIRING, PENDING
 from pricetracker_dagster.alerts.operators.state import OperatorState, end_of
-from pricetracker_dagster.errors import PricetrackerError, did_you_mean
+from pricetracker_dagster.errors import PricetrackerError, UnknownName, did_you_mean
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.settings import Settings
@@ -27,12 +27,6 @@ _NAMED = 10
 
 class OperatorError(PricetrackerError):
     """A silence or an acknowledgement that was asked for cannot be written down."""
-
-
-class UnknownName(OperatorError):
-    """There is no silence, rule, alert or incident of that name, or there are several."""
-
-    exit_status = 2
 
 
 def silence(
