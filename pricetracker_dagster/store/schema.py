@@ -213,7 +213,7 @@ AVAILABLE_METRICS = _table(
 
 MISSED_MINUTES = _table(
     "missed_minutes",
-    "Closed minutes of the last 24 hours, since a metric's first row, that have no row",
+    "Closed minutes of the last 24 hours without a row, since a metric is tracked or has its first row",
     _METRIC,
     column("minute", TIMESTAMP, "open time", "UTC"),
     column("cause", _TEXT, CAUSES.columns.field("cause").metadata[b"comment"].decode()),
