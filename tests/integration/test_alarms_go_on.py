@@ -163,7 +163,7 @@ def test_a_failed_run_whose_minute_is_stored_and_published_is_no_stale_publicati
     hours: Hours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module("pricetracker_dagster.assets.metric_rank")
-    monkeypatch.setattr(module, "ranking", lambda *_: 1 / 0)
+    monkeypatch.setattr(module.reading, "fewer_observations", lambda *_: 1 / 0)
     hours.later(minutes=1)
     hours.tick()
     assert not [row for row in hours.rows() if row["cause"] == "not published"]
