@@ -24,7 +24,7 @@ class Section(BaseModel):
 
 def no_truth_as_number(value: Any, kind: Any) -> Any:
     """Return a value; refuse ``true`` where a number belongs, which would pass for 1."""
-    if isinstance(value, bool) and kind in (int, float, int | None):
+    if isinstance(value, bool) and kind in (int, float, int | None, float | None):
         raise ValueError("not a number: write one")
     return value
 

@@ -327,10 +327,8 @@ def test_a_file_that_is_not_krakens_is_refused_and_the_others_are_imported(
     assert open_store(load_settings()).prices.rows() == 1800  # a line a minute of the other file
 
 
-@pytest.mark.parametrize(
-    "command", [["rank", "price"], ["history", "KRAKEN:BTCUSD", "price"], ["metrics"], ["alerts"], ["incidents"]]
-)
-def test_a_reading_command_does_not_import_pandas(published: Path, command: list[str]) -> None:
+def imported_by(*command: str) -> set[str]:
+    """The modules that a command imports."""
     answer = subprocess.run(
         [sys.executable, "-X", "importtime", "-W", "ignore", "-m", "pricetracker_dagster.cli", *command],
         capture_output=True,
@@ -339,6 +337,21 @@ def test_a_reading_command_does_not_import_pandas(published: Path, command: list
         check=False,
     )
     assert answer.returncode == 0, answer.stderr[-500:]
-    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    return {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "command", [["rank", "price"], ["history", "KRAKEN:BTCUSD", "price"], ["metrics"], ["alerts"], ["incidents"]]
+)
+def test_a_reading_command_does_not_import_pandas(published: Path, command: list[str]) -> None:
+    imported = imported_by(*command)
     assert "duckdb" in imported
     assert not imported & {"pandas", "dagster"}
+
+
+def test_a_tick_does_not_import_pandas(exchange: tuple[Simulator, Callable[[Sequence[str]], Path]]) -> None:
+    _, listed = exchange
+    listed(["KRAKEN:BTCUSD"])
+    imported = imported_by("tick")
+    assert "deltalake" in imported
+    assert not imported & {"pandas", "matplotlib"}

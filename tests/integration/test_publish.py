@@ -262,6 +262,7 @@ def columns_in(store: Store) -> dict[str, dict[str, str]]:
 def test_tables_and_views_have_the_promised_columns(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [10.0]))
     publish(store, None, now=NOW)
+    assert {table.name for table in (*TABLES, *VIEWS)} - {"sources"} == PROMISED.keys()
     assert columns_in(store) == PROMISED
     assert [list(columns) for columns in columns_in(store).values()] == [list(columns) for columns in PROMISED.values()]
 
