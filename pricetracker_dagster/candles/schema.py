@@ -26,5 +26,8 @@ SCHEMA = pa.schema(
 )
 """One row a metric and minute; (metric, minute) is the key. Nothing is ever null."""
 
+NO_CANDLES = pa.Table.from_batches([], schema=SCHEMA)
+"""A table without rows; SCHEMA.empty_table() would import pandas."""
+
 RAW_COLUMNS = ("metric", "unix", "open", "high", "low", "close", "volume", "trades")
 """A candle as the exchange or a file wrote it, before it is validated: text, with its open time in Unix seconds."""

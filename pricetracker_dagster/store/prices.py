@@ -16,7 +16,7 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute, utc
-from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.candles.schema import NO_CANDLES, SCHEMA
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed, define_candle_problem
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.store import live_files
@@ -111,7 +111,7 @@ class PriceTable:
         for exchange, seconds in ahead_for_certain(self._state, now).items():
             over = closed(over, now - timedelta(seconds=seconds), exchange)
         connection.register("candles", over.kept)
-        connection.register("derived", SCHEMA.empty_table() if derived is None else derived)
+        connection.register("derived", NO_CANDLES if derived is None else derived)
         stated = connection.sql("FROM candles ANTI JOIN derived USING (metric, minute)").to_arrow_table()
         filled = connection.sql("FROM candles SEMI JOIN derived USING (metric, minute)").to_arrow_table()
         doubts: list[Doubt] = []
@@ -211,7 +211,7 @@ class PriceTable:
         """Return the stored candles of minutes ``first`` to ``last``: SCHEMA, ordered by metric and minute."""
         files = self.files(first, last)
         if not files:
-            return SCHEMA.empty_table()
+            return NO_CANDLES
         values = {"files": live_files.patterns(files), "metrics": list(metrics), "first": first, "last": last}
         with self.delta.read():
             return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
