@@ -25,7 +25,7 @@ $(UP): $(VENV)/run.stamp always
 .PHONY: always
 
 test: $(VENV)/dev.stamp ## all tests: unit, integration, end to end
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup  # on two cores, since some tests wait most of the time
+	@$(BIN)/python -m pytest -n 3 --dist worksteal  # on two cores, since some tests wait most of the time
 
 lint: $(VENV)/dev.stamp ## lint, format and type checks
 	@$(BIN)/ruff check .

@@ -21,8 +21,6 @@ from tests.e2e.conftest import METRICS, Home, fetch, free_port, home_in, process
 from tests.waiting import until
 from tests.webhook import Posted, Webhook
 
-pytestmark = pytest.mark.xdist_group("up")
-
 SENSOR = """{ sensorOrError(sensorSelector: {repositoryName: "__repository__",
   repositoryLocationName: "pricetracker_dagster", sensorName: "spike_alerts"}) {
   ... on Sensor { sensorState { ticks(limit: 1) { status } } } } }"""
