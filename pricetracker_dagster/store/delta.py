@@ -90,8 +90,7 @@ class Delta:
         Raises:
             StoreError: it is damaged; the message says which file and the way out.
         """
-        kept = _kept.get()
-        if kept is None:
+        if (kept := _kept.get()) is None:
             return self._open()
         if self.location not in kept or not self._is_newest(kept[self.location]):
             kept[self.location] = self._open()
@@ -188,7 +187,9 @@ class Delta:
                 configuration=CONFIGURATION,
             )
         except (DeltaError, OSError) as error:
-            self._raise(error)
+            if (created := self._open()) is None:  # of several that create it at once, delta-rs lets some fail
+                self._raise(error)
+            return created
 
     def _add_columns(self, table: DeltaTable) -> None:
         """Add the columns that an earlier version did not know; what it stored has NULL there."""
@@ -225,12 +226,11 @@ class Delta:
                     if differs is not None:
                         merger = merger.when_matched_update_all(predicate=differs)
                     done = merger.when_not_matched_insert_all().execute()
+                return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
             except CommitFailedError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
-            else:
-                return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
 
     @contextmanager
     def read(self) -> Iterator[None]:

@@ -135,7 +135,7 @@ def test_the_next_tick_heals_the_minute_of_the_frozen_one(stack: Stack, burst: B
 
 
 def test_a_burst_is_announced_soon_after_the_tick_that_stored_it(stack: Stack, burst: Burst) -> None:
-    until(lambda: announced(stack.webhook, burst.headline), 60, "the burst is announced")
+    until(lambda: announced(stack.webhook, burst.headline), 120, "the burst is announced")
     assert f"{stack.ui}/assets/alerts" in announced(stack.webhook, burst.headline)[0].lines
 
 

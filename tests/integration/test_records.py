@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
@@ -328,6 +330,21 @@ def test_threads_that_put_the_same_keys_at_once_end_with_one_row_each(records: R
         thread.join()
     assert failed == []
     assert [row["minute"] for row in records.alerts.rows()] == [at(minute) for minute in range(5)]
+
+
+def test_a_table_that_another_creates_at_the_same_moment_is_taken_as_it_is(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = DeltaTable.create
+
+    def second(*args: Any, **kwargs: Any) -> DeltaTable:
+        """As delta-rs does now and then to one of several that create a table at once."""
+        create(*args, **kwargs)
+        raise DeltaError("Failed to commit transaction: Protocol changed since last commit: protocol changed")
+
+    monkeypatch.setattr(DeltaTable, "create", second)
+    assert records.alerts.upsert([alert(1)]).inserted == 1
+    assert [row["minute"] for row in records.alerts.rows()] == [at(1)]
 
 
 # --- what no tick has tried to store ---
