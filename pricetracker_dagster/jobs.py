@@ -1,4 +1,4 @@
-"""What runs: the tick, the hourly pictures, the hourly upkeep."""
+"""What runs: the tick, the hourly pictures, the hourly maintenance."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""When things run: the tick every minute, pictures and upkeep every hour. All on by default, all in UTC."""
+"""When things run: the tick every minute, pictures and maintenance every hour. All on by default, all in UTC."""
 
 import dagster as dg
 

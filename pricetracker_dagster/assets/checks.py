@@ -1,4 +1,4 @@
-"""What is checked after each tick, and on demand: nothing missed, candles sane, everything ranked.
+"""What is checked after each tick, and on demand: nothing missed, candles valid, everything ranked.
 
 One step for all: each check is a question to the store, and a step of its own would cost more than the answer.
 """
@@ -75,15 +75,15 @@ def price_checks(
         yield _no_minute_missing(missing, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
         future = store.prices.future_rows(tracker.now())
-        insane = [*store.prices.insane(first, last), *future]
+        invalid = [*store.prices.invalid(first, last), *future]
         yield dg.AssetCheckResult(
             check_name=CANDLES_SANE,
             asset_key=minute_prices.key,
-            passed=not insane,
+            passed=not invalid,
             metadata={
-                "insane": len(insane),
+                "invalid": len(invalid),
                 "future": len(future),
-                "sample": sample("row", insane),
+                "sample": sample("row", invalid),
                 "repair": "Materialize the day's partition of minute_prices: the exchange's answer replaces the rows. "
                 "Rows of the future, which an earlier version let in, count for nothing until their minute has come; "
                 f"{command(simulated=settings.simulated)} repair --yes sets them aside and removes them.",

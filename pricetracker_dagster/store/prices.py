@@ -216,7 +216,7 @@ class PriceTable:
         with self.delta.read():
             return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
 
-    def insane(self, first: datetime, last: datetime) -> list[RejectedRow]:
+    def invalid(self, first: datetime, last: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would reject today."""
         rows = self._ask("invalid.sql", first, last, prepare=define_candle_problem)
         return [RejectedRow(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]

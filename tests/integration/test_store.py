@@ -55,7 +55,7 @@ def test_a_store_that_was_never_written_answers_and_makes_nothing(store: Store) 
     assert store.prices.newest([BTC], MIDNIGHT) == {}
     assert missing(store.prices, {BTC: None}, MIDNIGHT, MIDNIGHT) == {}
     assert store.prices.gaps([BTC], MIDNIGHT, NOW) == {BTC: [MinuteRange(MIDNIGHT, NOW)]}
-    assert store.prices.insane(*EVER) == []
+    assert store.prices.invalid(*EVER) == []
     assert store.prices.candles([BTC], *EVER) == SCHEMA.empty_table()
     assert maintain(store) == Maintained((), 0, 0, 0, ())
     assert not store.folder.path.exists()
@@ -212,7 +212,7 @@ def test_stored_rows_that_are_insane_are_named_with_their_problem(store: Store) 
             ]
         )
     )
-    found = store.prices.insane(MIDNIGHT, MIDNIGHT + 8 * MINUTE)
+    found = store.prices.invalid(MIDNIGHT, MIDNIGHT + 8 * MINUTE)
     assert [(rejected.metric, rejected.minute, rejected.problem) for rejected in found] == [
         (BTC, MIDNIGHT + 1 * MINUTE, "high is below low"),
         (BTC, MIDNIGHT + 2 * MINUTE, "close is not a number"),
