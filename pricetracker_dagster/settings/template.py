@@ -72,7 +72,11 @@ def _example(model: type[BaseModel]) -> Iterator[str]:
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:
     """Return the docstrings that stand below the fields of a model, by name."""
-    [declared] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    try:
+        source = inspect.getsource(model)
+    except OSError:  # a model that is made from a list has none
+        return {}
+    [declared] = ast.parse(textwrap.dedent(source)).body
     assert isinstance(declared, ast.ClassDef)  # noqa: S101 - a model is a class
     meanings = {}
     for field, after in zip(declared.body, declared.body[1:], strict=False):
