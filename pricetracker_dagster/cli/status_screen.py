@@ -20,11 +20,11 @@ from pricetracker_dagster.settings import load_settings
 @plain_errors
 def status(output_format: str) -> None:
     """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
+    settings = load_settings()  # first: numpy cannot be imported in a working folder that is gone
     without_dagsters_warnings()
     from pricetracker_dagster.alerts.status import status as look
     from pricetracker_dagster.local.probes import read_work
 
-    settings = load_settings()
     now = datetime.now(UTC)
     found = look(settings, now, lambda: read_work(settings, now))
     if output_format == "json":
