@@ -71,7 +71,7 @@ def price_checks(
         missing = coverage.missing_of_day(store.prices, note_tracked(settings.state, metrics, last + MINUTE), last)
         causes: Mapping[tuple[str, datetime], coverage.Cause] = {}
         with suppress(StoreError):  # history_24h tells of it
-            causes = coverage.causes(store.records.causes, first)
+            causes = coverage.causes(store.records.causes, first) if missing else {}
         yield _no_minute_missing(missing, causes, simulated=settings.simulated)
     if CANDLES_SANE in wanted:
         future = store.prices.future_rows(tracker.now())
@@ -146,6 +146,8 @@ def _not_stored(
 ) -> list[str]:
     """Return what the run was for and is not stored, a line a metric: which minutes, and why."""
     span, is_tick = _minutes_of(context.run, newest)
+    if not store.prices.gaps(metrics, *span):  # as nearly always: then nobody need ask why
+        return []
     record = context.instance.get_run_record_by_id(context.run.run_id)
     began = datetime.fromtimestamp(record.start_time or record.create_timestamp.timestamp(), UTC) if record else None
     noted: Mapping[tuple[str, datetime], coverage.Cause] = {}
