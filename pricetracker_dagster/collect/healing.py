@@ -129,7 +129,7 @@ class Healing:
                 widened[metric] = [*wanted[metric][:-1], MinuteRange(begin, newest_gap.last)]
         return widened
 
-    def _find_wanted(self, since_when: Mapping[str, datetime]) -> dict[Metric, list[MinuteRange]]:
+    def _find_wanted(self, since_when: Mapping[str, datetime]) -> Gaps:
         """Return the gaps to rebuild, oldest first, of each metric that is not at a pause and could be asked."""
         causes = self._context.collected.causes
         begin = {
@@ -139,16 +139,18 @@ class Healing:
         }
         wanted = {}
         for metric, gaps in self.gaps_to_rebuild(since_when, begin).items():
-            turn = self._context.turns[str(metric)]
-            waits = turn.waits(unix(self._context.minute))
-            left = [gap for gap in gaps if not (waits and unix(gap.last) <= turn.until)]
+            left = [gap for gap in gaps if not self._pauses(metric, gap)]
             if left:
                 wanted[metric] = left
         for metric, piece in self._past_of_late_comers(since_when, begin).items():
-            turn = self._context.turns[str(metric)]
-            if not (turn.waits(unix(self._context.minute)) and unix(piece.last) <= turn.until):
+            if not self._pauses(metric, piece):
                 self._past[metric] = piece
         return wanted
+
+    def _pauses(self, metric: Metric, gap: MinuteRange) -> bool:
+        """Say whether a gap was asked for in vain of late, and is left alone for a while."""
+        turn = self._context.turns[str(metric)]
+        return turn.waits(unix(self._context.minute)) and unix(gap.last) <= turn.until
 
     def gaps_to_rebuild(
         self, since_when: Mapping[str, datetime], begin: Mapping[Metric, datetime]
