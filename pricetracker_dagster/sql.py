@@ -1,7 +1,6 @@
 """How SQL runs in this project: it lives in ``.sql`` files and in connections that speak UTC.
 
-A statement stands in a file beside the module that runs it and takes its values as named parameters;
-a value never becomes SQL text. Nothing here knows what the statements are about.
+A statement takes its values as named parameters; a value never becomes SQL text.
 """
 
 import re
@@ -13,19 +12,26 @@ from pathlib import Path
 from weakref import ref
 
 import duckdb
+import pyarrow as pa
+
+_PACKAGE = Path(__file__).parent
 
 _one_at_a_time = threading.Lock()
 _one_file_at_a_time = threading.RLock()
 _connections: set[ref[duckdb.DuckDBPyConnection]] = set()
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """Open a connection to work in, with temporary tables and views of its own.
+def connect(**tables: pa.Table) -> duckdb.DuckDBPyConnection:
+    """Open a connection to work in, with temporary tables and views of its own; Arrow tables are views by their names.
 
-    All share one in-memory database of this process: to start one takes 15 ms, and a tick works in some twenty.
+    All share one in-memory database of this process: to start one takes 15 ms, and a tick works in some twenty. Who
+    asks for long keeps the connection, or interrupt() does not find it.
     """
     with _one_at_a_time:
-        return _noted(_memory().cursor())
+        connection = _noted(_memory().cursor())
+    for name, table in tables.items():
+        connection.register(name, table)
+    return connection
 
 
 @contextmanager
@@ -98,18 +104,18 @@ def _noted(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
 
 
 @cache
-def load(path: Path) -> str:
-    """Return the text of one ``.sql`` file."""
-    return path.read_text(encoding="utf-8")
+def load(file: str) -> str:
+    """Return the text of a ``.sql`` file, named by its path in the package."""
+    return (_PACKAGE / file).read_text(encoding="utf-8")
 
 
-def filled(path: Path, sources: Mapping[str, str]) -> str:
-    """Return the text of one ``.sql`` file with SQL in place of each ``{{name}}``: for views, which take no parameters.
+def filled(file: str, sources: Mapping[str, str]) -> str:
+    """Return the text of a ``.sql`` file with SQL in place of each ``{{name}}``: for views, which take no parameters.
 
     Raises:
         KeyError: a name has no source.
     """
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: sources[found[1]], load(path))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: sources[found[1]], load(file))
 
 
 def literal(text: str) -> str:

@@ -31,8 +31,6 @@ _JUDGED_ANEW_MOST = 2 * DAY
 
 _log = logging.getLogger(__name__)
 
-_SQL = Path(__file__).parent / "sql"
-
 
 @dataclass
 class Judged:
@@ -73,7 +71,7 @@ def changed_minutes(table: DeltaTable, since: int, settings: Settings, now: date
         "oldest": now - timedelta(days=settings.collect.heal_days),
         "newest": newest_closed_minute(now),
     }
-    extent = sql.connect().execute(sql.load(_SQL / "changed.sql"), values)
+    extent = sql.connect().execute(sql.load("alerts/sql/changed.sql"), values)
     return {metric: MinuteRange(first, last) for metric, first, last in extent.fetchall()}
 
 
@@ -144,7 +142,7 @@ def judge_stored(
     connection = sql.connect()
     values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
     with store.prices.delta.read():
-        connection.execute(sql.load(_SQL / "candles.sql"), values)
+        connection.execute(sql.load("alerts/sql/candles.sql"), values)
         return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
 
 

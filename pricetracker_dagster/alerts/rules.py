@@ -6,7 +6,6 @@ that is above is in ``lifecycle/``.
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -14,8 +13,6 @@ import duckdb
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.settings import AlertRule
-
-_SQL = Path(__file__).parent / "sql"
 
 ABOVE = "above"
 """The verdict on a minute that breaks the rule; NOT_ABOVE on one that keeps it. All others say why it is not judged."""
@@ -67,11 +64,11 @@ def judge(
         order.
     """
     define_measures(connection)
-    connection.execute(sql.load(_SQL / "verdicts.sql"))
+    connection.execute(sql.load("alerts/sql/verdicts.sql"))
     for rule in rules:
         for measure in dict.fromkeys(rule.measures):
             connection.execute(
-                sql.load(_SQL / "judge.sql"),
+                sql.load("alerts/sql/judge.sql"),
                 {
                     "rule": rule.name,
                     "patterns": list(rule.metrics),

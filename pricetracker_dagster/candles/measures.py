@@ -1,12 +1,8 @@
 """Defines the four measures, which measures.sql states, in a connection that computes them."""
 
-from pathlib import Path
-
 import duckdb
 
 from pricetracker_dagster import sql
-
-_FILE = Path(__file__).parent / "measures.sql"
 
 
 def define_measures(connection: duckdb.DuckDBPyConnection, *, in_database: bool = False) -> None:
@@ -16,4 +12,4 @@ def define_measures(connection: duckdb.DuckDBPyConnection, *, in_database: bool 
         connection: where it is used.
         in_database: store it in the connection's current database, for the views in there; else it is temporary.
     """
-    connection.execute(sql.filled(_FILE, {"kind": "MACRO" if in_database else "TEMP MACRO"}))
+    connection.execute(sql.filled("candles/measures.sql", {"kind": "MACRO" if in_database else "TEMP MACRO"}))

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.candles.schema import SCHEMA
-
-_SQL = Path(__file__).parent
 
 
 def fill_no_trade_minutes(
@@ -35,12 +32,11 @@ def fill_no_trade_minutes(
     Returns:
         SCHEMA, ordered by metric and minute.
     """
-    connection = sql.connect()
-    connection.register("candles", candles)
+    connection = sql.connect(candles=candles)
     filled = connection.sql(
-        sql.load(_SQL / "no_trade.sql"),
+        sql.load("candles/no_trade.sql"),
         params={
-            "spans": [{"metric": metric, "first": span.first, "last": span.last} for metric, span in spans.items()],
+            "spans": [{"metric": metric, **span._asdict()} for metric, span in spans.items()],
             "left_out": [{"metric": metric, "minute": minute} for metric, minute in left_out],
             "absent": [{"metric": metric, "minute": minute} for metric, minute in absent],
             "longest": None if longest is None else int(longest.total_seconds()),
@@ -51,7 +47,5 @@ def fill_no_trade_minutes(
 
 def not_in(candles: pa.Table, stated: pa.Table) -> pa.Table:
     """Return metric and minute of those candles that are not among ``stated``: the ones that were filled in."""
-    connection = sql.connect()
-    connection.register("candles", candles)
-    connection.register("stated", stated)
+    connection = sql.connect(candles=candles, stated=stated)
     return connection.sql("SELECT metric, minute FROM candles ANTI JOIN stated USING (metric, minute)").to_arrow_table()

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from pathlib import Path
 
 import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MinuteRange, utc
 from pricetracker_dagster.candles.schema import SCHEMA
-
-_SQL = Path(__file__).parent
 
 
 def newest_minute(candles: pa.Table) -> datetime | None:
@@ -24,33 +21,19 @@ def oldest_minute(candles: pa.Table) -> datetime | None:
 
 
 def _extent(candles: pa.Table) -> tuple[datetime | None, datetime | None]:
-    connection = sql.connect()
-    connection.register("candles", candles)
-    connection.execute("SELECT epoch(min(minute)), epoch(max(minute)) FROM candles")
-    [ends] = connection.fetchall()
-    oldest, newest = (None if unix is None else utc(unix) for unix in ends)
-    return oldest, newest
+    found = sql.connect(candles=candles).execute("SELECT epoch(min(minute)), epoch(max(minute)) FROM candles")
+    [(oldest, newest)] = found.fetchall()
+    return (None, None) if oldest is None else (utc(oldest), utc(newest))
 
 
 def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.Table]:
     """Split the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
-    connection = sql.connect()
-    connection.register("candles", candles)
-    connection.execute(sql.load(_SQL / "table_by_day.sql"), {"first": first, "last": last})
-    days = connection.fetchall()
-    return {
-        day: connection.sql(
-            "SELECT * FROM candles WHERE minute BETWEEN $first AND $last", params={"first": begin, "last": end}
-        )
-        .to_arrow_table()
-        .cast(SCHEMA)
-        for day, begin, end in days
-    }
+    days = sql.connect(candles=candles).execute(sql.load("candles/table_by_day.sql"), {"first": first, "last": last})
+    return {day: within(candles, [MinuteRange(*ends)]) for day, *ends in days.fetchall()}
 
 
 def within(candles: pa.Table, spans: Sequence[MinuteRange]) -> pa.Table:
     """Return the candles (SCHEMA) whose minute lies in one of the spans."""
-    connection = sql.connect()
-    connection.register("candles", candles)
-    params = {"spans": [{"first": span.first, "last": span.last} for span in spans]}
-    return connection.sql(sql.load(_SQL / "table_within.sql"), params=params).to_arrow_table().cast(SCHEMA)
+    connection = sql.connect(candles=candles)
+    params = {"spans": [span._asdict() for span in spans]}
+    return connection.sql(sql.load("candles/table_within.sql"), params=params).to_arrow_table().cast(SCHEMA)

@@ -7,7 +7,6 @@ validate_closed.sql finds minutes that are not over.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -17,8 +16,6 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.errors import plain
-
-_SQL = Path(__file__).parent
 
 
 class RejectedRow(NamedTuple):
@@ -61,7 +58,7 @@ def validate(connection: duckdb.DuckDBPyConnection) -> Validated:
     one minute the later one is kept. The text of a rejected row is one line, cut after 200 characters.
     """
     define_candle_problem(connection)
-    connection.execute(sql.load(_SQL / "validate.sql"))
+    connection.execute(sql.load("candles/validate.sql"))
     kept = connection.sql(
         "SELECT * EXCLUDE (problem, whole, row) FROM validated WHERE problem IS NULL"
     ).to_arrow_table()
@@ -78,7 +75,7 @@ def validate(connection: duckdb.DuckDBPyConnection) -> Validated:
 
 def define_candle_problem(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the SQL macro candle_problem() in a connection: what is wrong with a candle, NULL where nothing is."""
-    connection.execute(sql.load(_SQL / "validate_problem.sql"))
+    connection.execute(sql.load("candles/validate_problem.sql"))
 
 
 def validate_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Validated:
@@ -86,7 +83,7 @@ def validate_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Val
     connection = sql.connect()
     # Through DuckDB and not pyarrow.array(), which imports pandas: 0.5 s of CPU in each tick.
     values = {"rows": [as_texts(row) for row in rows], "fetched_at": fetched_at}
-    connection.execute(sql.load(_SQL / "validate_rows.sql"), values)
+    connection.execute(sql.load("candles/validate_rows.sql"), values)
     return validate(connection)
 
 
@@ -103,10 +100,9 @@ def closed(validated: Validated, now: datetime, exchange: str | None = None) -> 
         now: the time, UTC.
         exchange: whose clock says so: rows of others are kept; None: this machine's clock, for all rows.
     """
-    connection = sql.connect()
-    connection.register("candles", validated.kept)
+    connection = sql.connect(candles=validated.kept)
     bound = {"newest": newest_closed_minute(now), "begins": f"{exchange}:" if exchange else ""}
-    connection.execute(sql.load(_SQL / "validate_closed.sql"), bound)
+    connection.execute(sql.load("candles/validate_closed.sql"), bound)
     by_whom = f"by {exchange}'s clock it is" if exchange else "it is"
     problem = f"not closed: {by_whom} {now.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     rejected = [RejectedRow(metric, utc(unix), problem, row) for metric, unix, row in connection.fetchall()]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -32,8 +31,6 @@ _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullabl
 
 CHUNK = 400_000
 """How many rows are merged at once, roughly: memory stays bounded whatever is imported."""
-
-_SQL = Path(__file__).parent / "sql"
 
 _OF_DAYS = """
 SELECT *, minute::DATE AS date FROM candles WHERE minute::DATE BETWEEN $first AND $last ORDER BY metric, minute
@@ -138,7 +135,7 @@ class PriceTable:
         connection = sql.connect()
         connection.register("candles", candles)
         inserted, updated, version = 0, 0, -1
-        parts = connection.execute(sql.load(_SQL / "chunks.sql"), {"rows": CHUNK}).fetchall()
+        parts = connection.execute(sql.load("store/sql/chunks.sql"), {"rows": CHUNK}).fetchall()
         for first_day, last_day, first, last in parts:
             chunk = connection.sql(_OF_DAYS, params={"first": first_day, "last": last_day}).to_arrow_table()
             settled: set[Key] = set()
@@ -214,7 +211,7 @@ class PriceTable:
             return NO_CANDLES
         values = {"files": live_files.patterns(files), "metrics": list(metrics), "first": first, "last": last}
         with self.delta.read():
-            return sql.connect().sql(sql.load(_SQL / "candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
+            return sql.connect().sql(sql.load("store/sql/candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
 
     def invalid(self, first: datetime, last: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would reject today."""
@@ -254,7 +251,7 @@ class PriceTable:
         last = last or datetime(2100, 1, 1, tzinfo=UTC)
         values |= {"files": live_files.patterns(files), "first": first, "last": last}
         with self.delta.read():
-            return connection.execute(sql.load(_SQL / statement), values).fetchall()
+            return connection.execute(sql.load(f"store/sql/{statement}"), values).fetchall()
 
 
 def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:
@@ -281,4 +278,4 @@ def counts(table: DeltaTable) -> list[tuple[date, int]]:
     # pa.table() would import pandas
     actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
     connection.register("actions", actions)
-    return connection.execute(sql.load(_SQL / "counts.sql")).fetchall()
+    return connection.execute(sql.load("store/sql/counts.sql")).fetchall()

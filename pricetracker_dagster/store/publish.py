@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
@@ -44,8 +43,6 @@ _NOTHING_STORED = -1
 
 _DAMAGED = -2
 """Stands for the version of a small table that is damaged: the file is published without it."""
-
-_SQL = Path(__file__).parent / "sql"
 
 
 def publish(
@@ -188,7 +185,9 @@ def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
     last = latest.astimezone(UTC).date()
     for day in sorted({day for day, _ in counts(table) if day <= last}, reverse=True):
         files = live_files.patterns(files_of(table, *minutes_of_day(day)))
-        [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), {"files": files, "latest": latest}).fetchall()
+        [(unix,)] = (
+            sql.connect().execute(sql.load("store/sql/newest.sql"), {"files": files, "latest": latest}).fetchall()
+        )
         if unix is not None:
             return datetime.fromtimestamp(unix, UTC)
     return None
@@ -200,7 +199,7 @@ def _noted_after(causes: DeltaTable, known: datetime, latest: datetime) -> list[
     if not files:
         return []
     values = {"files": live_files.patterns(files), "latest": latest}
-    [(unix,)] = sql.connect().execute(sql.load(_SQL / "newest.sql"), values).fetchall()
+    [(unix,)] = sql.connect().execute(sql.load("store/sql/newest.sql"), values).fetchall()
     return [] if unix is None else [datetime.fromtimestamp(unix, UTC)]
 
 

@@ -15,8 +15,6 @@ from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.store import damage, errors
 
-_SQL = Path(__file__).parent / "sql"
-
 
 class NotPublished(PricetrackerError, FileNotFoundError):
     """There is no published file yet."""
@@ -102,7 +100,7 @@ def _built_from(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def _files_of_views(connection: duckdb.DuckDBPyConnection) -> set[Path]:
-    views = connection.execute(sql.load(_SQL / "views.sql")).fetchall()
+    views = connection.execute(sql.load("store/sql/views.sql")).fetchall()
     return {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
 
 

@@ -6,7 +6,6 @@ publish.py and published_file.py.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
@@ -27,7 +26,6 @@ from pricetracker_dagster.store.tracked import tracked_since
 SCHEMA_VERSION = 1
 """Version of the tables that users read. A change that could break a query raises it."""
 
-_SQL = Path(__file__).parent / "sql"
 _CANDLE = schema.sql_types(SCHEMA)
 
 
@@ -56,23 +54,23 @@ def build(
         own = [] if of_it is None else live_files.files_of(of_it)
         sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
         named += own
-    connection.execute(sql.filled(_SQL / "published_views.sql", sources))
+    connection.execute(sql.filled("store/sql/published_views.sql", sources))
     connection.execute(
         "INSERT INTO snapshot VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, 0, $rows, $schema_version)",
         {"as_of": as_of, "published_at": now, "rows": rows, "schema_version": SCHEMA_VERSION},
     )
     if first is not None and as_of is not None:
-        connection.execute(sql.filled(_SQL / "measured.sql", sources))
-        connection.execute(sql.filled(_SQL / "ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
+        connection.execute(sql.filled("store/sql/measured.sql", sources))
+        connection.execute(sql.filled("store/sql/ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
         # mostly no metric is incomplete, and the minutes need not be read a second time
-        connection.execute(sql.load(_SQL / "incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
+        connection.execute(sql.load("store/sql/incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
         incomplete = [metric for (metric,) in connection.fetchall()]
         missing = missing_of_day(store.prices, tracked_since(store.folder.state, incomplete), as_of)
         missed = [
             {"metric": metric, "first": gap.first, "last": gap.last} for metric, gaps in missing.items() for gap in gaps
         ]
         connection.execute(
-            sql.filled(_SQL / "missed.sql", sources), {"missed": missed, "first": first, "not_run": NOT_RUN}
+            sql.filled("store/sql/missed.sql", sources), {"missed": missed, "first": first, "not_run": NOT_RUN}
         )
     connection.execute(_comment_on_all())
     return named

@@ -15,8 +15,6 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store.published_content import SCHEMA_VERSION
 
-_SQL = Path(__file__).parent / "sql"
-
 
 @dataclass(frozen=True)
 class Published:
@@ -64,7 +62,7 @@ def current_file(published: Path) -> CurrentFile | None:
         return None
     try:
         with sql.attached(published) as connection:
-            row = connection.execute(sql.load(_SQL / "current_file.sql")).fetchone()
+            row = connection.execute(sql.load("store/sql/current_file.sql")).fetchone()
     except duckdb.Error:  # damaged, or of another version of this project
         return None
     if row is None:

@@ -7,7 +7,6 @@ and when a row is written, is the business of alerts/ and collect/.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -39,8 +38,6 @@ MISTAKE = "own mistake"
 
 Row = dict[str, Any]
 """A row as plain Python: times are datetimes in UTC, what is absent is None."""
-
-_SQL = Path(__file__).parent / "sql"
 
 SAID = frozenset({"reason", "error", "headline", "text", "held_by", "ended_because", "note", "who", "ended_by"})
 """Columns of text that a person reads. The others hold names of ours, which are never masked."""
@@ -148,7 +145,7 @@ class RecordTable(Delta):
         }
         if since is not None:
             values["since"] = since
-        return connection.sql(sql.filled(_SQL / "record_rows.sql", sources), params=values or None)
+        return connection.sql(sql.filled("store/sql/record_rows.sql", sources), params=values or None)
 
     def to_relation(
         self, connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]
@@ -199,7 +196,7 @@ class Records:
             return Upserted(0, 0, -1)
         oldest = min(gap.first for own in gaps.values() for gap in own)
         noted = sql.connect().sql(
-            sql.load(_SQL / "noted.sql"),
+            sql.load("store/sql/noted.sql"),
             params={"gaps": flat, "cause": NOT_RUN, "reason": masked(reason), "noted_at": noted_at},
         )
         return self.causes.upsert_table(noted.to_arrow_table(), oldest, replace=False)

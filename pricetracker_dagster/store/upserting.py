@@ -6,7 +6,6 @@ doubts are kept and judged in doubts.py.
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +19,6 @@ from pricetracker_dagster.store.doubts import Doubt, Doubts, Key
 
 _QUIET = timedelta(days=31)
 """The minutes without trades that follow a changed row are looked at for so long after it."""
-
-_SQL = Path(__file__).parent / "sql"
 
 FilesOf = Callable[[datetime, datetime], list[str]]
 """Returns the live files that may hold minutes from one to another, UTC."""
@@ -48,7 +45,7 @@ def undoubted(
     connection.register("candles", chunk)
     values = {"files": live_files.patterns(files), "first": first, "last": last}
     with delta.read():
-        found = connection.execute(sql.load(_SQL / "takes_away.sql"), values).fetchall()
+        found = connection.execute(sql.load("store/sql/takes_away.sql"), values).fetchall()
     takes_away = [
         Doubt(metric, unix, trades, volume, tuple(map(float, answered)), now)
         for metric, unix, trades, volume, *answered in found
@@ -58,9 +55,9 @@ def undoubted(
     if not (held or kept):
         return chunk, [], set()
     waiting = {doubt.key for doubt in held}
-    settled = set(connection.execute(sql.load(_SQL / "named.sql"), _keys(kept)).fetchall()) - waiting
+    settled = set(connection.execute(sql.load("store/sql/named.sql"), _keys(kept)).fetchall()) - waiting
     if held:
-        chunk = connection.sql(sql.load(_SQL / "not_named.sql"), params=_keys(waiting)).to_arrow_table()
+        chunk = connection.sql(sql.load("store/sql/not_named.sql"), params=_keys(waiting)).to_arrow_table()
     return chunk, held, settled
 
 
@@ -79,7 +76,7 @@ def with_carried(delta: Delta, files_of: FilesOf, chunk: pa.Table, first: int, l
             return None
         values = {"files": live_files.patterns(files), "first": first, "last": until.timestamp()}
         with delta.read():
-            return connection.sql(sql.load(_SQL / statement), params=values).to_arrow_table()
+            return connection.sql(sql.load(f"store/sql/{statement}"), params=values).to_arrow_table()
 
     # as nearly always nothing is followed; and what is may be among the rows itself
     carried = ask("carried.sql", utc(last) + _QUIET) if ask("followed.sql", utc(last) + MINUTE) else None

@@ -7,7 +7,6 @@ never for another fact. What is owed, and to whom, is in ``messages/``.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limit_or_most, send
@@ -22,8 +21,6 @@ from pricetracker_dagster.store.records import Records, RecordTable, Row
 
 KEPT = DAY
 """A message that a channel does not take for so long is given up."""
-
-_SQL = Path(__file__).parent / "sql"
 
 
 def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
@@ -78,10 +75,10 @@ def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[di
         names_of_columns = ("id", "event", "channel", "attempt", "attempted_at", "delivered", "retry_at")
         sent = records.deliveries.relation(connection, now - KEPT - DAY, columns=names_of_columns)
         connection.register("sent", sent.to_arrow_table())
-    found = connection.execute(sql.load(_SQL / "incomplete.sql"), {"channels": [*names]}).fetchall()
+    found = connection.execute(sql.load("alerts/delivery/sql/incomplete.sql"), {"channels": [*names]}).fetchall()
     if not found:
         return {}, []
-    answer = connection.execute(sql.load(_SQL / "accounts.sql"))
+    answer = connection.execute(sql.load("alerts/delivery/sql/accounts.sql"))
     columns = [column[0] for column in answer.description or ()]
     return {own: {*channels} for own, channels in found}, [
         dict(zip(columns, row, strict=True)) for row in answer.fetchall()

@@ -7,7 +7,6 @@ incidents is in review.py; in which order rows and messages are written, in ``me
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from pathlib import Path
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.incidents.model import OPEN, RESOLVED, Missed, Noted, ReviewContext
@@ -19,8 +18,6 @@ from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.records import NOT_RUN, Records, Row
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import note_tracked
-
-_SQL = Path(__file__).parent / "sql"
 
 
 def review_missed(
@@ -134,7 +131,7 @@ def _missed(
         "not_run": NOT_RUN,
         "cuts": _cuts(recent, since.values(), oldest),
     }
-    found = connection.execute(sql.load(_SQL / "missed.sql"), values).fetchall()
+    found = connection.execute(sql.load("alerts/incidents/sql/missed.sql"), values).fetchall()
     return [
         Missed(
             first,

@@ -22,8 +22,6 @@ from pricetracker_dagster.candles.table import newest_minute, oldest_minute
 from pricetracker_dagster.candles.validate import RejectedRow, closed, validate
 from pricetracker_dagster.errors import PricetrackerError, first_line, is_utf8
 
-_HERE = Path(__file__).parent
-
 
 class OhlcvtError(PricetrackerError, ValueError):
     """A file cannot be imported. The message names the file and the way out."""
@@ -97,8 +95,8 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
     connection = sql.connect()
     values = {"metric": str(metric), "fetched_at": fetched_at}
     try:
-        connection.execute(sql.load(_HERE / "ohlcvt.sql"), {**values, "path": sql.only(path.absolute())})
-        connection.execute(sql.load(_HERE / "ohlcvt_rejected.sql"), values)
+        connection.execute(sql.load("exchanges/kraken/ohlcvt.sql"), {**values, "path": sql.only(path.absolute())})
+        connection.execute(sql.load("exchanges/kraken/ohlcvt_rejected.sql"), values)
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: cannot be read: {first_line(error)}") from error
     validated = closed(validate(connection), now)
@@ -115,7 +113,7 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
     span = {str(metric): MinuteRange(first, last)}
     candles = fill_no_trade_minutes(validated.kept, span, longest=longest, absent=named_only)
     connection.register("kept", validated.kept)
-    connection.execute(sql.load(_HERE / "ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
+    connection.execute(sql.load("exchanges/kraken/ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
     silences = [MinuteRange(*(utc(unix) for unix in ends)) for ends in connection.fetchall()]
     connection.close()
     return RecordedFile(

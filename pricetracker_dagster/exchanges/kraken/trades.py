@@ -5,7 +5,6 @@ Pure: trades come in as the exchange wrote them, candles go out. pages.py says w
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -14,8 +13,6 @@ from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
 from pricetracker_dagster.candles.validate import Validated, as_texts, validate
-
-_HERE = Path(__file__).parent
 
 
 def candles_from_trades(
@@ -45,7 +42,7 @@ def candles_from_trades(
     """
     connection = sql.connect()
     values = {"metric": str(metric), "trades": [as_texts(trade[:3]) for trade in trades], "fetched_at": fetched_at}
-    connection.execute(sql.load(_HERE / "trades.sql"), values)
+    connection.execute(sql.load("exchanges/kraken/trades.sql"), values)
     validated = validate(connection)
     known = validated.kept if before is None else pa.concat_tables([before, validated.kept])
     left_out = [(row.metric, row.minute) for row in validated.rejected if row.minute is not None]

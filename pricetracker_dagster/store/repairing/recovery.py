@@ -20,8 +20,6 @@ from pricetracker_dagster.store.log import Log
 from pricetracker_dagster.store.parquet_source import rows_by_name
 from pricetracker_dagster.store.schema import SQL_TYPES
 
-_SQL = Path(__file__).parent / "sql"
-
 
 @dataclass(frozen=True)
 class Kept:
@@ -100,7 +98,11 @@ class Recovery:
             "latest": self.latest,
             "day": partition.rpartition("=")[2] if by_minute else None,
         }
-        return sql.connect().sql(sql.filled(_SQL / "recovered_rows.sql", parts), params=values).to_arrow_table()
+        return (
+            sql.connect()
+            .sql(sql.filled("store/repairing/sql/recovered_rows.sql", parts), params=values)
+            .to_arrow_table()
+        )
 
     def minutes(self, rows: pa.Table, files: Iterable[str]) -> list[tuple[str, MinuteRange]]:
         """Return of which metrics and minutes those rows are that come from some files."""
@@ -108,7 +110,9 @@ class Recovery:
             return []
         connection = sql.connect()
         connection.register("rows", rows)
-        found = connection.execute(sql.load(_SQL / "recovered_minutes.sql"), {"files": list(files)}).fetchall()
+        found = connection.execute(
+            sql.load("store/repairing/sql/recovered_minutes.sql"), {"files": list(files)}
+        ).fetchall()
         return [(metric, MinuteRange(utc(first), utc(last))) for metric, first, last in found]
 
     def _is_of(self, name: str, partition: str) -> bool:

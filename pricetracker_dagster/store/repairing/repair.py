@@ -31,8 +31,6 @@ _PATIENCE = 180.0
 _LOOK_BACK = 7 * DAY
 """How far back missing minutes are listed where nothing says which were lost."""
 
-_SQL = Path(__file__).parent / "sql"
-
 _NOT_CLOSED = """
 FROM read_parquet($files, hive_partitioning = false) WHERE minute > $latest::TIMESTAMPTZ ORDER BY metric, minute
 """
@@ -142,7 +140,7 @@ def filled(store: Store, since: dict[str, datetime], latest: datetime) -> list[A
         "last": latest,
     }
     with store.prices.delta.read():
-        rows = sql.connect().execute(sql.load(_SQL / "without_trades.sql"), values).fetchall()
+        rows = sql.connect().execute(sql.load("store/repairing/sql/without_trades.sql"), values).fetchall()
     return [Again(metric, utc(first), utc(last), FILLED) for metric, first, last in rows]
 
 
