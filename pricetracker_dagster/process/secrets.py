@@ -84,8 +84,12 @@ def shown_url(text: str) -> str:
         address, mark, _ = re.split(r"([?#])", f"{place}?", maxsplit=1)
         return f"{scheme}://{MASK if at else ''}{at}{address}" + (f"{mark}{MASK}" if place != address else "")
 
-    text = re.sub(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"']*)", shown, text)
-    return masked(re.sub(r"[^\s\"'/@]+:[^\s\"'@]*@", f"{MASK}@", text))  # without a scheme
+    def without_scheme(word: re.Match[str]) -> str:
+        return re.sub(r"(?<![^/@]):*[^/@:]*:[^@]*@", f"{MASK}@", word[0])
+
+    # each word is tried once, from its beginning: to try at each letter takes a minute for 100,000 of them
+    text = re.sub(r"(?<![A-Za-z])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"']*)", shown, text)
+    return masked(re.sub(r"(?<![^\s\"'])[^\s\"']*@", without_scheme, text))
 
 
 def _keep(kind: str, secret: str, spared: Iterable[str], forms: Callable[[str, Words], Iterator[Form]]) -> None:

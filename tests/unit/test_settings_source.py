@@ -116,7 +116,7 @@ def test_what_no_parser_takes_is_told_in_a_line(write_settings: Write, text: str
     assert str(error.value) == f"pricetracker.toml: {why}; see {path}"
 
 
-@pytest.mark.parametrize("value", ["[" * 100_000, f"[{'9' * 5000}]"])
+@pytest.mark.parametrize("value", ["[" * 100_000, "x:" * 50_000, "a:/" * 30_000, f"[{'9' * 5000}]"])
 def test_a_variable_that_no_parser_takes_is_told_in_a_line(
     write_settings: Write, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
