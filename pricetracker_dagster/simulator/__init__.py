@@ -5,20 +5,8 @@ them from recorded files instead, faults.py says what is to go wrong, answers.py
 server.py sends it.
 """
 
-from pricetracker_dagster.simulator.faults import Fault, FaultError, Faults
 from pricetracker_dagster.simulator.market import Market, SyntheticMarket
 from pricetracker_dagster.simulator.replay import ReplayError, ReplayMarket
 from pricetracker_dagster.simulator.server import PortBusy, Simulator, serve
 
-__all__ = [
-    "Fault",
-    "FaultError",
-    "Faults",
-    "Market",
-    "PortBusy",
-    "ReplayError",
-    "ReplayMarket",
-    "Simulator",
-    "SyntheticMarket",
-    "serve",
-]
+__all__ = ["Market", "PortBusy", "ReplayError", "ReplayMarket", "Simulator", "SyntheticMarket", "serve"]

@@ -1,7 +1,6 @@
 """What the simulated exchange answers: Kraken's public endpoints, spoiled by the faults that are switched on.
 
-Here belongs what an answer says: the market's minutes, and the faults that change them. How it is sent, and the faults
-of sending, are in server.py.
+How it is sent, and the faults of sending, are in server.py.
 """
 
 import itertools
@@ -40,9 +39,6 @@ class Answers:
     Args:
         market: what is traded.
         clock: returns the exchange's time, UTC.
-
-    Attributes:
-        faults: what is to go wrong.
     """
 
     def __init__(self, market: Market, clock: Callable[[], datetime]) -> None:
@@ -68,39 +64,36 @@ class Answers:
         Raises:
             EnvelopeError: the envelope's error.
         """
-        verbs: Mapping[str, Callable[[Mapping[str, str]], Any]] = {
-            "Time": self._time,
-            "SystemStatus": self._status,
-            "AssetPairs": self._asset_pairs,
-            "Ticker": self._ticker,
-            "OHLC": self._ohlc,
-            "Trades": self._trades,
-        }
-        if endpoint not in verbs:
-            raise EnvelopeError("EGeneral:Unknown method")
-        return verbs[endpoint](query)
+        match endpoint:
+            case "Time":
+                return self._time()
+            case "SystemStatus":
+                return self._status()
+            case "AssetPairs":
+                odd = _ODD_PAIRS if self.faults.on("odd_pairs") else {}
+                return {**odd, **{pair.key: facts(pair) for pair in self._asked(query)}}
+            case "Ticker":
+                return {pair.key: self._ticked(pair) for pair in self._asked(query)}
+            case "OHLC":
+                return self._ohlc(query)
+            case "Trades":
+                return self._trades(query)
+        raise EnvelopeError("EGeneral:Unknown method")
 
     def pair(self, query: Mapping[str, str]) -> Pair | None:
         """Return the pair that a request names, if it is listed."""
         return self._names.get(query.get("pair", ""))
 
-    def _time(self, _: Mapping[str, str]) -> Any:
+    def _time(self) -> Any:
         unix = self.now() // SECOND
         # Kraken writes two digits of the year and a blank before a day of one
         moment = datetime.fromtimestamp(unix, UTC)
         told = unix * 1000 if self.faults.on("milliseconds") else unix
         return {"unixtime": told, "rfc1123": f"{moment:%a, }{moment.day:2d}{moment: %b %y %H:%M:%S +0000}"}
 
-    def _status(self, _: Mapping[str, str]) -> Any:
+    def _status(self) -> Any:
         on = "maintenance" if self.faults.on("maintenance") else "online"
         return {"status": on, "timestamp": f"{datetime.fromtimestamp(self.now() // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-
-    def _asset_pairs(self, query: Mapping[str, str]) -> Any:
-        odd = _ODD_PAIRS if self.faults.on("odd_pairs") else {}
-        return {**odd, **{pair.key: facts(pair) for pair in self._asked(query)}}
-
-    def _ticker(self, query: Mapping[str, str]) -> Any:
-        return {pair.key: self._ticked(pair) for pair in self._asked(query)}
 
     def _asked(self, query: Mapping[str, str]) -> list[Pair]:
         if query.get("pair"):
@@ -136,8 +129,7 @@ class Answers:
             page += [trade for trade in self._of_minute(pair, minute) if since < trade.time <= now]
             minute += MINUTE
         page = page[:count]
-        last = page[-1].time if page else since
-        return {pair.key: [trade_row(pair, trade) for trade in page], "last": str(last)}
+        return {pair.key: [trade_row(pair, trade) for trade in page], "last": str(page[-1].time if page else since)}
 
     def _of_minute(self, pair: Pair, minute: int) -> Sequence[Trade]:
         """Return a minute's trades, with the bursts that are switched on."""
@@ -158,15 +150,16 @@ class Answers:
 
     def _spoil(self, pair: Pair, rows: list[list[Any]], forming: int) -> None:
         """Change rows as the faults for their content say."""
+        concerned = {"pair": pair.altname, "endpoint": "OHLC"}
         closed = [row for row in rows if row[0] < forming]
-        if fault := self.faults.on("correction", pair=pair.altname, endpoint="OHLC"):
+        if fault := self.faults.on("correction", **concerned):
             for row in closed[-fault.minutes :]:
                 # the later value is the true one: half the volume is still unaccounted for
                 row[6] = volume_text(Decimal(row[6]) / 2)
                 row[4] = row[1]
-        if closed and self.faults.on("insane", pair=pair.altname, endpoint="OHLC"):
+        if closed and self.faults.on("insane", **concerned):
             closed[-1][2], closed[-1][6] = "NaN", "-1.00000000"
-        if closed and self.faults.on("odd_row", pair=pair.altname, endpoint="OHLC"):
+        if closed and self.faults.on("odd_row", **concerned):
             closed[-1][7] = 10**20
 
     def _ticked(self, pair: Pair) -> Any:

@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 KINDS: Mapping[str, str] = {
@@ -41,7 +41,7 @@ class FaultError(ValueError):
     """The fault cannot be switched on. The message says what there is."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fault:
     """One fault.
 
@@ -49,7 +49,7 @@ class Fault:
         kind: one of KINDS.
         pair: Kraken's name of the only pair concerned, e.g. ``XBTUSD``; None: every pair.
         endpoint: the only endpoint concerned, e.g. ``OHLC``; None: every one.
-        count: only the next so many requests; None: all.
+        count: only the next so many requests, fewer with each; None: all.
         lasts: seconds until it ends by itself; None: until it is switched off.
         seconds: how slow, or how far the clock is ahead.
         text: the envelope's error.
@@ -73,9 +73,13 @@ class Fault:
     factor: int = 20
     id: int = field(default_factory=lambda: next(_ids))
 
-    def covers(self, minute: int) -> bool:
-        """Say whether a minute, Unix seconds, lies between ``since`` and ``until``."""
-        return (self.since is None or minute >= self.since) and (self.until is None or minute <= self.until)
+    def concerns(self, kind: str, pair: str | None, minute: int | None = None) -> bool:
+        """Say whether it is of a kind and concerns a pair, and a minute (Unix seconds) where one is given."""
+        return (
+            (self.kind == kind and self.pair in (None, pair))
+            and (minute is None or self.since is None or minute >= self.since)
+            and (minute is None or self.until is None or minute <= self.until)
+        )
 
 
 class Faults:
@@ -129,35 +133,18 @@ class Faults:
     def on(self, kind: str, *, pair: str | None = None, endpoint: str | None = None) -> Fault | None:
         """Return the fault of that kind that concerns a request, and count it as used once."""
         for fault in self:
-            if fault.kind == kind and fault.pair in (None, pair) and fault.endpoint in (None, endpoint):
-                self._use(fault)
+            if fault.concerns(kind, pair) and fault.endpoint in (None, endpoint):
+                with self._lock:
+                    if fault.count is not None:
+                        fault.count -= 1
+                        if fault.count <= 0:
+                            self._on.pop(fault.id, None)
                 return fault
         return None
 
     def of(self, kind: str, pair: str, minute: int | None = None) -> list[Fault]:
         """Return the faults of that kind that concern a pair, and a minute where one is given; none counts as used."""
-        return [
-            fault
-            for fault in self
-            if fault.kind == kind and fault.pair in (None, pair) and (minute is None or fault.covers(minute))
-        ]
-
-    def listed(self) -> list[dict[str, Any]]:
-        """Return those that are on as plain data."""
-        return [asdict(fault) for fault in self]
-
-    def _use(self, fault: Fault) -> None:
-        if fault.count is None:
-            return
-        with self._lock:
-            current = self._on.get(fault.id)
-            if current is None:
-                return
-            left = (current[0].count or 1) - 1
-            if left:
-                self._on[fault.id] = (replace(current[0], count=left), current[1])
-            else:
-                del self._on[fault.id]
+        return [fault for fault in self if fault.concerns(kind, pair, minute)]
 
 
 _ATTRIBUTES = {name: kind for name, kind in get_type_hints(Fault).items() if name not in ("kind", "id")}

@@ -6,11 +6,12 @@ two can never disagree, and a restart tells the same story.
 
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 SECOND = 1_000_000_000
 MINUTE = 60
@@ -28,25 +29,27 @@ class Pair:
 
     Attributes:
         key: name that answers are keyed by, e.g. ``XXBTZUSD``.
-        altname: name that requests take, e.g. ``XBTUSD``.
         wsname: base and quote, e.g. ``XBT/USD``.
-        base: Kraken's name of the base asset.
-        quote: Kraken's name of the quote asset.
+        base: Kraken's name of the base asset, e.g. ``XXBT``; ``quote`` likewise.
         decimals: digits of a price after the point.
-        level: price around which it moves.
+        level: price around which an invented one moves.
         trades_a_minute: on average; far below 1 for a thin pair.
         volume: base units of a usual trade.
     """
 
     key: str
-    altname: str
     wsname: str
     base: str
     quote: str
     decimals: int
-    level: float
-    trades_a_minute: float
-    volume: float
+    level: float = 1.0
+    trades_a_minute: float = 1.0
+    volume: float = 1.0
+
+    @property
+    def altname(self) -> str:
+        """The name that requests take, e.g. ``XBTUSD``."""
+        return self.wsname.replace("/", "")
 
     def price(self, value: float | Decimal) -> Decimal:
         """Round to the pair's tick."""
@@ -77,16 +80,24 @@ class Candle(NamedTuple):
     trades: int
 
 
-class Market(Protocol):
+class Market(ABC):
     """Where the trades come from."""
 
     pairs: Sequence[Pair]
 
+    first = 0
+    """No pair has traded before this minute."""
+
+    @abstractmethod
     def trades(self, pair: Pair, minute: int) -> Sequence[Trade]:
-        """Return the trades of one minute, oldest first."""
+        """Return the trades of one minute, oldest first; always the same ones."""
 
     def close_before(self, pair: Pair, minute: int) -> Decimal | None:
         """Return the last price before a minute; None before the pair's first trade."""
+        for earlier in range(minute - MINUTE, self.first - MINUTE, -MINUTE):
+            if trades := self.trades(pair, earlier):
+                return trades[-1].price
+        return None
 
 
 def candle(pair: Pair, minute: int, trades: Sequence[Trade], before: Decimal | None) -> Candle | None:
@@ -100,7 +111,7 @@ def candle(pair: Pair, minute: int, trades: Sequence[Trade], before: Decimal | N
     return Candle(minute, prices[0], max(prices), min(prices), prices[-1], vwap, volume, len(trades))
 
 
-class SyntheticMarket:
+class SyntheticMarket(Market):
     """Invented trades.
 
     The price is a level times smooth noise of several periods, from hours to weeks; the number of trades varies from
@@ -112,19 +123,12 @@ class SyntheticMarket:
 
     def __init__(self, synthetic_pairs: int = 0) -> None:
         """Make the list of pairs."""
-        self.pairs: Sequence[Pair] = (*KNOWN_PAIRS, *(_synthetic(i) for i in range(1, synthetic_pairs + 1)))
+        more = [(f"S{i:04d}", 1.0 + i % 97) for i in range(1, synthetic_pairs + 1)]
+        self.pairs = (*KNOWN_PAIRS, *(Pair(f"{x}USD", f"{x}/USD", x, "ZUSD", 4, level, 3.0, 50.0) for x, level in more))
 
     def trades(self, pair: Pair, minute: int) -> Sequence[Trade]:
-        """Return the trades of one minute, oldest first; always the same ones."""
+        """Return the trades of one minute, oldest first."""
         return _trades(pair, minute)
-
-    def close_before(self, pair: Pair, minute: int) -> Decimal | None:
-        """Return the last price before a minute."""
-        while True:  # the thinnest pair trades every few minutes
-            minute -= MINUTE
-            trades = _trades(pair, minute)
-            if trades:
-                return trades[-1].price
 
 
 @lru_cache(maxsize=60_000)
@@ -136,22 +140,13 @@ def _trades(pair: Pair, minute: int) -> tuple[Trade, ...]:
     if not count:
         return ()
     opening, closing = _price(pair, minute), _price(pair, minute + MINUTE)
-    moments = sorted(chance.sample(range(MINUTE * SECOND // _TICK), count))
     trades = []
-    for i, moment in enumerate(moments):
+    for i, moment in enumerate(sorted(chance.sample(range(MINUTE * SECOND // _TICK), count))):
         share = moment * _TICK / (MINUTE * SECOND)
         price = (opening + (closing - opening) * share) * (1 + chance.gauss(0, 0.00008))
         volume = Decimal(pair.volume * (3.0 if busy else 1.0) * math.exp(chance.gauss(0, 1.0))).quantize(_LOT)
-        trades.append(
-            Trade(
-                pair.price(price),
-                max(volume, _LOT),
-                minute * SECOND + moment * _TICK,
-                chance.choice("bs"),
-                chance.choice("ml"),
-                minute // MINUTE * 1000 + i,
-            )
-        )
+        when, side, kind = minute * SECOND + moment * _TICK, chance.choice("bs"), chance.choice("ml")
+        trades.append(Trade(pair.price(price), max(volume, _LOT), when, side, kind, minute // MINUTE * 1000 + i))
     return tuple(trades)
 
 
@@ -185,30 +180,19 @@ def _lattice(seed: str, x: int) -> float:
     return random.Random(f"{seed} {x}").uniform(-1, 1)  # noqa: S311 - see above
 
 
-def _pair(
-    wsname: str, key: str, base: str, quote: str, decimals: int, level: float, rate: float, volume: float
-) -> Pair:
-    return Pair(key, wsname.replace("/", ""), wsname, base, quote, decimals, level, rate, volume)
-
-
-def _synthetic(i: int) -> Pair:
-    name = f"S{i:04d}"
-    return _pair(f"{name}/USD", f"{name}USD", name, "ZUSD", 4, 1.0 + i % 97, 3.0, 50.0)
-
-
 KNOWN_PAIRS = (
-    _pair("XBT/USD", "XXBTZUSD", "XXBT", "ZUSD", 1, 64_000, 14, 0.02),
-    _pair("ETH/USD", "XETHZUSD", "XETH", "ZUSD", 2, 3_200, 10, 0.3),
-    _pair("XRP/USD", "XXRPZUSD", "XXRP", "ZUSD", 5, 0.62, 5, 600),
-    _pair("XDG/USD", "XDGUSD", "XXDG", "ZUSD", 7, 0.12, 3, 3_000),
-    _pair("SOL/USD", "SOLUSD", "SOL", "ZUSD", 2, 150, 6, 3),
-    _pair("ADA/USD", "ADAUSD", "ADA", "ZUSD", 6, 0.45, 2, 900),
-    _pair("LTC/USD", "XLTCZUSD", "XLTC", "ZUSD", 2, 82, 1, 2),
-    _pair("XTZ/USD", "XTZUSD", "XTZ", "ZUSD", 4, 0.95, 0.2, 80),
-    _pair("ZEC/USD", "XZECZUSD", "XZEC", "ZUSD", 2, 28, 0.15, 2),
-    _pair("USDT/USD", "USDTZUSD", "USDT", "ZUSD", 4, 1.0, 4, 1_500),
-    _pair("XBT/EUR", "XXBTZEUR", "XXBT", "ZEUR", 1, 59_000, 9, 0.02),
-    _pair("ETH/XBT", "XETHXXBT", "XETH", "XXBT", 5, 0.05, 0.8, 0.5),
-    _pair("GRT/ETH", "GRTETH", "GRT", "XETH", 7, 0.00006, 0.08, 300),
+    Pair("XXBTZUSD", "XBT/USD", "XXBT", "ZUSD", 1, 64_000, 14, 0.02),
+    Pair("XETHZUSD", "ETH/USD", "XETH", "ZUSD", 2, 3_200, 10, 0.3),
+    Pair("XXRPZUSD", "XRP/USD", "XXRP", "ZUSD", 5, 0.62, 5, 600),
+    Pair("XDGUSD", "XDG/USD", "XXDG", "ZUSD", 7, 0.12, 3, 3_000),
+    Pair("SOLUSD", "SOL/USD", "SOL", "ZUSD", 2, 150, 6, 3),
+    Pair("ADAUSD", "ADA/USD", "ADA", "ZUSD", 6, 0.45, 2, 900),
+    Pair("XLTCZUSD", "LTC/USD", "XLTC", "ZUSD", 2, 82, 1, 2),
+    Pair("XTZUSD", "XTZ/USD", "XTZ", "ZUSD", 4, 0.95, 0.2, 80),
+    Pair("XZECZUSD", "ZEC/USD", "XZEC", "ZUSD", 2, 28, 0.15, 2),
+    Pair("USDTZUSD", "USDT/USD", "USDT", "ZUSD", 4, 1.0, 4, 1_500),
+    Pair("XXBTZEUR", "XBT/EUR", "XXBT", "ZEUR", 1, 59_000, 9, 0.02),
+    Pair("XETHXXBT", "ETH/XBT", "XETH", "XXBT", 5, 0.05, 0.8, 0.5),
+    Pair("GRTETH", "GRT/ETH", "GRT", "XETH", 7, 0.00006, 0.08, 300),
 )
 """Well-known pairs in Kraken's names, of which some trade thinly: most minutes of GRT/ETH are quiet."""

@@ -1,7 +1,6 @@
 """The simulated exchange on HTTP: Kraken's public REST dialect, and a few paths of its own to switch faults.
 
-``/0/public/…`` is what Kraken has: Time, SystemStatus, AssetPairs, Ticker, OHLC, Trades. ``/faults`` and ``/requests``
-are ours. Here belong sending, and the faults of sending; what is answered is in answers.py.
+``/0/public/…`` is what Kraken has, ``/faults`` and ``/requests`` are ours. What is answered is in answers.py.
 """
 
 import json
@@ -10,6 +9,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,9 +22,10 @@ from pricetracker_dagster.simulator.faults import KINDS, Fault, FaultError
 from pricetracker_dagster.simulator.market import Market, SyntheticMarket
 from pricetracker_dagster.simulator.replay import ReplayMarket
 
-_HANG = 120.0
+_HANG, _HUGE = 120.0, 100_000_000
+"""Seconds of a request that hangs; bytes of a body that is padded."""
 
-_HUGE = 100_000_000
+_UNKNOWN = {"error": ["EGeneral:Unknown method"]}
 
 
 class PortBusy(PricetrackerError, OSError):
@@ -42,7 +43,6 @@ class Simulator(Answers):
 
     Attributes:
         url: root of its REST interface.
-        faults: what is to go wrong.
         requests: how often each endpoint was asked.
         recent: the last 1,000 requests: endpoint and query.
 
@@ -100,17 +100,17 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         if parts.path == "/faults":
-            return self._send({"on": self.exchange.faults.listed(), "kinds": dict(KINDS)})
+            return self._send({"on": [asdict(fault) for fault in self.exchange.faults], "kinds": dict(KINDS)})
         if parts.path == "/requests":
             return self._send({"count": dict(self.exchange.requests), "recent": list(self.exchange.recent)})
         if not parts.path.startswith("/0/public/"):
-            return self._send({"error": ["EGeneral:Unknown method"]}, status=404)
+            return self._send(_UNKNOWN, status=404)
         return self._public(parts.path.removeprefix("/0/public/"), query)
 
     def do_POST(self) -> None:
         """Switch a fault on: its attributes as a JSON object."""
         if urlsplit(self.path).path != "/faults":
-            return self._send({"error": ["EGeneral:Unknown method"]}, status=404)
+            return self._send(_UNKNOWN, status=404)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             asked = json.loads(body)
@@ -128,10 +128,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.exchange.faults.clear()
             return self._send({"removed": "all"})
         which = path.removeprefix("/faults/")
-        removed = self.exchange.faults.remove(which)
-        if not removed:
-            return self._send({"error": [f"no fault {which} is on"]}, status=404)
-        return self._send({"removed": removed})
+        if removed := self.exchange.faults.remove(which):
+            return self._send({"removed": removed})
+        return self._send({"error": [f"no fault {which} is on"]}, status=404)
 
     def log_message(self, *_: object) -> None:
         """Log nothing: a request is counted instead."""
@@ -161,26 +160,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        errors: list[str] = []
-        result: Any = None
-        if fault := on("error"):
-            errors = [fault.text]
-        elif on("rate_limit"):
-            errors = ["EAPI:Rate limit exceeded"]
-        elif endpoint not in ("SystemStatus", "Time") and on("maintenance"):
-            errors = ["EService:Market in cancel_only mode"]
-        else:
-            try:
-                result = exchange.answer(endpoint, query)
-            except EnvelopeError as error:
-                errors = [str(error)]
+        try:
+            if fault := on("error"):
+                raise EnvelopeError(fault.text)
+            if on("rate_limit"):
+                raise EnvelopeError("EAPI:Rate limit exceeded")
+            if endpoint not in ("SystemStatus", "Time") and on("maintenance"):
+                raise EnvelopeError("EService:Market in cancel_only mode")
+            content = {"error": [], "result": exchange.answer(endpoint, query)}
+        except EnvelopeError as error:
+            content = {"error": [str(error)]}
         drip = on("drip")
-        self._send(
-            {"error": errors} if errors else {"error": [], "result": result},
-            cut=on("truncated") is not None,
-            pause=drip.seconds if drip else 0.0,
-            padded=_HUGE if on("huge") else 0,
-        )
+        pause, padded = drip.seconds if drip else 0.0, _HUGE if on("huge") else 0
+        self._send(content, cut=on("truncated") is not None, pause=pause, padded=padded)
 
     def _send(self, content: Any, *, status: int = 200, cut: bool = False, pause: float = 0.0, padded: int = 0) -> None:
         page = isinstance(content, str)
@@ -204,14 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def serve(
-    port: int,
-    *,
-    host: str = "127.0.0.1",
-    replay: Path | None = None,
-    synthetic_pairs: int = 0,
-    on_start: Callable[[str], None] = print,
-) -> None:
+def serve(port: int, *, host: str, replay: Path | None, synthetic_pairs: int, on_start: Callable[[str], None]) -> None:
     """Run a simulated exchange until SIGINT or SIGTERM.
 
     Args:
