@@ -3,10 +3,8 @@
 One request is the matter of http.py, what is asked for and what an answer means of each exchange's own module.
 """
 
-import itertools
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable, NoAnswer, NotAsked, RateLimited
@@ -16,8 +14,7 @@ from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 
 T = TypeVar("T")
 
-_PAUSE_FIRST, _PAUSE_MOST = 0.4, 8.0
-_TRIES = 8
+_PAUSE_FIRST, _PAUSE_MOST, _TRIES = 0.4, 8.0, 8
 """With these pauses, half a minute of trouble is sat out."""
 
 
@@ -69,23 +66,21 @@ class Client:
             ExchangeError: one of its kinds.
         """
         failure: ExchangeError | None = None
-        for failures in itertools.count(1):
+        failures, pause = 0, 0.0
+        while True:
             try:
+                deadline.sleep(pause)
                 self._limiter.wait(deadline)
                 return read(self._http.get(what, path, query, deadline, most=most))
             except (ExchangeUnreachable, RateLimited) as error:
                 if isinstance(error, NoAnswer) and failure is not None and not deadline.remaining:
                     raise failure from None  # our own deadline cut this one short: the answer before says more
-                failure = error
-                pause = retry_pause(error, failures)
+                failure, failures = error, failures + 1
+                again = retry_pause(error, failures)
+                pause = again or 0.0
                 if isinstance(error, RateLimited):
-                    self._limiter.block(pause or 0.0)
-                if pause is None or not patient:
+                    self._limiter.block(pause)
+                if again is None or not patient:
                     raise
-                with suppress(DeadlineExceeded):
-                    deadline.sleep(pause)
-                    continue
-                raise
             except DeadlineExceeded:
                 raise failure or NotAsked(f"{what}: {NotAsked.why}") from None
-        raise AssertionError  # it counts for ever

@@ -1,8 +1,7 @@
 """One request to an exchange over HTTP: one whole answer, within a deadline and a size, or an error that says why not.
 
-Here belongs what holds for every exchange's answers, whatever they say. Nothing that is read here is trusted: a body
-may drip, never end, be of any size or point elsewhere, and then only its own request fails. When to ask again is in
-asking.py.
+Nothing that is read here is trusted: a body may drip, never end, be of any size or point elsewhere, and then only its
+own request fails. When to ask again is in asking.py.
 """
 
 import json
@@ -59,14 +58,7 @@ class Http:
             self._session.mount(scheme, HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS))
 
     def get(self, what: str, path: str, query: Mapping[str, str], deadline: Deadline, *, most: int = MOST_BYTES) -> Any:
-        """Ask once and return the JSON of the answer.
-
-        Args:
-            what: what is asked for, as messages begin.
-            path: below the root.
-            query: its parameters.
-            deadline: after which nobody needs the answer. It is waited for no longer than the timeout either.
-            most: bytes of the answer, decoded.
+        """Ask once, waiting no longer than the timeout either, and return the JSON of the answer (see Client.get()).
 
         Raises:
             DeadlineExceeded: the deadline has passed already.
@@ -154,8 +146,8 @@ def _decoded(what: str, response: requests.Response) -> Iterator[bytes]:
 
 def _root_of(error: BaseException) -> str:
     """Return what the operating system said, without the layers around it."""
-    cause: BaseException = error
-    while isinstance(cause.args[0] if cause.args else None, BaseException):
+    cause = error
+    while cause.args and isinstance(cause.args[0], BaseException):
         cause = cause.args[0]
     reason = getattr(cause, "reason", cause)
     return plain(str(reason).rpartition("> ")[2].rpartition(": ")[2]) or type(error).__name__

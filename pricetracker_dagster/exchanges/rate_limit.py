@@ -1,23 +1,20 @@
-"""The rate limit of an exchange, which all processes of this machine share, and who goes first.
+"""The rate limit of an exchange, which all processes of this machine share by a small locked file, and who goes first.
 
-A tick, a backfill and a person's command share one allowance of requests, kept in a small locked file. While a tick is
-at work, requests of low priority wait: the newest minute comes before old ones.
+While a tick is at work, requests of low priority wait: the newest minute comes before old ones.
 """
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TextIO
 
 from pricetracker_dagster.files.data_folder import StateFile, allowance_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 
 BURST = 5
 """Requests that may go out at once after a pause: a tick of a few metrics need not wait."""
-
 
 _LONGEST = 60.0
 """Seconds that a turn may lie ahead, beside a burst, whatever the file says: no turn is taken after the deadline of
@@ -60,44 +57,39 @@ class RateLimiter:
         if self._low_priority:
             with locked(self._folder / StateFile.TICK_LOCK, deadline, shared=True):
                 pass
-        with self._allowance() as allowance:
+        with locked(self._file, None) as file:
             now = time.monotonic()
-            turn = max(allowance.due, now - BURST * self._interval) + self._interval
+            turn = max(_latest_turn(file), now - BURST * self._interval) + self._interval
             if turn - now > _LONGEST + BURST * self._interval:
                 turn = now
             if turn - now >= deadline.remaining:
                 raise DeadlineExceeded
-            allowance.due = turn
-        if turn > now:
-            time.sleep(turn - now)
+            _keep_turn(file, turn)
+        time.sleep(max(0.0, turn - now))
 
     def block(self, seconds: float) -> None:
         """Block all requests for so many seconds: the exchange has asked for it."""
-        with self._allowance() as allowance:
-            allowance.due = max(allowance.due, time.monotonic() + seconds)
-
-    @contextmanager
-    def _allowance(self) -> "Iterator[_Allowance]":
         with locked(self._file, None) as file:
-            file.seek(0)
-            # A monotonic time means something in its own boot only. New, cut short by a kill, damaged, of another boot
-            # or of an earlier version: begin afresh.
-            boot, _, due = file.read().partition(" ")
-            allowance = _Allowance(float("-inf"))
-            with suppress(ValueError):
-                if boot == boot_id() and math.isfinite(moment := float(due)):
-                    allowance = _Allowance(moment)
-            before = allowance.due
-            yield allowance
-            if allowance.due != before:
-                file.seek(0)
-                file.truncate()
-                file.write(f"{boot_id()} {allowance.due!r}")
+            _keep_turn(file, max(_latest_turn(file), time.monotonic() + seconds))
 
 
-@dataclass
-class _Allowance:
-    due: float
+def _latest_turn(file: TextIO) -> float:
+    """Return the monotonic time of the latest turn that was given; where none is readable, one long ago.
+
+    Such a time means something in its own boot only. The file may be new, cut short by a kill or damaged.
+    """
+    file.seek(0)
+    boot, _, told = file.read().partition(" ")
+    with suppress(ValueError):
+        if boot == boot_id() and math.isfinite(turn := float(told)):
+            return turn
+    return -math.inf
+
+
+def _keep_turn(file: TextIO, turn: float) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(f"{boot_id()} {turn!r}")
 
 
 def at_work(folder: Path, deadline: Deadline) -> AbstractContextManager[object]:

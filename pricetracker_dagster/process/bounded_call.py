@@ -55,11 +55,6 @@ class Connections:
         self._held: list[int] = []
         self._ended = False
 
-    @property
-    def ended(self) -> bool:
-        """Whether end() was called."""
-        return self._ended
-
     @contextmanager
     def of_this_thread(self) -> Iterator[None]:
         """Hold the connections that this thread opens while the block lasts."""

@@ -1,8 +1,7 @@
 """The ways out of this process that other people's code takes: logs, tracebacks, warnings. No secret leaves by them.
 
-Here belongs what holds for the process as a whole. Each way is guarded where a text comes to be, so that it does not
-matter who prints, stores or sends it: a record of the log where records are made, an error where a traceback is put
-into words, which is what Dagster keeps of a step or a sensor that fails, too.
+Each way is guarded where a text comes to be, so that it does not matter who prints, stores or sends it: a record of the
+log where records are made, an error where a traceback is put into words, which Dagster keeps of what fails, too.
 """
 
 import logging
@@ -12,6 +11,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -30,11 +30,8 @@ def guard() -> None:
             return
         _installed = True
         logging.setLogRecordFactory(_masking(logging.getLogRecordFactory()))
-        for kind, name in (
-            (traceback.TracebackException, "format"),
-            (traceback.TracebackException, "format_exception_only"),
-            (traceback.StackSummary, "format"),
-        ):
+        told = traceback.TracebackException
+        for kind, name in ((told, "format"), (told, "format_exception_only"), (traceback.StackSummary, "format")):
             setattr(kind, name, _masked_lines(getattr(kind, name)))
         warnings.formatwarning = _masked_text(warnings.formatwarning)
         # Python's own, which are written in C and use none of the above; others' stay
@@ -63,13 +60,10 @@ def _masking(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.Lo
     @wraps(make)
     def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
-        try:
+        said = None
+        with suppress(Exception):  # a mistake of the caller; logging would show the arguments as they are
             said = record.getMessage()
-        except Exception:  # a mistake of the caller; logging would show the arguments as they are
-            said = f"{record.msg} {record.args}"
-            record.msg, record.args = masked(said), ()
-            return record
-        shown = masked(said)
+        shown = masked(f"{record.msg} {record.args}" if said is None else said)
         if shown != said:
             record.msg, record.args = shown, ()
         if record.stack_info:

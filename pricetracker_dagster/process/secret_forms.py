@@ -16,7 +16,8 @@ What is spared by this is masked in its place all the same: ``user:password@``, 
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -56,21 +57,16 @@ class Form(NamedTuple):
         return _whole(self.text).sub(self.instead, text) if self.whole else text.replace(self.text, self.instead)
 
 
+@dataclass(frozen=True)
 class Words:
-    """The words of our own messages, which are no secret.
+    """What is no secret: the words of our own messages, and the names in ``spared`` with their parts."""
 
-    Args:
-        spared: names that are no secret either, and their parts.
-    """
-
-    def __init__(self, spared: Iterable[str]) -> None:
-        """Take the names."""
-        self._spared = [name.lower() for name in spared]
+    spared: Sequence[str]
 
     def __contains__(self, part: str) -> bool:
         """Say whether a part of a URL is such a word."""
         word = part.lower()
-        if any(word in name for name in self._spared):
+        if any(word in name.lower() for name in self.spared):
             return True
         return word in _our_code() and bool(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", _our_code()))
 
@@ -141,9 +137,8 @@ def forms_of_login(login: str, words: Words) -> Iterator[Form]:
         return
     if len(login) >= _SHORTEST:
         yield from _written(login)
-    for text in dict.fromkeys(_spellings(password)):
-        if text:
-            yield Form(f":{text}@", f":{MASK}@")
+    for text in _spellings(password):
+        yield Form(f":{text}@", f":{MASK}@")
     yield from _of_part(user, words)
     yield from _of_password(password, words)
     for encoding in ("utf-8", "latin-1"):
@@ -169,20 +164,18 @@ def _of_part(part: str, words: Words) -> Iterator[Form]:
 
 def _written(secret: str) -> Iterator[Form]:
     """Yield a secret in each form in which a program writes it."""
-    for text in dict.fromkeys(_spellings(secret)):
-        if text:
-            yield Form(text, whole=text.isdigit() or len(text) < _EMBEDDED_FROM)
+    for text in _spellings(secret):
+        yield Form(text, whole=text.isdigit() or len(text) < _EMBEDDED_FROM)
 
 
-def _spellings(text: str) -> Iterator[str]:
-    yield text
+def _spellings(text: str) -> list[str]:
+    """Return the ways in which a text is written, each once; none of one that is empty."""
+    found = [text]
     for plain in (unquote(text), unquote_plus(text)):
-        yield plain
-        for encoded in (quote(plain, safe=""), quote(plain, safe=_AS_REQUESTS_QUOTES), quote_plus(plain)):
-            yield encoded
-            yield re.sub("%..", lambda found: found[0].lower(), encoded)
-        yield json.dumps(plain)[1:-1]
-        yield repr(plain)[1:-1]
+        encoded = [quote(plain, safe=""), quote(plain, safe=_AS_REQUESTS_QUOTES), quote_plus(plain)]
+        lower = [re.sub("%..", lambda code: code[0].lower(), each) for each in encoded]
+        found += [plain, *encoded, *lower, json.dumps(plain)[1:-1], repr(plain)[1:-1]]
+    return [each for each in dict.fromkeys(found) if each]
 
 
 def _taken_apart(rest: str) -> tuple[str, str, str]:

@@ -1,25 +1,17 @@
 """What is secret in this process, and how a text is shown without it.
 
-Here belongs the register of secrets. In which forms one may stand in a text is in secret_forms.py; where texts leave
-the process is guarded in guard.py and by the code that writes them; what may be set is in settings/.
+In which forms a secret may stand in a text is in secret_forms.py, where texts leave the process in guard.py.
 """
 
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from pricetracker_dagster.process.secret_forms import (
-    MASK,
-    Form,
-    Words,
-    forms_of_address,
-    forms_of_channel,
-    forms_of_login,
-)
+from pricetracker_dagster.process import secret_forms
+from pricetracker_dagster.process.secret_forms import MASK, Form, Words
 
 _MOST = 2000
 """Most forms that are kept, the newest: only a process that lives through many settings has more."""
-
 
 _lock = threading.Lock()
 _kept: dict[Form, None] = {}
@@ -41,17 +33,17 @@ def keep_channel(url: str, spared: Iterable[str] = ()) -> None:
         url: as it was set.
         spared: names that are no secret, even if the URL holds them: the tracked metrics.
     """
-    _keep("channel", url, spared, forms_of_channel)
+    _keep("channel", url, spared, secret_forms.forms_of_channel)
 
 
 def keep_address(url: str, spared: Iterable[str] = ()) -> None:
     """Keep the secrets in the URL of an exchange, the UI or a proxy: user and password, and keys in its path."""
-    _keep("address", url, spared, forms_of_address)
+    _keep("address", url, spared, secret_forms.forms_of_address)
 
 
 def keep_login(login: str, spared: Iterable[str] = ()) -> None:
     """Keep ``user:password``, or a token alone, from being shown."""
-    _keep("login", login, spared, forms_of_login)
+    _keep("login", login, spared, secret_forms.forms_of_login)
 
 
 def keep_proxies(environment: Mapping[str, str]) -> None:
@@ -98,10 +90,9 @@ def _keep(kind: str, secret: str, spared: Iterable[str], forms: Callable[[str, W
         return
     with _lock:
         _seen.add((kind, secret))
-        for form in forms(secret, Words(spared)):
-            if form.text != form.instead:
-                _kept[form] = None
-        for form in list(_kept)[: max(0, len(_kept) - _MOST)]:
+        found = forms(secret, Words([*spared]))
+        _kept.update(dict.fromkeys(form for form in found if form.text != form.instead))
+        for form in list(_kept)[:-_MOST]:
             del _kept[form]
         # the longest first: a part of it would leave the rest
         _forms = tuple(sorted(_kept, key=lambda form: (-len(form.text), form.whole)))

@@ -11,7 +11,7 @@ from pricetracker_dagster.alerts import detect, watch
 from pricetracker_dagster.alerts.delivery import channels, notify
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
 from pricetracker_dagster.alerts.lifecycle import review as episodes
-from pricetracker_dagster.alerts.messages import transitions
+from pricetracker_dagster.alerts.messages import wording
 from pricetracker_dagster.alerts.messages.wording import Event, alert_message
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.collect.tick import collect_minute
@@ -171,7 +171,7 @@ def test_a_row_that_cannot_be_put_into_words_is_named_and_the_others_are_told(
             raise TypeError("no number")
         return whole(row, what)
 
-    monkeypatch.setattr(transitions, "alert_message", spoiled)
+    monkeypatch.setattr(wording, "alert_message", spoiled)
     watched = watch_prices(burst[0], LATER, burst[1])
     assert all(row["delivered"] for row in watched.attempts)
     assert len(watched.attempts) == 4 * len(CHANNELS)

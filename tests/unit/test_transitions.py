@@ -11,7 +11,7 @@ import pytest
 from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT
 from pricetracker_dagster.alerts.messages.routing import Subject
-from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
+from pricetracker_dagster.alerts.messages.silence_summaries import kept_back, summaries
 from pricetracker_dagster.alerts.messages.transitions import Context, owed
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import MINUTE
@@ -234,12 +234,13 @@ def test_what_comes_and_goes_in_a_silence_is_told_to_nobody_but_in_its_summary(l
     assert ledger.tell(ALERT, 31) == []
     context = Context(load_settings(), at(31), operators=ledger.operators)
     facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
-    [summary] = summaries(ledger.operators.ended_since(at(0), at(31)), ledger.messages, facts, context)
+    [summary] = summaries(kept_back(ledger.operators.ended_since(at(0), at(31)), ledger.messages), facts, context)
     assert (summary["channels"], summary["subject"]) == (BOTH, "summary")
     assert "over meanwhile: KRAKEN:BTCUSD volume resolved; it kept back 2 messages" in summary["text"]
-    assert summaries(ledger.operators.silences, [*ledger.messages, summary], facts, context) == []
-    assert facts_of_silences(ledger.operators.silences, ledger.messages) == {*facts}
-    assert facts_of_silences(ledger.operators.silences, [*ledger.messages, summary]) == set()
+    assert summaries(kept_back(ledger.operators.silences, [*ledger.messages, summary]), facts, context) == []
+    [(_, kept)] = kept_back(ledger.operators.silences, ledger.messages)
+    assert {message["fact"] for message in kept} == {*facts}
+    assert kept_back(ledger.operators.silences, [*ledger.messages, summary]) == []
 
 
 def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[Row]:
@@ -247,7 +248,8 @@ def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[R
     for message in ledger.messages:
         told.setdefault(message["fact"], []).append(message)
     facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
-    return summaries(silences, ledger.messages, facts, Context(load_settings(), at(minute), told, ledger.operators))
+    context = Context(load_settings(), at(minute), told, ledger.operators)
+    return summaries(kept_back(silences, ledger.messages), facts, context)
 
 
 def test_a_summary_waits_until_what_was_kept_back_was_looked_at(ledger: Ledger) -> None:

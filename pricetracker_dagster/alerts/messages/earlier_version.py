@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pricetracker_dagster.alerts.messages.events import base, message_row
 from pricetracker_dagster.alerts.messages.routing import Subject
-from pricetracker_dagster.alerts.messages.wording import Event, alert_message, incident_message
+from pricetracker_dagster.alerts.messages.wording import Event, worded
 from pricetracker_dagster.store.records import Row
 
 
@@ -20,7 +20,7 @@ def messages_of(
 
     Args:
         row: of the table alerts or incidents.
-        subject: ``alert`` or ``incident``.
+        subject: which of the two.
         sent: the rows of the table deliveries about it.
         channels: those that are set now. The version before sent each of them what was not older than ``max_age``.
         now: the current time, UTC.
@@ -40,8 +40,8 @@ def messages_of(
     for event, at in sorted(moments.items(), key=lambda item: item[1]):
         taken = {attempt["channel"] for attempt in tried if attempt["event"] == event and attempt["delivered"]}
         owed = sorted({*taken, *channels} if now - at <= max_age else taken)
-        worded = (alert_message if subject == "alert" else incident_message)(row, Event(base(event)))
-        found.append(message_row(row["id"], subject, event, len(found) + 1, at, owed, worded))
+        words = worded(subject, row, Event(base(event)))
+        found.append(message_row(row["id"], subject, event, len(found) + 1, at, owed, words))
     return found
 
 

@@ -33,7 +33,8 @@ _MENTION = re.compile(
 def quoted(text: str, most: int = 500) -> str:
     """Return text from elsewhere as part of a message: one line, of so many characters at most, nobody mentioned."""
     # what is far beyond the end is not looked at: a text may have megabytes
-    line = " ".join(without_mentions(_seen(str(text)[: 8 * most + 1000])).split())
+    seen = "".join(" " if sign.isspace() else sign for sign in str(text)[: 8 * most + 1000] if _is_seen(sign))
+    line = " ".join(without_mentions(seen).split())
     return line if len(line) <= most else f"{line[: max(0, most - 2)].rstrip()} …"[:most]
 
 
@@ -49,10 +50,6 @@ def without_mentions(text: str) -> str:
         text = shorter
 
 
-def _seen(text: str) -> str:
-    """Return what can be seen of a text; what parts lines or words there is a space."""
-    return "".join(" " if sign.isspace() else "" if _is_not_seen(sign) else sign for sign in text)
-
-
-def _is_not_seen(sign: str) -> bool:
-    return sign in _BLANK or unicodedata.category(sign) in _NOT_SEEN
+def _is_seen(sign: str) -> bool:
+    """Say whether a sign shows as something, or parts words."""
+    return sign.isspace() or not (sign in _BLANK or unicodedata.category(sign) in _NOT_SEEN)

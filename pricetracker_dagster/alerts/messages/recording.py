@@ -1,7 +1,7 @@
 """Alerts and incidents are recorded: first the messages about them, then they themselves.
 
-Here belongs the order of writing, so that a crash between any two steps loses nothing and sends nothing twice. Which
-messages there are is in transitions.py. Called by whoever holds the lock of those who record and send.
+In this order a crash between any two steps loses nothing and sends nothing twice. Which messages there are is in
+transitions.py. Called by whoever holds the lock of those who record and send.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from pricetracker_dagster.alerts.lifecycle.alert import messages_since
 from pricetracker_dagster.alerts.messages import earlier_version
 from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY, is_on
 from pricetracker_dagster.alerts.messages.routing import Subject, urls
-from pricetracker_dagster.alerts.messages.silence_summaries import facts_of_silences, summaries
+from pricetracker_dagster.alerts.messages.silence_summaries import kept_back, summaries
 from pricetracker_dagster.alerts.messages.transitions import Context, owed
 from pricetracker_dagster.alerts.messages.wording import is_of_whole_exchange
 from pricetracker_dagster.alerts.operators.state import OperatorState
@@ -51,11 +51,8 @@ def record(
     after = {row["id"]: row for row in changed}
     facts = [(before.get(own), row) for own, row in after.items()]
     limit = now - settings.alerts.max_age_minutes * MINUTE
-    facts += [
-        (row, dict(row))
-        for own, row in before.items()
-        if own not in after and (is_on(row) or _is_of_earlier_version(row, limit))
-    ]
+    same = [row for own, row in before.items() if own not in after]
+    facts += [(row, dict(row)) for row in same if is_on(row) or _is_of_earlier_version(row, limit)]
     if not facts:
         return []
     table = records.alerts if subject == ALERT else records.incidents
@@ -81,12 +78,13 @@ def record_ends_of_silences(settings: Settings, records: Records, now: datetime,
         return
     oldest = min(silence["made_at"] for silence in ended)
     messages = records.messages.rows(oldest, "held_by IS NOT NULL OR subject = $summary", summary=SUMMARY)
-    ids = sorted(facts_of_silences(ended, messages))
-    if ids:
+    kept_by = kept_back(ended, messages)
+    if kept_by:
+        ids = sorted({message["fact"] for _, kept in kept_by for message in kept})
         facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows_of("id", ids)}
         facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows_of("id", ids)}
         earlier = _written(records, [row for _, row in facts.values()]) if facts else {}
-        records.messages.upsert(summaries(ended, messages, facts, Context(settings, now, earlier, operators)))
+        records.messages.upsert(summaries(kept_by, facts, Context(settings, now, earlier, operators)))
 
 
 def _is_of_earlier_version(row: Row, limit: datetime) -> bool:
@@ -96,12 +94,12 @@ def _is_of_earlier_version(row: Row, limit: datetime) -> bool:
 
 
 def _written(records: Records, rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the recorded messages, by fact, oldest first: also what a crash has left."""
-    ids = sorted(row["id"] for row in rows)
+    """Return the recorded messages, by fact, in their order: also what a crash has left."""
     since = min(messages_since(row) if "minute" in row else min(row["opened_at"], row["first"]) for row in rows)
-    found: dict[str, list[Row]] = {}
-    for message in records.messages.rows_of("fact", ids, since):
-        found.setdefault(message["fact"], []).append(message)
+    found: dict[str, list[Row]] = {row["id"]: [] for row in rows}
+    messages = records.messages.rows_of("fact", sorted(found), since)
+    for message in sorted(messages, key=lambda message: message["number"]):
+        found[message["fact"]].append(message)
     return found
 
 
@@ -114,38 +112,18 @@ def _earlier_messages(
     now: datetime,
 ) -> tuple[dict[str, list[Row]], list[Row]]:
     """Return the messages that count, by fact; and those that are new, of facts of the version before."""
-    earlier: dict[str, list[Row]] = {}
+    count = {row["id"]: row.get("transitions") or 0 for _, row in facts}
+    earlier = {own: [message for message in written[own] if message["number"] <= count[own]] for own in count}
     new: list[Row] = []
     old = [(before, row) for before, row in facts if before is not None and before.get("transitions") is None]
-    sent = _sent(records, [row for _, row in old])
+    sent = records.deliveries.rows_of("id", [row["id"] for _, row in old]) if old else []
+    max_age = settings.alerts.max_age_minutes * MINUTE
     for before, row in old:
-        own = earlier_version.messages_of(
-            before,
-            subject,
-            [attempt for attempt in sent if attempt["id"] == row["id"]],
-            list(urls(settings)),
-            now,
-            settings.alerts.max_age_minutes * MINUTE,
-        )
-        earlier[row["id"]] = own
-        row["transitions"] = len(own)
+        attempts = [attempt for attempt in sent if attempt["id"] == row["id"]]
+        own = earlier_version.messages_of(before, subject, attempts, list(urls(settings)), now, max_age)
+        earlier[row["id"]], row["transitions"] = own, len(own)
         new += own
-    for _, row in facts:
-        count = row.get("transitions") or 0
-        earlier.setdefault(
-            row["id"],
-            sorted(
-                (message for message in written.get(row["id"], ()) if message["number"] <= count),
-                key=lambda message: message["number"],
-            ),
-        )
     return earlier, new
-
-
-def _sent(records: Records, rows: Sequence[Row]) -> list[Row]:
-    if not rows:
-        return []
-    return records.deliveries.rows_of("id", [row["id"] for row in rows])
 
 
 def _outages(records: Records) -> dict[str, str]:

@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from pydantic import SecretStr
+
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRoute, QuietHours, RouteMatch, Settings, channel_name, is_channel_name
 from pricetracker_dagster.store.records import Row
@@ -37,12 +39,8 @@ class Recipient:
 def urls(settings: Settings) -> dict[str, str]:
     """Return every channel's URL by its name: those for all messages, those of routes, and those they escalate to."""
     routes = settings.alerts.routes
-    configured = [
-        *settings.alerts.channels,
-        *(channel for route in routes for channel in route.channels),
-        *(channel for route in routes for channel in route.escalate_to),
-    ]
-    written = [channel.get_secret_value() for channel in configured]
+    configured = [settings.alerts.channels, *(each.channels for each in routes), *(each.escalate_to for each in routes)]
+    written = [channel.get_secret_value() for channels in configured for channel in channels]
     return {channel_name(url): url for url in written if not is_channel_name(url)}
 
 
@@ -62,20 +60,18 @@ def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) ->
     repeat = settings.alerts.repeat_minutes
     matching = [route for route in settings.routes if _matches(route.match, row, subject)]
     if not matching:
-        names = _names(channel.get_secret_value() for channel in settings.alerts.channels) or _names(
-            channel.get_secret_value() for route in settings.routes for channel in route.channels
-        )
-        return [Recipient(name, repeat) for name in names]
+        of_routes = (channel for route in settings.routes for channel in route.channels)
+        return [Recipient(name, repeat) for name in _names(settings.alerts.channels) or _names(of_routes)]
     own: dict[str, list[AlertRoute]] = {}
     for route in matching:
-        for name in _names(channel.get_secret_value() for channel in route.channels):
+        for name in _names(route.channels):
             own.setdefault(name, []).append(route)
     return [_recipient(name, routes, repeat, now) for name, routes in own.items()]
 
 
 def is_quiet(settings: Settings, channel: str, now: datetime) -> bool:
     """Say whether it is quiet at a channel by all routes that name it, as for what no route is for."""
-    own = [route for route in settings.routes if channel in _names(each.get_secret_value() for each in route.channels)]
+    own = [route for route in settings.routes if channel in _names(route.channels)]
     return bool(own) and _recipient(channel, own, 0, now).quiet_until is not None
 
 
@@ -105,17 +101,17 @@ def _moment(day: date, of_day: time, zone: ZoneInfo) -> datetime:
     return moment
 
 
-def _names(channels: Iterable[str]) -> list[str]:
+def _names(channels: Iterable[SecretStr]) -> list[str]:
     """Return what channels are called, each once."""
-    return list(dict.fromkeys(each if is_channel_name(each) else channel_name(each) for each in channels))
+    written = [channel.get_secret_value() for channel in channels]
+    return list(dict.fromkeys(each if is_channel_name(each) else channel_name(each) for each in written))
 
 
 def _matches(match: RouteMatch, row: Row, subject: Subject) -> bool:
     if match.kind not in (None, subject):
         return False
     if subject == "incident":
-        metrics = row["out"] or row["metrics"] or ()
-        return not (match.rules or match.measures) and _is_of(match.metrics, metrics)
+        return not (match.rules or match.measures) and _is_of(match.metrics, row["out"] or row["metrics"] or ())
     return (
         _is_of(match.metrics, [row["metric"]])
         and (not match.rules or row["rule"] in match.rules)
@@ -135,12 +131,8 @@ def _recipient(name: str, routes: Sequence[AlertRoute], repeat: int, now: dateti
     escalations: dict[str, int] = {}
     for route in routes:
         if route.escalate_after_minutes is not None:
-            for other in _names(each.get_secret_value() for each in route.escalate_to):
+            for other in _names(route.escalate_to):
                 after = escalations.get(other, route.escalate_after_minutes)
                 escalations[other] = min(after, route.escalate_after_minutes)
-    return Recipient(
-        name,
-        repeat_minutes=min((pause for pause in pauses if pause), default=0),
-        quiet_until=min(quiet) if len(quiet) == len(routes) else None,
-        escalations=escalations,
-    )
+    quiet_now = min(quiet) if len(quiet) == len(routes) else None
+    return Recipient(name, min((pause for pause in pauses if pause), default=0), quiet_now, escalations)

@@ -14,55 +14,47 @@ _LOOKED_AT_WITHIN = 60 * MINUTE
 """So long the summary of a silence waits for a sensor that does not run."""
 
 
-def facts_of_silences(ended: Iterable[Row], messages: Sequence[Row]) -> set[str]:
-    """Return the ids of what silences have kept back of whose end nothing is recorded yet.
+def kept_back(ended: Iterable[Row], messages: Sequence[Row]) -> list[tuple[Row, list[Row]]]:
+    """Return the silences of whose end nothing is recorded yet, each with the messages that it has kept back, if any.
 
     Args:
         ended: rows of the table silences that have ended of late.
         messages: the messages that were kept back of late, and the summaries.
     """
     done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
-    names = {f"silence {silence['id']}" for silence in ended} - done
-    return {message["fact"] for message in messages if message["held_by"] in names}
+    names = {f"silence {silence['id']}": silence for silence in ended}
+    kept = {name: [message for message in messages if message["held_by"] == name] for name in names}
+    return [(names[name], of_it) for name, of_it in kept.items() if of_it and name not in done]
 
 
 def summaries(
-    ended: Iterable[Row], messages: Sequence[Row], facts: Mapping[str, tuple[Subject, Row]], context: Context
+    kept_by: Iterable[tuple[Row, Sequence[Row]]], facts: Mapping[str, tuple[Subject, Row]], context: Context
 ) -> list[Row]:
-    """Find the silences that have ended and kept something back, and say what of it is still on.
+    """Say of silences that have ended what of that which they kept back is still on.
 
     It waits until everything that was kept back has been looked at since, so that it states what is true of each.
 
     Args:
-        ended: rows of the table silences that have ended of late.
-        messages: the messages that were kept back of late, and the summaries.
+        kept_by: silences, with the messages that they have kept back.
         facts: by id, subject and row of the alerts and incidents that were kept back.
         context: what decides over it.
     """
-    done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
     found = []
-    for silence in ended:
+    for silence, kept in kept_by:
         name = f"silence {silence['id']}"
-        kept = [message for message in messages if message["held_by"] == name]
-        if not kept or name in done:
-            continue
         own = {fact: facts[fact] for fact in dict.fromkeys(message["fact"] for message in kept) if fact in facts}
         on = {fact: row for fact, (_, row) in own.items() if is_on(row)}
-        not_seen = [row for row in on.values() if row["held_by"] == name]
-        if not_seen and context.now - end_of(silence) < _LOOKED_AT_WITHIN:
+        is_seen = all(row["held_by"] != name for row in on.values())
+        if not is_seen and context.now - end_of(silence) < _LOOKED_AT_WITHIN:
             continue
         others = [row["held_by"] for row in on.values() if row["held_by"] not in (None, name)]
         ends = [message for message in kept if is_end(message["event"]) and message["fact"] not in on]
         gone = list(dict.fromkeys(message["headline"].lstrip("✓✗▲ ") for message in ends))
-        recipients_of_all = [
-            own_channel
-            for fact, (subject, row) in own.items()
-            for own_channel in (
-                *(each.channel for each in recipients(context.settings, row, subject, context.now)),
-                *(channel for message in context.earlier.get(fact, ()) for channel in message["channels"]),
-            )
-        ]
+        channels: list[str] = []
+        for fact, (subject, row) in own.items():
+            channels += [each.channel for each in recipients(context.settings, row, subject, context.now)]
+            channels += [channel for message in context.earlier.get(fact, ()) for channel in message["channels"]]
         worded = silence_message(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
-        channels = recipients_of_all or urls(context.settings)
-        found.append(message_row(name, SUMMARY, "ended", 1, context.now, channels, worded))
+        whom = channels or urls(context.settings)
+        found.append(message_row(name, SUMMARY, "ended", 1, context.now, whom, worded))
     return found

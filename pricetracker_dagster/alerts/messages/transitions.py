@@ -18,7 +18,7 @@ from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, base, i
 from pricetracker_dagster.alerts.messages.quoting import quoted
 from pricetracker_dagster.alerts.messages.reminders import channels_to_escalate_to, channels_to_remind
 from pricetracker_dagster.alerts.messages.routing import Recipient, Subject, recipients
-from pricetracker_dagster.alerts.messages.wording import Event, alert_message, incident_message
+from pricetracker_dagster.alerts.messages.wording import Event, worded
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings
@@ -76,126 +76,113 @@ def owed(subject: Subject, facts: Iterable[tuple[Row | None, Row]], context: Con
 
 
 class _Fact:
-    """One fact, and what happens to it."""
+    """One fact, what happens to it, and what keeps messages about it back now."""
 
     def __init__(self, subject: Subject, before: Row | None, row: Row, context: Context) -> None:
-        self.subject, self.before, self.row, self.context = subject, before, row, context
+        self.subject, self.row, self.context = subject, row, context
+        self.is_new, self.before = before is None, before or {}
         self.earlier = [*context.earlier.get(row["id"], ())]
         self.messages: list[Row] = []
+        self.held = self._kept_back_by()
         row["transitions"] = row.get("transitions") or 0
 
     def find_transitions(self) -> None:
         """Find what happened, in its order."""
-        held = self._kept_back_by()
         if self.subject == ALERT:
-            self._alert_transitions(held)
+            self._alert_transitions()
         else:
-            self._incident_transitions(held)
-        is_open = is_on(self.row)
-        if is_open and not self.messages and self._is_sent():
-            self._due_by_time(held)
-        if is_open:
-            self.row["held_by"] = held
+            self._incident_transitions()
+        if is_on(self.row):
+            if not self.messages and (self.subject == INCIDENT or self.row["sent"]):
+                self._due_by_time()
+            self.row["held_by"] = self.held
 
-    def _is_sent(self) -> bool:
-        return self.subject == INCIDENT or bool(self.row["sent"])
-
-    def _alert_transitions(self, held: str | None) -> None:
+    def _alert_transitions(self) -> None:
         before, row = self.before, self.row
         if not row["sent"]:
             return
-        was_over = before is not None and before["state"] == RESOLVED
-        fires = before is None or not before["sent"] or before["fired_at"] != row["fired_at"]
+        was_over = before.get("state") == RESOLVED
+        fires = self.is_new or not before["sent"] or before["fired_at"] != row["fired_at"]
         if fires or (was_over and row["state"] == FIRING):
             again = any(base(message["event"]) == "firing" for message in self.earlier)
-            self._add("firing", held, "again" if again else "firing")
+            self._add("firing", worded_as="again" if again else "firing")
         if row["state"] == RESOLVED and (fires or not was_over):
-            self._end(held)
+            self._end()
 
-    def _incident_transitions(self, held: str | None) -> None:
-        before, row = self.before, self.row
-        out = row.get("out") or []
-        if before is None and row["count"] != 0:
-            self._add("opened", held)
+    def _incident_transitions(self) -> None:
+        row, out = self.row, self.row.get("out") or []
+        if self.is_new and row["count"] != 0:
+            self._add("opened")
             row["told_out"] = out
         elif row["state"] == OPEN:
-            self._joined_or_back(held, out)
-        if row.get("flaps") and not (before or {}).get("flaps"):
-            self._add("flapping", held)
-        if row["state"] == RESOLVED and (before is None or before["state"] != RESOLVED):
-            self._end(held)
+            self._joined_or_back(out)
+        if row.get("flaps") and not self.before.get("flaps"):
+            self._add("flapping")
+        if row["state"] == RESOLVED and self.before.get("state") != RESOLVED:
+            self._end()
 
-    def _joined_or_back(self, held: str | None, out: Sequence[str]) -> None:
+    def _joined_or_back(self, out: Sequence[str]) -> None:
         """Add which metrics have joined, or that most of those that were out are back."""
         known = self.row.get("told_out")
         if known is None:  # of an earlier version, which sent all at once
             known = self.row["told_out"] = self.row["metrics"]
         joined = sorted({*out} - {*known})
         back = sorted({*known} - {*out})
-        last = max(
-            (message["recorded_at"] for message in self.earlier if base(message["event"]) != "reminder"), default=None
-        )
-        are_new = not set((self.before or {}).get("metrics", ())).issuperset(joined)
-        backs = sum(base(message["event"]) == "back" for message in self.earlier)
+        events = [(base(message["event"]), message["recorded_at"]) for message in self.earlier]
+        last = max((at for event, at in events if event != "reminder"), default=None)
+        backs = sum(event == "back" for event, _ in events)
+        are_new = not {*joined} <= {*self.before.get("metrics", ())}
         pause = _JOINED_EVERY if are_new else min(2 ** max(0, backs - 1), _CHURN_MOST) * _JOINED_EVERY
         if last is not None and self.context.now - last < pause:
             return
         if joined:
-            self._add("joined", held, metrics=joined)
+            self._add("joined", metrics=joined)
             self.row["told_out"] = sorted({*known, *joined})
         elif out and 2 * len(back) >= len(known):
-            self._add("back", held, metrics=back)
+            self._add("back", metrics=back)
             self.row["told_out"] = list(out)
 
-    def _end(self, held: str | None) -> None:
+    def _end(self) -> None:
         """Add the end, for the channels that were sent anything of it; where all was kept back none is owed the end."""
         of_this = [*self.earlier, *self.messages]
         starts = [i for i, message in enumerate(of_this) if base(message["event"]) in ("firing", "opened")]
         since = of_this[starts[-1] :] if starts else of_this
         reached = {channel for message in since for channel in message["channels"]}
         if not reached and since:
-            held = held or self.row.get("held_by") or (self.before or {}).get("held_by")
-            self._add("resolved", held, channels=())
+            self.held = self.held or self.row.get("held_by") or self.before.get("held_by")
+            self._add("resolved", channels=())
         else:
             set_now = [recipient.channel for recipient in self._recipients()]
-            also = sorted(channel for channel in reached if channel not in set_now)  # whom it was escalated to
-            self._add("resolved", held, channels=(*set_now, *also))
-        self.row["held_by"] = held
+            also = sorted(reached.difference(set_now))  # whom it was escalated to
+            self._add("resolved", channels=(*set_now, *also))
+        self.row["held_by"] = self.held
 
-    def _due_by_time(self, held: str | None) -> None:
+    def _due_by_time(self) -> None:
         """Add what is due although nothing has changed."""
-        was_held = (self.before or {}).get("held_by")
-        if held:
+        was_held = self.before.get("held_by")
+        if self.held:
             return
         if was_held:
             by = was_held if was_held.startswith("silence ") else f"an outage of {self.row['metric'].partition(':')[0]}"
-            self._add("still", None, note=f"kept back until now by {by}")
+            self._add("still", note=f"kept back until now by {by}")
             return
-        noted = self.context.operators.acknowledgement_of(self.row)
-        if noted is not None:
+        if self.context.operators.acknowledgement_of(self.row) is not None:
             return
-        now, began, own = self.context.now, self._began(), self._recipients()
+        now, own = self.context.now, self._recipients()
+        began = self.row["fired_at" if self.subject == ALERT else "opened_at"] or now
         due = channels_to_remind(own, self.earlier, began, now)
         if due:
-            self._add("reminder", None, channels=due)
+            self._add("reminder", channels=due)
         lasted, due = channels_to_escalate_to(own, self.earlier, began, now)
         if due:
-            minutes = int(lasted / MINUTE)
-            self._add("escalated", None, channels=due, note=f"nobody has acknowledged it for {minutes} minutes")
-
-    def _began(self) -> datetime:
-        began = self.row["fired_at"] if self.subject == ALERT else self.row["opened_at"]
-        return began if began is not None else self.context.now
+            self._add("escalated", channels=due, note=f"nobody has acknowledged it for {int(lasted / MINUTE)} minutes")
 
     def _kept_back_by(self) -> str | None:
-        """Return what keeps messages back now."""
         silence = self.context.operators.silence_of(self.row, self.subject, self.context.now)
         if silence is not None:
             return f"silence {silence}"
-        if self.subject == ALERT:
-            outage = self.context.outages.get(self.row["metric"].partition(":")[0])
-            return None if outage is None else f"incident {outage}"
-        return None
+        outage = self.context.outages.get(self.row["metric"].partition(":")[0]) if self.subject == ALERT else None
+        return None if outage is None else f"incident {outage}"
 
     def _recipients(self) -> Sequence[Recipient]:
         return recipients(self.context.settings, self.row, self.subject, self.context.now)
@@ -203,9 +190,8 @@ class _Fact:
     def _add(
         self,
         event: str,
-        held: str | None,
-        worded_as: str | None = None,
         *,
+        worded_as: str | None = None,
         channels: Iterable[str] | None = None,
         metrics: Sequence[str] = (),
         note: str = "",
@@ -213,22 +199,19 @@ class _Fact:
         """Add a message: its event is numbered where it happens a second time."""
         times = 1 + sum(base(message["event"]) == event for message in [*self.earlier, *self.messages])
         named = f"{event} {times}" if times > 1 or event == "reminder" else event
-        if held:
+        if self.held:
             channels = ()
         elif channels is None:
             channels = [recipient.channel for recipient in self._recipients()]
-        what = Event(worded_as or event, metrics, self._acknowledged(), note)
         self.row["transitions"] += 1
-        number = self.row["transitions"]
-        worded = self._worded(what)
-        self.messages.append(
-            message_row(self.row["id"], self.subject, named, number, self.context.now, channels, worded, held)
-        )
+        words = self._worded(Event(worded_as or event, metrics, self._acknowledged(), note))
+        number, at = self.row["transitions"], self.context.now
+        self.messages.append(message_row(self.row["id"], self.subject, named, number, at, channels, words, self.held))
 
     def _worded(self, what: Event) -> tuple[str, str]:
         """Put it into words; where that fails, the message says so."""
         try:
-            return (alert_message if self.subject == ALERT else incident_message)(self.row, what)
+            return worded(self.subject, self.row, what)
         except Exception as error:
             _log.exception("%s %s cannot be put into words", self.subject, self.row["id"])
             mistake = f"a mistake of pricetracker while putting it into words: {type(error).__name__}: {error}"

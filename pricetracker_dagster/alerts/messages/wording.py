@@ -1,7 +1,4 @@
-"""The words of a message: a headline of a few words and a line, for each event of an alert or an incident.
-
-Pure. Which events there are is in transitions.py; how lines become one message is in ``delivery/lines.py``.
-"""
+"""The words of a message: a headline of a few words and a line, for each event of an alert or an incident. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -10,15 +7,13 @@ from typing import NamedTuple
 
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES, incident_name
 from pricetracker_dagster.alerts.messages.quoting import quoted
+from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.candles.digits import shown
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.store.records import Row
 
-_METRICS = 5
-"""Most metrics named in one line, where more than one would not be."""
-
-_CAUSES = 3
-"""Most causes named in one line."""
+_METRICS, _CAUSES = 5, 3
+"""Most metrics (where more than one would not be) and most causes named in one line."""
 
 _ESCALATED = "not acknowledged"
 
@@ -40,6 +35,11 @@ class Event(NamedTuple):
     held: str = ""
 
 
+def worded(subject: Subject, row: Row, what: Event) -> tuple[str, str]:
+    """Return headline and line of what happens to an alert or an incident."""
+    return alert_message(row, what) if subject == "alert" else incident_message(row, what)
+
+
 def alert_message(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an alert."""
     name = f"{row['metric']} {row['measure']}"
@@ -49,7 +49,7 @@ def alert_message(row: Row, what: Event) -> tuple[str, str]:
         when = f"at {_utc(row['minute'])} ({row['rule']}: above {row['factor']:g}×)"
         return f"▲ {name} {row['ratio']:.2f}×", f"▲ {name} {compared} {when}"
     if what.event == "resolved":
-        lasted = _minutes((row["last_minute"] - row["minute"]) // MINUTE + 1)
+        lasted = _many((row["last_minute"] - row["minute"]) // MINUTE + 1, "minute")
         over = f"{row['ended_because']}: it lasted {lasted} from {_utc(row['minute'])}"
         return f"✓ {name} resolved", f"✓ {name} {over}, {peak} ({row['rule']}){_noted(what)}"
     # not "still above": it fires until it was below for a while
@@ -74,18 +74,17 @@ def incident_message(row: Row, what: Event) -> tuple[str, str]:
         return f"{head}: {row['cause']}", f"✗ missed: {minutes} of {who}: {why}"
     if what.event == "joined":
         more = _named(what.metrics)
-        return f"✗ {_count(what.metrics)} more out", f"✗ more missed: {more}; out now: {who}, since {minutes}: {why}"
+        count = what.metrics[0] if len(what.metrics) == 1 else f"{len(what.metrics)} metrics"
+        return f"✗ {count} more out", f"✗ more missed: {more}; out now: {who}, since {minutes}: {why}"
     if what.event == "back":
-        all_ = len(row["metrics"])
-        back = all_ - len(out)
-        return f"✓ {back} of {all_} are back", f"✓ {back} of {all_} are back; still missed: {who}: {why}"
+        back = f"✓ {len(row['metrics']) - len(out)} of {len(row['metrics'])} are back"
+        return back, f"{back}; still missed: {who}: {why}"
     if what.event == "flapping":
-        share = f"{row['count']} of {_minutes(_span(row))} from {_utc(row['first'])} were missed"
+        span = _many(int((row["last"] - row["first"]) // MINUTE) + 1, "minute")
+        share = f"{row['count']} of {span} from {_utc(row['first'])} were missed"
         return "✗ minutes come and go", f"✗ minutes come and go: {share}, of {who}: {why}{_noted(what)}"
-    return (
-        f"{_cross(what)}minutes still missed: {row['cause']}",
-        f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}",
-    )
+    still = f"✗ still missed: {minutes} of {who}: {why}{_noted(what)}"
+    return f"{_cross(what)}minutes still missed: {row['cause']}", still
 
 
 def silence_message(
@@ -105,7 +104,8 @@ def silence_message(
     on += [f"{len(others)} still on and kept back by {_named([*by])}"] if others else []
     lasting = ", ".join(on) or "nothing that it kept back is still on"
     over = f"; over meanwhile: {_named(gone)}" if gone else ""
-    return f"silence {name} has ended", f"silence {name} has ended: {lasting}{over}; it kept back {_messages(kept)}"
+    ended = f"silence {name} has ended"
+    return ended, f"{ended}: {lasting}{over}; it kept back {_many(kept, 'message')}"
 
 
 def is_of_whole_exchange(row: Row) -> bool:
@@ -114,18 +114,16 @@ def is_of_whole_exchange(row: Row) -> bool:
 
 
 def _whole(row: Row) -> str:
-    count = len(row["metrics"])
-    return f"{row['exchange']} as a whole, {count} metric{'s' if count != 1 else ''}: "
+    return f"{row['exchange']} as a whole, {_many(len(row['metrics']), 'metric')}: "
 
 
 def _end_of_outage(row: Row, minutes: str, what: Event) -> tuple[str, str]:
     if not row["count"]:
-        return "✓ no minutes missed", (
-            f"✓ no minutes missed: {minutes} is yet to come: it was recorded by a clock that was ahead"
-        )
+        none = "✓ no minutes missed"
+        return none, f"{none}: {minutes} is yet to come: it was recorded by a clock that was ahead"
     span = f"{minutes} of {_whole(row) if row.get('exchange') else ''}{_named(row['metrics'])}: {_causes(row)}"
     if row["missing"]:
-        lost = _minutes(row["missing"])
+        lost = _many(row["missing"], "minute")
         stay = "stay" if row["missing"] > 1 else "stays"
         return f"✗ {lost} missed for good", f"✗ over, but {lost} {stay} missing: {span}{_noted(what)}"
     headline = f"✓ {row['exchange']} is back" if row.get("exchange") else "✓ missed minutes healed"
@@ -136,17 +134,15 @@ def _of_standstill(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an incident that is about no missed minute: what stands still, or a wrong clock."""
     name = incident_name(row)
     if what.event == "resolved":
-        took = _minutes(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)))
+        took = _many(max(1, round((row["resolved_at"] - row["first"]) / MINUTE)), "minute")
         over = f"it lasted {took} from {_utc(row['first'])}: {quoted(row['reason'])}"
         return f"✓ {name} over", f"✓ {name} over: {over}{_noted(what)}"
     if what.event == "flapping":
         again = "it is over when it has not come again for a while"
         return f"✗ {name} comes and goes", f"✗ {name} comes and goes: {again}{_noted(what)}"
-    still = "" if what.event == "opened" else "still "
-    return (
-        f"{_cross(what)}{still}{name}",
-        f"✗ {still}{name} since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}",
-    )
+    stands = name if what.event == "opened" else f"still {name}"
+    since = f"since {_utc(row['first'])}: {quoted(row['reason'])}{_noted(what)}"
+    return f"{_cross(what)}{stands}", f"✗ {stands} {since}"
 
 
 def _cross(what: Event) -> str:
@@ -177,25 +173,13 @@ def _named(metrics: Sequence[str]) -> str:
     return f"{', '.join(metrics[:_METRICS])} and {len(metrics) - _METRICS} more"
 
 
-def _count(metrics: Sequence[str]) -> str:
-    return metrics[0] if len(metrics) == 1 else f"{len(metrics)} metrics"
-
-
 def _range(row: Row) -> str:
     minutes, opens, length = str(MinuteRange(row["first"], row["last"])).partition(" (")
     return f"{minutes} UTC{opens}{length}"
 
 
-def _span(row: Row) -> int:
-    return int((row["last"] - row["first"]) // MINUTE) + 1
-
-
-def _messages(count: int) -> str:
-    return f"{count} message{'s' if count != 1 else ''}"
-
-
-def _minutes(count: int) -> str:
-    return f"{count} minute{'s' if count != 1 else ''}"
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def _utc(minute: datetime) -> str:

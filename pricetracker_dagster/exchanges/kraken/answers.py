@@ -61,7 +61,38 @@ def _kind_of(what: str, error: str) -> ExchangeError:
     return ExchangeUnreachable(f"{what}: {error}")
 
 
-def number(value: object) -> float | None:
+def time_in(told: object) -> float | None:
+    """Return a time in Unix seconds; None where it is none."""
+    unix = _number(told)
+    return unix if unix is not None and _is_time(unix) else None
+
+
+def time_of(row: object, column: int = 0) -> float | None:
+    """Return the time in Unix seconds that a row holds; None where there is no such time."""
+    return time_in(row[column]) if isinstance(row, list) and len(row) > column else None
+
+
+def no_time(told: object) -> str:
+    """Say what it is that is no time in Unix seconds."""
+    unix = _number(told)
+    if unix is None:
+        return "which is not a time"
+    unit = _unit(unix)
+    return f"which is in {unit}, not in seconds" if unit else "which is no time between 2009 and 2100"
+
+
+def none_in_seconds(rows: Sequence[object]) -> str | None:
+    """Say what the times of rows are where none of them is in seconds; None where one is."""
+    told = [_number(row[0]) for row in rows if isinstance(row, list) and row]
+    times = [unix for unix in told if unix is not None]
+    if not times or any(map(_is_time, times)):
+        return None
+    units = {_unit(unix) for unix in times}
+    unit = units.pop() if len(units) == 1 else None
+    return f"its times are {unit}, not seconds" if unit else "none of its times lies between 2009 and 2100"
+
+
+def _number(value: object) -> float | None:
     """Return a finite number, also one that is written as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -72,36 +103,12 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def is_time(unix: float) -> bool:
-    """Say whether a number is a time in Unix seconds."""
+def _is_time(unix: float) -> bool:
     return _EARLIEST <= unix < _LATEST
 
 
-def time_of(row: object, column: int = 0) -> float | None:
-    """Return the time in Unix seconds that a row holds; None where there is no such time."""
-    unix = number(row[column]) if isinstance(row, list) and len(row) > column else None
-    return unix if unix is not None and is_time(unix) else None
-
-
-def not_seconds(unix: float) -> str:
-    """Say of a number that is no time in Unix seconds what it is."""
-    unit = _unit(unix)
-    return f"which is in {unit}, not in seconds" if unit else "which is no time between 2009 and 2100"
-
-
-def none_in_seconds(rows: Sequence[object]) -> str | None:
-    """Say what the times of rows are where none of them is in seconds; None where one is."""
-    told = [number(row[0]) for row in rows if isinstance(row, list) and row]
-    times = [unix for unix in told if unix is not None]
-    if not times or any(map(is_time, times)):
-        return None
-    units = {_unit(unix) for unix in times}
-    unit = units.pop() if len(units) == 1 else None
-    return f"its times are {unit}, not seconds" if unit else "none of its times lies between 2009 and 2100"
-
-
 def _unit(unix: float) -> str | None:
-    return next((unit for unit, of_a_second in _UNITS.items() if is_time(unix / of_a_second)), None)
+    return next((unit for unit, of_a_second in _UNITS.items() if _is_time(unix / of_a_second)), None)
 
 
 def nanoseconds(told: object) -> int | None:

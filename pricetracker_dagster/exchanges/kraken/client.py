@@ -10,34 +10,27 @@ from typing import Any
 import pyarrow as pa
 
 from pricetracker_dagster.candles.metric import Metric
-from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, utc
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, floor_minute, utc
 from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable
 from pricetracker_dagster.exchanges.http import MOST_BYTES
-from pricetracker_dagster.exchanges.kraken.answers import (
-    is_time,
-    none_in_seconds,
-    not_seconds,
-    number,
-    result_of,
-    time_of,
-)
+from pricetracker_dagster.exchanges.kraken.answers import no_time, none_in_seconds, result_of, time_in, time_of
 from pricetracker_dagster.exchanges.kraken.pages import Page, moment_of, opening_trades, pages
 from pricetracker_dagster.exchanges.kraken.pairs import Pairs, keep, listed_in, read_kept
 from pricetracker_dagster.exchanges.kraken.trades import candles_from_trades
 from pricetracker_dagster.files.data_folder import pairs_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 
-TRADES_A_PAGE = 1000
+_TRADES_A_PAGE = 1000
 
-_MOST_ROWS = 2 * TRADES_A_PAGE
+_MOST_ROWS = 2 * _TRADES_A_PAGE
 _MOST_BYTES = 1_000_000
 """Of an answer; a page of trades, the largest with rows, has some 100 KB. AssetPairs alone needs more: MOST_BYTES."""
 
-_PAIRS_LAST = timedelta(days=1)
-_PAIRS_AGAIN = timedelta(minutes=10)
+_PAIRS_LAST, _PAIRS_AGAIN = DAY, 10 * MINUTE
+"""How long the list of pairs is kept, and how long one that lacks a pair."""
 
 
 class Kraken:
@@ -66,10 +59,9 @@ class Kraken:
     def time(self, deadline: Deadline) -> datetime:
         """Ask the exchange for its time, UTC, a whole second."""
         answer = self._get("Time", {}, deadline).get("unixtime")
-        unix = number(answer)
-        if unix is None or not is_time(unix):
-            why = "which is not a time" if unix is None else not_seconds(unix)
-            raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {why}")
+        unix = time_in(answer)
+        if unix is None:
+            raise ExchangeUnreachable(f"{self.name}: Time answered {plain(answer, 60)}, {no_time(answer)}")
         # by a monotonic clock: a backfill may outlast a correction of this machine's
         self._clock = int(unix), time.monotonic()
         return utc(int(unix))
@@ -99,14 +91,9 @@ class Kraken:
         metric = str(Metric(self.name, pair))
         if other := none_in_seconds(rows):
             raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: {other}")
-        return validate_rows(
-            [
-                (metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row)
-                for row in rows
-                if _is_wanted(row, since, now)
-            ],
-            fetched_at=now,
-        )
+        wanted = [row for row in rows if _is_wanted(row, since, now)]
+        cells = [(metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row) for row in wanted]
+        return validate_rows(cells, fetched_at=now)
 
     def history(
         self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
@@ -118,7 +105,7 @@ class Kraken:
             return
 
         def ask(since: str) -> tuple[list[Any], object]:
-            return self._rows_and_last("Trades", pair, {"count": str(TRADES_A_PAGE), "since": since}, deadline)
+            return self._rows_and_last("Trades", pair, {"count": str(_TRADES_A_PAGE), "since": since}, deadline)
 
         what = f"{self.name}: Trades of {pair}"
         trades: Page = []
@@ -131,13 +118,9 @@ class Kraken:
             end = last if complete else min(last, floor_minute(moment_of(trades[-1])) - MINUTE)
             if end < begin:
                 continue
-            built = candles_from_trades(
-                Metric(self.name, pair),
-                [trade for trade in trades if moment_of(trade) < end + MINUTE],
-                MinuteRange(begin, end),
-                fetched_at=now(),
-                before=before,
-            )
+            whole = [trade for trade in trades if moment_of(trade) < end + MINUTE]
+            span = MinuteRange(begin, end)
+            built = candles_from_trades(Metric(self.name, pair), whole, span, fetched_at=now(), before=before)
             yield built
             trades = [trade for trade in trades if moment_of(trade) >= end + MINUTE]
             before = built.kept.slice(built.kept.num_rows - 1) if built.kept.num_rows else before
@@ -161,9 +144,8 @@ class Kraken:
             raise ExchangeUnreachable(f"{what}: the answer is {owner}'s, {plain(keys[0], 40)}")
         rows = result[keys[0]]
         if len(rows) > _MOST_ROWS:
-            raise ExchangeUnreachable(
-                f"{what}: the answer has {len(rows):,} rows; more than {_MOST_ROWS:,} are not read"
-            )
+            too_many = f"the answer has {len(rows):,} rows; more than {_MOST_ROWS:,} are not read"
+            raise ExchangeUnreachable(f"{what}: {too_many}")
         return rows, result.get("last")
 
     def _now(self, deadline: Deadline) -> datetime:
@@ -185,4 +167,4 @@ class Kraken:
 def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
     """Say whether a row is closed and not before ``since``. One whose time cannot be read is: it is rejected."""
     unix = time_of(row)
-    return unix is None or not (unix < since.timestamp() or unix + MINUTE.total_seconds() > now.timestamp())
+    return unix is None or (since.timestamp() <= unix and unix + MINUTE.total_seconds() <= now.timestamp())

@@ -32,12 +32,11 @@ class RecordedFile:
     """One file, read.
 
     Attributes:
-        path: the file.
         metric: whose minutes it holds, by its name.
         candles: every minute between its first and its last, candles.SCHEMA.
         filled: how many of them had no trades and are not in the file.
-        rejected: lines that are no valid candle, with the reason. They count as absent, and the minute that such a line
-            names is not filled, since something was traded in it.
+        rejected: lines that are no valid candle. They count as absent, and the minute that such a line names is not
+            filled, since something was traded in it.
         derived: metric and minute of those that are not in the file; None: all are.
         silences: minutes without a line, too many in a row to be taken as quiet: they stay absent.
     """
@@ -100,9 +99,9 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: cannot be read: {first_line(error)}") from error
     validated = closed(validate(connection), now)
-    first, last = oldest_minute(validated.kept), newest_minute(validated.kept)
+    kept, rejected = validated.kept, validated.rejected
+    first, last = oldest_minute(kept), newest_minute(kept)
     if first is None or last is None:
-        rejected = validated.rejected
         example = f"; one of {len(rejected):,} rejected: {rejected[0]}" if rejected else ""
         raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades{example}")
     # a broken line counts as absent, but a minute that it names was not without trades
@@ -111,17 +110,10 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
     )
     named_only = [(str(metric), utc(unix)) for (unix,) in connection.fetchall()]
     span = {str(metric): MinuteRange(first, last)}
-    candles = fill_no_trade_minutes(validated.kept, span, longest=longest, absent=named_only)
-    connection.register("kept", validated.kept)
+    candles = fill_no_trade_minutes(kept, span, longest=longest, absent=named_only)
+    connection.register("kept", kept)
     connection.execute(sql.load("exchanges/kraken/ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
     silences = [MinuteRange(*(utc(unix) for unix in ends)) for ends in connection.fetchall()]
     connection.close()
-    return RecordedFile(
-        path,
-        metric,
-        candles,
-        candles.num_rows - validated.kept.num_rows,
-        validated.rejected,
-        not_in(candles, validated.kept),
-        silences,
-    )
+    filled = candles.num_rows - kept.num_rows
+    return RecordedFile(path, metric, candles, filled, rejected, not_in(candles, kept), silences)

@@ -12,11 +12,8 @@ from pricetracker_dagster.exchanges.base import ExchangeUnreachable
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 
-_MOST_PAIRS = 20_000
-"""Kraken lists some 1,400."""
-
-_LONGEST_NAME = 32
-"""Of a pair; Kraken's have up to 16 letters."""
+_MOST_PAIRS, _LONGEST_NAME = 20_000, 32
+"""Kraken lists some 1,400, with up to 16 letters."""
 
 
 class Pairs(NamedTuple):
