@@ -9,13 +9,13 @@ import pytest
 
 from pricetracker_dagster.alerts import detect, watch
 from pricetracker_dagster.alerts.delivery import channels, notify
-from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome
 from pricetracker_dagster.alerts.lifecycle import review as episodes
 from pricetracker_dagster.alerts.messages import wording
 from pricetracker_dagster.alerts.messages.wording import Event, alert_message
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.settings import AlertRule, Settings, load_settings
+from pricetracker_dagster.settings import AlertRule, Settings, channel_name, load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.store import Store, store_in
 from tests.odd_kraken import OddKraken

@@ -23,11 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.alerts.delivery import lines
-from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.operators import actions
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
+from pricetracker_dagster.settings import CONFIG_VARIABLE, channel_name, load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.tracked import note_tracked
 from tests.integration.alarms_model import (

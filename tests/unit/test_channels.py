@@ -18,8 +18,9 @@ import requests
 from pricetracker_dagster.alerts.delivery import channels
 from pricetracker_dagster.alerts.delivery.apprise_hooks import sending
 from pricetracker_dagster.alerts.delivery.attempt import Attempt
-from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome
 from pricetracker_dagster.process import secrets
+from pricetracker_dagster.settings import channel_name
 from tests.waiting import until
 
 

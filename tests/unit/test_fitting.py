@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts.delivery import channels, notify
-from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, channel_name, limit_of
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limit_of
 from pricetracker_dagster.alerts.delivery.fitting import Limit, parted, shortened
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose
 from pricetracker_dagster.alerts.messages.recording import record
 from pricetracker_dagster.alerts.operators.state import OperatorState
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings, channel_name, load_settings
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.store import open_store
 

@@ -10,7 +10,7 @@ import pytest
 from pricetracker_dagster.alerts.delivery.channels import Message, Outcome
 from pricetracker_dagster.alerts.delivery.fitting import Limit
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
-from pricetracker_dagster.alerts.delivery.notify import attempt_row
+from pricetracker_dagster.alerts.delivery.notify import attempt_row, attempts_made
 from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import Settings, load_settings
@@ -179,7 +179,7 @@ def test_failures_are_counted_since_the_channel_last_took_something() -> None:
 
 def test_attempts_are_counted_on() -> None:
     outcome = Outcome(CHANNEL, False, "not taken")
-    first = attempt_row(notice(0), "firing", outcome, [], NOW, NOW + MINUTE)
+    first = attempt_row(notice(0), "firing", outcome, attempts_made([]), NOW, NOW + MINUTE)
     assert first == {
         "id": "id0",
         "subject": "alert",
@@ -191,5 +191,6 @@ def test_attempts_are_counted_on() -> None:
         "error": "not taken",
         "retry_at": NOW + MINUTE,
     }
-    assert attempt_row(notice(0), "firing", outcome, attempts(3, last=NOW), NOW, None)["attempt"] == 4
-    assert attempt_row(notice(1), "firing", outcome, attempts(3, last=NOW), NOW, None)["attempt"] == 1
+    made = attempts_made(attempts(3, last=NOW))
+    assert attempt_row(notice(0), "firing", outcome, made, NOW, None)["attempt"] == 4
+    assert attempt_row(notice(1), "firing", outcome, made, NOW, None)["attempt"] == 1

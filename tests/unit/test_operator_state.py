@@ -115,8 +115,10 @@ def test_an_acknowledgement_is_of_one_fact_and_of_this_time() -> None:
     assert OperatorState([], [before, other]).acknowledgement_of(ALERT) is None
     assert OperatorState([], [first, before]).acknowledgement_of(ALERT) == first
     assert OperatorState([], [second, first]).acknowledgement_of(ALERT) == second
-    assert OperatorState([], [first]).acknowledgement_of(ALERT, NOON + HOUR) == first
-    assert OperatorState([], [first]).acknowledgement_of(ALERT, NOON + 2 * HOUR) is None  # it fired anew after that
+    assert OperatorState([], [first]).acknowledgement_of({**ALERT, "fired_at": NOON + HOUR}) == first
+    assert (
+        OperatorState([], [first]).acknowledgement_of({**ALERT, "fired_at": NOON + 2 * HOUR}) is None
+    )  # it fired anew after that
     incident = {"id": "spike|b", "opened_at": NOON}
     assert OperatorState([], [first, other]).acknowledgement_of(incident) == other
     assert OperatorState([], [other]).acknowledgement_of({**ALERT, "id": "spike|b", "fired_at": None}) == other

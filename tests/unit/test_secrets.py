@@ -19,7 +19,6 @@ import requests
 from dagster._utils.error import serializable_error_info_from_exc_info
 from deltalake.exceptions import DeltaError
 
-from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.result import in_plain_words
@@ -36,7 +35,7 @@ from pricetracker_dagster.process.secrets import (
     keep_proxies,
     masked,
 )
-from pricetracker_dagster.settings import Settings, SettingsError, load_settings, messages
+from pricetracker_dagster.settings import Settings, SettingsError, channel_name, load_settings, messages
 from pricetracker_dagster.store.errors import cannot_be_used
 from pricetracker_dagster.store.store import store_in
 from tests.odd_kraken import OddKraken, send

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from pricetracker_dagster.alerts.delivery.channels import channel_name
 from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT
 from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.alerts.messages.silence_summaries import kept_back, summaries
 from pricetracker_dagster.alerts.messages.transitions import Context, owed
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings import channel_name, load_settings
 from pricetracker_dagster.store.records import Row
 from tests.unit.test_wording import BTC, ETH, XRP, alert, incident
 

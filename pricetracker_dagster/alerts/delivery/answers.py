@@ -30,16 +30,8 @@ _REASONS: tuple[tuple[tuple[type[BaseException], ...], str | None], ...] = (
     ((ssl.SSLCertVerificationError,), "its certificate is not trusted"),
     ((TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError), None),
     ((ssl.SSLError, requests.exceptions.SSLError), "no TLS connection"),
-    (
-        (
-            ConnectionError,
-            EOFError,
-            smtplib.SMTPServerDisconnected,
-            requests.exceptions.ChunkedEncodingError,
-            urllib3.exceptions.ProtocolError,
-        ),
-        "the connection broke off",
-    ),
+    ((ConnectionError, EOFError, smtplib.SMTPServerDisconnected), "the connection broke off"),
+    ((requests.exceptions.ChunkedEncodingError, urllib3.exceptions.ProtocolError), "the connection broke off"),
 )
 """By what an error is or came from, the first that fits; None: too late."""
 

@@ -83,17 +83,13 @@ def _watched_requests(send: Callable[..., requests.Response]) -> Callable[..., r
         attempt = attempt_of_this_thread()
         if attempt is None:
             return send(self, request, **options)
-        self.get_redirect_target = _nowhere  # type: ignore[method-assign]
+        # requests looks where an answer points even where it is not to follow
+        vars(self)["get_redirect_target"] = lambda _: None
         for name in ("timeout", "stream", "allow_redirects"):
             options.pop(name, None)
         return attempt.ask(functools.partial(send, self, **options), request)
 
     return watched
-
-
-def _nowhere(resp: requests.Response) -> None:
-    """Say that an answer points nowhere: requests looks for that even where it is not to follow."""
-    del resp
 
 
 def _watched_mail(send: Callable[..., _Refused]) -> Callable[..., _Refused]:

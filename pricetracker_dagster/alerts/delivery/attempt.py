@@ -13,15 +13,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3
 
-from pricetracker_dagster.alerts.delivery.answers import (
-    RETRY_AFTER_MOST,
-    code_in,
-    error_reason,
-    host_of,
-    json_of,
-    read_body,
-    retry_after_of,
-)
+from pricetracker_dagster.alerts.delivery import answers
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.process.bounded_call import Connections
 
@@ -46,11 +38,7 @@ class Attempt:
         self._over = threading.Event()
         self.connections = Connections()
         self._asks_to_wait = False
-        self.trouble: str | None = None
-        self.code: str | None = None
-        self.refused = False
-        self.retry_after: float | None = None
-        self.log: list[str] = []
+        self.begin()
 
     @property
     def late(self) -> str:
@@ -60,7 +48,7 @@ class Attempt:
     @property
     def remaining(self) -> float:
         """Seconds that are left."""
-        return max(0.0, self._ends.remaining)
+        return self._ends.remaining
 
     @property
     def ended(self) -> bool:
@@ -73,8 +61,12 @@ class Attempt:
         self.connections.end()
 
     def begin(self) -> None:
-        """Forget what was known of the message before."""
-        self.trouble, self.code, self.refused, self.retry_after, self.log = None, None, False, None, []
+        """Begin with a message: what was known of the one before is forgotten."""
+        self.trouble: str | None = None
+        self.code: str | None = None
+        self.refused = False
+        self.retry_after: float | None = None
+        self.log: list[str] = []
 
     def pause(self, wait: float) -> None:
         """Wait between two requests, where apprise would sleep.
@@ -98,7 +90,7 @@ class Attempt:
             request.headers["Accept-Encoding"] = "identity"  # so few bytes need no packing, and unpack to no more
             try:
                 response = send(request, timeout=max(0.001, self.remaining), stream=True, allow_redirects=False)
-                read_body(response)
+                answers.read_body(response)
                 if self.ended:  # what looks like the end of the answer may be our own
                     raise requests.ReadTimeout
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -113,20 +105,20 @@ class Attempt:
 
     def why(self, error: BaseException) -> str:
         """Return what went wrong in our words."""
-        return error_reason(error, self.late)
+        return answers.error_reason(error, self.late)
 
     def _note(self, response: requests.Response) -> None:
-        status, self.code = response.status_code, code_in(response)
-        answer = json_of(response)
+        status, self.code = response.status_code, answers.code_in(response)
+        answer = answers.json_of(response)
         self.refused = self.refused or (isinstance(answer, dict) and answer.get("ok") is False)
         if 200 <= status < 300:
             self.trouble = f"HTTP {status}, but it says that it did not take the message"
             return
         phrase = next((f" {known.phrase}" for known in HTTPStatus if known == status), "")
         self.trouble = f"HTTP {status}{phrase}"
-        asked = retry_after_of(response)
+        asked = answers.retry_after_of(response)
         if asked is not None:
-            self.retry_after = min(max(0.0, asked), RETRY_AFTER_MOST)
+            self.retry_after = min(max(0.0, asked), answers.RETRY_AFTER_MOST)
             self.trouble += f", asks to wait {self.retry_after:.0f} s"
         if status == HTTPStatus.TOO_MANY_REQUESTS or asked is not None:
             self._asks_to_wait = True
@@ -144,7 +136,7 @@ class Attempt:
         try:
             there = location.encode("latin1").decode("utf-8", "replace")
             following.prepare_url(urljoin(str(request.url), there), None)
-            same_host = host_of(following) == host_of(request)
+            same_host = answers.host_of(following) == answers.host_of(request)
         except (ValueError, requests.RequestException, urllib3.exceptions.HTTPError):
             same_host = False
         if not same_host:

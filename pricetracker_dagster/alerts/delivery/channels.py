@@ -1,7 +1,6 @@
 """The channels: how a message is given to one, and what is made of its answer.
 
-Each channel is on its own: nobody waits for another, and an error names one channel alone. What is due for whom is in
-notify.py.
+Each channel is on its own: nobody waits for another, and an error names one channel alone.
 """
 
 import os
@@ -9,7 +8,7 @@ import queue
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -23,8 +22,6 @@ from pricetracker_dagster.settings import channel_name
 
 if TYPE_CHECKING:
     from pricetracker_dagster.alerts.delivery.attempt import Attempt
-
-__all__ = ["ANSWER_WITHIN", "Message", "Outcome", "channel_name", "limit_of", "limit_or_most", "send"]
 
 ANSWER_WITHIN = 20.0
 """Seconds after which an attempt counts as failed and is ended, however many messages it has."""
@@ -50,9 +47,8 @@ class Outcome(NamedTuple):
     """Seconds after which the channel wants to be asked again, where it asked for that; an hour at most."""
 
 
-@dataclass(frozen=True)
-class Message:
-    """What a channel is given."""
+class Message(NamedTuple):
+    """What a channel is given; ``good``: that something is over."""
 
     title: str
     body: str
@@ -70,15 +66,14 @@ def send(messages: Mapping[str, Sequence[Message]]) -> Iterator[Outcome]:
 
     keep_loopback_off_proxies(os.environ)  # apprise asks a proxy that is named there for whatever it sends
     results: queue.Queue[Outcome | str] = queue.Queue()
-    attempts = {channel_name(url): Attempt(ANSWER_WITHIN) for url, parts in messages.items() if parts}
+    attempts: dict[str, Attempt] = {}
     threads: dict[str, threading.Thread] = {}
     for url, parts in messages.items():
         name = channel_name(url)
-        if not parts:
-            continue
         if name in _hung and _hung[name].is_alive():
             yield Outcome(name, False, "an earlier attempt has not ended yet")
             continue
+        attempts[name] = Attempt(ANSWER_WITHIN)
         # daemon: one that hangs keeps nothing from ending
         threads[name] = threading.Thread(target=_send_each, args=(url, parts, attempts[name], results), daemon=True)
     if not threads:
@@ -138,28 +133,20 @@ def _send_each(url: str, parts: Sequence[Message], attempt: "Attempt", results: 
         results.put(name)
 
 
-def limit_or_most(url: str) -> Limit:
-    """Return the same; where apprise cannot say it, what most channels take."""
-    try:
-        return limit_of(url)
-    except Exception:  # 173 services, each with settings of its own
-        return Limit()
-
-
 def limit_of(url: str) -> Limit:
-    """Return how much a channel takes, as apprise knows it. Characters count as they are sent, escapes and all."""
+    """Return how much a channel takes; where apprise cannot say it, what most take.
+
+    Characters count as they are sent, escapes and all.
+    """
     import apprise
 
     apprise_log()
-    channel = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-    if not isinstance(channel, apprise.NotifyBase):
-        return Limit()
-    return Limit(
-        title=max(0, channel.title_maxlen),
-        body=channel.body_maxlen,
-        lines=max(0, channel.body_max_line_count),
-        length=markup.length_in(channel),
-    )
+    with suppress(Exception):  # 173 services, each with settings of its own
+        channel = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+        if isinstance(channel, apprise.NotifyBase):
+            title, lines = max(0, channel.title_maxlen), max(0, channel.body_max_line_count)
+            return Limit(title, channel.body_maxlen, lines, markup.length_in(channel))
+    return Limit()
 
 
 def send_one(url: str, message: Message) -> Outcome:
@@ -195,13 +182,10 @@ def send_one(url: str, message: Message) -> Outcome:
     if attempt.ended:
         return Outcome(name, False, attempt.late)
     trouble = attempt.trouble or without_secrets(" ".join(attempt.log), url) or "not taken"
-    if attempt.code and _is_no_part_of(attempt.code, url):
-        trouble = f"{trouble} ({attempt.code})"
+    code = attempt.code
+    if code and code not in unquote(url) and without_secrets(code, url) == code:
+        trouble = f"{trouble} ({code})"
     return Outcome(name, False, trouble, retry_after=attempt.retry_after)
-
-
-def _is_no_part_of(word: str, url: str) -> bool:
-    return word not in unquote(url) and without_secrets(word, url) == word
 
 
 def without_secrets(text: str, url: str) -> str:

@@ -1,10 +1,7 @@
-"""Messages that fit their channel: split between lines, a long line between its words; nothing is left out.
+"""Messages that fit their channel: split between lines, a long line between its words; nothing is left out. Pure."""
 
-Pure: how much a channel takes comes in, parts go out. What a message says is in lines.py.
-"""
-
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -34,15 +31,8 @@ class Limit(NamedTuple):
     length: Callable[[str], int] = len
 
 
-@dataclass(frozen=True)
-class Part(Generic[T]):
-    """One message of several.
-
-    Attributes:
-        title: its title.
-        body: its lines.
-        completes: what is complete once this part and those before it are taken.
-    """
+class Part(NamedTuple, Generic[T]):
+    """One message of several; ``completes`` is what is complete once this part and those before it are taken."""
 
     title: str
     body: str
@@ -57,14 +47,13 @@ def parted(title: str, lines: Sequence[tuple[str, Sequence[T]]], limit: Limit) -
         lines: each line, and what is complete with it.
         limit: how much the channel takes.
     """
-    whole = limit.title or limit.body
-    short = shortened(title, min(whole, limit.body // _TITLE_SHARE) - _NUMBERED, limit.length)
-    fits_whole = limit.length(title) <= min(whole, limit.body // _TITLE_SHARE)
-    room = max(_LEAST, limit.body - limit.length(title if fits_whole else short) - _NUMBERED - 2)
+    most = min(limit.title or limit.body, limit.body // _TITLE_SHARE)
+    short = shortened(title, most - _NUMBERED, limit.length)
+    alone = title if limit.length(title) <= most else short
+    room = max(_LEAST, limit.body - limit.length(alone) - _NUMBERED - 2)
     parts: list[tuple[list[str], list[T]]] = [([], [])]
     for line, completes in lines:
-        pieces = list(_pieces(line, room, limit.length))
-        for piece in pieces:
+        for piece in _pieces(line, room, limit.length):
             held = parts[-1][0]
             too_many = limit.lines and len(held) >= limit.lines
             if held and (too_many or limit.length("\n".join([*held, piece])) > room):
@@ -72,8 +61,7 @@ def parted(title: str, lines: Sequence[tuple[str, Sequence[T]]], limit: Limit) -
             parts[-1][0].append(piece)
         parts[-1][1].extend(completes)
     if len(parts) == 1:
-        return [Part(title if fits_whole else short, "\n".join(parts[0][0]), tuple(parts[0][1]))]
-    short = shortened(title, min(whole, limit.body // _TITLE_SHARE) - _NUMBERED, limit.length)
+        return [Part(alone, "\n".join(parts[0][0]), tuple(parts[0][1]))]
     return [
         Part(f"{short} ({number}/{len(parts)})".lstrip(), "\n".join(held), tuple(completes))
         for number, (held, completes) in enumerate(parts, 1)
@@ -114,17 +102,7 @@ def _pieces(line: str, room: int, length: Callable[[str], int]) -> Iterator[str]
 def _that_fit(parts: Sequence[str], between: str, room: int, length: Callable[[str], int]) -> int:
     """Return how many of the first of some parts fit together: words, or the letters of one."""
 
-    def fits(count: int) -> bool:
-        return length(between.join(parts[:count])) <= room
+    def length_of(count: int) -> int:
+        return length(between.join(parts[:count]))
 
-    most = len(parts)
-    if fits(most):
-        return most
-    least = 0
-    while most - least > 1:
-        middle = (least + most) // 2
-        if fits(middle):
-            least = middle
-        else:
-            most = middle
-    return least
+    return bisect(range(1, len(parts) + 1), room, key=length_of)

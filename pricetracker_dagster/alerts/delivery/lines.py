@@ -19,17 +19,7 @@ _HEADLINES = 3
 
 
 class Notice(NamedTuple):
-    """One line of a message.
-
-    Attributes:
-        fact: id of the alert or incident.
-        subject: ``alert``, ``incident`` or ``summary``.
-        event: what happened, as in the table messages.
-        at: when, UTC.
-        headline: what it is in a few words.
-        text: the line that a person reads.
-        also: earlier events of the same fact that it covers as well.
-    """
+    """One line of a message: a row of the table messages, and the earlier events of its fact that it covers as well."""
 
     fact: str
     subject: str
@@ -55,17 +45,15 @@ def lines_of(due: Sequence[Row], settings: Settings, now: datetime) -> list[Noti
     for message in due:
         by_fact.setdefault(message["fact"], []).append(message)
     for of_fact in by_fact.values():
-        waiting: list[str] = []
-        for i, message in enumerate(of_fact):
-            later = of_fact[i + 1 :]
-            is_old_news = (base(message["event"]) == "reminder" and later) or (
-                now - message["recorded_at"] > late and any(is_end(each["event"]) for each in later)
-            )
-            if is_old_news:
-                waiting.append(message["event"])
-                continue
-            lines.append(Notice._make([*(message[name] for name in _OF_MESSAGE), tuple(waiting)]))
-            waiting = []
+        left_out: list[str] = []
+        for i, message in enumerate(of_fact, 1):
+            is_over = any(is_end(each["event"]) for each in of_fact[i:])
+            is_past_reminder = base(message["event"]) == "reminder" and i < len(of_fact)
+            if is_past_reminder or (is_over and now - message["recorded_at"] > late):
+                left_out.append(message["event"])
+            else:
+                lines.append(Notice._make([*(message[name] for name in _OF_MESSAGE), tuple(left_out)]))
+                left_out = []
     return sorted(lines, key=lambda line: line.at)
 
 

@@ -12,24 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import apprise
 
-_TEXT_IS_MARKDOWN = frozenset(
-    {
-        "discord",
-        "fluxer",
-        "guilded",
-        "home_assistant",
-        "humhub",
-        "mattermost",
-        "nextcloudtalk",
-        "revolt",
-        "ryver",
-        "zulip",
-    }
-)
+_BOTH = {"discord", "fluxer", "guilded", "humhub", "mattermost", "nextcloudtalk", "revolt", "ryver"}
+
+_TEXT_IS_MARKDOWN = {*_BOTH, "home_assistant", "zulip"}
 """Modules of apprise whose channels read Markdown in what they are given as text (each one's own documentation)."""
 
-_TITLE_IS_MARKDOWN = _TEXT_IS_MARKDOWN - {"home_assistant", "zulip"} | {"workflows"}
-"""Those that read it in the title as well; where a channel has no titles, it is part of the text."""
+_TITLE_IS_MARKDOWN = {*_BOTH, "workflows"}
+"""Those that read it in the title; where a channel has no titles, it is part of the text."""
 
 _SIGNS = re.compile(r"[\\`*_~|\[\]<>#]|:(?=[\w+\-]{1,64}:)|^[-+](?=\s)", re.MULTILINE)
 """What means something to one of them: emphasis, code, links, quotes, headings, lists, ``:smile:``. A backslash before
@@ -51,18 +40,17 @@ def escaped(service: "apprise.NotifyBase", title: str, body: str) -> tuple[str, 
 
 def length_in(service: "apprise.NotifyBase") -> Callable[[str], int]:
     """Return how many characters a text becomes on its way to a channel."""
-    from apprise import conversion
+    from apprise import NotifyFormat, conversion
 
     convert: Callable[[object, object, str], str] = conversion.convert_between
-    text = _rawformat()
-    taken = service.resolve_format(text)
-    converts = taken != text or "dialect_convert" in vars(type(service))
+    taken = service.resolve_format(NotifyFormat.TEXT)
+    converts = not _takes_text(service) or "dialect_convert" in vars(type(service))
     if not converts and _module_of(service) not in _TEXT_IS_MARKDOWN:
         return len
 
     def length(raw: str) -> int:
         _, body = escaped(service, "", raw)
-        body = convert(text, taken, body)
+        body = convert(NotifyFormat.TEXT, taken, body)
         return max(len(raw), len(body), len(service.dialect_convert(body, taken)))
 
     return length
@@ -80,10 +68,9 @@ def mentions_nobody(service: "apprise.NotifyBase") -> None:
     sends = weakref.WeakMethod(send)  # what a channel holds must not hold the channel: it ends with its thread
 
     def sending(*args: Any, **kwargs: Any) -> Any:
-        for payload in (*args, kwargs.get("payload")):
-            if isinstance(payload, dict):
-                change(payload)
-                break
+        payload = next((each for each in (*args, kwargs.get("payload")) if isinstance(each, dict)), None)
+        if payload is not None:
+            change(payload)
         send = sends()
         return send is not None and send(*args, **kwargs)
 
@@ -110,13 +97,9 @@ _CHANGES: dict[str, Callable[[dict[str, Any]], None]] = {"discord": _of_discord,
 
 
 def _takes_text(service: "apprise.NotifyBase") -> bool:
-    return bool(service.resolve_format(_rawformat()) == _rawformat())
+    from apprise import NotifyFormat
 
-
-def _rawformat() -> "apprise.NotifyFormat":
-    import apprise
-
-    return apprise.NotifyFormat.TEXT
+    return bool(service.resolve_format(NotifyFormat.TEXT) == NotifyFormat.TEXT)
 
 
 def _module_of(service: object) -> str:

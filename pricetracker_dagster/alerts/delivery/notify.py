@@ -1,15 +1,15 @@
 """What each channel is owed and has not taken is sent, and each attempt is noted.
 
 Each channel is on its own: it has its own account of what it took, its own attempts with growing pauses, and nobody
-waits for it. A message is sent before that is noted, so a crash between the two sends it again: at least once, and
-never for another fact. What is owed, and to whom, is in ``messages/``.
+waits for it. A message is sent before that is noted, so a crash between the two sends it again: at least once.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limit_or_most, send
+from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limit_of, send
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
 from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
 from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY
@@ -21,6 +21,9 @@ from pricetracker_dagster.store.records import Records, RecordTable, Row
 
 KEPT = DAY
 """A message that a channel does not take for so long is given up."""
+
+Made = Counter[tuple[str, str, str]]
+"""How many attempts were made, by the id of a fact, event and channel."""
 
 
 def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
@@ -54,7 +57,7 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
         due = [row for row in counting if name in missing_by_message[row["id"]]]
         notices = lines_of([row for row in due if not _is_quiet(name, row, facts, settings, now)], settings, now)
         if notices:
-            parts[name] = compose(notices, settings, limit_or_most(by_name[name]))
+            parts[name] = compose(notices, settings, limit_of(by_name[name]))
     attempts = _send(records, by_name, parts, sent, now)
     if not_read is not None:
         raise not_read
@@ -80,9 +83,8 @@ def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[di
         return {}, []
     answer = connection.execute(sql.load("alerts/delivery/sql/accounts.sql"))
     columns = [column[0] for column in answer.description or ()]
-    return {own: {*channels} for own, channels in found}, [
-        dict(zip(columns, row, strict=True)) for row in answer.fetchall()
-    ]
+    attempts = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+    return {own: {*channels} for own, channels in found}, attempts
 
 
 def _is_ready(name: str, sent: Sequence[Row], now: datetime) -> bool:
@@ -99,16 +101,14 @@ def _send(
 ) -> list[Row]:
     attempts: list[Row] = []
     failed: Exception | None = None
-    of_same: dict[tuple[str, str, str], list[Row]] = {}
-    for row in sent:
-        of_same.setdefault((row["id"], row["event"], row["channel"]), []).append(row)
+    made = attempts_made(sent)
     for outcome in send({by_name[name]: [message for message, _ in of_channel] for name, of_channel in parts.items()}):
         of_channel = parts[outcome.channel]
         # what is not taken keeps what comes after it waiting: no message comes before the one that it follows from
         notices = of_channel[outcome.part : outcome.part + 1] if outcome.delivered else of_channel[outcome.part :]
         retry_at = None if outcome.delivered else now + pause(failures(sent, outcome.channel) + 1, outcome.retry_after)
         rows = [
-            attempt_row(notice, event, outcome, of_same.get((notice.fact, event, outcome.channel), ()), now, retry_at)
+            attempt_row(notice, event, outcome, made, now, retry_at)
             for _, completes in notices
             for notice in completes
             for event in (*notice.also, notice.event)
@@ -158,21 +158,25 @@ def _is_quiet(
     return any(each.channel == name and each.quiet_until is not None for each in own)
 
 
+def attempts_made(sent: Iterable[Row]) -> Made:
+    """Return how many attempts were made, by fact, event and channel."""
+    made: Made = Counter()
+    for row in sent:
+        key = row["id"], row["event"], row["channel"]
+        made[key] = max(made[key], row["attempt"])
+    return made
+
+
 def attempt_row(
-    notice: Notice, event: str, outcome: Outcome, sent: Sequence[Row], now: datetime, retry_at: datetime | None
+    notice: Notice, event: str, outcome: Outcome, made: Made, now: datetime, retry_at: datetime | None
 ) -> Row:
     """Return the row of the table deliveries of one attempt."""
-    of_same = [
-        row["attempt"]
-        for row in sent
-        if (row["id"], row["event"], row["channel"]) == (notice.fact, event, outcome.channel)
-    ]
     return {
         "id": notice.fact,
         "subject": notice.subject,
         "event": event,
         "channel": outcome.channel,
-        "attempt": max(of_same, default=0) + 1,
+        "attempt": made[notice.fact, event, outcome.channel] + 1,
         "attempted_at": now,
         "delivered": outcome.delivered,
         "error": outcome.error,

@@ -1,6 +1,6 @@
 """What people write down: a silence is made or ended, an alert or an incident acknowledged. Nothing is ever removed.
 
-Here belongs what is checked before something is written down. What it means afterwards is in state.py.
+What it means afterwards is in state.py.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -32,19 +32,10 @@ class OperatorError(PricetrackerError):
 def silence(
     settings: Settings, metrics: str, until: datetime, now: datetime, *, rule: str | None, reason: str | None, who: str
 ) -> Row:
-    """Write down that messages are kept back.
+    """Write down that messages are kept back ``until`` a moment, UTC, and return the row of the table silences.
 
-    Args:
-        settings: where the data lie, and which rules there are.
-        metrics: whose messages: a metric, or a pattern.
-        until: until when, UTC.
-        now: the current time, UTC.
-        rule: the one rule whose alerts are meant; None: every alert, and incidents.
-        reason: why.
-        who: who silences them.
-
-    Returns:
-        The row of the table silences.
+    They are those about a metric or a pattern (``metrics``); with a ``rule`` its alerts alone, else every alert, and
+    incidents.
 
     Raises:
         UnknownName: there is no such rule.
@@ -72,10 +63,7 @@ def silence(
 
 
 def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row:
-    """Write down that a silence is over.
-
-    Returns:
-        Its row, as it is now.
+    """Write down that a silence is over, and return its row as it is now.
 
     Raises:
         UnknownName: there is no such silence.
@@ -100,12 +88,7 @@ def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row
 def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: str | None) -> tuple[Row, Row]:
     """Write down that somebody looks after an alert that fires or an incident that is open.
 
-    Args:
-        settings: where the data lie.
-        own: its id, or a beginning that no other open one has.
-        now: the current time, UTC.
-        who: who does.
-        note: what there is to say about it.
+    It is named by its id, or a beginning of it that no other open one has (``own``).
 
     Returns:
         The row of the table acknowledgements, and that of the alert or incident.
@@ -130,22 +113,19 @@ def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: 
 def _open_one(records: Records, own: str) -> tuple[str, Row]:
     """Return what an id or its beginning stands for: ``alert`` or ``incident``, and the row."""
     every = [("alert", row) for row in records.alerts.rows()] + [("incident", row) for row in records.incidents.rows()]
-    is_open = [each for each in every if each[1]["state"] in (FIRING, OPEN)]
-    ids = [row["id"] for _, row in is_open]
-    there_is = _there_is(ids, "nothing is open")
-    exact = next((each for each in every if each[1]["id"] == own), None)
-    if exact is not None and exact not in is_open:
-        if exact[1]["state"] == PENDING:
+    is_open = {row["id"]: (subject, row) for subject, row in every if row["state"] in (FIRING, OPEN)}
+    there_is = _there_is([*is_open], "nothing is open")
+    exact = next((row for _, row in every if row["id"] == own), None)
+    if exact is not None and own not in is_open:
+        if exact["state"] == PENDING:
             raise OperatorError(f"{own} is pending: it has not fired, and no message was sent{there_is}")
-        raise OperatorError(f"{own} is over since {exact[1]['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
-    found = [exact] if exact is not None else [each for each in is_open if own and each[1]["id"].startswith(own)]
+        raise OperatorError(f"{own} is over since {exact['resolved_at']:%Y-%m-%d %H:%M:%S} UTC{there_is}")
+    found = [own] if own in is_open else [each for each in is_open if own and each.startswith(own)]
     if not found:
         raise UnknownName(f'no alert that fires and no open incident is called "{own}"{there_is}')
     if len(found) > 1:
-        raise UnknownName(
-            f'several begin with "{own}": write more of it{_there_is([row["id"] for _, row in found], "")}'
-        )
-    return found[0]
+        raise UnknownName(f'several begin with "{own}": write more of it{_there_is(found, "")}')
+    return is_open[found[0]]
 
 
 def _there_is(ids: Sequence[str], otherwise: str) -> str:

@@ -1,10 +1,9 @@
 """What people have silenced and acknowledged, and which alerts and incidents that covers.
 
-Pure, but for OperatorState.read(), which reads the two tables. What is kept back for it, and what is sent at its end,
-is in ``messages/``; how a person writes it down is in actions.py.
+Pure, but for OperatorState.read(), which reads the two tables. How a person writes it down is in actions.py.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -34,12 +33,7 @@ class OperatorState:
 
     @classmethod
     def read(cls, records: Records, now: datetime) -> "OperatorState":
-        """Read the tables; of one that is damaged nothing is known.
-
-        Args:
-            records: the tables.
-            now: the current time, UTC.
-        """
+        """Read the tables at ``now``, UTC; of one that is damaged nothing is known."""
         troubles: list[str] = []
 
         def readable(rows: Callable[[], list[Row]], but: str) -> tuple[Row, ...]:
@@ -58,38 +52,20 @@ class OperatorState:
 
         An incident is covered where each of its metrics is, of which those count that are out now, by silences of no
         rule; then it is the one that ends first. One without metrics, of what stands still, is never covered.
-
-        Args:
-            row: a row of the table alerts or incidents.
-            subject: which of the two.
-            now: the current time, UTC.
         """
-        in_force = [each for each in self.silences if is_in_force(each, now)]
-        if subject == "alert":
-            covering = _last_to_end(
-                each
-                for each in in_force
-                if each["rule"] in (None, row["rule"]) and fnmatchcase(row["metric"], each["metrics"])
-            )
-            return None if covering is None else str(covering["id"])
-        every_rule = [each for each in in_force if each["rule"] is None]
-        of_each = [
-            _last_to_end(each for each in every_rule if fnmatchcase(metric, each["metrics"]))
-            for metric in row["out"] or row["metrics"] or ()
-        ]
-        found = [each for each in of_each if each is not None]
-        if not found or len(found) < len(of_each):
+        is_alert = subject == "alert"
+        rules = {None, row["rule"]} if is_alert else {None}
+        metrics: Sequence[str] = [row["metric"]] if is_alert else row["out"] or row["metrics"] or ()
+        in_force = [each for each in self.silences if is_in_force(each, now) and each["rule"] in rules]
+        of_each = [[each for each in in_force if fnmatchcase(metric, each["metrics"])] for metric in metrics]
+        if not of_each or not all(of_each):
             return None
-        return str(min(found, key=end_of)["id"])
+        last_to_end = [max(silences, key=lambda each: (end_of(each), each["id"])) for silences in of_each]
+        return str(min(last_to_end, key=end_of)["id"])
 
-    def acknowledgement_of(self, row: Row, since: datetime | None = None) -> Row | None:
-        """Return the newest acknowledgement of an alert or an incident, None where nobody has acknowledged it.
-
-        Args:
-            row: a row of the table alerts or incidents.
-            since: when it last began, UTC, where it began anew after it was over; by default when it was recorded.
-        """
-        began = since or row.get("fired_at") or row.get("opened_at")
+    def acknowledgement_of(self, row: Row) -> Row | None:
+        """Return the newest acknowledgement of an alert or an incident since it began, None where there is none."""
+        began = row.get("fired_at") or row.get("opened_at")
         own = [
             each
             for each in self.acknowledgements
@@ -112,7 +88,3 @@ def end_of(silence: Row) -> datetime:
 def is_in_force(silence: Row, now: datetime) -> bool:
     """Say whether a silence keeps messages back now."""
     return bool(silence["made_at"] <= now + AHEAD and now < end_of(silence))
-
-
-def _last_to_end(silences: Iterable[Row]) -> Row | None:
-    return max(silences, key=lambda each: (end_of(each), each["id"]), default=None)
