@@ -18,13 +18,8 @@ def messages_of(
 ) -> list[Row]:
     """Return the messages of a fact of the version before, oldest first.
 
-    Args:
-        row: of the table alerts or incidents.
-        subject: which of the two.
-        sent: the rows of the table deliveries about it.
-        channels: those that are set now. The version before sent each of them what was not older than ``max_age``.
-        now: the current time, UTC.
-        max_age: after so long the version before gave a message up.
+    ``sent`` holds the rows of the table deliveries about it, ``channels`` those that are set now: the version before
+    sent each of them what was not older than ``max_age`` at ``now``, UTC.
     """
     began = row["fired_at"] if subject == "alert" else row["opened_at"]
     if began is None or (subject == "alert" and not row["sent"]):

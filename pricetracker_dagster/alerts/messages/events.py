@@ -9,9 +9,7 @@ from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.store.records import Row
 
 ALERT: Subject = "alert"
-
 INCIDENT: Subject = "incident"
-
 SUMMARY = "summary"
 """The subject of the message at the end of a silence."""
 
@@ -32,16 +30,9 @@ def is_on(row: Row) -> bool:
 
 
 def message_row(
-    fact: str,
-    subject: str,
-    event: str,
-    number: int,
-    at: datetime,
-    channels: Iterable[str],
-    worded: tuple[str, str],
-    held_by: str | None = None,
+    fact: str, subject: str, event: str, number: int, at: datetime, channels: Iterable[str], worded: tuple[str, str]
 ) -> Row:
-    """Return a row of the table messages; ``worded`` is its headline and its line."""
+    """Return a row of the table messages that nothing keeps back; ``worded`` is its headline and its line."""
     return {
         "id": f"{fact}#{number}",
         "fact": fact,
@@ -52,5 +43,5 @@ def message_row(
         "channels": list(dict.fromkeys(channels)),
         "headline": worded[0],
         "text": worded[1],
-        "held_by": held_by,
+        "held_by": None,
     }

@@ -30,16 +30,9 @@ def record(
     now: datetime,
     operators: OperatorState,
 ) -> list[Row]:
-    """Record alerts or incidents that have changed, and the messages about them and about those that last.
+    """Record alerts or incidents that have ``changed``, and the messages about them and about those that last.
 
-    Args:
-        settings: the channels and routes.
-        records: the tables.
-        subject: ``alert`` or ``incident``.
-        recorded: rows as they were recorded: of all that changed, and of all that are open.
-        changed: rows that are new or changed.
-        now: the current time, UTC.
-        operators: silences and acknowledgements.
+    ``recorded`` holds the rows as they were recorded, of all that changed and all that are open; ``now`` is UTC.
 
     Returns:
         The rows that were recorded, new or changed.

@@ -1,7 +1,4 @@
-"""Who is sent messages about an alert or an incident, how often, and when not: by the routes of the settings.
-
-Pure: settings and a row come in, recipients go out. What a route may say is in ``settings/routes.py``.
-"""
+"""Who is sent messages about an alert or an incident, how often, and when not: by the routes of the settings. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +21,6 @@ class Recipient:
     """A channel that gets messages.
 
     Attributes:
-        channel: what it is called.
         repeat_minutes: how often it is reminded while it lasts; 0: never.
         quiet_until: until when it is sent nothing, UTC; None: it is not quiet there now.
         escalations: other channels that get it unless it is acknowledged, each after so many minutes.
@@ -45,17 +41,11 @@ def urls(settings: Settings) -> dict[str, str]:
 
 
 def recipients(settings: Settings, row: Row, subject: Subject, now: datetime) -> list[Recipient]:
-    """Return the channels for messages about an alert or an incident.
+    """Return the channels for messages about an alert or an incident at ``now``, UTC.
 
     These are the channels of every route that matches, each once: with the least pause between reminders, quiet only
     where it is quiet in all of them. Each route is escalated to whom it names, at its own time. What no route matches
     goes to every channel of ``alerts.channels``; where that is empty, to those of all routes, so that nothing is lost.
-
-    Args:
-        settings: the channels and routes.
-        row: a row of the table alerts or incidents.
-        subject: which of the two.
-        now: the current time, UTC.
     """
     repeat = settings.alerts.repeat_minutes
     matching = [route for route in settings.routes if _matches(route.match, row, subject)]
@@ -126,7 +116,7 @@ def _is_of(patterns: Sequence[str] | None, metrics: Iterable[str]) -> bool:
 def _recipient(name: str, routes: Sequence[AlertRoute], repeat: int, now: datetime) -> Recipient:
     """Return what several routes together say of one channel."""
     pauses = [repeat if route.repeat_minutes is None else route.repeat_minutes for route in routes]
-    ends = [None if route.quiet_hours is None else quiet_until(route.quiet_hours, now) for route in routes]
+    ends = [quiet_until(route.quiet_hours, now) for route in routes if route.quiet_hours is not None]
     quiet = [end for end in ends if end is not None]
     escalations: dict[str, int] = {}
     for route in routes:

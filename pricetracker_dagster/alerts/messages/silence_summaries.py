@@ -19,7 +19,7 @@ def kept_back(ended: Iterable[Row], messages: Sequence[Row]) -> list[tuple[Row, 
 
     Args:
         ended: rows of the table silences that have ended of late.
-        messages: the messages that were kept back of late, and the summaries.
+        messages: those that were kept back of late, and the summaries.
     """
     done = {message["fact"] for message in messages if message["subject"] == SUMMARY}
     names = {f"silence {silence['id']}": silence for silence in ended}
@@ -33,11 +33,7 @@ def summaries(
     """Say of silences that have ended what of that which they kept back is still on.
 
     It waits until everything that was kept back has been looked at since, so that it states what is true of each.
-
-    Args:
-        kept_by: silences, with the messages that they have kept back.
-        facts: by id, subject and row of the alerts and incidents that were kept back.
-        context: what decides over it.
+    ``facts`` holds by id subject and row of the alerts and incidents that were kept back.
     """
     found = []
     for silence, kept in kept_by:

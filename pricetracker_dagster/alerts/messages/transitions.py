@@ -35,13 +35,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Context:
-    """What decides which messages there are.
+    """What decides at ``now`` (UTC) which messages there are.
 
     Attributes:
-        settings: the channels, and when a reminder is due.
-        now: the current time, UTC.
         earlier: by fact, its recorded messages that count, oldest first.
-        operators: silences and acknowledgements.
         outages: by exchange, the id of the open incident of all of it: alerts of its metrics are recorded and not sent.
     """
 
@@ -53,13 +50,10 @@ class Context:
 
 
 def owed(subject: Subject, facts: Iterable[tuple[Row | None, Row]], context: Context) -> tuple[list[Row], list[Row]]:
-    """Find the messages that facts make.
+    """Find the messages that facts make, each as it was recorded (None: it was not) and as it is now.
 
-    Args:
-        subject: ``alert`` or ``incident``.
-        facts: each as it was recorded (None: it was not) and as it is now. Of one that is open and has not changed
-            there may be a message as well: a reminder, an escalation, the end of what kept it back.
-        context: what decides over it.
+    Of one that is open and has not changed there may be a message as well: a reminder, an escalation, the end of what
+    kept it back.
 
     Returns:
         Rows of the table messages, and the rows of the facts to record after them.
@@ -206,7 +200,8 @@ class _Fact:
         self.row["transitions"] += 1
         words = self._worded(Event(worded_as or event, metrics, self._acknowledged(), note))
         number, at = self.row["transitions"], self.context.now
-        self.messages.append(message_row(self.row["id"], self.subject, named, number, at, channels, words, self.held))
+        message = message_row(self.row["id"], self.subject, named, number, at, channels, words)
+        self.messages.append({**message, "held_by": self.held})
 
     def _worded(self, what: Event) -> tuple[str, str]:
         """Put it into words; where that fails, the message says so."""

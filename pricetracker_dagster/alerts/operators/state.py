@@ -16,15 +16,10 @@ from pricetracker_dagster.store.records import Records, Row
 
 @dataclass(frozen=True)
 class OperatorState:
-    """What people have written down.
+    """The rows of the tables silences and acknowledgements.
 
-    A row further in the future than AHEAD was written by a clock that was ahead: it does not count until
-    future_records.py has corrected it.
-
-    Attributes:
-        silences: rows of the table silences.
-        acknowledgements: rows of the table acknowledgements.
-        troubles: why one of them could not be read, in plain words: then nothing is kept back for it.
+    One further in the future than AHEAD was written by a clock that was ahead: it does not count until
+    future_records.py has corrected it. ``troubles`` says in plain words why a table could not be read.
     """
 
     silences: Sequence[Row] = ()
