@@ -232,11 +232,10 @@ def test_what_comes_and_goes_in_a_silence_is_told_to_nobody_but_in_its_summary(l
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
     assert ledger.tell(ALERT, 31) == []
     context = Context(load_settings(), at(31), operators=ledger.operators)
-    facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
-    [summary] = summaries(kept_back(ledger.operators.ended_since(at(0), at(31)), ledger.messages), facts, context)
+    [summary] = summaries(kept_back(ledger.operators.ended_since(at(0), at(31)), ledger.messages), ledger.facts, context)
     assert (summary["channels"], summary["subject"]) == (BOTH, "summary")
     assert "over meanwhile: KRAKEN:BTCUSD volume resolved; it kept back 2 messages" in summary["text"]
-    assert summaries(kept_back(ledger.operators.silences, [*ledger.messages, summary]), facts, context) == []
+    assert summaries(kept_back(ledger.operators.silences, [*ledger.messages, summary]), ledger.facts, context) == []
     [(_, kept)] = kept_back(ledger.operators.silences, ledger.messages)
     assert {message["fact"] for message in kept} == {*facts}
     assert kept_back(ledger.operators.silences, [*ledger.messages, summary]) == []
@@ -246,9 +245,8 @@ def summary_of(ledger: Ledger, minute: float, silences: Sequence[Row]) -> list[R
     told: dict[str, list[Row]] = {}
     for message in ledger.messages:
         told.setdefault(message["fact"], []).append(message)
-    facts = {own: (ALERT, row) for own, row in ledger.facts.items()}
     context = Context(load_settings(), at(minute), told, ledger.operators)
-    return summaries(kept_back(silences, ledger.messages), facts, context)
+    return summaries(kept_back(silences, ledger.messages), ledger.facts, context)
 
 
 def test_a_summary_waits_until_what_was_kept_back_was_looked_at(ledger: Ledger) -> None:

@@ -13,11 +13,11 @@ from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, limi
 from pricetracker_dagster.alerts.delivery.lines import Notice, compose, lines_of
 from pricetracker_dagster.alerts.delivery.retry import failures, not_before, pause
 from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY
-from pricetracker_dagster.alerts.messages.routing import Subject, is_quiet, recipients, urls
+from pricetracker_dagster.alerts.messages.routing import is_quiet, recipients, urls
 from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.records import Records, RecordTable, Row
+from pricetracker_dagster.store.records import Records, Row
 
 KEPT = DAY
 """A message that a channel does not take for so long is given up."""
@@ -27,12 +27,7 @@ Made = Counter[tuple[str, str, str]]
 
 
 def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
-    """Send each channel what it is owed and has not taken, and note each attempt.
-
-    Args:
-        settings: the channels.
-        records: what is owed, and what was sent.
-        now: the current time, UTC.
+    """Send each channel what it is owed and has not taken at ``now``, UTC, and note each attempt.
 
     Returns:
         The rows that were added to the table deliveries, one a notice and channel.
@@ -44,7 +39,8 @@ def deliver(settings: Settings, records: Records, now: datetime) -> list[Row]:
     if not by_name:
         return []
     missing_by_message, sent = _accounts(records, by_name, now)
-    ready = [name for name in by_name if _is_ready(name, sent, now)]
+    blocked_until = {name: not_before([row for row in sent if row["channel"] == name]) for name in by_name}
+    ready = [name for name, until in blocked_until.items() if until is None or until <= now]
     ids = sorted(own for own, names in missing_by_message.items() if not names.isdisjoint(ready))
     if not ids:
         return []
@@ -87,11 +83,6 @@ def _accounts(records: Records, names: Iterable[str], now: datetime) -> tuple[di
     return {own: {*channels} for own, channels in found}, attempts
 
 
-def _is_ready(name: str, sent: Sequence[Row], now: datetime) -> bool:
-    blocked_until = not_before([row for row in sent if row["channel"] == name])
-    return blocked_until is None or now >= blocked_until
-
-
 def _send(
     records: Records,
     by_name: Mapping[str, str],
@@ -124,42 +115,39 @@ def _send(
     return attempts
 
 
-def _facts(records: Records, messages: Sequence[Row]) -> tuple[dict[str, tuple[Subject, Row]], StoreError | None]:
-    """Return the facts that messages are about, by id: subject and row; and why a table could not be read."""
-    found: dict[str, tuple[Subject, Row]] = {}
+def _facts(records: Records, messages: Sequence[Row]) -> tuple[dict[str, Row], StoreError | None]:
+    """Return the facts that messages are about, by id; and why a table could not be read."""
+    found: dict[str, Row] = {}
     not_read: StoreError | None = None
-    tables: dict[Subject, RecordTable] = {ALERT: records.alerts, INCIDENT: records.incidents}
-    for subject, table in tables.items():
+    for subject, table in ((ALERT, records.alerts), (INCIDENT, records.incidents)):
         ids = {row["fact"] for row in messages if row["subject"] == subject}
         if ids:
             try:
-                found |= {row["id"]: (subject, row) for row in table.rows_of("id", ids)}
+                found |= {row["id"]: row for row in table.rows_of("id", ids)}
             except StoreError as error:
                 not_read = error
     return found, not_read
 
 
-def _counts(message: Row, facts: Mapping[str, tuple[Subject, Row]]) -> bool:
+def _counts(message: Row, facts: Mapping[str, Row]) -> bool:
     """Say whether the fact of a message was recorded after it: else it is as if it had never been written."""
     if message["subject"] == SUMMARY:
         return True
-    found = facts.get(message["fact"])
-    return found is not None and message["number"] <= (found[1].get("transitions") or 0)
+    fact = facts.get(message["fact"])
+    return fact is not None and message["number"] <= (fact.get("transitions") or 0)
 
 
-def _is_quiet(
-    name: str, message: Row, facts: Mapping[str, tuple[Subject, Row]], settings: Settings, now: datetime
-) -> bool:
+def _is_quiet(name: str, message: Row, facts: Mapping[str, Row], settings: Settings, now: datetime) -> bool:
     """Say whether a message is to wait for the end of a channel's quiet hours."""
-    found = facts.get(message["fact"])
-    if found is None:  # the end of a silence, which no route is for
+    fact = facts.get(message["fact"])
+    if fact is None:  # the end of a silence, which no route is for
         return is_quiet(settings, name, now)
-    own = recipients(settings, found[1], found[0], now)
+    own = recipients(settings, fact, message["subject"], now)
     return any(each.channel == name and each.quiet_until is not None for each in own)
 
 
 def attempts_made(sent: Iterable[Row]) -> Made:
-    """Return how many attempts were made, by fact, event and channel."""
+    """Count the attempts that were made."""
     made: Made = Counter()
     for row in sent:
         key = row["id"], row["event"], row["channel"]

@@ -10,7 +10,7 @@ from datetime import datetime
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import messages_since
 from pricetracker_dagster.alerts.messages import earlier_version
-from pricetracker_dagster.alerts.messages.events import ALERT, INCIDENT, SUMMARY, is_on
+from pricetracker_dagster.alerts.messages.events import ALERT, SUMMARY, is_on
 from pricetracker_dagster.alerts.messages.routing import Subject, urls
 from pricetracker_dagster.alerts.messages.silence_summaries import kept_back, summaries
 from pricetracker_dagster.alerts.messages.transitions import Context, owed
@@ -74,9 +74,9 @@ def record_ends_of_silences(settings: Settings, records: Records, now: datetime,
     kept_by = kept_back(ended, messages)
     if kept_by:
         ids = sorted({message["fact"] for _, kept in kept_by for message in kept})
-        facts: dict[str, tuple[Subject, Row]] = {row["id"]: (ALERT, row) for row in records.alerts.rows_of("id", ids)}
-        facts |= {row["id"]: (INCIDENT, row) for row in records.incidents.rows_of("id", ids)}
-        earlier = _written(records, [row for _, row in facts.values()]) if facts else {}
+        rows = [*records.alerts.rows_of("id", ids), *records.incidents.rows_of("id", ids)]
+        facts = {row["id"]: row for row in rows}
+        earlier = _written(records, rows) if rows else {}
         records.messages.upsert(summaries(kept_by, facts, Context(settings, now, earlier, operators)))
 
 

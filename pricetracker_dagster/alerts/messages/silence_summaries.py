@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from pricetracker_dagster.alerts.messages.events import SUMMARY, is_end, is_on, message_row
-from pricetracker_dagster.alerts.messages.routing import Subject, recipients, urls
+from pricetracker_dagster.alerts.messages.routing import recipients, urls
 from pricetracker_dagster.alerts.messages.transitions import Context
 from pricetracker_dagster.alerts.messages.wording import silence_message
 from pricetracker_dagster.alerts.operators.state import end_of
@@ -27,19 +27,16 @@ def kept_back(ended: Iterable[Row], messages: Sequence[Row]) -> list[tuple[Row, 
     return [(names[name], of_it) for name, of_it in kept.items() if of_it and name not in done]
 
 
-def summaries(
-    kept_by: Iterable[tuple[Row, Sequence[Row]]], facts: Mapping[str, tuple[Subject, Row]], context: Context
-) -> list[Row]:
-    """Say of silences that have ended what of that which they kept back is still on.
+def summaries(kept_by: Iterable[tuple[Row, Sequence[Row]]], facts: Mapping[str, Row], context: Context) -> list[Row]:
+    """Say of silences that have ended what of that which they kept back is still on; ``facts`` holds it by id.
 
     It waits until everything that was kept back has been looked at since, so that it states what is true of each.
-    ``facts`` holds by id subject and row of the alerts and incidents that were kept back.
     """
     found = []
     for silence, kept in kept_by:
         name = f"silence {silence['id']}"
-        own = {fact: facts[fact] for fact in dict.fromkeys(message["fact"] for message in kept) if fact in facts}
-        on = {fact: row for fact, (_, row) in own.items() if is_on(row)}
+        subjects = {message["fact"]: message["subject"] for message in kept if message["fact"] in facts}
+        on = {fact: facts[fact] for fact in subjects if is_on(facts[fact])}
         is_seen = all(row["held_by"] != name for row in on.values())
         if not is_seen and context.now - end_of(silence) < _LOOKED_AT_WITHIN:
             continue
@@ -47,8 +44,8 @@ def summaries(
         ends = [message for message in kept if is_end(message["event"]) and message["fact"] not in on]
         gone = list(dict.fromkeys(message["headline"].lstrip("✓✗▲ ") for message in ends))
         channels: list[str] = []
-        for fact, (subject, row) in own.items():
-            channels += [each.channel for each in recipients(context.settings, row, subject, context.now)]
+        for fact, subject in subjects.items():
+            channels += [each.channel for each in recipients(context.settings, facts[fact], subject, context.now)]
             channels += [channel for message in context.earlier.get(fact, ()) for channel in message["channels"]]
         worded = silence_message(str(silence["id"]), len(on) - len(others), gone, len(kept), others)
         whom = channels or urls(context.settings)
