@@ -1,8 +1,7 @@
 """What every exchange can do for us, and how it says that it cannot.
 
-An exchange is a module, or a folder, with one small class and its quirks beside the code that handles them. It says
-which path it asks with which query and what an answer means; asking.py does the asking. Nothing here or in those
-modules knows the store, the settings file or Dagster.
+An exchange is one small class, with its quirks beside the code that handles them. It says which path it asks with which
+query and what an answer means; asking.py does the asking.
 """
 
 from collections.abc import Collection, Iterator
@@ -27,10 +26,8 @@ class Exchange(Protocol):
 
     name: str
     """The part of a metric before the colon, e.g. ``KRAKEN``."""
-
     reach: timedelta
     """How far back candles() answers; older minutes are for history()."""
-
     settles: timedelta
     """How long after its end a minute is complete for history()."""
 
@@ -44,7 +41,6 @@ class Exchange(Protocol):
         """Fetch the closed minutes of ``pair`` from ``since`` on, with one request: at most ``reach`` back.
 
         A minute without trades is a row: where the exchange lists none, it is filled (candles/no_trade.py).
-
         With ``patient=False`` it asks once, whatever the failure: the caller asks for others first (retry_pause()).
         """
 

@@ -33,11 +33,7 @@ def boot_id() -> str:
 class RateLimiter:
     """The allowance of one exchange: ``per_second`` on average, BURST at once (the generic cell rate algorithm).
 
-    Args:
-        folder: where the processes that share the allowance keep it.
-        name: of the exchange.
-        per_second: requests a second.
-        low_priority: wait while a tick is at work (see at_work()).
+    The processes that share it keep it in a folder. With a low priority they wait while a tick is at work.
     """
 
     def __init__(self, folder: Path, name: str, per_second: float, *, low_priority: bool = False) -> None:

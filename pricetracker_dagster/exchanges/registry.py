@@ -1,4 +1,4 @@
-"""How an exchange is opened by its name. Which there are is the table settings/exchanges.py: a line each."""
+"""How an exchange is opened by its name. Which there are is the table in settings/exchanges.py."""
 
 from datetime import datetime, timedelta
 from importlib import import_module
@@ -24,13 +24,7 @@ class ExchangeKind(Protocol):
 
 
 def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) -> Exchange:
-    """Return the exchange of that name, ready to be asked.
-
-    Args:
-        name: the part of a metric before the colon, e.g. ``KRAKEN``.
-        settings: how it is asked.
-        low_priority: its requests wait while a tick is at work.
-    """
+    """Return an exchange, e.g. ``KRAKEN``, ready to be asked; with a low priority it waits while a tick is at work."""
     how = settings.exchange(name)
     http = Http(how.url, how.timeout_seconds, how.login.get_secret_value())
     limiter = RateLimiter(settings.state, name, how.requests_per_second, low_priority=low_priority)
@@ -38,7 +32,7 @@ def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) 
 
 
 def kind_of(name: str) -> ExchangeKind:
-    """Return the class that speaks to the exchange of that name. What no metric names is never imported."""
+    """Return the class of an exchange. What no metric names is never imported."""
     module, _, kind = LISTED[name].kind.partition(":")
     return cast("ExchangeKind", getattr(import_module(f"{__package__}.{module}"), kind))
 

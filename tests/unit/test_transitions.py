@@ -232,12 +232,14 @@ def test_what_comes_and_goes_in_a_silence_is_told_to_nobody_but_in_its_summary(l
     assert ledger.tell(ALERT, 6, over(6)) == [("resolved", [])]
     assert ledger.tell(ALERT, 31) == []
     context = Context(load_settings(), at(31), operators=ledger.operators)
-    [summary] = summaries(kept_back(ledger.operators.ended_since(at(0), at(31)), ledger.messages), ledger.facts, context)
+    [summary] = summaries(
+        kept_back(ledger.operators.ended_since(at(0), at(31)), ledger.messages), ledger.facts, context
+    )
     assert (summary["channels"], summary["subject"]) == (BOTH, "summary")
     assert "over meanwhile: KRAKEN:BTCUSD volume resolved; it kept back 2 messages" in summary["text"]
     assert summaries(kept_back(ledger.operators.silences, [*ledger.messages, summary]), ledger.facts, context) == []
     [(_, kept)] = kept_back(ledger.operators.silences, ledger.messages)
-    assert {message["fact"] for message in kept} == {*facts}
+    assert {message["fact"] for message in kept} == {*ledger.facts}
     assert kept_back(ledger.operators.silences, [*ledger.messages, summary]) == []
 
 

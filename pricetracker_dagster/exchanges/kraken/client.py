@@ -10,16 +10,15 @@ from typing import Any
 import pyarrow as pa
 
 from pricetracker_dagster.candles.metric import Metric
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, floor_minute, utc
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, floor_minute, utc
 from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable
 from pricetracker_dagster.exchanges.http import MOST_BYTES
 from pricetracker_dagster.exchanges.kraken.answers import no_time, none_in_seconds, result_of, time_in, time_of
-from pricetracker_dagster.exchanges.kraken.pages import Page, moment_of, opening_trades, pages
 from pricetracker_dagster.exchanges.kraken.pairs import Pairs, keep, listed_in, read_kept
-from pricetracker_dagster.exchanges.kraken.trades import candles_from_trades
+from pricetracker_dagster.exchanges.kraken.trades import Trades
 from pricetracker_dagster.files.data_folder import pairs_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 
@@ -107,24 +106,8 @@ class Kraken:
         def ask(since: str) -> tuple[list[Any], object]:
             return self._rows_and_last("Trades", pair, {"count": str(_TRADES_A_PAGE), "since": since}, deadline)
 
-        what = f"{self.name}: Trades of {pair}"
-        trades: Page = []
-        if before is None or not before.num_rows:
-            before, trades = None, opening_trades(what, ask, first, now)
-        begin = first
-        for page, complete in pages(what, ask, first, last, now):
-            trades += page
-            # the minute that the page ends in goes on in the next one
-            end = last if complete else min(last, floor_minute(moment_of(trades[-1])) - MINUTE)
-            if end < begin:
-                continue
-            whole = [trade for trade in trades if moment_of(trade) < end + MINUTE]
-            span = MinuteRange(begin, end)
-            built = candles_from_trades(Metric(self.name, pair), whole, span, fetched_at=now(), before=before)
-            yield built
-            trades = [trade for trade in trades if moment_of(trade) >= end + MINUTE]
-            before = built.kept.slice(built.kept.num_rows - 1) if built.kept.num_rows else before
-            begin = end + MINUTE
+        trades = Trades(Metric(self.name, pair), ask, now, f"{self.name}: Trades of {pair}")
+        yield from trades.candles(first, last, before)
 
     def _rows_and_last(
         self, endpoint: str, pair: str, query: Mapping[str, str], deadline: Deadline, *, patient: bool = True
