@@ -13,11 +13,8 @@ from pricetracker_dagster.simulator.dialect import facts, row_of, summary, trade
 from pricetracker_dagster.simulator.faults import Faults
 from pricetracker_dagster.simulator.market import MINUTE, SECOND, Candle, Market, Pair, Trade, candle
 
-ROWS = 720
-"""Most rows that OHLC answers, the forming one included."""
-
-PAGE = 1000
-"""Most trades on a page."""
+_ROWS, _PAGE = 720, 1000
+"""Most rows that OHLC answers, the forming one included; most trades on a page."""
 
 _DAY = 86_400
 
@@ -34,12 +31,7 @@ class EnvelopeError(Exception):
 
 
 class Answers:
-    """The answers of a simulated exchange.
-
-    Args:
-        market: what is traded.
-        clock: returns the exchange's time, UTC.
-    """
+    """The answers of a simulated exchange, whose clock returns its time, UTC."""
 
     def __init__(self, market: Market, clock: Callable[[], datetime]) -> None:
         """Begin without faults."""
@@ -64,11 +56,16 @@ class Answers:
         Raises:
             EnvelopeError: the envelope's error.
         """
+        unix = self.now() // SECOND
+        moment = datetime.fromtimestamp(unix, UTC)
         match endpoint:
             case "Time":
-                return self._time()
+                told = unix * 1000 if self.faults.on("milliseconds") else unix
+                # Kraken writes two digits of the year and a blank before a day of one
+                return {"unixtime": told, "rfc1123": f"{moment:%a, }{moment.day:2d}{moment: %b %y %H:%M:%S +0000}"}
             case "SystemStatus":
-                return self._status()
+                on = "maintenance" if self.faults.on("maintenance") else "online"
+                return {"status": on, "timestamp": f"{moment:%Y-%m-%dT%H:%M:%SZ}"}
             case "AssetPairs":
                 odd = _ODD_PAIRS if self.faults.on("odd_pairs") else {}
                 return {**odd, **{pair.key: facts(pair) for pair in self._asked(query)}}
@@ -84,17 +81,6 @@ class Answers:
         """Return the pair that a request names, if it is listed."""
         return self._names.get(query.get("pair", ""))
 
-    def _time(self) -> Any:
-        unix = self.now() // SECOND
-        # Kraken writes two digits of the year and a blank before a day of one
-        moment = datetime.fromtimestamp(unix, UTC)
-        told = unix * 1000 if self.faults.on("milliseconds") else unix
-        return {"unixtime": told, "rfc1123": f"{moment:%a, }{moment.day:2d}{moment: %b %y %H:%M:%S +0000}"}
-
-    def _status(self) -> Any:
-        on = "maintenance" if self.faults.on("maintenance") else "online"
-        return {"status": on, "timestamp": f"{datetime.fromtimestamp(self.now() // SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-
     def _asked(self, query: Mapping[str, str]) -> list[Pair]:
         if query.get("pair"):
             return [self._listed(name) for name in query["pair"].split(",")]
@@ -106,7 +92,7 @@ class Answers:
             raise EnvelopeError("EGeneral:Invalid arguments")
         since = _whole(query.get("since", "0"))
         forming = self.now() // SECOND // MINUTE * MINUTE
-        first = max(forming - (ROWS - 1) * MINUTE, (since // MINUTE + 1) * MINUTE)
+        first = max(forming - (_ROWS - 1) * MINUTE, (since // MINUTE + 1) * MINUTE)
         rows = []
         lags = self.faults.on("lagging", pair=pair.altname) if next(self._turn) % 2 else None
         behind = forming - (lags.minutes if lags else 0) * MINUTE
@@ -119,7 +105,7 @@ class Answers:
 
     def _trades(self, query: Mapping[str, str]) -> Any:
         pair = self._listed(query.get("pair", ""))
-        count = min(_whole(query.get("count", str(PAGE))), PAGE)
+        count = min(_whole(query.get("count", str(_PAGE))), _PAGE)
         now = self.now()
         since = _whole(query["since"]) if query.get("since") else now - 3600 * SECOND
         page: list[Trade] = []
@@ -143,8 +129,7 @@ class Answers:
         trades = self._of_minute(pair, minute)
         if half:
             trades = trades[: len(trades) // 2]
-        if (minute + MINUTE) * SECOND > now:  # still forming
-            trades = [trade for trade in trades if trade.time <= now]
+        trades = [trade for trade in trades if trade.time <= now]  # it may still be forming
         before = None if trades else self.market.close_before(pair, minute)
         return candle(pair, minute, trades, before)
 

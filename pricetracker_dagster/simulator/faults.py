@@ -51,12 +51,7 @@ class Fault:
         endpoint: the only endpoint concerned, e.g. ``OHLC``; None: every one.
         count: only the next so many requests, fewer with each; None: all.
         lasts: seconds until it ends by itself; None: until it is switched off.
-        seconds: how slow, or how far the clock is ahead.
-        text: the envelope's error.
-        minutes: how many minutes are corrected later.
-        since: first minute concerned, Unix seconds; None: no bound.
-        until: last minute concerned, Unix seconds; None: no bound.
-        factor: by how much volumes are larger.
+        since: first minute concerned, Unix seconds; None: no bound. ``until`` is the last one.
         id: its number, for switching it off.
     """
 

@@ -1,7 +1,7 @@
 """Recorded days replayed: Kraken's OHLCVT files, shifted by whole days so that their last day is today.
 
-The shift is chosen once, at the start; times of day stay what they were. When the recorded days are over they begin
-again from the first. Before the first recorded day there is nothing, as before a pair's listing.
+They are called ``XBTUSD_1.csv`` and the like: ``unix,open,high,low,close,volume,trades`` without a header. When the
+recorded days are over they begin again from the first; before the first there is nothing, as before a pair's listing.
 """
 
 import csv
@@ -24,11 +24,7 @@ class ReplayError(PricetrackerError, ValueError):
 
 
 class ReplayMarket(Market):
-    """Recorded minutes.
-
-    Args:
-        folder: holds ``XBTUSD_1.csv`` and the like: ``unix,open,high,low,close,volume,trades`` without a header.
-        now: the current time; the last recorded day becomes this UTC day.
+    """Recorded minutes of a folder of files, of which the last day becomes the UTC day of ``now``.
 
     Attributes:
         shift: days added to every recorded time.

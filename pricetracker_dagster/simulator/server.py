@@ -36,8 +36,7 @@ class Simulator(Answers):
     """A simulated exchange that runs in threads of this process while its context is open.
 
     Args:
-        port: where it listens; 0 takes a free one.
-        host: on which address.
+        port: where it listens, on a host; 0 takes a free one.
         market: what is traded; invented prices by default.
         clock: returns the exchange's time, UTC. A test may run through a whole day in no time.
 
@@ -197,14 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def serve(port: int, *, host: str, replay: Path | None, synthetic_pairs: int, on_start: Callable[[str], None]) -> None:
-    """Run a simulated exchange until SIGINT or SIGTERM.
+    """Run a simulated exchange until SIGINT or SIGTERM. Beyond loopback, anybody there can switch faults.
 
-    Args:
-        port: where it listens; 0 takes a free one.
-        host: on which address. Beyond loopback, anybody there can switch faults.
-        replay: folder of OHLCVT files to replay instead of invented prices.
-        synthetic_pairs: so many invented pairs more.
-        on_start: is given a line about where it listens and what it replays.
+    Instead of invented prices it may replay a folder of OHLCVT files; ``on_start`` is given a line about it.
 
     Raises:
         PortBusy: the port is taken.
@@ -213,12 +207,10 @@ def serve(port: int, *, host: str, replay: Path | None, synthetic_pairs: int, on
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    if replay is None:
-        market: Market = SyntheticMarket(synthetic_pairs)
-        story = f"{len(market.pairs)} pairs of invented prices"
-    else:
-        market = recorded = ReplayMarket(replay, datetime.now(UTC))
-        story = f"{len(market.pairs)} pairs, {recorded.days} recorded days shifted by {recorded.shift} days"
+    market = SyntheticMarket(synthetic_pairs) if replay is None else ReplayMarket(replay, datetime.now(UTC))
+    story = f"{len(market.pairs)} pairs of invented prices"
+    if isinstance(market, ReplayMarket):
+        story = f"{len(market.pairs)} pairs, {market.days} recorded days shifted by {market.shift} days"
     with Simulator(port, host=host, market=market) as simulator:
         on_start(f"simulated exchange at {simulator.url}: {story}; faults: {simulator.url}/faults")
         stop.wait()

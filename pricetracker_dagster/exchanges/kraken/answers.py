@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.exchanges.base import (
-    ExchangeError,
-    ExchangeUnreachable,
-    Maintenance,
-    PairUnknown,
-    RateLimited,
-)
+from pricetracker_dagster.exchanges import base
 
 _EARLIEST, _LATEST = 1_230_768_000, 4_102_444_800
 """2009 and 2100 in Unix seconds: nothing was traded before, and a time after that is in another unit."""
@@ -37,28 +31,28 @@ def result_of(what: str, envelope: Any) -> dict[str, Any]:
         ExchangeError: the envelope holds an error, or is no envelope. Kraken sends errors with HTTP 200.
     """
     if not isinstance(envelope, dict):
-        raise ExchangeUnreachable(f"{what}: the answer is not an envelope: {plain(envelope, 60)}")
+        raise base.ExchangeUnreachable(f"{what}: the answer is not an envelope: {plain(envelope, 60)}")
     told = envelope.get("error")  # a list of text; whatever else is there is an error too
     errors = [plain(each) for each in (told if isinstance(told, list) else [told]) if each not in _NO_ERROR]
     if serious := [error for error in errors if not error.startswith("W")]:
-        raise _kind_of(what, serious[0])
+        raise _kind_of(serious[0])(f"{what}: {serious[0]}")
     result = envelope.get("result")
     if not isinstance(result, dict):
-        raise ExchangeUnreachable(f"{what}: the answer has no result")
+        raise base.ExchangeUnreachable(f"{what}: the answer has no result")
     return result
 
 
-def _kind_of(what: str, error: str) -> ExchangeError:
+def _kind_of(error: str) -> type[base.ExchangeError]:
     """Tell Kraken's errors apart: this pair is wrong, maintenance, slow down; the rest may pass."""
     if error.startswith(("EQuery:Unknown asset pair", "EQuery:Invalid asset pair", "EGeneral:Invalid arguments")):
-        return PairUnknown(f"{what}: {error}")
+        return base.PairUnknown
     if "cancel_only" in error or "post_only" in error or "maintenance" in error.lower():
-        return Maintenance(f"{what}: {error}")
+        return base.Maintenance
     if error.startswith("EGeneral:Temporary lockout"):  # some 15 minutes; each request more makes it longer
-        return ExchangeError(f"{what}: {error}")
+        return base.ExchangeError
     if error.startswith(("EAPI:Rate limit", "EGeneral:Too many requests")):
-        return RateLimited(f"{what}: {error}")
-    return ExchangeUnreachable(f"{what}: {error}")
+        return base.RateLimited
+    return base.ExchangeUnreachable
 
 
 def time_in(told: object) -> float | None:
