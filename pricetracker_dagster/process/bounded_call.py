@@ -42,11 +42,10 @@ def within(seconds: float, ask: Callable[[], T], name: str) -> T:
 
 
 class Connections:
-    """The connections that one thread opens, which another thread can shut down.
+    """The connections that one thread opens, which another thread can shut down, below TLS or a mail session too.
 
-    A thread that reads cannot be ended from outside, but what it reads from can be shut down, below TLS or a mail
-    session too. Python's audit events tell of each socket that is about to connect; a duplicate of its descriptor is
-    kept until the block ends.
+    Python's audit events tell of each socket that is about to connect; a duplicate of its descriptor is kept until the
+    block ends.
     """
 
     def __init__(self) -> None:

@@ -25,12 +25,11 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 MASK = "***"
 
-_SHORTEST_PASSWORD = 4
-_SHORTEST = 6
+_SHORTEST_PASSWORD, _SHORTEST, _LONGEST_WORD = 4, 6, 12
+
 _EMBEDDED_FROM = 8
 """Characters from which a secret is found within a longer word, too: two that are strung together."""
 
-_LONGEST_WORD = 12
 _TOKEN_IN_AN_ADDRESS = 16
 """Characters from which a step with digits in the path of an exchange's URL is taken for a key of a gateway."""
 
@@ -38,13 +37,7 @@ _AS_REQUESTS_QUOTES = "!#$%&'()*+,/:;=?@[]~"
 
 
 class Form(NamedTuple):
-    """One way in which a secret may stand in a text.
-
-    Attributes:
-        text: as it stands there.
-        instead: what is shown instead.
-        whole: whether it counts only as a whole word.
-    """
+    """One way in which a secret may stand in a text, and what is shown ``instead``; ``whole``: only as a whole word."""
 
     text: str
     instead: str = MASK
@@ -120,10 +113,8 @@ def forms_of_address(url: str, words: Words) -> Iterator[Form]:
     if login:
         yield from forms_of_login(login, words)
     _, path, query = _taken_apart(address.partition("://")[2])
-    for part in path.split("/"):
-        if len(part) >= _TOKEN_IN_AN_ADDRESS and re.search(r"\d", part):
-            yield from _of_part(part, words)
-    for part in _values(query):
+    keys = [part for part in path.split("/") if len(part) >= _TOKEN_IN_AN_ADDRESS and re.search(r"\d", part)]
+    for part in (*keys, *_values(query)):
         yield from _of_part(part, words)
 
 
@@ -140,26 +131,19 @@ def forms_of_login(login: str, words: Words) -> Iterator[Form]:
     for text in _spellings(password):
         yield Form(f":{text}@", f":{MASK}@")
     yield from _of_part(user, words)
-    yield from _of_password(password, words)
-    for encoding in ("utf-8", "latin-1"):
-        pair = f"{unquote(user)}:{unquote(password)}".encode(encoding, "replace")
-        yield Form(base64.b64encode(pair).decode().rstrip("="))
-
-
-def _of_password(password: str, words: Words) -> Iterator[Form]:
     plain = unquote(password)
-    if len(plain) < (_SHORTEST if plain.isdigit() else _SHORTEST_PASSWORD) or plain in words:
-        return
-    yield from _written(password)
+    if len(plain) >= (_SHORTEST if plain.isdigit() else _SHORTEST_PASSWORD) and plain not in words:
+        yield from _written(password)
+    for encoding in ("utf-8", "latin-1"):
+        pair = f"{unquote(user)}:{plain}".encode(encoding, "replace")
+        yield Form(base64.b64encode(pair).decode().rstrip("="))
 
 
 def _of_part(part: str, words: Words) -> Iterator[Form]:
     plain = unquote(part)
-    if len(plain) < _SHORTEST or plain in words or _is_host(plain):
-        return
-    if re.fullmatch(r"[A-Z]?[a-z]+", plain) and len(plain) < _LONGEST_WORD:
-        return
-    yield from _written(part)
+    is_word = re.fullmatch(r"[A-Z]?[a-z]+", plain) and len(plain) < _LONGEST_WORD
+    if len(plain) >= _SHORTEST and not is_word and plain not in words and not _is_host(plain):
+        yield from _written(part)
 
 
 def _written(secret: str) -> Iterator[Form]:

@@ -29,9 +29,7 @@ def masked(text: str) -> str:
 def keep_channel(url: str, spared: Iterable[str] = ()) -> None:
     """Keep the URL of a channel or the heartbeat from being shown: it may be a secret in any part of it.
 
-    Args:
-        url: as it was set.
-        spared: names that are no secret, even if the URL holds them: the tracked metrics.
+    ``spared`` are names that are no secret, even if the URL holds them: the tracked metrics.
     """
     _keep("channel", url, spared, secret_forms.forms_of_channel)
 

@@ -75,16 +75,11 @@ def retry_after_of(response: requests.Response) -> float | None:
         return float(asked)
     with suppress(ValueError, TypeError, OverflowError):
         return (_moment(asked) - _sent_at(response)).total_seconds()
-    return _retry_after_in(json_of(response))
-
-
-def _retry_after_in(answer: object) -> float | None:
-    """Return what Telegram, Discord and others say in the answer itself."""
-    if isinstance(answer, dict):
-        for place in (answer, answer.get("parameters")):
-            asked = place.get("retry_after") if isinstance(place, dict) else None
-            if isinstance(asked, int | float) and not isinstance(asked, bool) and asked >= 0:
-                return float(min(asked, RETRY_AFTER_MOST))
+    answer = json_of(response)  # in which Telegram, Discord and others say it
+    for place in (answer, answer.get("parameters")) if isinstance(answer, dict) else ():
+        told = place.get("retry_after") if isinstance(place, dict) else None
+        if isinstance(told, int | float) and not isinstance(told, bool) and told >= 0:
+            return float(min(told, RETRY_AFTER_MOST))
     return None
 
 
@@ -101,12 +96,7 @@ def _moment(text: str) -> datetime:
 
 
 def error_reason(error: BaseException, late: str) -> str:
-    """Return what went wrong in our words; the text of a library may name addresses and more.
-
-    Args:
-        error: what was raised, or led to it.
-        late: the reason where time ran out.
-    """
+    """Return what went wrong in our words, ``late`` where time ran out; the text of a library may name addresses."""
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, smtplib.SMTPRecipientsRefused):

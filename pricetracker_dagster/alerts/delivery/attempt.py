@@ -1,8 +1,7 @@
 """One attempt to give a channel its messages: one deadline, and what is known of the answers within it.
 
 apprise has time-outs of its own and follows where it is pointed to. In an attempt its requests end together at the
-deadline, a message is not made into something else on the way, and each attempt knows its own answers. How requests of
-apprise come here is in apprise_hooks.py.
+deadline, and a message is not made into something else on the way. apprise_hooks.py brings its requests here.
 """
 
 import threading

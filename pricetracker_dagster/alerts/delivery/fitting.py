@@ -40,12 +40,9 @@ class Part(NamedTuple, Generic[T]):
 
 
 def parted(title: str, lines: Sequence[tuple[str, Sequence[T]]], limit: Limit) -> list[Part[T]]:
-    """Make as few messages as fit a channel, in the order of the lines.
+    """Make as few messages as fit a channel, in the order of the lines. Of several each has the title, with a number.
 
-    Args:
-        title: of the message; of several each has it, with a number.
-        lines: each line, and what is complete with it.
-        limit: how much the channel takes.
+    With each line comes what is complete with it.
     """
     most = min(limit.title or limit.body, limit.body // _TITLE_SHARE)
     short = shortened(title, most - _NUMBERED, limit.length)

@@ -5,18 +5,15 @@ from datetime import datetime, timedelta
 
 from pricetracker_dagster.store.records import Row
 
-_PAUSE_FIRST, _PAUSE_MOST = timedelta(seconds=10), timedelta(minutes=5)
-
-_PAUSE_ASKED_MOST = timedelta(hours=1)
+_PAUSE_FIRST, _PAUSE_MOST, _PAUSE_ASKED_MOST = timedelta(seconds=10), timedelta(minutes=5), timedelta(hours=1)
 
 
 def failures(sent: Sequence[Row], channel: str) -> int:
     """Count the attempts that a channel has not taken since it last took one."""
     own = [row for row in sent if row["channel"] == channel]
     taken = max((row["attempted_at"] for row in own if row["delivered"]), default=None)
-    return len(
-        {row["attempted_at"] for row in own if not row["delivered"] and (taken is None or row["attempted_at"] >= taken)}
-    )
+    failed = {row["attempted_at"] for row in own if not row["delivered"]}
+    return sum(taken is None or at >= taken for at in failed)
 
 
 def pause(failed: int, asked: float | None) -> timedelta:
@@ -26,11 +23,7 @@ def pause(failed: int, asked: float | None) -> timedelta:
 
 
 def not_before(of_channel: Collection[Row]) -> datetime | None:
-    """Return the moment before which a channel is left alone, UTC; None: it may be sent something at once.
-
-    Args:
-        of_channel: the rows of the table deliveries of one channel.
-    """
+    """Return the moment before which a channel is left alone, UTC; None: it may be sent something at once."""
     latest = max(of_channel, key=lambda row: (row["attempted_at"], not row["delivered"]), default=None)
     if latest is None or latest["delivered"]:
         return None
