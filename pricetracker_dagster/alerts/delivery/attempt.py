@@ -23,6 +23,7 @@ class Attempt:
     """What is known of one channel's answers within one deadline.
 
     Attributes:
+        late: the error of a channel that did not answer in time.
         trouble: the last thing that went wrong, in our words.
         code: what the channel itself calls that, where it has a name for it, such as ``invalid_auth``.
         refused: whether an answer said ``"ok": false``, whatever its status: apprise looks at that of some services.
@@ -32,17 +33,12 @@ class Attempt:
 
     def __init__(self, seconds: float) -> None:
         """Begin now."""
-        self._seconds = seconds
+        self.late = f"no answer within {seconds:g} s"
         self._ends = Deadline.after(seconds)
         self._over = threading.Event()
         self.connections = Connections()
         self._asks_to_wait = False
         self.begin()
-
-    @property
-    def late(self) -> str:
-        """The error of a channel that did not answer in time."""
-        return f"no answer within {self._seconds:g} s"
 
     @property
     def remaining(self) -> float:

@@ -44,8 +44,7 @@ def silence(
     rules = [each.name for each in settings.rules]
     if rule is not None and rule not in rules:
         raise UnknownName(f'no rule "{rule}"{did_you_mean(rule, rules)}')
-    records = open_store(settings).records
-    with _locked(settings):
+    with _records(settings) as records:
         numbers = [int(row["id"][1:]) for row in records.silences.rows() if row["id"][1:].isdecimal()]
         row: Row = {
             "id": f"s{max(numbers, default=0) + 1}",
@@ -69,14 +68,13 @@ def end_silence(settings: Settings, own: str, now: datetime, *, who: str) -> Row
         UnknownName: there is no such silence.
         OperatorError: it has ended already, or another process holds the lock.
     """
-    records = open_store(settings).records
-    with _locked(settings):
+    with _records(settings) as records:
         rows = records.silences.rows()
         found = next((row for row in rows if row["id"] == own), None)
-        in_force = sorted((row for row in rows if end_of(row) > now), key=lambda row: (len(row["id"]), row["id"]))
-        open_ = [f"{row['id']} ({row['metrics']})" for row in in_force]
         if found is None:
-            raise UnknownName(f'no silence "{own}"{_there_is(open_, "no silence is in force")}')
+            in_force = sorted((row for row in rows if end_of(row) > now), key=lambda row: (len(row["id"]), row["id"]))
+            named = [f"{row['id']} ({row['metrics']})" for row in in_force]
+            raise UnknownName(f'no silence "{own}"{_there_is(named, "no silence is in force")}')
         if end_of(found) <= now:
             by = "" if found["ended_by"] is None else f", by {found['ended_by']}"
             raise OperatorError(f"silence {own} ended at {end_of(found):%Y-%m-%d %H:%M:%S} UTC{by}")
@@ -97,14 +95,11 @@ def acknowledge(settings: Settings, own: str, now: datetime, *, who: str, note: 
         UnknownName: nothing open is called so, or several begin so.
         OperatorError: it is over, has not fired, or is acknowledged already; another process holds the lock.
     """
-    records = open_store(settings).records
-    with _locked(settings):
+    with _records(settings) as records:
         subject, fact = _open_one(records, own)
-        operators = OperatorState.read(records, now)
-        if already := operators.acknowledgement_of(fact):
-            raise OperatorError(
-                f"{fact['id']} is acknowledged already: by {already['who']} at {already['made_at']:%Y-%m-%d %H:%M} UTC"
-            )
+        if already := OperatorState.read(records, now).acknowledgement_of(fact):
+            by = f"by {already['who']} at {already['made_at']:%Y-%m-%d %H:%M} UTC"
+            raise OperatorError(f"{fact['id']} is acknowledged already: {by}")
         row: Row = {"fact": fact["id"], "subject": subject, "who": who, "made_at": now, "note": note}
         records.acknowledgements.upsert([row])
     return row, fact
@@ -148,18 +143,17 @@ def not_tracked(pattern: str, metrics: Collection[str]) -> str | None:
 
 
 @contextmanager
-def _locked(settings: Settings) -> Iterator[None]:
+def _records(settings: Settings) -> Iterator[Records]:
     """Hold the lock of those who write here. The sensors have another: a channel that hangs keeps no person waiting.
 
     Raises:
         OperatorError: another process holds the lock.
     """
-    settings.state.mkdir(parents=True, exist_ok=True)
+    records = open_store(settings).records
     lock = settings.state / StateFile.DESK_LOCK
     try:
         with locked(lock, Deadline.after(PATIENCE)):
-            yield
+            yield records
     except DeadlineExceeded:
-        raise OperatorError(
-            f"{lock} was held by another process for {PATIENCE:g} s: nothing was written; try again"
-        ) from None
+        held = f"{lock} was held by another process for {PATIENCE:g} s"
+        raise OperatorError(f"{held}: nothing was written; try again") from None
