@@ -8,9 +8,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from pricetracker_dagster.assets.charts import charts_24h
-from pricetracker_dagster.assets.history_24h import history_24h
-from pricetracker_dagster.assets.metric_rank import metric_rank
+from pricetracker_dagster.assets.answers import charts_24h, history_24h, metric_rank
 from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER, minute_prices
 from pricetracker_dagster.instance.retention import delete_old_runs
 from pricetracker_dagster.instance.tags import HOURLY, MINUTE, TICK

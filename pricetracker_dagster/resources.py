@@ -12,23 +12,18 @@ from pricetracker_dagster.settings.last_good import SettingsKeeper
 from pricetracker_dagster.store.store import Store, open_store
 
 
-def utc_now() -> datetime:
-    """Return the time of this machine's clock, UTC."""
-    return datetime.now(UTC)
-
-
 class Tracker:
     """The tracker as a resource. Tests give it settings and a clock of their own.
 
     Args:
         load: returns the settings; called at each use, so that a changed file takes effect at the next run.
-        now: returns the current time, UTC.
+        now: returns the current time, UTC; by default that of this machine's clock.
     """
 
-    def __init__(self, load: Callable[[], Settings] = load_settings, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, load: Callable[[], Settings] = load_settings, now: Callable[[], datetime] | None = None) -> None:
         """Load nothing yet: a mistake in the settings fails a run with its message, not the whole code location."""
         self._keeper = SettingsKeeper(load)
-        self.now = now
+        self.now = now or (lambda: datetime.now(UTC))
 
     def settings(self) -> Settings:
         """Return the settings in force.

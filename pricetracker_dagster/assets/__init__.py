@@ -6,20 +6,12 @@ Nothing here computes, holds SQL or asks an exchange.
 import dagster as dg
 
 from pricetracker_dagster.assets.alerts import acknowledgements, alerts, incidents, silences
-from pricetracker_dagster.assets.charts import charts_24h
+from pricetracker_dagster.assets.answers import charts_24h, history_24h, metric_rank
 from pricetracker_dagster.assets.checks import price_checks
-from pricetracker_dagster.assets.history_24h import history_24h
-from pricetracker_dagster.assets.metric_rank import metric_rank
 from pricetracker_dagster.assets.minute_prices import minute_prices
 
 default_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
-    minute_prices,
-    history_24h,
-    metric_rank,
-    charts_24h,
-    alerts,
-    incidents,
-    silences,
-    acknowledgements,
+    *(minute_prices, history_24h, metric_rank, charts_24h),
+    *(alerts, incidents, silences, acknowledgements),
 ]
 default_asset_checks = [price_checks]

@@ -1,7 +1,7 @@
 """The asset ``minute_prices``: every tracked metric's minutes, a partition a UTC day."""
 
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
+from functools import partial
 
 import dagster as dg
 from pydantic import Field
@@ -70,20 +70,29 @@ def minute_prices(
         with why_it_fails(context), time_limit(TICK_ENDS_AFTER):
             collected = collect_minute(settings, minute, now=tracker.now)
     else:
-        first = minutes_of_day(datetime.fromisoformat(days[0]).date())[0]
-        last = min(minutes_of_day(datetime.fromisoformat(days[-1]).date())[1], tracker.newest_closed_minute())
-        collected = backfill(
-            settings,
-            first,
-            last,
-            refetch=True,
-            on_progress=lambda *progress: context.log.info("%d of %d, %s", *progress),
-        )
+        first, _ = minutes_of_day(date.fromisoformat(days[0]))
+        _, end = minutes_of_day(date.fromisoformat(days[-1]))
+        last = min(end, tracker.newest_closed_minute())
+        tell = partial(context.log.info, "%d of %d, %s")
+        collected = backfill(settings, first, last, refetch=True, on_progress=tell)
     _tell(context, collected)
     store = tracker.store()
-    _touch_other_days(context, store, collected, days)
     for day in days:
-        context.add_asset_metadata(_of_day(store, collected, datetime.fromisoformat(day).date()), partition_key=day)
+        context.add_asset_metadata(_of_day(store, collected, day), partition_key=day)
+    for day in (each.isoformat() for each in collected.stored):
+        if day not in days and DAYS.has_partition_key(day):  # a tick after midnight also heals yesterday
+            healed = f"healed by the tick of {collected.minute:%Y-%m-%d %H:%M}"
+            numbers = _of_day(store, collected, day)
+            context.log_event(dg.AssetMaterialization(context.asset_key, healed, numbers, partition=day))
+    missing_why = {
+        metric: {
+            "minutes": ", ".join(map(str, gaps[:10])),
+            "why": collected.why(metric),
+            "cause": collected.cause(metric),
+        }
+        for metric, gaps in collected.missing.items()
+    }
+    newest = "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10"
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": store.prices.rows(),
@@ -94,25 +103,12 @@ def minute_prices(
             # seconds that this machine's clock is ahead of the exchange's: plotted over time
             **({"clock_difference": max(collected.clocks.values(), key=abs)} if collected.clocks else {}),
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
-            "missing_why": dg.MetadataValue.json(_missing_why(collected)),
+            "missing_why": dg.MetadataValue.json(missing_why),
             "rejected_rows": sample("row", collected.rejected),
             "folder": dg.MetadataValue.path(store.prices.delta.location.url),
-            "sql": sql_command(
-                "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10", simulated=settings.simulated
-            ),
+            "sql": sql_command(newest, simulated=settings.simulated),
         }
     )
-
-
-def _missing_why(collected: Collected) -> dict[str, dict[str, str]]:
-    return {
-        metric: {
-            "minutes": ", ".join(map(str, gaps[:10])),
-            "why": collected.why(metric),
-            "cause": collected.cause(metric),
-        }
-        for metric, gaps in collected.missing.items()
-    }
 
 
 def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
@@ -126,36 +122,16 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
         context.log.warning("%s", trouble)
     for mistake in dict.fromkeys(collected.tracebacks):
         context.log.error("a mistake of pricetracker, which cost no other metric its minute:\n%s", mistake)
-    context.log.info(
-        "%s: %d added, %d corrected, %d rejected",
-        f"{collected.minute:%Y-%m-%d %H:%M}",
-        collected.inserted,
-        collected.updated,
-        len(collected.rejected),
-    )
+    counted = f"{collected.inserted} added, {collected.updated} corrected, {len(collected.rejected)} rejected"
+    context.log.info("%s: %s", f"{collected.minute:%Y-%m-%d %H:%M}", counted)
 
 
-def _of_day(store: Store, collected: Collected, day: date) -> dict[str, int]:
+def _of_day(store: Store, collected: Collected, partition: str) -> dict[str, int]:
     """Return the numbers of one partition."""
+    day = date.fromisoformat(partition)
     stored = collected.stored.get(day, Stored(0, 0))
     return {
         "dagster/partition_row_count": store.prices.day_rows(day),
         "inserted": stored.inserted,
         "corrected": stored.updated,
     }
-
-
-def _touch_other_days(
-    context: dg.AssetExecutionContext, store: Store, collected: Collected, days: Sequence[str]
-) -> None:
-    """Record the days that were changed beside the run's own: a tick after midnight also heals yesterday."""
-    for day in collected.stored:
-        if day.isoformat() not in days and DAYS.has_partition_key(day.isoformat()):
-            context.log_event(
-                dg.AssetMaterialization(
-                    asset_key=context.asset_key,
-                    partition=day.isoformat(),
-                    description=f"healed by the tick of {collected.minute:%Y-%m-%d %H:%M}",
-                    metadata=_of_day(store, collected, day),
-                )
-            )

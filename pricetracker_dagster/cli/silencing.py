@@ -17,6 +17,7 @@ from pricetracker_dagster.settings import Settings, command, load_settings, metr
 
 if TYPE_CHECKING:
     from pricetracker_dagster.store.records import Row
+    from pricetracker_dagster.store.schema import Table
 
 _LONGEST = timedelta(days=366)
 _MOST = 500
@@ -92,6 +93,7 @@ def silence(
     Alerts and incidents are recorded and shown all the same. At its end a message names what still lasts.
     """
     from pricetracker_dagster.alerts.operators import actions
+    from pricetracker_dagster.store.schema import SILENCES
 
     settings, now = load_settings(), datetime.now(UTC)
     if own is not None:
@@ -116,7 +118,7 @@ def silence(
             click.echo(f"Warning: {warning}", err=True)
         click.echo(f"{row['id']}: messages about {_about(row)} are kept back until {until:%Y-%m-%d %H:%M:%S} UTC.")
         click.echo(f"To end it before: {command(simulated=settings.simulated)} silence --end {row['id']}")
-    show_everywhere(settings, "silences", row)
+    show_everywhere(settings, SILENCES, row)
 
 
 @click.command()
@@ -147,11 +149,12 @@ def acknowledge(own: str, *, note: str | None, who: str | None) -> None:
     ID is as `alerts --open` and `incidents --open` show it, or a beginning that no other open one has.
     """
     from pricetracker_dagster.alerts.operators import actions
+    from pricetracker_dagster.store.schema import ACKNOWLEDGEMENTS
 
     settings, now = load_settings(), datetime.now(UTC)
     row, fact = actions.acknowledge(settings, own, now, who=_name(who), note=_text(note))
     click.echo(f"{fact['id']} is acknowledged by {row['who']}: no more reminders of it until it is over.")
-    show_everywhere(settings, "acknowledgements", row)
+    show_everywhere(settings, ACKNOWLEDGEMENTS, row)
 
 
 def _about(row: "Row") -> str:
@@ -175,7 +178,7 @@ def _name(who: str | None) -> str:
         return f"user {os.getuid()}"
 
 
-def show_everywhere(settings: Settings, table: str, row: "Row") -> None:
+def show_everywhere(settings: Settings, table: "Table", row: "Row") -> None:
     """Publish anew, and let the UI know; where that cannot be, what was written down holds all the same."""
     from pricetracker_dagster.store.publish import publish
     from pricetracker_dagster.store.store import open_store

@@ -1,8 +1,7 @@
 """The file dagster.yaml in the folder of a data folder's instance: the project's own, or one that a user put there.
 
-Here belongs whose it is and what it must hold. The project's own is renewed whenever it changes in the project; we
-recognise it by its digest, since we note the digest of each file that we write. Any other file is the user's, e.g. one
-that names a Postgres database, and is left as it is.
+The project's own is renewed whenever it changes in the project; we recognise it by its digest, since we note that of
+each file that we write. Any other file is the user's, e.g. one that names a Postgres database, and stays as it is.
 """
 
 import hashlib
@@ -22,11 +21,9 @@ from pricetracker_dagster.settings import PROJECT
 
 FILE = "dagster.yaml"
 
-_BEFORE_DIGESTS_WERE_NOTED = frozenset(
-    {
-        "6600de4e9778e4062f5320768cf9ab2524d554e2e15fddcb4e7326c9d8059d34",
-        "99b33f4679d7c28d3266dfcb9d02ad08bebf013a59ffdce0b3d5f7d521b778bc",
-    }
+_BEFORE_DIGESTS_WERE_NOTED = (
+    "6600de4e9778e4062f5320768cf9ab2524d554e2e15fddcb4e7326c9d8059d34",
+    "99b33f4679d7c28d3266dfcb9d02ad08bebf013a59ffdce0b3d5f7d521b778bc",
 )
 """SHA-256 of the project's dagster.yaml in the versions that noted none."""
 
@@ -41,9 +38,6 @@ def renew(folder: DataFolder) -> bool:
     """Put the project's file into an instance's folder, in the place of an older one of ours; leave a user's alone.
 
     A file that is empty, or all zeros as a crash of the machine leaves it, is no user's.
-
-    Args:
-        folder: the data folder; in its ``state`` the digests are noted.
 
     Returns:
         Whether the file is the project's.

@@ -42,15 +42,12 @@ def dagster_home(settings: Settings) -> Path:
 def check_dagster_yaml(settings: Settings, warn: Callable[[str], object]) -> None:
     """Open the instance once where its dagster.yaml is a user's own, before anything relies on it.
 
-    Args:
-        settings: whose instance.
-        warn: is given a line where the file lacks a setting that we rely on.
+    ``warn`` is given a line where that file lacks a setting that we rely on.
 
     Raises:
         InstanceError: the instance cannot be opened by that file.
     """
-    _, is_ours = _made_ready(settings)
-    if not is_ours:
+    if not _made_ready(settings)[1]:
         with open_instance(settings, warn=warn):
             pass
 
@@ -67,17 +64,18 @@ def open_instance(
 ) -> Iterator[dg.DagsterInstance]:
     """Open the instance of the data folder, in which the runs of ``up`` and of the command line are recorded.
 
-    Args:
-        settings: whose instance.
-        warn: is given a line where a dagster.yaml of the user's lacks a setting that we rely on.
+    ``warn`` is given a line where a dagster.yaml of the user's lacks a setting that we rely on.
 
     Raises:
         InstanceError: it cannot be opened, or its databases cannot be used, also later in the block.
     """
     home, is_ours = _made_ready(settings)
     with opened(settings.data_folder) as instance:
-        if not is_ours:
-            _warn_of_absent(home, instance, warn)
+        if not is_ours and (lacking := list(dagster_yaml.absent(instance))):
+            warn(
+                f"Warning: {home / dagster_yaml.FILE} is your own and lacks {', '.join(lacking)}: "
+                f"take what is missing from {dagster_yaml.project_file()}"
+            )
         yield instance
 
 
@@ -88,17 +86,21 @@ def opened(folder: DataFolder) -> Iterator[dg.DagsterInstance]:
     Raises:
         InstanceError: it cannot be opened, or its databases cannot be used, also later in the block.
     """
-    home = folder.dagster_home
-    with _plain_of_databases(folder):
-        try:
-            instance = dg.DagsterInstance.from_config(str(home))
-        except (yaml.YAMLError, ValueError, CheckError, dg.DagsterInvalidConfigError) as error:
-            raise InstanceError(
-                f"{home / dagster_yaml.FILE} cannot be used: {_why_refused(error)}: correct the file, or delete it: "
-                "then the project's own is put there"
-            ) from error
-        with instance:
+    try:
+        with _instance_in(folder.dagster_home) as instance:
             yield instance
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise InstanceError(in_plain_words(error, folder)) from error
+
+
+def _instance_in(home: Path) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.from_config(str(home))
+    except (yaml.YAMLError, ValueError, CheckError, dg.DagsterInvalidConfigError) as error:
+        raise InstanceError(
+            f"{home / dagster_yaml.FILE} cannot be used: {_why_refused(error)}: correct the file, or delete it: "
+            "then the project's own is put there"
+        ) from error
 
 
 def _made_ready(settings: Settings) -> tuple[Path, bool]:
@@ -114,14 +116,6 @@ def _made_ready(settings: Settings) -> tuple[Path, bool]:
         raise InstanceError(f"{file} cannot be read: {error.strerror}: check who owns it, or move it away") from error
 
 
-def _warn_of_absent(home: Path, instance: dg.DagsterInstance, warn: Callable[[str], object]) -> None:
-    if lacking := list(dagster_yaml.absent(instance)):
-        warn(
-            f"Warning: {home / dagster_yaml.FILE} is your own and lacks {', '.join(lacking)}: "
-            f"take what is missing from {dagster_yaml.project_file()}"
-        )
-
-
 def _why_refused(error: Exception) -> str:
     """Say why Dagster takes no dagster.yaml, without a value that stands in it: it may be a password."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
@@ -134,28 +128,14 @@ def _why_refused(error: Exception) -> str:
     return plain(re.sub(r'Value ".*?" of', "A value of", said), 300)
 
 
-@contextmanager
-def _plain_of_databases(folder: DataFolder) -> Iterator[None]:
-    """Put errors of the databases of an instance into plain words.
-
-    Raises:
-        InstanceError: a database could not be used.
-    """
-    try:
-        yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise InstanceError(in_plain_words(error, folder)) from error
-
-
 def in_plain_words(error: Exception, folder: DataFolder) -> str:
     """Return an error of Dagster's databases as a user reads it: which file, why, the way out."""
     home = folder.dagster_home
     said = plain(str(error).partition("\n[SQL: ")[0], 200)
     for file, what in damaged_databases(home):
-        command = f"{repair_command(folder.path)} --yes"
         return (
-            f"Dagster's database {file} {what}; prices are untouched. Run `{command}`: it sets the file aside, and "
-            "Dagster makes a new one"
+            f"Dagster's database {file} {what}; prices are untouched. Run `{repair_command(folder.path)} --yes`: it "
+            "sets the file aside, and Dagster makes a new one"
         )
     if "full" in said or shutil.disk_usage(folder.path).free < LEAST_FREE:
         return f"the disk of {home} is full: free some space ({said})"

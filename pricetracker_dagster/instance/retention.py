@@ -21,9 +21,6 @@ _PARTITION = "dagster/partition"
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-_RunKind = tuple[str, str | None]
-"""Job and partition."""
-
 
 def delete_old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_than: datetime) -> int:
     """Delete finished runs with a tag ``"true"`` and created before ``older_than``, and the files they leave.
@@ -31,16 +28,11 @@ def delete_old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_tha
     The newest successful run of each job and partition stays, its tag's value set to KEPT: deleting it would make
     Dagster show what it materialized as never materialized. What checks said in deleted runs is deleted too.
 
-    Args:
-        instance: where the runs are recorded.
-        tags: their tags.
-        older_than: UTC.
-
     Returns:
         How many runs were deleted.
     """
     deleted = 0
-    newest: dict[_RunKind, str | None] = {}
+    newest: dict[tuple[str, str | None], str | None] = {}  # by job and partition
     for tag in tags:
         old = instance.get_run_records(
             dg.RunsFilter(tags={tag: "true"}, statuses=_FINISHED, created_before=older_than),
@@ -49,10 +41,10 @@ def delete_old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_tha
         )
         for record in old:
             run = record.dagster_run
-            kind = run.job_name, run.tags.get(_PARTITION)
-            if kind not in newest:
-                newest[kind] = _newest_success(instance, tag, kind)
-            if run.run_id == newest[kind]:
+            job, partition = run.job_name, run.tags.get(_PARTITION)
+            if (job, partition) not in newest:
+                newest[job, partition] = _newest_success(instance, tag, job, partition)
+            if run.run_id == newest[job, partition]:
                 instance.add_run_tags(run.run_id, {tag: KEPT})
             else:
                 instance.delete_run(run.run_id)
@@ -62,8 +54,7 @@ def delete_old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_tha
     return deleted
 
 
-def _newest_success(instance: dg.DagsterInstance, tag: str, kind: _RunKind) -> str | None:
-    job, partition = kind
+def _newest_success(instance: dg.DagsterInstance, tag: str, job: str, partition: str | None) -> str | None:
     tags = {tag: "true", **({_PARTITION: partition} if partition else {})}
     success = dg.RunsFilter(job_name=job, tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS])
     runs = instance.get_run_records(success, limit=1)

@@ -1,6 +1,5 @@
 """Who tells when the teller is broken: publication, settings, sensors and their runs, without a watch that runs."""
 
-import importlib
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,6 +22,7 @@ from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
+from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.store import open_store, store_in
@@ -162,8 +162,7 @@ def test_the_watch_ends_what_a_sensor_has_told(hours: Hours) -> None:
 def test_a_failed_run_whose_minute_is_stored_and_published_is_no_stale_publication(
     hours: Hours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module("pricetracker_dagster.assets.metric_rank")
-    monkeypatch.setattr(module.reading, "fewer_observations", lambda *_: 1 / 0)
+    monkeypatch.setattr(reading, "fewer_observations", lambda *_: 1 / 0)
     hours.later(minutes=1)
     hours.tick()
     assert not [row for row in hours.rows() if row["cause"] == "not published"]
@@ -277,8 +276,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def raised(*_: object) -> None:
         raise error
 
-    module = importlib.import_module("pricetracker_dagster.sensors.spike_alerts")  # not the sensor of the same name
-    monkeypatch.setattr(module, "watch_prices", raised)
+    monkeypatch.setattr("pricetracker_dagster.sensors.watch_prices", raised)
 
 
 def test_a_sensor_that_raises_is_told_once_with_why_and_over_with_its_next_good_evaluation(

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster.assets.metric_rank import metric_rank
+from pricetracker_dagster.assets.answers import metric_rank
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli import main

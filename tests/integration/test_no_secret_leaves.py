@@ -238,10 +238,10 @@ def test_no_byte_that_is_written_holds_a_secret(
     now += MINUTE
     with monkeypatch.context() as patched:
         patched.setattr(Kraken, "candles", mistaken_of_one)
-        patched.setattr(sys.modules["pricetracker_dagster.assets.history_24h"], "publish", mistaken)
+        patched.setattr("pricetracker_dagster.assets.answers.publish", mistaken)
         run_failure(told_of(tick(), run_failure).for_run_failure())
     with monkeypatch.context() as patched:
-        patched.setattr(sys.modules["pricetracker_dagster.sensors.spike_alerts"], "watch_prices", mistaken)
+        patched.setattr("pricetracker_dagster.sensors.watch_prices", mistaken)
         fails_with(RuntimeError, lambda: look(spike_alerts))
     now += MINUTE
     look(missed_minutes)
