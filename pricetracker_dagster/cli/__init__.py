@@ -12,18 +12,20 @@ with interrupts.at_once():  # a second and more
     import click
 
     from pricetracker_dagster.cli.alarms import alerts, incidents
-    from pricetracker_dagster.cli.beginning import init
-    from pricetracker_dagster.cli.collecting import backfill, tick
+    from pricetracker_dagster.cli.collecting import backfill, import_, tick
     from pricetracker_dagster.cli.errors import PlainGroup
-    from pricetracker_dagster.cli.importing import import_
     from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
     from pricetracker_dagster.cli.repairing import repair
-    from pricetracker_dagster.cli.running import simulate, up
     from pricetracker_dagster.cli.silencing import acknowledge, silence, silences
+    from pricetracker_dagster.cli.starting import init, simulate, up
     from pricetracker_dagster.cli.status_screen import status
     from pricetracker_dagster.cli.watching import watch
     from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
     from pricetracker_dagster.settings import PREFIX
+
+_WORK = (init, up, simulate, tick, backfill, import_, repair, watch)
+_READ = (metrics, history, rank, sql_, status)
+_ALARMS = (alerts, incidents, silence, silences, acknowledge)
 
 
 @click.group(cls=PlainGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,24 +40,5 @@ def main(*, simulated: bool, debug: bool) -> None:
         os.environ[f"{PREFIX}SIMULATED"] = "true"
 
 
-for _command in (
-    init,
-    up,
-    tick,
-    backfill,
-    import_,
-    metrics,
-    history,
-    rank,
-    sql_,
-    alerts,
-    incidents,
-    silence,
-    silences,
-    acknowledge,
-    status,
-    watch,
-    repair,
-    simulate,
-):
+for _command in (*_WORK, *_READ, *_ALARMS):
     main.add_command(_command)

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from pricetracker_dagster.candles.metric import MEASURES
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing, minute_range
 from pricetracker_dagster.cli.reading import show_published
@@ -18,7 +17,6 @@ from pricetracker_dagster.settings import load_settings
 @listing
 @FORMAT
 @click.pass_context
-@plain_errors
 def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, output_format: str) -> None:
     """Show what exceeded a rule, newest first; try the channels; try rules on what is stored."""
     from pricetracker_dagster.store import reading
@@ -30,7 +28,6 @@ def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, outpu
 @click.command()
 @listing
 @FORMAT
-@plain_errors
 def incidents(*, only_open: bool, since: datetime | None, output_format: str) -> None:
     """Show the outages, newest first: minutes missed near each other in time, and what stands still."""
     from pricetracker_dagster.store import reading
@@ -40,7 +37,6 @@ def incidents(*, only_open: bool, since: datetime | None, output_format: str) ->
 
 @alerts.command("test")
 @FORMAT
-@plain_errors
 def alerts_test(output_format: str) -> None:
     """Send a test message through every channel and say how each took it; exit status 1 where one did not."""
     from pricetracker_dagster.alerts.delivery.channels import Message, Outcome, send
@@ -70,7 +66,6 @@ def alerts_test(output_format: str) -> None:
 @click.option("--metric", "metrics", multiple=True, help="Or a pattern, instead of each rule's own.")
 @click.option("--episodes", is_flag=True, help="Join consecutive minutes.")
 @FORMAT
-@plain_errors
 def alerts_backtest(
     *, first: datetime, last: datetime | None, episodes: bool, output_format: str, **instead: Any
 ) -> None:

@@ -1,22 +1,29 @@
-"""What asks the exchanges for minutes and stores them: ``tick``, ``backfill``."""
+"""What stores minutes, then publishes them: ``tick``, ``backfill`` from the exchanges, ``import`` from files."""
 
+import shlex
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, newest_closed_minute
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import progress_bar, without_dagsters_warnings
 from pricetracker_dagster.cli.parameters import UtcTime, minute_range
-from pricetracker_dagster.cli.storing import publish_stored, told_of_doubts
-from pricetracker_dagster.settings import backfill_command, load_settings
+from pricetracker_dagster.settings import Settings, backfill_command, command, load_settings
+
+if TYPE_CHECKING:
+    from pricetracker_dagster.collect.recorded import ImportedFile
+    from pricetracker_dagster.store.doubts import Doubt
+
+_LISTED = 10
 
 
 @click.command()
 @click.option("--minute", type=UtcTime(), help="The closed minute it is for. [default: the newest one]")
-@plain_errors
 def tick(minute: datetime | None) -> None:
     """Run one minute_tick through Dagster; exit status 1 where a minute is missing."""
     without_dagsters_warnings()
@@ -54,7 +61,6 @@ def _check_closed(minute: datetime, newest: datetime) -> None:
 @click.option("--to", "last", type=UtcTime(), help="The newest minute. [default: the newest closed one]")
 @click.option("--hours", type=click.IntRange(min=1), help="Instead: the last so many hours.")
 @click.option("--refetch", is_flag=True, help="Ask for stored minutes too, and correct what differs.")
-@plain_errors
 def backfill(*, first: datetime | None, last: datetime | None, hours: int | None, refetch: bool) -> None:
     """Fetch the minutes of a time range that are missing. Stopped and started again, it goes on where it was."""
     from pricetracker_dagster.collect.backfill import backfill as fetch
@@ -69,12 +75,12 @@ def backfill(*, first: datetime | None, last: datetime | None, hours: int | None
             refetch=refetch,
             on_progress=lambda done, total, text: progress.update(bar, completed=done, total=total, description=text),
         )
-    publish_stored(settings)
+    _publish(settings)
     for mistake in dict.fromkeys(collected.tracebacks):
         click.echo(mistake, err=True)
     click.echo(f"{collected.inserted} minutes added, {collected.updated} corrected, {len(collected.rejected)} rejected")
     again = backfill_command(*asked, simulated=settings.simulated, refetch=True)
-    for line in told_of_doubts([*collected.doubts.values()], again):
+    for line in _of_doubts([*collected.doubts.values()], again):
         click.echo(line)
     if collected.missing:
         click.echo(f"Error: {collected.summary()}", err=True)
@@ -99,3 +105,81 @@ def _range_asked(first: datetime | None, last: datetime | None, hours: int | Non
             f"--to {asked.last:%Y-%m-%d %H:%M} is not over yet; the newest closed minute is {newest:%H:%M}"
         )
     return asked
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_(files: Sequence[Path]) -> None:
+    """Import Kraken's OHLCVT files (XBTUSD_1.csv …). Minutes without trades become no-trade rows.
+
+    A file that cannot be imported fails alone, with exit status 1.
+    """
+    from pricetracker_dagster.collect.recorded import FailedFile, import_file
+    from pricetracker_dagster.store.store import open_store
+
+    settings = load_settings()
+    prices = open_store(settings).prices
+    imported: list[ImportedFile] = []
+    with progress_bar() as progress:
+        say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
+        bar = progress.add_task("files", total=len(files))
+        longest = timedelta(hours=settings.collect.fill_hours)
+        for path in files:
+            progress.update(bar, description=path.name)
+            outcome = import_file(prices, path, longest=longest)
+            progress.advance(bar)
+            if isinstance(outcome, FailedFile):
+                if outcome.traceback:
+                    click.echo(outcome.traceback, err=True)
+                click.echo(f"Error: {outcome.reason}", err=True)
+            else:
+                imported.append(outcome)
+                _tell(outcome, say)
+        doubted = [str(each.read.path) for each in imported if each.upserted.doubts]
+        again = f"{command(simulated=settings.simulated)} {shlex.join(['import', *doubted])}"
+        for line in _of_doubts([doubt for each in imported for doubt in each.upserted.doubts], again):
+            say(line)
+    _publish(settings)
+    sys.exit(1 if len(imported) < len(files) or any(each.rejected for each in imported) else 0)
+
+
+def _tell(imported: "ImportedFile", say: Callable[[str], object]) -> None:
+    """Say of a file what was stored, and what was not."""
+    read, upserted = imported.read, imported.upserted
+    say(
+        f"{read.path.name}: {read.metric}: {read.candles.num_rows:,} minutes, {read.filled:,} of them without trades; "
+        f"{upserted.inserted:,} added, {upserted.updated:,} corrected, {len(imported.rejected):,} rejected"
+    )
+    for row in imported.rejected[:_LISTED]:
+        say(f"  rejected: {row}")
+    for gap in read.silences[:_LISTED]:
+        say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")
+
+
+def _publish(settings: Settings) -> None:
+    """Publish what was stored, and print what went wrong with it as warnings."""
+    from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.store import open_store
+
+    published = publish(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+    for trouble in published.troubles:
+        click.echo(f"Warning: {trouble}", err=True)
+
+
+def _of_doubts(doubts: "Sequence[Doubt]", again: str) -> list[str]:
+    """Return lines which say that answers that take trades away are not stored yet, and how to store them.
+
+    ``again`` is the command that does.
+    """
+    from pricetracker_dagster.store.doubts import CONFIRMED_AFTER
+
+    if not doubts:
+        return []
+    after = (max(doubt.first_seen for doubt in doubts) + CONFIRMED_AFTER + timedelta(seconds=1)).astimezone(UTC)
+    rows = "row is" if len(doubts) == 1 else "rows are"
+    why = "fewer trades or less volume than stored is believed only when said twice, a minute apart"
+    lines = [f"{len(doubts):,} {rows} not stored yet: {why}"]
+    lines += [f"  {doubt}" for doubt in doubts[:_LISTED]]
+    if len(doubts) > _LISTED:
+        lines.append(f"  … and {len(doubts) - _LISTED:,} more")
+    return [*lines, f"to store what is said again, run this again from {after:%H:%M:%S} UTC on: {again}"]

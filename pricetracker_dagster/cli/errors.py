@@ -3,9 +3,9 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -14,39 +14,32 @@ from pricetracker_dagster.cli import interrupts
 from pricetracker_dagster.errors import mendable
 from pricetracker_dagster.process.secrets import masked
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn an error that a user can mend into one line on stderr and its exit status."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            with interrupts.noted(sql.interrupt):
-                return command(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        except BrokenPipeError:  # the reader of our output has seen enough
-            _print_no_more()
-            sys.exit(0)
-        except KeyboardInterrupt:
+@contextmanager
+def plain_errors(*, debug: bool = False) -> Iterator[None]:
+    """Turn an error that a user can mend into one line on stderr and its exit status; with its traceback to debug."""
+    try:
+        with interrupts.noted(sql.interrupt):
+            yield
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except BrokenPipeError:  # the reader of our output has seen enough
+        _print_no_more()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        _interrupted()
+    except Exception as error:
+        if interrupts.asked():  # a library has made another error of it
             _interrupted()
-        except Exception as error:
-            if interrupts.asked():  # a library has made another error of it
-                _interrupted()
-            told = mendable(error)
-            if told is None:
-                raise
-            if isinstance(error, OSError) and _is_of_the_output(error):
-                sys.exit(_not_written(error))
-            if _debug():
-                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-            click.echo(f"Error: {masked(str(told))}", err=True)
-            sys.exit(told.exit_status)
-
-    return wrapped
+        told = mendable(error)
+        if told is None:
+            raise
+        if isinstance(error, OSError) and _is_of_the_output(error):
+            sys.exit(_not_written(error))
+        if debug:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(f"Error: {masked(str(told))}", err=True)
+        sys.exit(told.exit_status)
 
 
 def _interrupted() -> NoReturn:
@@ -55,7 +48,12 @@ def _interrupted() -> NoReturn:
 
 
 class PlainGroup(click.Group):
-    """A group of commands that says in one line where its output cannot be written, ``--help`` included."""
+    """A group of commands whose errors are plain, also where ``--help`` cannot be written."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called."""
+        with plain_errors(debug=bool(ctx.params.get("debug"))):
+            return super().invoke(ctx)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program does.
@@ -100,9 +98,3 @@ def _is_of_the_output(error: OSError) -> bool:
 def _print_no_more() -> None:
     """Let what is still to be printed go nowhere: Python would complain of it once more when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _debug() -> bool:
-    """Say whether the command was called with ``--debug``."""
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.find_root().params.get("debug"))

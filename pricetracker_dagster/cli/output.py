@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from pricetracker_dagster.cli import text
 from pricetracker_dagster.cli.background import done_in_background, in_background
-from pricetracker_dagster.cli.plain_values import as_json, csv_cell, csv_of
-from pricetracker_dagster.cli.stdout import write
 from pricetracker_dagster.cli.table import TABLE_ROWS, print_table, say_how_many
+from pricetracker_dagster.cli.writing import as_json, csv_cell, csv_of, write
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,15 +49,13 @@ def show_answer(
     if output_format == "table":
         _show_table(connection, relation, aliases)
         return
-    line = (
-        text.csv_line(relation.types, aliases)
-        if output_format == "csv"
-        else f"concat(',', chr(10), {text.json_object(relation.types, aliases, _told_apart(relation.columns))})"
-    )
-    batches = in_background(
-        connection, lambda: iter(_projected(relation, aliases, f"{line} AS line").to_arrow_reader(_ROWS_AT_ONCE))
-    )
-    with closing(batches):
+    if output_format == "csv":
+        line = text.csv_line(relation.types, aliases)
+    else:
+        keys = _told_apart(relation.columns)
+        line = f"concat(',', chr(10), {text.json_object(relation.types, aliases, keys)})"
+    lines = _projected(relation, aliases, f"{line} AS line")
+    with closing(in_background(connection, lambda: iter(lines.to_arrow_reader(_ROWS_AT_ONCE)))) as batches:
         if output_format == "csv":
             write(csv_of([relation.columns]))
             for batch in batches:
@@ -83,8 +80,8 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], output_format: s
         lines = ",\n".join(json.dumps(dict(zip(columns, map(as_json, row), strict=True))) for row in rows)
         write(f"[{lines}]\n".encode())
     else:
-        kept = [list(row) for row in rows]
-        numeric = [all(_is_number(row[i]) for row in kept) and bool(kept) for i in range(len(columns))]
+        kept = list(rows)
+        numeric = [bool(kept) and all(_is_number(row[i]) for row in kept) for i in range(len(columns))]
         print_table(columns, numeric, kept[:TABLE_ROWS])
         say_how_many(len(kept))
 

@@ -23,13 +23,7 @@ class UtcTime(click.ParamType[datetime]):
     name = "ISO"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Parse the text.
-
-        Raises:
-            click.BadParameter: it is no such time.
-        """
-        if isinstance(value, datetime):
-            return value
+        """Parse the text, or fail by click.BadParameter."""
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:

@@ -1,16 +1,16 @@
 """What answers from the published file: ``metrics``, ``history``, ``rank``, ``sql``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show_answer
 from pricetracker_dagster.cli.parameters import FORMAT, StatementCommand
 from pricetracker_dagster.errors import is_utf8
-from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pricetracker_dagster.store.reading import Question
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 @click.command()
 @FORMAT
-@plain_errors
 def metrics(output_format: str) -> None:
     """Show what has values in the last 24 hours."""
     from pricetracker_dagster.store import reading
@@ -31,7 +30,6 @@ def metrics(output_format: str) -> None:
 @click.argument("metric")
 @click.argument("measure")
 @FORMAT
-@plain_errors
 def history(metric: str, measure: str, output_format: str) -> None:
     """Show one MEASURE of one METRIC over the last 24 hours."""
     from pricetracker_dagster.store import reading
@@ -42,29 +40,20 @@ def history(metric: str, measure: str, output_format: str) -> None:
 @click.command()
 @click.argument("measure")
 @FORMAT
-@plain_errors
 def rank(measure: str, output_format: str) -> None:
     """Show the metrics by the standard deviation of a MEASURE over the last 24 hours."""
     from pricetracker_dagster.store import reading
 
     show_published(lambda _: reading.of_rank(measure), output_format)
     if output_format == "table":
-        _note_fewer_observations(measure)
-
-
-def _note_fewer_observations(measure: str) -> None:
-    """Print below a ranking the metrics that have fewer minutes than the others."""
-    from pricetracker_dagster.store import reading
-
-    rows = reading.rank(load_settings().data_folder.published, measure).to_dicts()
-    for (_, metric), (count, most) in reading.fewer_observations(rows).items():
-        click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
+        rows = reading.rank(load_settings().data_folder.published, measure).to_dicts()
+        for (_, metric), (count, most) in reading.fewer_observations(rows).items():
+            click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
 
 
 @click.command("sql", cls=StatementCommand)
 @click.argument("statement")
 @FORMAT
-@plain_errors
 def sql_(statement: str, output_format: str) -> None:
     """Answer an SQL STATEMENT from the published file, e.g. "FROM metric_rank"."""
     import duckdb
@@ -80,7 +69,7 @@ def sql_(statement: str, output_format: str) -> None:
 
 def show_published(ask: "Callable[[Path], Question]", output_format: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
-    from pricetracker_dagster.store.published_access import NotPublished, connect, has_rows
+    from pricetracker_dagster.store.published_access import NotPublished, connect, has_rows, moved_from
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
@@ -90,32 +79,20 @@ def show_published(ask: "Callable[[Path], Question]", output_format: str) -> Non
     if elsewhere and has_rows(load_settings(simulated=True).data_folder.published):
         error = NotPublished(store.folder.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
-    _publish_where_moved(store, [str(metric) for metric in settings.tracked])
+    if (old := moved_from(store.folder.published)) is not None:
+        _publish_again(store, settings, old)
     question = ask(store.folder.published)
+    parameters = dict(question.parameters) or None
     with connect(store.folder.published) as connection:
-        show_answer(
-            connection,
-            lambda: connection.sql(question.statement, params=dict(question.parameters) or None),
-            output_format,
-        )
+        show_answer(connection, lambda: connection.sql(question.statement, params=parameters), output_format)
 
 
-def _publish_where_moved(store: "Store", metrics: Sequence[str]) -> None:
-    """Publish again where the data folder was moved since it was published, if it can be written.
-
-    Raises:
-        Moved: it cannot.
-    """
-    from datetime import UTC, datetime
-
-    from pricetracker_dagster.store.published_access import Moved, moved_from, moved_message
-
-    old = moved_from(store.folder.published)
-    if old is None:
-        return
+def _publish_again(store: "Store", settings: Settings, old: str) -> None:
+    """Publish again, since the data folder was moved; where it cannot be written, raise Moved."""
     from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.published_access import Moved, moved_message
 
     try:
-        publish(store, metrics, now=datetime.now(UTC))
+        publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
     except Exception as error:
         raise Moved(moved_message(store.folder.published, old)) from error

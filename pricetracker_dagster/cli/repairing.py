@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT
+from pricetracker_dagster.cli.writing import as_json
 from pricetracker_dagster.settings import Settings, backfill_command, command, load_settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ _LISTED = 20
 @click.command()
 @click.option("--yes", is_flag=True, help="Mend it. Nothing is deleted: what is taken out is kept in data/set-aside.")
 @FORMAT
-@plain_errors
 def repair(*, yes: bool, output_format: str) -> None:
     """Show what is damaged in the data folder, and with --yes mend it; exit status 1 where anything is wrong still.
 
@@ -97,10 +96,9 @@ def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
 
     ways = []
     for why in dict.fromkeys(each.why for each in again):
-        first = min(each.first for each in again if each.why == why)
-        last = max(each.last for each in again if each.why == why)
-        way = backfill_command(first, last, simulated=settings.simulated, refetch=why != MISSING)
-        ways.append((why, way))
+        own = [each for each in again if each.why == why]
+        first, last = min(each.first for each in own), max(each.last for each in own)
+        ways.append((why, backfill_command(first, last, simulated=settings.simulated, refetch=why != MISSING)))
     return ways
 
 
@@ -123,14 +121,6 @@ def _as_json(done: "Repair", settings: Settings) -> dict[str, object]:
         "done": done.done,
         "left": [vars(found) for found in done.left],
         "set_aside": None if done.set_aside is None else str(done.set_aside),
-        "fetch_again": [
-            {
-                "metric": again.metric,
-                "first": f"{again.first:%Y-%m-%dT%H:%M:%SZ}",
-                "last": f"{again.last:%Y-%m-%dT%H:%M:%SZ}",
-                "why": again.why,
-            }
-            for again in done.again
-        ],
+        "fetch_again": [as_json(vars(again)) for again in done.again],
         "commands": [way for _, way in _ways(done.again, settings)],
     }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import show, without_dagsters_warnings
 from pricetracker_dagster.cli.parameters import FORMAT, UtcTime
 from pricetracker_dagster.errors import first_line, plain
@@ -24,19 +23,12 @@ _MOST = 500
 """Characters of a reason or a note that are kept."""
 
 
-class Duration(click.ParamType[timedelta]):
+class _Duration(click.ParamType[timedelta]):
     """A time span in days, hours and minutes: 30m, 2h, 1h30m, 1d."""
 
     name = "DURATION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Parse the text.
-
-        Raises:
-            click.BadParameter: it is no such span.
-        """
-        if isinstance(value, timedelta):
-            return value
         found = re.fullmatch(r"(?:(\d{1,6})d)?\s*(?:(\d{1,6})h)?\s*(?:(\d{1,6})m)?", value.strip().lower(), re.ASCII)
         if found is None or not any(found.groups()):
             self.fail(f"{value!r} is not a duration: write e.g. 30m, 2h, 1h30m or 1d", param, ctx)
@@ -49,17 +41,12 @@ class Duration(click.ParamType[timedelta]):
         return span
 
 
-class Pattern(click.ParamType[str]):
+class _Pattern(click.ParamType[str]):
     """A metric, or a pattern of metrics."""
 
     name = "METRICS"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the text.
-
-        Raises:
-            click.BadParameter: no metric can be called so.
-        """
         try:
             return metric_pattern(str(value))
         except ValueError as error:
@@ -70,14 +57,13 @@ BY = click.option("--by", "who", metavar="NAME", help="Who does it. [default: th
 
 
 @click.command()
-@click.argument("metrics", type=Pattern(), required=False)
-@click.option("--for", "span", type=Duration(), help="How long: 30m, 2h, 1h30m, 1d.")
+@click.argument("metrics", type=_Pattern(), required=False)
+@click.option("--for", "span", type=_Duration(), help="How long: 30m, 2h, 1h30m, 1d.")
 @click.option("--until", type=UtcTime(), help="Until when, instead of how long.")
 @click.option("--rule", metavar="NAME", help="Only alerts of this rule; else all of them, and incidents.")
 @click.option("--reason", help="Why.")
 @BY
 @click.option("--end", "own", metavar="ID", help="End the silence of this id instead of making one.")
-@plain_errors
 def silence(
     *,
     metrics: str | None,
@@ -124,7 +110,6 @@ def silence(
 @click.command()
 @click.option("--all", "every", is_flag=True, help="Those that are over, too.")
 @FORMAT
-@plain_errors
 def silences(*, every: bool, output_format: str) -> None:
     """Show whose messages are kept back, newest first."""
     from pricetracker_dagster.alerts.operators.state import end_of
@@ -142,7 +127,6 @@ def silences(*, every: bool, output_format: str) -> None:
 @click.argument("own", metavar="ID")
 @click.option("--note", help="What there is to say about it.")
 @BY
-@plain_errors
 def acknowledge(own: str, *, note: str | None, who: str | None) -> None:
     """Say that somebody looks after an alert or an incident: no more reminders of it until it is over.
 

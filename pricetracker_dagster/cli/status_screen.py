@@ -8,16 +8,14 @@ from typing import Any
 
 import click
 
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import without_dagsters_warnings
-from pricetracker_dagster.cli.plain_values import as_json
+from pricetracker_dagster.cli.writing import as_json
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import load_settings
 
 
 @click.command()
 @click.option("--format", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@plain_errors
 def status(output_format: str) -> None:
     """Show how all is on one screen; exit status 0 only if all is well. It makes nothing and needs nothing to run."""
     settings = load_settings()  # first: numpy cannot be imported in a working folder that is gone
@@ -45,16 +43,14 @@ def lines(found: dict[str, Any]) -> list[str]:
     age = found["as_of_age_seconds"]
     said.append(f"as of       {_time(found['as_of'])}" + ("" if age is None else f", over for {age:,} s"))
     for each in found["metrics"]:
-        said.append(
-            f"metric      {each['metric']:<20} newest {_time(each['newest_minute'])}, {each['missing']} missing of 24 h"
-        )
+        newest = f"newest {_time(each['newest_minute'])}, {each['missing']} missing of 24 h"
+        said.append(f"metric      {each['metric']:<20} {newest}")
     at_work = ", ".join(f"{job} ({count})" for job, count in found["runs_in_progress"].items()) or "none"
     said.append(f"up          {found['up'] or 'does not run'}")
     said.append(f"runs        {at_work}")
-    said += [
-        f"evaluated   {each['part']:<30} {_time(each['last'])}{'  ' + each['trouble'] if each['trouble'] else ''}"
-        for each in found["evaluations"]
-    ]
+    for each in found["evaluations"]:
+        trouble = f"  {each['trouble']}" if each["trouble"] else ""
+        said.append(f"evaluated   {each['part']:<30} {_time(each['last'])}{trouble}")
     said.append(f"open        {_count(found['alerts_open'], 'alert')}, {_count(found['incidents_open'], 'incident')}")
     for each in (*found["alerts_open"], *found["incidents_open"]):
         if each["acknowledged_by"] is not None:
@@ -65,15 +61,12 @@ def lines(found: dict[str, Any]) -> list[str]:
         reason = "" if each["reason"] is None else f": {each['reason']}"
         until = f"until {_time(each['until'])} by {each['who']}"
         said.append(f"silent      {each['id']} {each['metrics']}{rule} {until}{reason}")
-    doubts = found["doubts"]
+    doubts, told = found["doubts"], "none"
     if doubts["count"]:
         of = ", ".join(f"{metric} {count:,}" for metric, count in doubts["metrics"].items())
-        said.append(
-            f"doubts      {doubts['count']:,} answers take trades away from stored minutes and wait for a second one: "
-            f"{of}; oldest {_time(doubts['oldest'])}"
-        )
-    else:
-        said.append("doubts      none")
+        told = f"{doubts['count']:,} answers take trades away from stored minutes and wait for a second one: {of}"
+        told += f"; oldest {_time(doubts['oldest'])}"
+    said.append(f"doubts      {told}")
     for channel in found["channels"]:
         outcome = {None: "nothing sent yet", True: "delivered", False: f"not delivered: {channel['error']}"}
         when = "" if channel["last_attempt_at"] is None else f" {_time(channel['last_attempt_at'])}"

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pricetracker_dagster.candles import digits as figures
-from pricetracker_dagster.cli.plain_values import as_iso
-from pricetracker_dagster.cli.stdout import write
+from pricetracker_dagster.cli.writing import as_iso, write
 
 TABLE_ROWS = 1000
 """What a table shows at most: nobody reads on, and to lay out more costs a terminal seconds."""

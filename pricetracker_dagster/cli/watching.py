@@ -6,7 +6,6 @@ import threading
 
 import click
 
-from pricetracker_dagster.cli.errors import plain_errors
 from pricetracker_dagster.cli.output import without_dagsters_warnings
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.settings import load_settings
@@ -16,7 +15,6 @@ from pricetracker_dagster.settings.last_good import SettingsKeeper
 @click.command()
 @click.option("--every", type=click.IntRange(5, 3600), metavar="SECONDS", help="Look again and again, until stopped.")
 @click.option("--asks-up", is_flag=True, hidden=True)
-@plain_errors
 def watch(*, every: int | None, asks_up: bool) -> None:
     """Say what stands still, record it as an incident and tell the channels; exit status 1 where anything does.
 

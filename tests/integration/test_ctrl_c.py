@@ -46,7 +46,7 @@ def test_what_a_library_makes_of_it_is_told_as_what_it_is(
     command: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        plain_errors(command)()
+        plain_errors()(command)()
     assert ended.value.code == 130
     assert capsys.readouterr() == ("", "Interrupted\n")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -54,9 +54,9 @@ def test_what_a_library_makes_of_it_is_told_as_what_it_is(
 
 def test_an_error_after_a_command_that_was_interrupted_is_missing_again() -> None:
     with pytest.raises(SystemExit):
-        plain_errors(lost)()
+        plain_errors()(lost)()
 
-    @plain_errors
+    @plain_errors()
     def wrong() -> None:
         raise ZeroDivisionError
 
@@ -67,7 +67,7 @@ def test_an_error_after_a_command_that_was_interrupted_is_missing_again() -> Non
 def test_a_program_around_it_keeps_its_own_way() -> None:
     def of_the_program(*_: object) -> None: ...
 
-    @plain_errors
+    @plain_errors()
     def command() -> None:
         assert signal.getsignal(signal.SIGINT) is of_the_program
 

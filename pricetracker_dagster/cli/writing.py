@@ -1,12 +1,22 @@
-"""How values of Python are written for programs, as CSV and JSON; text.py does the same for values of the database."""
+"""How values of Python are written for programs, as CSV and JSON, and bytes to standard output at once.
+
+text.py writes values of the database in the same way.
+"""
 
 import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+
+from pricetracker_dagster.errors import PricetrackerError
+
+
+class OutputFailed(PricetrackerError, OSError):
+    """What was to be printed could not be written."""
 
 
 def csv_of(rows: Iterable[Sequence[Any]]) -> bytes:
@@ -41,3 +51,21 @@ def as_json(value: Any) -> Any:
     if value is None or isinstance(value, int | str):
         return value
     return as_iso(value) if isinstance(value, datetime) else str(value)
+
+
+def write(*chunks: "bytes | memoryview") -> None:
+    """Write to standard output at once.
+
+    Raises:
+        BrokenPipeError: the reader has seen enough.
+        OutputFailed: it cannot be written for another reason.
+    """
+    try:
+        sys.stdout.flush()
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(f"the output cannot be written: {error.strerror}") from error
