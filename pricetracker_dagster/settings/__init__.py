@@ -4,46 +4,29 @@ Each tick loads the settings afresh, so a changed file takes effect at the next 
 set, ``source`` where it comes from, ``messages`` how a mistake is reported, ``load`` puts them together.
 """
 
-from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
 from pricetracker_dagster.settings.command_line import backfill_command, command
-from pricetracker_dagster.settings.exchanges import SIMULATED, Exchanges, ExchangeSettings
+from pricetracker_dagster.settings.exchanges import Exchanges
 from pricetracker_dagster.settings.load import changed_rules, load_settings
-from pricetracker_dagster.settings.model import (
-    CollectSettings,
-    Settings,
-    UiSettings,
-    WatchSettings,
-)
+from pricetracker_dagster.settings.model import Settings, WatchSettings
 from pricetracker_dagster.settings.routes import AlertRoute, QuietHours, RouteMatch
 from pricetracker_dagster.settings.section import metric_pattern
-from pricetracker_dagster.settings.source import (
-    CONFIG_VARIABLE,
-    PREFIX,
-    PROJECT,
-    SettingsError,
-    config_file,
-)
+from pricetracker_dagster.settings.source import CONFIG_VARIABLE, PREFIX, PROJECT, SettingsError, config_file
 from pricetracker_dagster.settings.urls import host_name, http_address
 
 __all__ = [
     "CONFIG_VARIABLE",
     "PREFIX",
     "PROJECT",
-    "SIMULATED",
     "AlertRoute",
     "AlertRule",
     "AlertSettings",
-    "CollectSettings",
-    "ExchangeSettings",
     "Exchanges",
-    "Measure",
     "QuietHours",
     "RouteMatch",
     "Settings",
     "SettingsError",
-    "UiSettings",
     "WatchSettings",
     "backfill_command",
     "changed_rules",

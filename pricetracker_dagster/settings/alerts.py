@@ -5,11 +5,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from pricetracker_dagster.candles.metric import Measure
-from pricetracker_dagster.errors import did_you_mean
+from pricetracker_dagster.errors import did_you_mean, plain
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
-from pricetracker_dagster.settings.routes import AlertRoute, no_such_rule
-from pricetracker_dagster.settings.section import Section, at_least_one, metric_pattern
+from pricetracker_dagster.settings.routes import AlertRoute
+from pricetracker_dagster.settings.section import Measures, Patterns, Section
 from pricetracker_dagster.settings.urls import http_url
 
 
@@ -17,9 +16,9 @@ class AlertRule(Section):
     """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged."""
 
     name: str = Field(default="spike", pattern=r"^[A-Za-z0-9_-]+$")
-    metrics: tuple[Annotated[str, AfterValidator(metric_pattern)], ...] = ("*",)
+    metrics: Patterns = ("*",)
     """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
-    measures: tuple[Measure, ...] = ("price", "volume")
+    measures: Measures = ("price", "volume")
     factor: float = Field(default=3.0, gt=0, le=1_000_000)
     window_minutes: int = Field(default=60, ge=1, le=1440)
     min_points: int = Field(default=30, ge=1)
@@ -31,11 +30,6 @@ class AlertRule(Section):
     resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
     """So many minutes without one above, and it is resolved."""
 
-    @field_validator("metrics", "measures")
-    @classmethod
-    def _at_least_one(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return at_least_one(values)
-
     @model_validator(mode="after")
     def _points_fit_into_the_window(self) -> Self:
         if self.min_points > self.window_minutes:
@@ -46,11 +40,20 @@ class AlertRule(Section):
         return self
 
 
+def _known_to_apprise(channel: SecretStr) -> SecretStr:
+    if not is_channel(channel.get_secret_value()):
+        raise ValueError(
+            "no URL that apprise can use: write e.g. slack://TokenA/TokenB/TokenC or json://host/path; "
+            "see the apprise documentation"
+        )
+    return channel
+
+
 class AlertSettings(Section):
     """What deserves a message, and who gets it."""
 
     rules: tuple[AlertRule, ...] = (AlertRule(),)
-    channels: tuple[SecretStr, ...] = ()
+    channels: tuple[Annotated[SecretStr, AfterValidator(_known_to_apprise)], ...] = ()
     """apprise URLs. They hold secrets."""
     max_age_minutes: int = Field(default=15, ge=1, le=525_600)
     """Alerts of older minutes are recorded but not sent; a message that no channel takes is given up after as long."""
@@ -73,22 +76,9 @@ class AlertSettings(Section):
                 raise ValueError(f'alerts.rules[{i}] name "{rule.name}" is listed twice: give it another')
         return rules
 
-    @field_validator("channels")
-    @classmethod
-    def _apprise_knows_them(cls, channels: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        for i, channel in enumerate(channels):
-            if not is_channel(channel.get_secret_value()):
-                raise ValueError(
-                    f"alerts.channels[{i}] (not shown, it may hold secrets): no URL that apprise can use: "
-                    "write e.g. slack://TokenA/TokenB/TokenC or json://host/path; see the apprise documentation"
-                )
-        return channels
-
     @field_validator("routes")
     @classmethod
-    def _routes_lead_to_what_there_is(
-        cls, routes: tuple[AlertRoute, ...], info: ValidationInfo
-    ) -> tuple[AlertRoute, ...]:
+    def _lead_to_what_there_is(cls, routes: tuple[AlertRoute, ...], info: ValidationInfo) -> tuple[AlertRoute, ...]:
         if not {"rules", "channels"} <= info.data.keys():  # a mistake in these is reported already
             return routes
         rules = [rule.name for rule in info.data["rules"]]
@@ -98,7 +88,8 @@ class AlertSettings(Section):
         for i, route in enumerate(routes):
             for j, name in enumerate(route.match.rules or ()):
                 if name not in rules:
-                    raise ValueError(f"alerts.routes[{i}].match.rules[{j}] {no_such_rule(name, rules)}")
+                    unknown = f'"{plain(name)}": no such rule{did_you_mean(name, sorted(rules))}'
+                    raise ValueError(f"alerts.routes[{i}].match.rules[{j}] {unknown}")
             for key, channels in (("channels", route.channels), ("escalate_to", route.escalate_to)):
                 for j, channel in enumerate(channels):
                     if wrong := _wrong_with(channel.get_secret_value(), names):
@@ -109,10 +100,7 @@ class AlertSettings(Section):
     @classmethod
     def _a_url(cls, url: SecretStr) -> SecretStr:
         if url.get_secret_value():
-            try:
-                http_url(url.get_secret_value(), "https://…")
-            except ValueError as error:
-                raise ValueError(f"alerts.heartbeat_url (not shown, it may hold secrets): {error}") from None
+            http_url(url.get_secret_value(), "https://…")
         return url
 
 

@@ -6,32 +6,24 @@ Here belongs what a route may say and what is refused; to whom a message goes by
 import difflib
 import re
 import zoneinfo
-from collections.abc import Collection
 from datetime import time
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from pricetracker_dagster.candles.metric import Measure
-from pricetracker_dagster.errors import did_you_mean, plain
-from pricetracker_dagster.settings.section import Section, at_least_one, metric_pattern
+from pricetracker_dagster.settings.section import AtLeastOne, Measures, Patterns, Section
 
 
 class RouteMatch(Section):
     """Which alerts and incidents a route is for: those of which all that is set is true."""
 
-    metrics: tuple[Annotated[str, AfterValidator(metric_pattern)], ...] | None = None
+    metrics: Patterns | None = None
     """Names, or patterns such as ``KRAKEN:*``; of an incident any one of its metrics."""
-    rules: tuple[str, ...] | None = None
+    rules: AtLeastOne[str] | None = None
     """Names of rules; an incident has none."""
-    measures: tuple[Measure, ...] | None = None
+    measures: Measures | None = None
     """An incident has none."""
     kind: Literal["alert", "incident"] | None = None
-
-    @field_validator("metrics", "rules", "measures")
-    @classmethod
-    def _at_least_one(cls, values: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if values is None else at_least_one(values)
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -117,14 +109,8 @@ class AlertRoute(Section):
 
     @model_validator(mode="after")
     def _escalation_is_whole(self) -> Self:
-        if (self.escalate_after_minutes is None) != (not self.escalate_to):
-            given, absent = "escalate_to", "escalate_after_minutes"
-            if not self.escalate_to:
-                given, absent = absent, given
-            raise ValueError(f"{given} is set, {absent} is not: set both or neither")
+        if self.escalate_to and self.escalate_after_minutes is None:
+            raise ValueError("escalate_to is set, escalate_after_minutes is not: set both or neither")
+        if not self.escalate_to and self.escalate_after_minutes is not None:
+            raise ValueError("escalate_after_minutes is set, escalate_to is not: set both or neither")
         return self
-
-
-def no_such_rule(name: str, known: Collection[str]) -> str:
-    """Say of a name in a route that no rule is called so."""
-    return f'"{plain(name)}": no such rule{did_you_mean(name, sorted(known))}'

@@ -1,14 +1,14 @@
-"""What the tables of the settings file have in common: a base that knows no other keys, and the names of metrics.
-
-Here belongs what several of them take; what a table holds is in model.py and routes.py.
-"""
+"""What tables of the settings file have in common: a base that knows no other keys, and the names of metrics."""
 
 import re
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.candles.pair_names import own_name
+
+T = TypeVar("T")
 
 
 class Section(BaseModel):
@@ -57,12 +57,14 @@ def its_own_name(text: str) -> None:
         raise ValueError(f'"{text}" is called {name} here: write {name}')
 
 
-def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a list that was set.
-
-    Raises:
-        ValueError: it is empty.
-    """
+def _at_least_one(values: tuple[T, ...]) -> tuple[T, ...]:
     if not values:
         raise ValueError("an empty list: leave the key away, or name one")
     return values
+
+
+AtLeastOne = Annotated[tuple[T, ...], AfterValidator(_at_least_one)]
+"""A list that is not empty where it is set."""
+
+Patterns = AtLeastOne[Annotated[str, AfterValidator(metric_pattern)]]
+Measures = AtLeastOne[Measure]
