@@ -97,7 +97,7 @@ def minute_prices(
         metadata={
             "dagster/row_count": store.prices.rows(),
             "rejected": len(collected.rejected),
-            "doubts": collected.doubted,
+            "doubts": len(collected.doubts),
             "missing": len(collected.missing),
             "newest_minute": dg.MetadataValue.timestamp(collected.minute),
             # seconds that this machine's clock is ahead of the exchange's: plotted over time

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,8 +17,9 @@ from pricetracker_dagster.cli.parameters import UtcTime, minute_range
 from pricetracker_dagster.settings import Settings, backfill_command, command, load_settings
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.collect.recorded import ImportedFile
+    from pricetracker_dagster.exchanges.kraken.ohlcvt import RecordedFile
     from pricetracker_dagster.store.doubts import Doubt
+    from pricetracker_dagster.store.prices import UpsertedCandles
 
 _LISTED = 10
 
@@ -114,43 +116,54 @@ def import_(files: Sequence[Path]) -> None:
 
     A file that cannot be imported fails alone, with exit status 1.
     """
-    from pricetracker_dagster.collect.recorded import FailedFile, import_file
+    from pricetracker_dagster.exchanges.kraken.ohlcvt import read
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
     prices = open_store(settings).prices
-    imported: list[ImportedFile] = []
+    imported: list[tuple[RecordedFile, UpsertedCandles]] = []
     with progress_bar() as progress:
         say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
         bar = progress.add_task("files", total=len(files))
         longest = timedelta(hours=settings.collect.fill_hours)
         for path in files:
             progress.update(bar, description=path.name)
-            outcome = import_file(prices, path, longest=longest)
-            progress.advance(bar)
-            if isinstance(outcome, FailedFile):
-                if outcome.traceback:
-                    click.echo(outcome.traceback, err=True)
-                click.echo(f"Error: {outcome.reason}", err=True)
+            try:
+                [recorded] = read([path], fetched_at=datetime.now(UTC), longest=longest)
+                imported.append((recorded, prices.upsert(recorded.candles, derived=recorded.derived)))
+            except Exception as error:
+                _tell_failure(path, error)
             else:
-                imported.append(outcome)
-                _tell(outcome, say)
-        doubted = [str(each.read.path) for each in imported if each.upserted.doubts]
+                _tell(*imported[-1], say)
+            progress.advance(bar)
+        doubted = [str(recorded.path) for recorded, upserted in imported if upserted.doubts]
         again = f"{command(simulated=settings.simulated)} {shlex.join(['import', *doubted])}"
-        for line in _of_doubts([doubt for each in imported for doubt in each.upserted.doubts], again):
+        for line in _of_doubts([doubt for _, upserted in imported for doubt in upserted.doubts], again):
             say(line)
     _publish(settings)
-    sys.exit(1 if len(imported) < len(files) or any(each.rejected for each in imported) else 0)
+    rejected = any(recorded.rejected or upserted.rejected for recorded, upserted in imported)
+    sys.exit(1 if rejected or len(imported) < len(files) else 0)
 
 
-def _tell(imported: "ImportedFile", say: Callable[[str], object]) -> None:
-    """Say of a file what was stored, and what was not."""
-    read, upserted = imported.read, imported.upserted
+def _tell_failure(path: Path, error: Exception) -> None:
+    """Say why a file could not be stored; of a mistake of ours also where."""
+    from pricetracker_dagster.collect.result import in_plain_words
+    from pricetracker_dagster.store.records import MISTAKE
+
+    reason, cause = in_plain_words(error)
+    if cause == MISTAKE:
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    click.echo(f"Error: {reason if str(path) in reason else f'{path}: {reason}'}", err=True)
+
+
+def _tell(read: "RecordedFile", upserted: "UpsertedCandles", say: Callable[[str], object]) -> None:
+    """Say of a file what was stored, and what was not: no valid candles, or of minutes that are not closed."""
+    rejected = [*read.rejected, *upserted.rejected]
     say(
         f"{read.path.name}: {read.metric}: {read.candles.num_rows:,} minutes, {read.filled:,} of them without trades; "
-        f"{upserted.inserted:,} added, {upserted.updated:,} corrected, {len(imported.rejected):,} rejected"
+        f"{upserted.inserted:,} added, {upserted.updated:,} corrected, {len(rejected):,} rejected"
     )
-    for row in imported.rejected[:_LISTED]:
+    for row in rejected[:_LISTED]:
         say(f"  rejected: {row}")
     for gap in read.silences[:_LISTED]:
         say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")

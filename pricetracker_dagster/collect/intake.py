@@ -23,41 +23,32 @@ _GRACE = 0.2
 
 
 class Intake:
-    """Notes and stores what threads find.
-
-    Attributes:
-        has_minute: the metrics of which the tick's own minute is stored.
-        answers: the candles that came of each metric last.
-    """
+    """Notes and stores what threads find."""
 
     def __init__(self, context: Context) -> None:
         """Nothing has come yet."""
         self.has_minute: set[str] = set()
+        """The metrics of which the tick's own minute is stored."""
         self.answers: dict[str, pa.Table] = {}
+        """The candles that came of each metric last."""
         self._context = context
         self._began = time.monotonic()
         self._late: dict[str, bool] = {}
         self._heard: set[str] = set()
 
     def candles(self, findings: Findings, *, all_of_them: bool = False) -> bool:
-        """Note and store the candles that come.
+        """Note and store the candles that come; for ``all_of_them`` wait until the tick's deadline.
 
-        Args:
-            findings: where they come from.
-            all_of_them: wait for stragglers, too, until the tick's deadline.
-
-        Returns:
-            Whether all have come, or time is up. Else readers should have what is stored meanwhile.
+        Return whether all have come, or time is up. Else readers should have what is stored before stragglers come.
         """
-        if not self._gather(findings, of_candles=True, all_of_them=all_of_them):
-            return False
-        for metric, was_late in self._late.items():
-            self._context.turns[metric].note_late(late=was_late)
-        for metric in self._context.collected.metrics:  # in_turns() waits no longer for what still hangs
-            if metric not in self._heard:
-                said = "no answer came within the tick's budget"
-                self._context.collected.note(metric, said, ExchangeError.cause)
-        return True
+        done = self._gather(findings, of_candles=True, all_of_them=all_of_them)
+        if done:
+            for metric, was_late in self._late.items():
+                self._context.turns[metric].note_late(late=was_late)
+            for metric in self._context.collected.metrics:  # in_turns() waits no longer for what still hangs
+                if metric not in self._heard:
+                    self._context.collected.note(metric, "no answer came within the tick's budget", ExchangeError.cause)
+        return done
 
     def rebuilt(self, findings: Findings) -> None:
         """Note and store what is rebuilt, until all is done or time is up."""
@@ -93,10 +84,7 @@ class Intake:
         return True
 
     def _store(self, answers: Sequence[tuple[str, Validated]]) -> None:
-        context = self._context
-        stored = store_answers(context.store.prices, context.collected, answers, context.horizon, context.now())
-        self.has_minute.update(
-            metric
-            for metric, validated in answers
-            if metric in stored and metric not in self.has_minute and newest_minute(validated.kept) == context.minute
-        )
+        context, prices = self._context, self._context.store.prices
+        stored = store_answers(prices, context.collected, answers, context.horizon, context.now())
+        own = {metric for metric, validated in answers if newest_minute(validated.kept) == context.minute}
+        self.has_minute |= stored & own

@@ -74,11 +74,6 @@ class Collected:
         """How many rows were corrected."""
         return sum(stored.updated for stored in self.stored.values())
 
-    @property
-    def doubted(self) -> int:
-        """How many rows were doubted."""
-        return len(self.doubts)
-
     def why(self, metric: str) -> str:
         """Say why a metric lacks minutes."""
         rejected = [row for row in self.rejected if row.metric == metric]

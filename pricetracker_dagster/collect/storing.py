@@ -30,15 +30,14 @@ def store_answers(
 ) -> set[str]:
     """Upsert what was kept of each metric, a day at a time, and add it to the account.
 
-    Rows that cannot be stored are noted for their metric, and the others go in. Returned are the metrics of which all
-    is stored.
+    Rows that cannot be stored are noted for their metric, and the others go in. Return those of which all is stored.
     """
     for metric, validated in answers:
         collected.rejected += validated.rejected
         if validated.rejected:
             collected.causes.setdefault(metric, REJECTED)
-    together = _upsert(prices, collected, [validated for _, validated in answers], first, now)
     failed = set()
+    together = _upsert(prices, collected, [validated for _, validated in answers], first, now)
     if together is not None:
         until = time.monotonic() + SPLIT_WITHIN
         about_rows = not isinstance(together, OSError | PricetrackerError)
@@ -73,13 +72,11 @@ def _upsert(
     prices: PriceTable, collected: Collected, answers: Sequence[Validated], first: datetime, now: datetime | None
 ) -> Exception | None:
     """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
+    if not answers:
+        return None
     problem: Exception | None = None
     try:
-        days = (
-            by_day(pa.concat_tables([validated.kept for validated in answers]), first, collected.minute)
-            if answers
-            else {}
-        )
+        days = by_day(pa.concat_tables([validated.kept for validated in answers]), first, collected.minute)
     except Exception as error:
         return error
     derived = [validated.derived for validated in answers if validated.derived is not None]

@@ -39,8 +39,7 @@ def renew(folder: DataFolder) -> bool:
 
     A file that is empty, or all zeros as a crash of the machine leaves it, is no user's.
 
-    Returns:
-        Whether the file is the project's.
+    Returns whether the file is the project's.
 
     Raises:
         OSError: the file cannot be read or written.
@@ -49,12 +48,14 @@ def renew(folder: DataFolder) -> bool:
     ours = project_file().read_bytes()
     there = file.read_bytes() if file.exists() or file.is_symlink() else b""
     noted = kept_in(note).get("written")
-    written = [each for each in noted if isinstance(each, str)] if isinstance(noted, list) else []
-    if there.strip(b"\0\r\n\t ") and _digest(there) not in {_digest(ours), *written, *_BEFORE_DIGESTS_WERE_NOTED}:
+    written = noted if isinstance(noted, list) else []
+    digest = hashlib.sha256(ours).hexdigest()
+    known = [digest, *written, *_BEFORE_DIGESTS_WERE_NOTED]
+    if there.strip(b"\0\r\n\t ") and hashlib.sha256(there).hexdigest() not in known:
         return False
-    if _digest(ours) not in written:
-        with suppress(OSError):  # before the file, so that it is known as ours also after a crash between the two
-            write_text(note, json.dumps({"written": [*written, _digest(ours)]}))
+    if digest not in written:
+        with suppress(OSError):  # before the file: known as ours also after a crash between the two
+            write_text(note, json.dumps({"written": [*written, digest]}))
     if there != ours:
         write_text(file, ours.decode())
     return True
@@ -70,11 +71,11 @@ def names_storage(home: Path) -> bool:
 def absent(instance: dg.DagsterInstance) -> Iterator[str]:
     """Yield each setting that we rely on and that an instance does not have, with the consequence."""
     queue = instance.get_concurrency_config().run_queue_config
-    limits = yaml.safe_load(project_file().read_text(encoding="utf-8"))["concurrency"]["runs"]["tag_concurrency_limits"]
-    for limit in limits:
+    ours = yaml.safe_load(project_file().read_text(encoding="utf-8"))
+    for limit in ours["concurrency"]["runs"]["tag_concurrency_limits"]:
         if queue is None or limit not in queue.tag_concurrency_limits:
-            key, most = limit["key"], limit["limit"]
-            yield f"concurrency.runs.tag_concurrency_limits of {key}, limit {most} (its runs overlap)"
+            of = f"{limit['key']}, limit {limit['limit']}"
+            yield f"concurrency.runs.tag_concurrency_limits of {of} (its runs overlap)"
     if getattr(instance.run_coordinator, "dequeue_interval_seconds", 5) >= 5:
         yield "run_queue.dequeue_interval_seconds (each tick begins up to 5 s late)"
     monitoring = instance.get_settings("run_monitoring")
@@ -88,7 +89,3 @@ def absent(instance: dg.DagsterInstance) -> Iterator[str]:
     for kind in ("schedule", "sensor"):
         if kind not in retention:
             yield f"retention.{kind} (what Dagster notes of each evaluation grows without end)"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -1,7 +1,6 @@
 """The parts of ``pricetracker up``, in the order in which they are started.
 
-One code server is shared by the web server and the daemon: ``dagster dev``, in the background of a script, heeds no
-signal. How processes are kept running belongs to supervisor.py.
+Web server and daemon share a code server: ``dagster dev``, in the background of a script, heeds no signal.
 """
 
 import signal
@@ -19,18 +18,15 @@ from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.store import open_store
 
 LOCATION = "pricetracker_dagster"
-DEFINITIONS = "pricetracker_dagster.definitions"
 
-_LOAD_HOURS = 24
 _LOAD_PATIENCE = 120.0
 _READY_PATIENCE = 90.0
 
 
 def start_exchange(supervisor: Supervisor, settings: Settings, stop: threading.Event) -> None:
     """Start the simulator, whose prices are followed."""
-    say("", "*" * 78)
-    say("", "THE PRICES ARE INVENTED: metrics are called SIMULATED:…, in a folder of their own")
-    say("", "*" * 78)
+    invented = "THE PRICES ARE INVENTED: metrics are called SIMULATED:…, in a folder of their own"
+    say("", "\n".join(["*" * 78, invented, "*" * 78]))
     port = free_port()
     url = http_address(LOOPBACK, port)
     supervisor.environment = {**supervisor.environment, f"{PREFIX}EXCHANGES__SIMULATED__URL": url}
@@ -48,8 +44,8 @@ def start_first_load(supervisor: Supervisor, settings: Settings, stop: threading
     except StoreError as error:  # each tick reports it; readers go on, and it can be repaired meanwhile
         say("", str(error), error=True)
         return
-    say("", f"the store is empty: loading the last {_LOAD_HOURS} hours first …")
-    backfill = python("pricetracker_dagster.cli", "backfill", "--hours", str(_LOAD_HOURS))
+    say("", "the store is empty: loading the last 24 hours first …")
+    backfill = python("pricetracker_dagster.cli", "backfill", "--hours", "24")
     load = ManagedProcess("load", backfill, stop_with=signal.SIGINT, once=True, heard=lambda _: True)
     supervisor.start(load)
     if not supervisor.wait_for(lambda: load.has_ended() or stop.is_set(), _LOAD_PATIENCE):
@@ -59,11 +55,11 @@ def start_first_load(supervisor: Supervisor, settings: Settings, stop: threading
 def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.Event) -> ManagedProcess:
     """Start the code server, and write the workspace in which web server and daemon find it."""
     port = free_port()
-    write_text(
-        workspace, f"load_from:\n  - grpc_server: {{host: {LOOPBACK}, port: {port}, location_name: {LOCATION}}}\n"
-    )
+    server = f"{{host: {LOOPBACK}, port: {port}, location_name: {LOCATION}}}"
+    write_text(workspace, f"load_from:\n  - grpc_server: {server}\n")
     # modules in the present working folder are not ours to import
-    serve = ("api", "grpc", "--module-name", DEFINITIONS, "--location-name", LOCATION, "--empty-working-directory")
+    definitions = f"{LOCATION}.definitions"
+    serve = ("api", "grpc", "--module-name", definitions, "--location-name", LOCATION, "--empty-working-directory")
     listen = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
     code = supervisor.start(ManagedProcess("code", python("dagster", *serve, *listen), is_busy=has_runs))
     supervisor.wait_for(lambda: listens(LOOPBACK, port) or stop.is_set(), _READY_PATIENCE)

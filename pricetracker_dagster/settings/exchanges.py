@@ -1,4 +1,4 @@
-"""The exchanges that there are: their names, which module speaks to each, and how each is asked.
+"""The exchanges that there are, and how each is asked.
 
 A new exchange is a module in exchanges/ and a line in LISTED: its table of the settings is made from that line, and
 exchanges/registry.py loads the module that it names.
@@ -22,13 +22,7 @@ LEAST_RATE = 0.05
 
 
 class Listed(NamedTuple):
-    """One exchange.
-
-    Attributes:
-        kind: the class that speaks to it, ``module:class`` in exchanges/.
-        url: root of its REST interface, where the settings name no other.
-        requests_per_second: its rate limit, where the settings name no other.
-    """
+    """One exchange: the class that speaks to it, ``module:class`` in exchanges/, its default URL and rate limit."""
 
     kind: str
     url: str

@@ -1,10 +1,11 @@
 """Settings as a small file holds them: secrets in clear, and what another version wrote or a disk damaged left out."""
 
+import json
 from datetime import time as time_of_day
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr, ValidationError, field_validator
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
@@ -34,29 +35,20 @@ class LastGood(Settings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Nothing but what was kept."""
+        del settings_cls
         return (init_settings,)
 
 
-def as_json(value: Any) -> Any:
-    """Return a value as JSON holds it, secrets as well."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, BaseModel):
-        fields = type(value).model_fields
-        return {field.alias or name: as_json(getattr(value, name)) for name, field in fields.items()}
-    if isinstance(value, time_of_day):
-        return value.isoformat("minutes")
-    if isinstance(value, tuple | list):
-        return [as_json(each) for each in value]
-    return value
+def as_json(settings: Settings) -> Any:
+    """Return settings as JSON holds them, secrets as well."""
+
+    def plain(value: SecretStr | time_of_day) -> str:
+        return value.get_secret_value() if isinstance(value, SecretStr) else value.isoformat("minutes")
+
+    return json.loads(json.dumps(settings.model_dump(by_alias=True), default=plain))
 
 
 def restored(values: Any, folder: Path) -> Settings | None:
@@ -126,14 +118,11 @@ def _listed(value: Any) -> list[Any]:
 
 def _left_out(values: Any, location: tuple[int | str, ...]) -> bool:
     """Leave a value out; False where there is nothing to leave out."""
-    *outer, last = location or [None]
-    for part in outer:
-        try:
-            values = values[part]
-        except (LookupError, TypeError):
-            return False
     try:
+        *outer, last = location
+        for part in outer:
+            values = values[part]
         del values[last]
-    except (LookupError, TypeError):
+    except (LookupError, TypeError, ValueError):
         return False
     return True

@@ -162,10 +162,10 @@ class Settings(BaseSettings):
     @property
     def tracked(self) -> tuple[Metric, ...]:
         """The metrics to follow now: as listed, or their simulated counterparts."""
-        metrics = tuple(parse_metric(text) for text in self.metrics)
+        metrics = map(parse_metric, self.metrics)
         if self.simulated:
             return tuple(dict.fromkeys(Metric(SIMULATED, metric.pair) for metric in metrics))
-        return metrics
+        return tuple(metrics)
 
     @property
     def rules(self) -> tuple[AlertRule, ...]:
@@ -176,17 +176,14 @@ class Settings(BaseSettings):
 
     @property
     def routes(self) -> tuple[AlertRoute, ...]:
-        """The routes of alerts in force: as listed, or for the simulated counterparts of their metrics."""
-        if not self.simulated:
-            return self.alerts.routes
-        return tuple(
-            route.model_copy(
-                update={"match": route.match.model_copy(update={"metrics": _simulated(route.match.metrics)})}
-            )
-            if route.match.metrics
-            else route
-            for route in self.alerts.routes
-        )
+        """The routes of alerts in force, likewise."""
+        routes = []
+        for route in self.alerts.routes:
+            match = route.match
+            if self.simulated and match.metrics:
+                match = match.model_copy(update={"metrics": _simulated(match.metrics)})
+            routes.append(route.model_copy(update={"match": match}))
+        return tuple(routes)
 
     def place_of(self, metric: Metric) -> str:
         """Return where a tracked metric was listed, as messages name it: ``pricetracker.toml: metrics[2] "…"``."""
@@ -229,8 +226,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        *_: Any,
+        **__: Any,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments come before the environment, the environment before the file."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, read_file(config_file()))

@@ -1,10 +1,9 @@
 """Where secrets stand in settings: in every value of the type SecretStr, and in URLs.
 
-Found by type and place, so that a setting that is added is kept as those that are there. What becomes of them is the
-business of secrets.py.
+Found by type and place, so that a setting that is added is kept as those that are there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, SecretStr
@@ -19,15 +18,15 @@ _ADDRESSES = ("exchanges", "ui")
 def keep_given(given: Mapping[str, Any]) -> None:
     """Keep what may be secret in settings as they were written, before anybody says what is wrong with them."""
     for table, value in given.items():
-        for text in _texts(value):
-            if "://" in text:
+        for text in _leaves(value):
+            if isinstance(text, str) and "://" in text:
                 (keep_address if table in _ADDRESSES else keep_channel)(text, _metrics(given.get("metrics")))
 
 
 def keep_secrets(settings: BaseModel) -> None:
     """Keep every secret of settings that were loaded."""
     spared = _metrics(getattr(settings, "metrics", ()))
-    for value in _values(settings):
+    for value in _leaves(settings.model_dump()):
         if isinstance(value, SecretStr):
             secret = value.get_secret_value()
             if is_channel_name(secret):  # which is shown instead of a URL
@@ -49,27 +48,12 @@ def _metrics(listed: Any) -> list[str]:
     return [name for name in names if isinstance(name, str) and "://" not in name]
 
 
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _each_text([*value, *value.values()])
-    elif isinstance(value, list | tuple):
-        yield from _each_text(value)
-
-
-def _each_text(values: Iterable[Any]) -> Iterator[str]:
-    for value in values:
-        yield from _texts(value)
-
-
-def _values(value: Any) -> Iterator[Any]:
-    if isinstance(value, BaseModel):
-        value = [getattr(value, name) for name in type(value).model_fields]
-    elif isinstance(value, Mapping):
-        value = list(value.values())
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield each value that stands in tables and lists, and the keys of tables."""
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
     if isinstance(value, list | tuple):
         for each in value:
-            yield from _values(each)
+            yield from _leaves(each)
     else:
         yield value

@@ -42,8 +42,7 @@ def config_file() -> Path:
         SettingsError: there is none, it cannot be looked for or named, or the nearest one belongs to another checkout
             than this code.
     """
-    named = os.environ.get(CONFIG_VARIABLE)
-    if named:
+    if named := os.environ.get(CONFIG_VARIABLE):
         return _refuse_other_than_utf8(_named_file(named))
     here = working_directory()
     above = [here, *here.parents] if here else []
@@ -133,8 +132,7 @@ def read_file(path: Path) -> dict[str, Any]:
         content = path.read_bytes()
     except OSError as error:
         raise cannot_be_read(path, error) from error
-    encoding = _other_encoding(content)
-    if encoding:
+    if encoding := _other_encoding(content):
         raise SettingsError(f"{path.name}: not in UTF-8, it looks like {encoding}: save it as UTF-8; see {path}")
     try:
         return tomllib.loads(content.decode("utf-8-sig"))

@@ -1,7 +1,4 @@
-"""The settings file that ``pricetracker init`` writes: every key of the model with its docstring and its default.
-
-Of a list of tables that is empty by default one table is shown as it might be.
-"""
+"""The settings file that ``pricetracker init`` writes: every key of the model with its docstring and its default."""
 
 import ast
 import inspect
@@ -19,12 +16,8 @@ _METRICS = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD")
 
 def template() -> str:
     """Return the file's text: metrics to begin with, every other key as a comment that shows its default."""
-    lines = [
-        "# Settings of pricetracker, read again by each tick. A key behind a # has the default that is shown.",
-        "",
-        *_table(Settings.model_construct(metrics=_METRICS), ()),
-    ]
-    return "\n".join(lines) + "\n"
+    head = "# Settings of pricetracker, read again by each tick. A key behind a # has the default that is shown."
+    return "\n".join([head, "", *_table(Settings.model_construct(metrics=_METRICS), ()), ""])
 
 
 def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
@@ -49,25 +42,20 @@ def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
         yield from _comment(inspect.cleandoc(type(table).__doc__ or "").partition("\n")[0])
         yield header.format(".".join((*path, name)))
         yield from _table(table, (*path, name))
-    for name, kind in examples:
+    for name, kind in examples:  # of a list of tables that is empty by default, one as it might be
         yield ""
         yield from _comment(meanings.get(name, ""))
         yield f"#   [[{'.'.join((*path, name))}]]"
-        yield from _example(kind)
+        of_keys = _meanings(kind)
+        for key, field in kind.model_fields.items():
+            yield from _comment(of_keys.get(key, ""))
+            yield from (f"#   {key} = {_toml(value)}" for value in field.examples or ())
 
 
 def _table_in(annotation: Any) -> type[BaseModel] | None:
     """Return the table of which a key takes a list, None where it takes something else."""
     [kind, *_] = get_args(annotation) or [None]
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def _example(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the keys of a table that is not there by default, set as one might."""
-    meanings = _meanings(model)
-    for name, field in model.model_fields.items():
-        yield from _comment(meanings.get(name, ""))
-        yield from (f"#   {name} = {_toml(value)}" for value in field.examples or ())
 
 
 def _meanings(model: type[BaseModel]) -> dict[str, str]:

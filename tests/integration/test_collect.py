@@ -268,7 +268,7 @@ def test_a_refetched_day_is_corrected_where_the_exchange_says_otherwise(
     backfill(bench.settings, NOON - timedelta(hours=2), NOON - MINUTE)
     bench.exchange.faults.clear()
     doubtful = backfill(bench.settings, NOON - timedelta(hours=2), NOON - MINUTE, refetch=True)
-    assert (doubtful.updated, doubtful.doubted) == (0, 60)
+    assert (doubtful.updated, len(doubtful.doubts)) == (0, 60)
     again = backfill(bench.settings, NOON - timedelta(hours=2), NOON - MINUTE, refetch=True)
     volumes = stored(bench).set_index("minute")["volume"].to_dict()
     assert (again.inserted, again.updated) == (0, 60)

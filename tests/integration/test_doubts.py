@@ -152,7 +152,7 @@ def test_with_a_node_that_lags_every_minute_is_final(start: Callable[..., Bench]
     doubted = 0
     for _ in range(7):
         bench.now += MINUTE
-        doubted += collect_minute(bench.settings, bench.minute).doubted
+        doubted += len(collect_minute(bench.settings, bench.minute).doubts)
     bench.exchange.faults.clear()
     last = bench.minute
     seen = bench.store.prices.candles(["SIMULATED:BTCUSD", BTC], begin, last)

@@ -166,7 +166,7 @@ class Story:
         """Note what a tick has to tell of."""
         self.to_be_told.discard(collected.minute)  # by a clock that is behind it is in time
         assert not collected.tracebacks, "\n".join(collected.tracebacks)
-        done = f"{collected.inserted} added, {collected.updated} corrected, {collected.doubted} doubted"
+        done = f"{collected.inserted} added, {collected.updated} corrected, {len(collected.doubts)} doubted"
         self.say(f"the tick for {collected.minute:%d %H:%M}: {done}")
         for reason in sorted({*collected.reasons.values(), *collected.troubles}):
             self.say(f"the tick for {collected.minute:%d %H:%M}: {reason}")
