@@ -4,6 +4,7 @@ Each fault says which requests or which rows it concerns and how long it lasts; 
 """
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -83,14 +84,14 @@ class Faults:
     def __init__(self) -> None:
         """Begin without any."""
         self._lock = threading.Lock()
-        self._on: dict[int, tuple[Fault, float | None]] = {}
+        self._on: list[tuple[Fault, float]] = []
 
     def __iter__(self) -> Iterator[Fault]:
         """Return those that are on now, oldest first."""
         now = time.monotonic()
         with self._lock:
-            self._on = {id_: (fault, end) for id_, (fault, end) in self._on.items() if end is None or now < end}
-            return iter([fault for fault, _ in self._on.values()])
+            self._on = [(fault, end) for fault, end in self._on if now < end and fault.count != 0]
+            return iter([fault for fault, _ in self._on])
 
     def add(self, kind: str, **what: Any) -> Fault:
         """Switch a fault on.
@@ -108,22 +109,21 @@ class Faults:
                 raise FaultError(f"{name}: {value!r} is not of type {_ATTRIBUTES[name]}")
         fault = Fault(kind, **what)
         with self._lock:
-            self._on[fault.id] = (fault, None if fault.lasts is None else time.monotonic() + fault.lasts)
+            self._on.append((fault, time.monotonic() + (math.inf if fault.lasts is None else fault.lasts)))
         return fault
 
     def remove(self, which: str | int | Fault) -> int:
         """Switch off one fault, by itself or its number, or all of a kind. Return how many those were."""
         wanted = which.id if isinstance(which, Fault) else which
+        gone = [fault.id for fault in self if wanted in (fault.id, str(fault.id), fault.kind)]
         with self._lock:
-            gone = [id_ for id_, (fault, _) in self._on.items() if wanted in (id_, str(id_), fault.kind)]
-            for id_ in gone:
-                del self._on[id_]
+            self._on = [(fault, end) for fault, end in self._on if fault.id not in gone]
         return len(gone)
 
     def clear(self) -> None:
         """Switch everything off."""
         with self._lock:
-            self._on.clear()
+            self._on = []
 
     def on(self, kind: str, *, pair: str | None = None, endpoint: str | None = None) -> Fault | None:
         """Return the fault of that kind that concerns a request, and count it as used once."""
@@ -131,9 +131,7 @@ class Faults:
             if fault.concerns(kind, pair) and fault.endpoint in (None, endpoint):
                 with self._lock:
                     if fault.count is not None:
-                        fault.count -= 1
-                        if fault.count <= 0:
-                            self._on.pop(fault.id, None)
+                        fault.count = max(0, fault.count - 1)
                 return fault
         return None
 

@@ -83,8 +83,6 @@ class Simulator(Answers):
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
     request_queue_size = 128
 
 

@@ -32,23 +32,12 @@ def channels_to_escalate_to(
     recipients: Iterable[Recipient], earlier: Sequence[Row], began: datetime, now: datetime
 ) -> tuple[timedelta, list[str]]:
     """Return for how long nobody has acknowledged it, and the channels that it has to be escalated to by now."""
-    starts = [
-        each["recorded_at"]
-        for each in earlier
-        if each["channels"] and base(each["event"]) in ("firing", "opened", "still")
-    ]
+    told = [(base(each["event"]), each["recorded_at"], each["channels"]) for each in earlier]
     # what was kept back nobody could acknowledge: it counts from when it was sent
+    starts = [at for event, at, channels in told if channels and event in ("firing", "opened", "still")]
     lasted = now - max([began, *starts])
-    reached = {
-        channel
-        for each in earlier
-        if base(each["event"]) == "escalated" and each["recorded_at"] >= began
-        for channel in each["channels"]
-    }
-    due = {
-        channel: None
-        for recipient in recipients
-        for channel, after in recipient.escalations.items()
-        if lasted >= after * MINUTE and channel not in reached
-    }
-    return lasted, list(due)
+    before = [channels for event, at, channels in told if event == "escalated" and at >= began]
+    reached = {channel for channels in before for channel in channels}
+    escalations = [item for recipient in recipients for item in recipient.escalations.items()]
+    due = [channel for channel, after in escalations if lasted >= after * MINUTE and channel not in reached]
+    return lasted, list(dict.fromkeys(due))

@@ -33,13 +33,7 @@ _PAIRS_LAST, _PAIRS_AGAIN = DAY, 10 * MINUTE
 
 
 class Kraken:
-    """An Exchange that speaks Kraken's dialect. Threads may share it.
-
-    Args:
-        name: ``KRAKEN``, or ``SIMULATED`` for the built-in simulator.
-        client: asks it.
-        cache: folder for the list of pairs, which is asked for once a day.
-    """
+    """An Exchange that speaks Kraken's dialect: Kraken, or the built-in simulator. Threads may share it."""
 
     reach = 718 * MINUTE
     """How far back OHLC surely answers: 720 rows, of which one is still forming and one may end while we ask."""
@@ -48,7 +42,7 @@ class Kraken:
     """After its end before a minute is rebuilt from trades: the last ones must have reached Trades."""
 
     def __init__(self, name: str, client: Client, *, cache: Path) -> None:
-        """Ask nothing yet."""
+        """Ask nothing yet. The list of pairs is kept in the folder ``cache``."""
         self.name = name
         self._client = client
         self._pairs_file = pairs_file(cache, name)
@@ -116,7 +110,7 @@ class Kraken:
         if not self._pairs.names:
             self._pairs = read_kept(self._pairs_file, self._client.url)
         query = {"pair": self._pairs.names.get(pair, pair), **query}
-        result = self._get(endpoint, query, deadline, pair, patient=patient)
+        result = self._get(endpoint, query, deadline, f" of {pair}", patient=patient)
         what = f"{self.name}: {endpoint} of {pair}"
         keys = [key for key in result if key != "last"]
         if len(keys) != 1 or not isinstance(result[keys[0]], list):
@@ -139,12 +133,11 @@ class Kraken:
         return utc(told + time.monotonic() - at)
 
     def _get(
-        self, endpoint: str, query: Mapping[str, str], deadline: Deadline, pair: str = "", *, patient: bool = True
+        self, endpoint: str, query: Mapping[str, str], deadline: Deadline, of: str = "", *, patient: bool = True
     ) -> dict[str, Any]:
-        what = f"{self.name}: {endpoint}{f' of {pair}' if pair else ''}"
+        what, path = f"{self.name}: {endpoint}{of}", f"/0/public/{endpoint}"
         most = MOST_BYTES if endpoint == "AssetPairs" else _MOST_BYTES
-        read = partial(result_of, what)
-        return self._client.get(what, f"/0/public/{endpoint}", query, read, deadline, most=most, patient=patient)
+        return self._client.get(what, path, query, partial(result_of, what), deadline, most=most, patient=patient)
 
 
 def _is_wanted(row: object, since: datetime, now: datetime) -> bool:
