@@ -141,7 +141,7 @@ def judge_stored(
         return []
     connection = sql.connect()
     values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
-    with store.prices.delta.read():
+    with store.prices.read():
         connection.execute(sql.load("alerts/sql/candles.sql"), values)
         return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
 

@@ -63,7 +63,7 @@ def watch_prices(settings: Settings, now: datetime, cursor: str | None) -> Senso
             with watched.catching(_NOT_CORRECTED):
                 correct_future_records(records, now)
             if table is not None and since is not None and since != version:
-                with store.prices.delta.read():
+                with store.prices.read():
                     changed = changed_minutes(table, since, settings, now)
             operators = _operators(records, now, watched)
             try:

@@ -105,7 +105,7 @@ def minute_prices(
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
             "missing_why": dg.MetadataValue.json(missing_why),
             "rejected_rows": sample("row", collected.rejected),
-            "folder": dg.MetadataValue.path(store.prices.delta.location.url),
+            "folder": dg.MetadataValue.path(store.prices.location.url),
             "sql": sql_command(newest, simulated=settings.simulated),
         }
     )

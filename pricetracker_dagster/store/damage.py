@@ -8,11 +8,11 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,12 @@ NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """What is raised where there is no file to read. Any other OSError tells nothing of what is in it."""
 
 
-class Kind(Enum):
-    """Which part of a table is damaged, since each is mended in its own way."""
+class Kind(IntEnum):
+    """Which part of a table is damaged, the worst first: without its log a table cannot be opened at all."""
 
-    LOG = "log"
-    CHECKPOINT = "checkpoint"
-    DATA = "data"
+    LOG = 1
+    CHECKPOINT = 2
+    DATA = 3
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,6 @@ class Damage:
     def __str__(self) -> str:
         """Say which file of which table it is, what is wrong and what is lost by it."""
         return f"the table {self.table} is damaged: {self.file} {self.what}"
-
-
-def first_of(damages: Iterable[Damage]) -> Damage | None:
-    """Return the most severe damage: one of the log keeps the table from being opened at all."""
-    order: Mapping[Kind, int] = {Kind.LOG: 0, Kind.CHECKPOINT: 1, Kind.DATA: 2}
-    return min(damages, key=lambda damage: order[damage.kind], default=None)
 
 
 def rows_in(action: Action) -> int | None:

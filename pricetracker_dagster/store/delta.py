@@ -5,24 +5,24 @@ What is in them belongs to prices.py and records.py; what is said where they can
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from pricetracker_dagster import sql
 from pricetracker_dagster.files.data_folder import TableLocation
-from pricetracker_dagster.store import damage
 from pricetracker_dagster.store import log as delta_log
-from pricetracker_dagster.store.damage import Damage
+from pricetracker_dagster.store.damage import Damage, unreadable
 from pricetracker_dagster.store.errors import access, cannot_be_used, is_damaged, is_refused
-from pricetracker_dagster.store.live_files import sizes
+from pricetracker_dagster.store.live_files import patterns, sizes
 from pricetracker_dagster.store.log import Log
 from pricetracker_dagster.store.versions import published_version
 from pricetracker_dagster.store.writing import CONFIGURATION, PROPERTIES, check_space, wait_for_repair, writing
@@ -37,13 +37,7 @@ _kept: ContextVar[dict[TableLocation, DeltaTable | None] | None] = ContextVar("t
 
 @dataclass(frozen=True)
 class Upserted:
-    """What an upsert changed.
-
-    Attributes:
-        inserted: rows that were not there.
-        updated: rows of which a value differed.
-        version: version of the Delta table that has them all.
-    """
+    """How many rows an upsert inserted and updated, and the version of the Delta table that has them all."""
 
     inserted: int
     updated: int
@@ -58,12 +52,14 @@ class Delta:
         location: where it is.
         schema: its columns.
         description: what it holds, for people.
+        key: the columns that tell a row from the others.
         partition_by: its partition columns.
     """
 
     location: TableLocation
     schema: pa.Schema
     description: str
+    key: tuple[str, ...]
     partition_by: tuple[str, ...] = ()
 
     @property
@@ -73,15 +69,11 @@ class Delta:
 
     @property
     def path(self) -> Path:
-        """Its folder on this machine.
-
-        Raises:
-            PricetrackerError: it is elsewhere.
-        """
+        """Its folder on this machine, as of TableLocation.path."""
         return self.location.path
 
     def load(self) -> DeltaTable:
-        """Open it by delta-rs, whose errors are not translated."""
+        """Open it; the errors of delta-rs are not translated."""
         return DeltaTable(self.location.url, storage_options=self.location.storage_options)
 
     def open(self) -> DeltaTable | None:
@@ -97,34 +89,32 @@ class Delta:
         return kept[self.location]
 
     def _is_newest(self, table: DeltaTable | None) -> bool:
-        """Say whether nobody has written since a table was opened: then its log ends where it ended."""
-        if self.location.local_path is None:
-            return False  # to ask takes as long as to open it
-        return delta_log.ends_with(self.location.local_path, -1 if table is None else table.version())
+        """Say whether nobody has written since; to ask that of one elsewhere takes as long as to open it."""
+        local = self.location.local_path
+        return local is not None and delta_log.ends_with(local, -1 if table is None else table.version())
 
-    def _open(self) -> DeltaTable | None:
-        for left in reversed(range(_TRIES)):
-            try:
-                table = self.load()
-                local = self.location.local_path
-                whole = local is None or delta_log.is_whole(local, table.version())
-                if whole and table.version() >= published_version(self.location):
-                    return table
-                if not self.log().damages:  # a checkpoint says the same, or others have written since
-                    return table
-                why: BaseException | None = None
-            except TableNotFoundError as error:
-                if self.location.local_path is None or not self.log().damages:
-                    return None
-                why = error
-            except BaseException as error:
-                if not _is_of_delta(error):
-                    raise
-                why = error
-            if not left:
-                self._raise(why)
-            wait_for_repair(self.location.folder)  # it may be replacing the log just now
-        raise AssertionError("a loop that always returns or raises")
+    def _open(self, tries: int = _TRIES) -> DeltaTable | None:
+        local = self.location.local_path
+        why: BaseException | None = None
+        try:
+            table = self.load()
+            whole = local is None or delta_log.is_whole(local, table.version())
+            if whole and table.version() >= published_version(self.location):
+                return table
+            if not self.log().damages:  # a checkpoint says the same, or others have written since
+                return table
+        except TableNotFoundError as error:
+            if local is None or not self.log().damages:
+                return None
+            why = error
+        except BaseException as error:
+            if not _is_of_delta(error):
+                raise
+            why = error
+        if tries == 1:
+            self._raise(why)
+        wait_for_repair(self.location.folder)  # it may be replacing the log just now
+        return self._open(tries - 1)
 
     def open_whole(self) -> DeltaTable | None:
         """Open it; of a local table look whether its data files are there and whole at both ends. None: there is none.
@@ -133,14 +123,20 @@ class Delta:
             StoreError: it is damaged; the message says which file and the way out.
         """
         table = self.open()
-        written = {} if table is None or self.location.local_path is None else sizes(table)
-        with self._access():
-            wrong = any(
-                damage.unreadable(self.path / name, {"size": size}, thorough=False) for name, size in written.items()
-            )
-        if wrong:
-            self._raise_if_damaged(thorough=False)
+        local = self.location.local_path
+        if table is not None and local is not None:
+            with self._access():
+                written = sizes(table).items()
+                wrong = any(unreadable(local / name, {"size": size}, thorough=False) for name, size in written)
+            if wrong:
+                self.check(thorough=False)
         return table
+
+    def check(self, error: BaseException | None = None, *, thorough: bool = True) -> None:
+        """Raise a StoreError where there is damage (see log.examine()), if its files are on this machine."""
+        found = self.location.local_path and self.examine(thorough=thorough)
+        if found:
+            raise is_damaged(found[0], self.location.folder) from error
 
     def log(self) -> Log:
         """Return what its log says, as far as it can be read.
@@ -152,11 +148,7 @@ class Delta:
             return delta_log.read_log(self.path, published_version(self.location))
 
     def examine(self, *, thorough: bool = True) -> list[Damage]:
-        """Return what is wrong with it; see log.examine().
-
-        Raises:
-            StoreError: a file of it is there and cannot be read.
-        """
+        """Return what is wrong with it; see log.examine(). Errors as of log()."""
         with self._access():
             return delta_log.examine(self.path, published_version(self.location), thorough=thorough)
 
@@ -164,18 +156,22 @@ class Delta:
         return access(self.location.folder.path, self.name)
 
     def open_or_create(self) -> DeltaTable:
-        """Open it; create it where it is not there yet.
+        """Open it; create it where it is not there yet, and add columns that an earlier version did not know (NULL).
 
         Raises:
             StoreError: it is damaged, or cannot be created.
         """
         table = self._open()
         if table is not None:
-            self._add_columns(table)
+            known = {field.name for field in table.schema().fields}
+            if new := [field for field in Schema.from_arrow(self.schema).fields if field.name not in known]:
+                with self.write():
+                    table.alter.add_columns(new)
             return table
+        local = self.location.local_path
         try:
-            if self.location.local_path is not None:
-                self.location.local_path.mkdir(parents=True, exist_ok=True)
+            if local is not None:
+                local.mkdir(parents=True, exist_ok=True)
             return DeltaTable.create(
                 self.location.url,
                 storage_options=self.location.storage_options,
@@ -191,28 +187,27 @@ class Delta:
                 self._raise(error)
             return created
 
-    def _add_columns(self, table: DeltaTable) -> None:
-        """Add the columns that an earlier version did not know; what it stored has NULL there."""
-        known = {field.name for field in table.schema().fields}
-        if new := [field for field in Schema.from_arrow(self.schema).fields if field.name not in known]:
-            with self.write():
-                table.alter.add_columns(new)
+    @property
+    def same_key(self) -> str:
+        """When a stored row ``t`` and a new one ``s`` have the same key."""
+        return " AND ".join(f"t.{name} = s.{name}" for name in (*self.partition_by, *self.key))
 
     def merge(
-        self, rows: pa.Table, *, same_key: str, differs: str | None, opened: DeltaTable | None = None
+        self, rows: pa.Table, *, within: str, compared: Iterable[str] = (), opened: DeltaTable | None = None
     ) -> Upserted:
         """Insert the rows whose key is not there, and update those that differ. Atomic.
 
         Args:
             rows: columns of ``schema``, no two of one key.
-            same_key: when a stored row ``t`` and a new one ``s`` have the same key.
-            differs: when the stored one is replaced; None: never.
+            within: what is true of all stored rows ``t`` of these keys: other files are not read.
+            compared: the columns in which a row has to differ to be replaced; none: it stays.
             opened: the table, if it was opened just now; after a write conflict it is opened anew.
 
         Raises:
             CommitFailedError: write conflicts persisted for 60 s.
             StoreError: the table is damaged, or cannot be written.
         """
+        differs = " OR ".join(f"(t.{name} IS DISTINCT FROM s.{name})" for name in compared)
         deadline = time.monotonic() + _PATIENCE
         while True:
             check_space(self.location, rows.nbytes)
@@ -221,9 +216,13 @@ class Delta:
                     table = opened or self.open_or_create()
                     opened = None
                     merger = table.merge(
-                        rows, predicate=same_key, source_alias="s", target_alias="t", writer_properties=PROPERTIES
+                        rows,
+                        predicate=f"{self.same_key} AND {within}",
+                        source_alias="s",
+                        target_alias="t",
+                        writer_properties=PROPERTIES,
                     )
-                    if differs is not None:
+                    if differs:
                         merger = merger.when_matched_update_all(predicate=differs)
                     done = merger.when_not_matched_insert_all().execute()
                 return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
@@ -242,8 +241,21 @@ class Delta:
         try:
             yield
         except duckdb.Error as error:
-            self._raise_if_damaged(error)
+            self.check(error)
             raise
+
+    def ask(
+        self, statement: str, files: Sequence[str], connection: duckdb.DuckDBPyConnection | None = None, **values: Any
+    ) -> duckdb.DuckDBPyRelation:
+        """Answer a statement of sql/ from some files of the table, its parameter ``files``; held in memory.
+
+        Raises:
+            StoreError: one of them is damaged or gone.
+        """
+        connection = connection or sql.connect()
+        with self.read():
+            asked = connection.sql(sql.load(f"store/sql/{statement}"), params={"files": patterns(files), **values})
+            return asked.materialize()
 
     @contextmanager
     def write(self) -> Iterator[None]:
@@ -260,26 +272,12 @@ class Delta:
         except DeltaError as error:
             self._raise(error)
 
-    def _raise_if_damaged(self, error: BaseException | None = None, *, thorough: bool = True) -> None:
-        """Look for damage where the table's files are on this machine.
-
-        Raises:
-            StoreError: there is some; the message says which file and the way out.
-        """
-        found = None if self.location.local_path is None else damage.first_of(self.examine(thorough=thorough))
-        if found is not None:
-            raise is_damaged(found, self.location.folder) from error
-
     def _raise(self, error: BaseException | None) -> NoReturn:
-        """Say in plain words why the table cannot be used.
-
-        Raises:
-            StoreError: always.
-        """
-        refused = is_refused(self.location, error)
-        if refused is None:
-            self._raise_if_damaged(error)
-        raise (refused or cannot_be_used(self.location, error)) from error
+        """Raise a StoreError that says in plain words why the table cannot be used."""
+        if refused := is_refused(self.location, error):
+            raise refused from error
+        self.check(error)
+        raise cannot_be_used(self.location, error) from error
 
 
 @contextmanager

@@ -1,13 +1,17 @@
-"""The Parquet files that belong to one version of a Delta table, by name, as the log has them."""
+"""The Parquet files that belong to one version of a Delta table, as its log has them, and how SQL reads them."""
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
+
+PARTITION = "date"
+"""The column of the UTC day, by which the prices lie in folders."""
 
 
 def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime]] = ()) -> list[str]:
@@ -19,14 +23,62 @@ def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime
     return sorted(map(unquote, table.file_uris(file_pruning_predicate=list(bounds) or None)))
 
 
+def files_of_minutes(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:
+    """Return those files of the prices that may hold minutes from ``first`` to ``last``."""
+    bounds: list[tuple[str, str, date | datetime]] = []
+    for comparison, moment in ((">=", first), ("<=", last)):
+        if moment is not None:
+            bounds += [(PARTITION, comparison, moment.astimezone(UTC).date()), ("minute", comparison, moment)]
+    return files_of(table, bounds)
+
+
 def sizes(table: DeltaTable) -> dict[str, int]:
     """Return how long each live file of a table was when it was written, by its path in the table's folder."""
+    return {unquote(name): size for name, size in _of_each(table, "path, size_bytes")}
+
+
+def rows_a_day(table: DeltaTable) -> list[tuple[date, int]]:
+    """Return UTC day and number of rows of each live file of the prices."""
+    return _of_each(table, f'"partition.{PARTITION}"::DATE, num_records')
+
+
+def _of_each(table: DeltaTable, columns: str) -> list[tuple[Any, ...]]:
     # pa.table() would import pandas
-    actions = pa.RecordBatchReader.from_stream(table.get_add_actions()).read_all()
-    names = map(unquote, actions["path"].to_pylist())
-    return dict(zip(names, actions["size_bytes"].to_pylist(), strict=True))
+    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+    return sql.connect(actions=actions).execute(f"SELECT {columns} FROM actions").fetchall()  # noqa: S608 - our own
 
 
 def patterns(files: Iterable[str]) -> list[str]:
     """Return files as ``read_parquet`` takes them: each a pattern that matches it alone."""
     return [sql.only(file) for file in files]
+
+
+def rows_in(files: Iterable[str], columns: Mapping[str, str]) -> str:
+    """Return what a statement selects from, where it takes no parameters: the files, or no rows of the same columns.
+
+    Args:
+        files: Parquet files.
+        columns: their columns, name to type.
+    """
+    return _read(files, "") or _no_rows(columns)
+
+
+def rows_by_name(files: Iterable[str], columns: Mapping[str, str], *, filename: bool = False) -> str:
+    """Return the same where some files are of an earlier version, which did not know every column: NULL there.
+
+    With ``filename`` the column of that name says of each row which file it is from.
+    """
+    if filename:
+        columns = {**columns, "filename": "VARCHAR"}
+    read = _read(files, f", union_by_name = true, filename = {filename}")
+    return f"(FROM {_no_rows(columns)} UNION ALL BY NAME FROM {read})" if read else _no_rows(columns)
+
+
+def _read(files: Iterable[str], options: str) -> str:
+    named = ", ".join(map(sql.literal, patterns(files)))
+    return f"read_parquet([{named}], hive_partitioning = false{options})" if named else ""
+
+
+def _no_rows(columns: Mapping[str, str]) -> str:
+    nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
+    return f"(SELECT {nulls} WHERE false)"

@@ -8,7 +8,7 @@ The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,9 +76,13 @@ class Log:
         """The newest version that is known, -1 of no log."""
         return max([*self.commits, *self.checkpoints], default=-1)
 
+    def note(self, kind: Kind, file: str, what: str, action: Action | None = None) -> None:
+        """Note what is wrong with a file, relative to the table's folder."""
+        self.damages.append(Damage(self.folder.name, kind, file, what, action))
+
 
 def examine(folder: Path, published: int = -1, *, thorough: bool = True) -> list[Damage]:
-    """Return what is wrong with the table in a folder; nothing where there is no table.
+    """Return what is wrong with the table in a folder, the worst first; nothing where there is no table.
 
     Args:
         folder: the table's folder.
@@ -89,16 +93,13 @@ def examine(folder: Path, published: int = -1, *, thorough: bool = True) -> list
         OSError: a file that is there cannot be read.
     """
     log = read_log(folder, published)
-    return [*log.damages, *_of_data(log, thorough=thorough)]
-
-
-def _of_data(log: Log, *, thorough: bool) -> Iterator[Damage]:
     for path, action in sorted(log.live.items()):
         problem = unreadable(log.folder / path, action, thorough=thorough)
         if problem:
             rows = rows_in(action)
             lost = "what was in it" if rows is None else f"{rows:,} row{'' if rows == 1 else 's'}"
-            yield _damage(log, Kind.DATA, path, f"{problem}, and with it {lost}", action)
+            log.note(Kind.DATA, path, f"{problem}, and with it {lost}", action)
+    return sorted(log.damages, key=lambda damage: damage.kind)
 
 
 def read_log(folder: Path, published: int = -1) -> Log:
@@ -119,27 +120,25 @@ def read_log(folder: Path, published: int = -1) -> Log:
         elif checkpoint := _CHECKPOINT.fullmatch(file.name):
             log.checkpoints.setdefault(int(checkpoint[1] or checkpoint[2]), []).append(file)
     if is_no_folder(folder):
-        what = "is gone: where the table's folder was is a file, or a link that leads nowhere"
-        log.damages.append(_damage(log, Kind.LOG, LOG, what))
+        log.note(Kind.LOG, LOG, "is gone: where the table's folder was is a file, or a link that leads nowhere")
         return log
     if log.newest < 0:
         if log.published >= 0 or any(data_files(folder)):
-            log.damages.append(_damage(log, Kind.LOG, LOG, "is gone or empty, and with it which rows count"))
+            log.note(Kind.LOG, LOG, "is gone or empty, and with it which rows count")
         return log
     base = _apply_checkpoint(log)
     _check_hint(log)
     for version in range(base + 1, max(log.commits, default=base) + 1):
         if version not in log.commits:
-            name = f"{LOG}/{version:020}.json"
-            log.damages.append(_damage(log, Kind.LOG, name, "is gone, and with it what was stored then"))
+            log.note(Kind.LOG, f"{LOG}/{version:020}.json", "is gone, and with it what was stored then")
             continue
         actions, problem = read_commit(log.commits[version])
         _apply(log, actions)
         if problem:
-            log.damages.append(_damage(log, Kind.LOG, f"{LOG}/{version:020}.json", problem))
+            log.note(Kind.LOG, f"{LOG}/{version:020}.json", problem)
     if log.newest < log.published:
         what = f"is gone, and with it what was stored then: version {log.published} was published"
-        log.damages.append(_damage(log, Kind.LOG, f"{LOG}/{log.newest + 1:020}.json", what))
+        log.note(Kind.LOG, f"{LOG}/{log.newest + 1:020}.json", what)
     return log
 
 
@@ -215,15 +214,13 @@ def _apply_checkpoint(log: Log) -> int:
             for file in files:
                 check_access(file, error)
             name = f"{LOG}/{files[0].name}"
-            what = "is damaged, and with it a summary of the log up to then"
-            log.damages.append(_damage(log, Kind.CHECKPOINT, name, what))
+            log.note(Kind.CHECKPOINT, name, "is damaged, and with it a summary of the log up to then")
             continue
         if base < 0:
             base = version
             _apply(log, rows)
     if log.damages and (base < 0 and 0 not in log.commits):
-        what = "is incomplete: what was before that checkpoint is recorded nowhere else"
-        log.damages.append(_damage(log, Kind.LOG, LOG, what))
+        log.note(Kind.LOG, LOG, "is incomplete: what was before that checkpoint is recorded nowhere else")
     return base
 
 
@@ -245,12 +242,12 @@ def _check_hint(log: Log) -> None:
     with suppress(*NO_FILE, ValueError, TypeError, KeyError), named(file):
         version = int(json.loads(file.read_bytes())["version"])
     if version is None:
-        log.damages.append(_damage(log, Kind.CHECKPOINT, name, "is empty or damaged; nothing is lost by that"))
+        log.note(Kind.CHECKPOINT, name, "is empty or damaged; nothing is lost by that")
     elif version not in log.checkpoints:
         what = f"names the checkpoint of version {version}, which is gone; nothing is lost while its commits are there"
-        log.damages.append(_damage(log, Kind.CHECKPOINT, name, what))
+        log.note(Kind.CHECKPOINT, name, what)
         if 0 not in log.commits and not any(older <= version for older in log.checkpoints):
-            log.damages.append(_damage(log, Kind.LOG, LOG, "is incomplete without that checkpoint"))
+            log.note(Kind.LOG, LOG, "is incomplete without that checkpoint")
 
 
 def _apply(log: Log, actions: Iterable[Action]) -> None:
@@ -264,7 +261,3 @@ def _apply(log: Log, actions: Iterable[Action]) -> None:
             path = unquote(added["path"])
             log.live[path] = added
             log.removed.discard(path)
-
-
-def _damage(log: Log, kind: Kind, file: str, what: str, action: Action | None = None) -> Damage:
-    return Damage(log.folder.name, kind, file, what, action)

@@ -15,7 +15,7 @@ from deltalake.exceptions import CommitFailedError
 
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.prices import PARTITION
+from pricetracker_dagster.store.live_files import PARTITION
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import PROPERTIES
 
@@ -58,16 +58,16 @@ def maintain(store: Store) -> Maintained:
     put_off: list[str] = []
     troubles: list[str] = []
     before = after = removed = 0
-    with _maintaining(store.prices.delta, troubles):
+    with _maintaining(store.prices, troubles):
         table = store.prices.open()
         if table is not None:
             files = table.file_uris()
             before = len(files)
             for day, count in sorted(_files_a_day(files).items()):
                 if count > _FEW:
-                    (joined if _join(store.prices.delta, ["metric", "minute"], day) else put_off).append(day)
-            removed += _clean(store.prices.delta)
-            after = len(store.prices.delta.load().file_uris())
+                    (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
+            removed += _clean(store.prices)
+            after = len(store.prices.load().file_uris())
     for records in store.records:
         with _maintaining(records, troubles):
             of_it = records.open()  # a damaged table is left alone: to clean it would delete what can be saved

@@ -3,10 +3,9 @@
 Here belongs what reads and writes that table: publish.py publishes from it, maintenance.py maintains it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import duckdb
@@ -18,19 +17,20 @@ from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_clo
 from pricetracker_dagster.candles.schema import NO_CANDLES, SCHEMA
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed, define_candle_problem
 from pricetracker_dagster.files.data_folder import DataFolder, TableName
-from pricetracker_dagster.store import live_files
 from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted
 from pricetracker_dagster.store.doubts import Doubt, Doubts, Key, Waiting
+from pricetracker_dagster.store.live_files import PARTITION, files_of_minutes, rows_a_day
 from pricetracker_dagster.store.upserting import undoubted, with_carried
 from pricetracker_dagster.store.writing import literal
-
-PARTITION = "date"
 
 _COLUMNS_OF_DELTA = pa.schema([*SCHEMA, pa.field(PARTITION, pa.date32(), nullable=False)])
 
 CHUNK = 400_000
 """How many rows are merged at once, roughly: memory stays bounded whatever is imported."""
+
+_LAST = datetime(2100, 1, 1, tzinfo=UTC)
+"""Nothing later is stored."""
 
 _OF_DAYS = """
 SELECT *, minute::DATE AS date FROM candles WHERE minute::DATE BETWEEN $first AND $last ORDER BY metric, minute
@@ -39,7 +39,7 @@ SELECT *, minute::DATE AS date FROM candles WHERE minute::DATE BETWEEN $first AN
 
 @dataclass(frozen=True)
 class UpsertedCandles(Upserted):
-    """What an upsert of candles changed.
+    """What an upsert of candles changed, and what it did not store.
 
     Attributes:
         rejected: rows of minutes that are not closed; they are not stored.
@@ -55,20 +55,16 @@ class UpsertedCandles(Upserted):
         return len(self.doubts)
 
 
-class PriceTable:
-    """The candles of a data folder. Any number of processes may use one at once; the first write makes the table.
-
-    Attributes:
-        delta: the Delta table itself.
-    """
+class PriceTable(Delta):
+    """The candles of a data folder. Any number of processes may use one at once; the first write makes the table."""
 
     def __init__(self, folder: DataFolder) -> None:
         """Name a data folder; it need not exist."""
-        self._state = folder.state
-        self.delta = Delta(
+        super().__init__(
             folder.table(TableName.MINUTE_PRICES),
             _COLUMNS_OF_DELTA,
             "Minute candles; (metric, minute) is the key",
+            key=("metric", "minute"),
             partition_by=(PARTITION,),
         )
 
@@ -98,17 +94,15 @@ class PriceTable:
         """
         if candles.schema != SCHEMA:
             raise ValueError(f"these are no candles: {candles.schema.names} is not {SCHEMA.names}, or types differ")
-        connection = sql.connect()
-        connection.register("candles", candles)
+        connection = sql.connect(candles=candles)
         twice = connection.execute("SELECT metric, minute FROM candles GROUP BY ALL HAVING count(*) > 1").fetchone()
         if twice:
             raise ValueError(f"two candles for {twice[0]} {twice[1]:%Y-%m-%d %H:%M}")
         now = now or datetime.now(UTC)
         over = closed(Validated(candles, []), now)
-        for exchange, seconds in ahead_for_certain(self._state, now).items():
+        for exchange, seconds in ahead_for_certain(self.location.folder.state, now).items():
             over = closed(over, now - timedelta(seconds=seconds), exchange)
-        connection.register("candles", over.kept)
-        connection.register("derived", NO_CANDLES if derived is None else derived)
+        connection = sql.connect(candles=over.kept, derived=NO_CANDLES if derived is None else derived)
         stated = connection.sql("FROM candles ANTI JOIN derived USING (metric, minute)").to_arrow_table()
         filled = connection.sql("FROM candles SEMI JOIN derived USING (metric, minute)").to_arrow_table()
         doubts: list[Doubt] = []
@@ -124,30 +118,32 @@ class PriceTable:
 
     def waiting(self, now: datetime) -> Waiting:
         """Return how many answers that take trades away wait for a second one, of which metrics, since when."""
-        return Doubts(self._state).waiting(now)
+        return self._doubts.waiting(now)
 
     def doubts(self, now: datetime | None = None) -> list[Doubt]:
         """Return the answers that take trades away and wait for a second one, oldest first."""
-        return sorted(Doubts(self._state).kept(now or datetime.now(UTC)).values(), key=lambda doubt: doubt.first_seen)
+        return sorted(self._doubts.kept(now or datetime.now(UTC)).values(), key=lambda doubt: doubt.first_seen)
+
+    @property
+    def _doubts(self) -> Doubts:
+        return Doubts(self.location.folder.state)
 
     def _upsert(self, candles: pa.Table, *, replaces: bool, now: datetime, doubts: list[Doubt]) -> Upserted:
         """Merge rows into the table in chunks of whole days; those that are doubted are added to ``doubts``."""
-        connection = sql.connect()
-        connection.register("candles", candles)
+        connection = sql.connect(candles=candles)
         inserted, updated, version = 0, 0, -1
         parts = connection.execute(sql.load("store/sql/chunks.sql"), {"rows": CHUNK}).fetchall()
         for first_day, last_day, first, last in parts:
             chunk = connection.sql(_OF_DAYS, params={"first": first_day, "last": last_day}).to_arrow_table()
             settled: set[Key] = set()
             newest = last
-            table = self.open()  # once for both: it reads the log since the last checkpoint
+            table = self.open()  # once for all: it reads the log since the last checkpoint
             if replaces and table is not None:
-                files = partial(files_of, table)
-                chunk, held, settled = undoubted(self.delta, files, Doubts(self._state), chunk, first, last, now)
+                chunk, held, settled = undoubted(self, table, self._doubts, chunk, first, last, now)
                 doubts += held
-                chunk, newest = with_carried(self.delta, files, chunk, first, last)
+                chunk, newest = with_carried(self, table, chunk, first, last)
             changed = self._merge(table, chunk.cast(_COLUMNS_OF_DELTA), first, newest, replaces=replaces)
-            Doubts(self._state).forget(settled, now)
+            self._doubts.forget(settled, now)
             inserted += changed.inserted
             updated += changed.updated
             version = changed.version
@@ -156,126 +152,80 @@ class PriceTable:
     def _merge(self, table: DeltaTable | None, chunk: pa.Table, first: int, last: int, *, replaces: bool) -> Upserted:
         # Literal bounds let delta-rs skip files by their statistics: cost stays flat as history grows.
         # They are dates and numbers of our own making, never a user's text.
-        bounds = (
+        within = (
             f"t.{PARTITION} >= DATE '{utc(first):%Y-%m-%d}' AND t.{PARTITION} <= DATE '{utc(last):%Y-%m-%d}' "
             f"AND t.minute >= {literal(first)} AND t.minute <= {literal(last)}"
         )
-        same_key = f"t.{PARTITION} = s.{PARTITION} AND t.minute = s.minute AND t.metric = s.metric"
-        differs = " OR ".join(
-            f"t.{name} <> s.{name}" for name in SCHEMA.names if name not in {"metric", "minute", "fetched_at"}
-        )
-        return self.delta.merge(
-            chunk, same_key=f"{same_key} AND {bounds}", differs=differs if replaces else None, opened=table
-        )
-
-    def open(self) -> DeltaTable | None:
-        """Open the Delta table; None where nothing was ever stored."""
-        return self.delta.open()
+        compared = [name for name in SCHEMA.names if name not in {*self.key, "fetched_at"}] if replaces else []
+        return self.merge(chunk, within=within, compared=compared, opened=table)
 
     def files(self, first: datetime | None = None, last: datetime | None = None) -> list[str]:
         """Return the live Parquet files of the UTC days from ``first`` to ``last``, absolute paths."""
         table = self.open()
-        return [] if table is None else files_of(table, first, last)
+        return [] if table is None else files_of_minutes(table, first, last)
 
     def gaps(self, metrics: Sequence[str], first: datetime, last: datetime) -> dict[str, list[MinuteRange]]:
         """Return the minutes from ``first`` to ``last`` (UTC) without a row, of each metric that lacks any.
 
         Which of them are missing is decided in coverage.py.
         """
-        gaps: dict[str, list[MinuteRange]] = {}
         if first > last:
-            return gaps
-        rows = self._ask("extent.sql", first, last, metrics=list(metrics))
-        extent = {metric: (utc(begin), utc(end)) for metric, begin, end, _ in rows}
-        holed = [metric for metric, begin, end, count in rows if (end - begin) // 60 + 1 != count]
-        holes: dict[str, list[MinuteRange]] = {}
-        for metric, begin, end in self._ask("holes.sql", first, last, metrics=holed) if holed else ():
-            holes.setdefault(metric, []).append(MinuteRange(utc(begin), utc(end)))
-        for metric in metrics:
-            begin, end = extent.get(metric, (last + MINUTE, last))
-            before, after = MinuteRange(first, begin - MINUTE), MinuteRange(end + MINUTE, last)
-            found = [gap for gap in (before, *holes.get(metric, ()), after) if gap.first <= gap.last]
-            if found:
-                gaps[metric] = found
-        return gaps
+            return {}
+        span = MinuteRange(first, last)
+        files = self.files(first, last)
+        if not files:
+            return {metric: [span] for metric in metrics}
+        rows = self.ask("gaps.sql", files, first=first, last=last, minutes=span.length, metrics=[*metrics]).fetchall()
+        gaps: dict[str, list[MinuteRange]] = {metric: [] for metric in metrics}
+        for metric, begin, end in rows:
+            gaps[metric].append(MinuteRange(utc(begin), utc(end)))
+        return {metric: found for metric, found in gaps.items() if found}
 
-    def newest(self, metrics: Sequence[str], since: datetime, until: datetime | None = None) -> dict[str, datetime]:
+    def newest(self, metrics: Sequence[str], since: datetime, until: datetime = _LAST) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""
-        rows = self._ask("extent.sql", since, until, metrics=list(metrics))
-        return {metric: utc(end) for metric, _, end, _ in rows}
+        rows = self._in_range("newest_of.sql", since, until, metrics=[*metrics])
+        return {metric: utc(unix) for metric, unix in rows}
 
     def candles(self, metrics: Sequence[str], first: datetime, last: datetime) -> pa.Table:
         """Return the stored candles of minutes ``first`` to ``last``: SCHEMA, ordered by metric and minute."""
         files = self.files(first, last)
         if not files:
             return NO_CANDLES
-        values = {"files": live_files.patterns(files), "metrics": list(metrics), "first": first, "last": last}
-        with self.delta.read():
-            return sql.connect().sql(sql.load("store/sql/candles.sql"), params=values).to_arrow_table().cast(SCHEMA)
+        found = self.ask("candles.sql", files, first=first, last=last, metrics=[*metrics])
+        return found.to_arrow_table().cast(SCHEMA)
 
     def invalid(self, first: datetime, last: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes ``first`` to ``last`` that candles.sql would reject today."""
-        rows = self._ask("invalid.sql", first, last, prepare=define_candle_problem)
+        connection = sql.connect()
+        define_candle_problem(connection)
+        rows = self._in_range("invalid.sql", first, last, connection)
         return [RejectedRow(metric, utc(unix), problem, row) for metric, unix, problem, row in rows]
 
     def future_rows(self, now: datetime) -> list[RejectedRow]:
         """Return the stored rows of minutes that are not closed at ``now`` (UTC): an earlier version let them in."""
-        rows = self._ask("future_rows.sql", newest_closed_minute(now) + MINUTE, None)
+        rows = self._in_range("future_rows.sql", newest_closed_minute(now) + MINUTE, _LAST)
         return [RejectedRow(metric, utc(unix), "the minute is not closed", row) for metric, unix, row in rows]
 
     def rows(self) -> int:
         """Return how many rows are stored in all, from the Delta log's statistics."""
-        table = self.open()
-        return 0 if table is None else rows_of(table)
+        return sum(count for _, count in self._rows_a_day())
 
     def day_rows(self, day: date) -> int:
         """Return how many rows a UTC day's partition holds, from the Delta log's statistics."""
-        table = self.open()
-        return 0 if table is None else sum(count for of, count in counts(table) if of == day)
+        return sum(count for of, count in self._rows_a_day() if of == day)
 
-    def _ask(
+    def _rows_a_day(self) -> list[tuple[date, int]]:
+        table = self.open()
+        return [] if table is None else rows_a_day(table)
+
+    def _in_range(
         self,
         statement: str,
         first: datetime,
-        last: datetime | None,
-        prepare: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
+        last: datetime,
+        connection: duckdb.DuckDBPyConnection | None = None,
         **values: Any,
     ) -> list[tuple[Any, ...]]:
-        """Run a statement of sql/ over the files of a range of minutes; no rows where nothing is stored."""
+        """Answer a statement of sql/ over a range of minutes; no rows where nothing is stored."""
         files = self.files(first, last)
-        if not files:
-            return []
-        connection = sql.connect()
-        if prepare:
-            prepare(connection)
-        last = last or datetime(2100, 1, 1, tzinfo=UTC)
-        values |= {"files": live_files.patterns(files), "first": first, "last": last}
-        with self.delta.read():
-            return connection.execute(sql.load(f"store/sql/{statement}"), values).fetchall()
-
-
-def files_of(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:
-    """Return the live Parquet files of one version of the table, as absolute paths.
-
-    With bounds, only those that may hold minutes from ``first`` to ``last``, by the statistics in the log.
-    """
-    bounds: list[tuple[str, str, date | datetime]] = []
-    if first is not None:
-        bounds += [(PARTITION, ">=", first.astimezone(UTC).date()), ("minute", ">=", first)]
-    if last is not None:
-        bounds += [(PARTITION, "<=", last.astimezone(UTC).date()), ("minute", "<=", last)]
-    return live_files.files_of(table, bounds)
-
-
-def rows_of(table: DeltaTable) -> int:
-    """Return how many rows one version of the table has, from the log's statistics."""
-    return sum(count for _, count in counts(table))
-
-
-def counts(table: DeltaTable) -> list[tuple[date, int]]:
-    """Return day and number of rows of each live file."""
-    connection = sql.connect()
-    # pa.table() would import pandas
-    actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
-    connection.register("actions", actions)
-    return connection.execute(sql.load("store/sql/counts.sql")).fetchall()
+        return self.ask(statement, files, connection, first=first, last=last, **values).fetchall() if files else []

@@ -8,22 +8,21 @@ is published_file.py.
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import DAY, minutes_of_day, newest_closed_minute
+from pricetracker_dagster.candles.minutes import DAY, minutes_of_day, newest_closed_minute, utc
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.folders import is_same_folder
 from pricetracker_dagster.files.locks import Deadline
-from pricetracker_dagster.store import live_files
-from pricetracker_dagster.store.errors import StoreError, way_out
-from pricetracker_dagster.store.prices import counts, files_of, rows_of
+from pricetracker_dagster.store.errors import StoreError
+from pricetracker_dagster.store.live_files import files_of, files_of_minutes, patterns, rows_a_day
 from pricetracker_dagster.store.published_access import moved_from
 from pricetracker_dagster.store.published_content import build
 from pricetracker_dagster.store.published_file import Published, current_file, mode_for, remove_orphans, swap_in
@@ -74,14 +73,19 @@ def publish(
     with _alone(store.folder, patience):
         remove_orphans(store.folder.published)
         while True:
+            known = len(left_out)
             try:
-                with store.prices.delta.read():
+                with store.prices.read():
                     return _publish(store, metrics, now, minute, left_out)
             except duckdb.Error as error:
                 if re.search(r"No space left|Disk quota|disk is full", str(error)):
                     message = f"the disk of {store.folder.path} is full: nothing was published; free some space"
                     raise StoreError(message, "") from error
-                if not _leave_out_what_is_damaged(store, left_out):
+                for each in store.records:
+                    if each.name not in left_out:
+                        with _without(each, left_out):
+                            each.check()
+                if len(left_out) == known:
                     raise
 
 
@@ -90,14 +94,18 @@ def _publish(
 ) -> Published:
     began = time.monotonic()
     table = store.prices.open()
-    latest = newest_closed_minute(now)
-    tracked = None if metrics is None else sorted(metrics)
-    recorded = {each.name: _whole(each, left_out) for each in store.records}
+    recorded: dict[str, DeltaTable | None] = {each.name: None for each in store.records}
+    for each in store.records:
+        if each.name not in left_out:
+            with _without(each, left_out):  # a view of files that are gone would fail in the hands of readers
+                recorded[each.name] = each.open_whole()
     versions = [
-        _DAMAGED if name in left_out else _NOTHING_STORED if each is None else each.version()
-        for name, each in (("", table), *recorded.items())
+        _DAMAGED if name in left_out else _NOTHING_STORED if opened is None else opened.version()
+        for name, opened in (("", table), *recorded.items())
     ]
     troubles = tuple(left_out.values())
+    latest = newest_closed_minute(now)
+    tracked = None if metrics is None else sorted(metrics)
     current = current_file(store.folder.published)
     covered = None if current is None else current.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
@@ -105,14 +113,14 @@ def _publish(
     here = current is not None and is_same_folder(current.folder, store.folder.path)
     if current is not None and here and not ahead and current.says_the_same(versions, tracked, minute):
         return replace(current.published, troubles=troubles)
-    rows = 0 if table is None else rows_of(table)
-    newest = None if table is None else _newest(table, latest)
-    if ahead:
-        covered = None
-    known = [moment for moment in (newest, minute, covered) if moment is not None]
+    of_days = [] if table is None else rows_a_day(table)
+    rows = sum(count for _, count in of_days)
+    newest = None if table is None else _newest(table, {day for day, _ in of_days}, latest)
+    known = [moment for moment in (newest, minute, None if ahead else covered) if moment is not None]
     if (causes := recorded[store.records.causes.name]) is not None:
         # a tick that could store nothing of its minute has noted that: the file covers this minute, too
-        known += _noted_after(causes, max(known, default=latest - DAY), latest)
+        noted = files_of(causes, [("minute", ">", max(known, default=latest - DAY))])  # mostly none
+        known += [moment for moment in [_newest_in(noted, latest)] if moment is not None]
     as_of = max(known, default=None)
     beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
@@ -127,45 +135,20 @@ def _publish(
                 "SELECT metrics, (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics) FROM snapshot"
             ).fetchall()
         swap_in(beside, store.folder.published, mode_for(beside, named))
-        note_published(store.folder, dict(zip((store.prices.delta.name, *recorded), versions, strict=True)))
+        note_published(store.folder, dict(zip((store.prices.name, *recorded), versions, strict=True)))
     finally:
         beside.unlink(missing_ok=True)
     seconds = time.monotonic() - began
     return Published(store.folder.published, as_of, rows, present, values, True, seconds, troubles)
 
 
-def _whole(table: RecordTable, left_out: dict[str, str]) -> DeltaTable | None:
-    """Open a small table whose files are there: a view of what is gone would fail in the hands of readers.
-
-    Where it is damaged, that is noted and None returned: no price waits for that.
-    """
-    if table.name in left_out:
-        return None
+@contextmanager
+def _without(table: RecordTable, left_out: dict[str, str]) -> Iterator[None]:
+    """Note where a small table is damaged, and go on: no price waits for that."""
     try:
-        return table.open_whole()
+        yield
     except StoreError as error:
         left_out[table.name] = f"published without the rows of {table.name}: {error}"
-        return None
-
-
-def _leave_out_what_is_damaged(store: Store, left_out: dict[str, str]) -> bool:
-    """Read the small tables through and note those that are damaged; return whether any of them was not known."""
-    news = {
-        each.name: f"published without the rows of {each.name}: {said}"
-        for each in store.records
-        if each.name not in left_out and (said := _damage_of(each))
-    }
-    left_out |= news
-    return bool(news)
-
-
-def _damage_of(table: RecordTable) -> str | None:
-    """Read a small table through; return what is wrong with it, None where nothing is."""
-    try:
-        found = table.examine()
-    except StoreError as error:
-        return str(error)
-    return way_out(found[0], table.location.folder) if found else None
 
 
 def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: datetime) -> bool:
@@ -180,27 +163,22 @@ def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: dateti
     return moved
 
 
-def _newest(table: DeltaTable, latest: datetime) -> datetime | None:
-    """Return the newest stored minute that is not after ``latest``, UTC."""
+def _newest(table: DeltaTable, days: Iterable[date], latest: datetime) -> datetime | None:
+    """Return the newest minute stored on some UTC days that is not after ``latest``, UTC."""
     last = latest.astimezone(UTC).date()
-    for day in sorted({day for day, _ in counts(table) if day <= last}, reverse=True):
-        files = live_files.patterns(files_of(table, *minutes_of_day(day)))
-        [(unix,)] = (
-            sql.connect().execute(sql.load("store/sql/newest.sql"), {"files": files, "latest": latest}).fetchall()
-        )
-        if unix is not None:
-            return datetime.fromtimestamp(unix, UTC)
+    for day in sorted((day for day in days if day <= last), reverse=True):
+        if (newest := _newest_in(files_of_minutes(table, *minutes_of_day(day)), latest)) is not None:
+            return newest
     return None
 
 
-def _noted_after(causes: DeltaTable, known: datetime, latest: datetime) -> list[datetime]:
-    """Return the newest minute after ``known`` and up to ``latest`` that is noted as missing, UTC, if there is one."""
-    files = live_files.files_of(causes, [("minute", ">", known)])  # mostly none: then nothing is read
+def _newest_in(files: Sequence[str], latest: datetime) -> datetime | None:
+    """Return the newest minute in some files that is not after ``latest``, UTC."""
     if not files:
-        return []
-    values = {"files": live_files.patterns(files), "latest": latest}
+        return None
+    values = {"files": patterns(files), "latest": latest}
     [(unix,)] = sql.connect().execute(sql.load("store/sql/newest.sql"), values).fetchall()
-    return [] if unix is None else [datetime.fromtimestamp(unix, UTC)]
+    return None if unix is None else utc(unix)
 
 
 @contextmanager

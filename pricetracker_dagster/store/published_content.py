@@ -15,10 +15,9 @@ from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store import live_files, schema
+from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import missing_of_day
-from pricetracker_dagster.store.parquet_source import rows_by_name, rows_of
-from pricetracker_dagster.store.prices import files_of
+from pricetracker_dagster.store.live_files import files_of, files_of_minutes, rows_by_name, rows_in
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import tracked_since
@@ -43,15 +42,15 @@ def build(
     """Fill the connection's current database, which is new. Return the Parquet files that its views name."""
     first = None if as_of is None else as_of - DAY + MINUTE
     files = [] if table is None else files_of(table)
-    recent = [] if table is None or as_of is None else files_of(table, first, as_of)
+    recent = [] if table is None or as_of is None else files_of_minutes(table, first, as_of)
     connection.execute(_create_tables())
     define_measures(connection, in_database=True)
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
-    sources = {"all_files": rows_of(files, _CANDLE), "recent_files": rows_of(recent, _CANDLE)}
+    sources = {"all_files": rows_in(files, _CANDLE), "recent_files": rows_in(recent, _CANDLE)}
     records, named = store.records, [*files]
     for each in records:
         of_it = recorded[each.name]
-        own = [] if of_it is None else live_files.files_of(of_it)
+        own = [] if of_it is None else files_of(of_it)
         sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
         named += own
     connection.execute(sql.filled("store/sql/published_views.sql", sources))

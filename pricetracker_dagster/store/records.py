@@ -18,8 +18,7 @@ from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.delta import Delta, Upserted
-from pricetracker_dagster.store.live_files import files_of
-from pricetracker_dagster.store.parquet_source import rows_by_name
+from pricetracker_dagster.store.live_files import files_of, rows_by_name
 from pricetracker_dagster.store.writing import literal
 
 NOT_RUN = "not run"
@@ -48,11 +47,9 @@ class RecordTable(Delta):
     """A small Delta table of plain rows.
 
     Attributes:
-        key: the columns that tell a row from the others.
         time: the column by which rows are read in order and old ones are left unread.
     """
 
-    key: tuple[str, ...] = ("id",)
     time: str = "minute"
 
     def upsert(
@@ -79,15 +76,9 @@ class RecordTable(Delta):
 
     def upsert_table(self, rows: pa.Table, oldest: datetime, *, replace: bool) -> Upserted:
         """Do the same with an Arrow table of this schema, none of whose ``time`` is before ``oldest`` (UTC)."""
-        same_key = " AND ".join(f"t.{name} = s.{name}" for name in self.key)
-        bound = f"t.{self.time} >= {literal(int(oldest.timestamp()))}"  # files of older rows need not be read
+        within = f"t.{self.time} >= {literal(int(oldest.timestamp()))}"
         others = [name for name in self.schema.names if name not in self.key]
-        differs = " OR ".join(f"(t.{name} IS DISTINCT FROM s.{name})" for name in others)
-        return self.merge(
-            rows.cast(self.schema),
-            same_key=f"{same_key} AND {bound}",
-            differs=differs if replace else None,
-        )
+        return self.merge(rows.cast(self.schema), within=within, compared=others if replace else [])
 
     def rows(self, since: datetime | None = None, where: str = "true", **values: Any) -> list[Row]:
         """Return the rows whose ``time`` is not before ``since`` (UTC) and of which ``where`` holds; oldest first.
@@ -185,7 +176,7 @@ class Records:
 
     def _of(self, table: schema.Table, key: tuple[str, ...] = ("id",), time: str = "minute") -> RecordTable:
         location = self._folder.table(TableName(table.name))
-        return RecordTable(location, table.columns, table.comment, key=key, time=time)
+        return RecordTable(location, table.columns, table.comment, key, time=time)
 
     def note_not_run(
         self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime, reason: str = "no tick was run for them"

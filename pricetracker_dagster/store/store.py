@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import Records
 
@@ -24,6 +25,11 @@ class Store:
         self.folder = folder
         self.prices = PriceTable(folder)
         self.records = Records(folder)
+
+    @property
+    def tables(self) -> tuple[Delta, ...]:
+        """All of them, the prices first."""
+        return (self.prices, *self.records)
 
 
 def open_store(settings: Settings) -> Store:

@@ -299,7 +299,7 @@ def test_a_sensor_that_raises_is_told_once_with_why_and_over_with_its_next_good_
 
 
 def test_a_sensor_that_fails_over_a_damaged_table_tells_that_as_the_watch_does(hours: Hours) -> None:
-    [newest, *_] = sorted((hours.bench.store.prices.delta.path / "_delta_log").glob("*.json"), reverse=True)
+    [newest, *_] = sorted((hours.bench.store.prices.path / "_delta_log").glob("*.json"), reverse=True)
     whole = newest.read_bytes()
     newest.write_bytes(whole[:40])
     for _ in range(2):

@@ -89,7 +89,7 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
     assert count() == 20
     assert look(store_in(folder), NOW) == []
     store.prices.upsert(candles(FIRST + 12 * MINUTE, 1, 5.0), now=NOW)
-    newest = max((store.prices.delta.path / "_delta_log").glob("*.json"))
+    newest = max((store.prices.path / "_delta_log").glob("*.json"))
     newest.write_bytes(newest.read_bytes()[:50])
     assert not repair.repair(store_in(folder), NOW, METRICS, lambda: None).left
     assert count() == 22

@@ -369,9 +369,9 @@ def test_versions_go_on_so_that_nobody_takes_another_state_for_the_one_they_know
     shutil.copy(newest_commit(folder, "minute_prices"), folder / "copy")
     newest_commit(folder, "minute_prices").write_bytes(b"")
     mend(folder)
-    assert DeltaTable(store.prices.delta.path).version() == before + 1
+    assert DeltaTable(store.prices.path).version() == before + 1
     store.prices.upsert(candles(FIRST + 25 * MINUTE, 1, 1.0), now=NOW)
-    assert DeltaTable(store.prices.delta.path).version() == before + 2
+    assert DeltaTable(store.prices.path).version() == before + 2
     maintain(store)
     assert not look(store_in(folder), NOW)
 

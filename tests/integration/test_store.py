@@ -281,7 +281,7 @@ def many_small_files(store: Store) -> list[Row]:
 
 
 def log_of(store: Store) -> list[Path]:
-    return sorted((store.prices.delta.path / "_delta_log").glob("*.json"))
+    return sorted((store.prices.path / "_delta_log").glob("*.json"))
 
 
 def age_removals(store: Store, age: timedelta) -> None:
@@ -365,7 +365,7 @@ def test_upkeep_removes_in_time_what_a_killed_writer_left(store: Store) -> None:
 def test_upkeep_shortens_the_log_to_a_day_and_the_table_still_reads(store: Store) -> None:
     rows = many_small_files(store)
     maintain(store)
-    long_ago = {path for path in (store.prices.delta.path / "_delta_log").iterdir() if path.is_file()}
+    long_ago = {path for path in (store.prices.path / "_delta_log").iterdir() if path.is_file()}
     for path in long_ago:
         os.utime(path, (time.time() - 3 * 86400,) * 2)
     rows.append(row(BTC, 6))

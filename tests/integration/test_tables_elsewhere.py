@@ -61,4 +61,4 @@ def test_what_is_stored_elsewhere_is_corrected_maintained_and_published(store: S
 def test_what_needs_the_files_of_a_table_says_that_they_are_elsewhere(store: Store) -> None:
     store.prices.upsert(candles(1.0), now=NOON)
     with pytest.raises(PricetrackerError, match="minute_prices is not on this machine: its files cannot be looked at"):
-        store.prices.delta.examine()
+        store.prices.examine()

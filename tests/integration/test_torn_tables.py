@@ -75,7 +75,7 @@ def folder(grown: Path, tmp_path: Path) -> Path:
 
 
 def table_of(folder: Path, name: str) -> Delta:
-    return store_in(folder).prices.delta if name == "minute_prices" else getattr(store_in(folder).records, name)
+    return store_in(folder).prices if name == "minute_prices" else getattr(store_in(folder).records, name)
 
 
 def newest_commit(folder: Path, table: str) -> Path:
@@ -173,10 +173,10 @@ def test_whatever_is_damaged_is_named_by_who_reads_and_who_writes(folder: Path, 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"version": "x"}', b"\xff"])
 def test_a_damaged_hint_of_the_newest_checkpoint_keeps_nobody_from_reading(folder: Path, content: bytes) -> None:
     store = store_in(folder)
-    (store.prices.delta.path / "_delta_log" / "_last_checkpoint").write_bytes(content)
+    (store.prices.path / "_delta_log" / "_last_checkpoint").write_bytes(content)
     assert store.prices.rows() == 42
     assert store.prices.upsert(candles(FIRST, 1, 7.0), now=NOW).updated == 2
-    assert [found.kind for found in examine(store.prices.delta.path)] == [Kind.CHECKPOINT]
+    assert [found.kind for found in examine(store.prices.path)] == [Kind.CHECKPOINT]
 
 
 def test_a_log_without_a_commit_is_never_taken_for_an_empty_table(folder: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(folde
     of_the_log.unlink(missing_ok=True)
     of_the_log.symlink_to("/proc/self/mem")  # whose first byte nobody can read: an I/O error
     with pytest.raises(StoreError, match=f"{file} cannot be read: Input/output error. That tells nothing") as told:
-        store_in(folder).prices.delta.examine()
+        store_in(folder).prices.examine()
     assert told.value.damage is None
     with pytest.raises(StoreError, match="nothing is mended"):
         repair(store_in(folder), NOW, METRICS, lambda: None)

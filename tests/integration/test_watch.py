@@ -287,7 +287,7 @@ def test_a_cursor_of_which_the_log_knows_no_more_loses_nothing(watch: Callable[.
     it.put([0], 400.0)
     it.look(0)
     it.cursor = "0"
-    for file in sorted((it.store.prices.delta.path / "_delta_log").glob("*.json"))[:1]:
+    for file in sorted((it.store.prices.path / "_delta_log").glob("*.json"))[:1]:
         table = it.store.prices.open()
         assert table is not None
         table.create_checkpoint()

@@ -355,7 +355,7 @@ def commits_of(delta: Delta) -> list[Path]:
 def tear(folder: Path, table: str) -> None:
     """Cut the newest commit of a table."""
     newest = commits_of(
-        store_in(folder).prices.delta if table == "minute_prices" else getattr(store_in(folder).records, table)
+        store_in(folder).prices if table == "minute_prices" else getattr(store_in(folder).records, table)
     )[-1]
     newest.write_bytes(newest.read_bytes()[:200])
 

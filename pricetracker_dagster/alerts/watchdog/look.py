@@ -205,7 +205,7 @@ def damaged_tables(store: Store) -> list[str]:
     No data file is read through for that.
     """
     found = []
-    for delta in (store.prices.delta, *store.records):
+    for delta in store.tables:
         try:
             delta.open_whole()
         except StoreError as error:

@@ -61,7 +61,7 @@ def look(store: Store, now: datetime) -> list[Finding]:
     found = []
     folder = store.folder.path
     now = time_of_exchanges(store, now)
-    for delta in (store.prices.delta, *store.records):
+    for delta in store.tables:
         damages = delta.examine()
         log_too = any(damage.kind == Kind.LOG for damage in damages)
         for damage in damages:
@@ -127,7 +127,7 @@ def stray_files(store: Store) -> list[Path]:
     """Return temporary files of processes that are no more."""
     folder = store.folder
     found = [file for place in (folder.path, folder.state, folder.dagster_home) for file in left_over(place)]
-    for delta in (store.prices.delta, *store.records):
+    for delta in store.tables:
         temporary = (file for file in delta.path.rglob("*") if _LEFT_BY_A_WRITER.fullmatch(file.name))
         found += [file for file in temporary if file.is_file() and _is_old(file)]
         if (delta.path / scratch.FOLDER).exists():

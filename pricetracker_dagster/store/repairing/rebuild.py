@@ -28,7 +28,6 @@ from pricetracker_dagster.store.damage import (
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.log import LAST_CHECKPOINT, Log
 from pricetracker_dagster.store.repairing.recovery import (
-    Kept,
     Recovery,
     changes,
     files_in_table,
@@ -56,12 +55,11 @@ class Mended:
     unknown: bool = False
 
 
-def mend(delta: Delta, kept: Kept, aside: Path, latest: datetime) -> Mended | None:
+def mend(delta: Delta, aside: Path, latest: datetime) -> Mended | None:
     """Make a table whole again; None where nothing is wrong with it. Nobody else may write into it meanwhile.
 
     Args:
         delta: the table.
-        kept: what tells its rows apart.
         aside: where what is taken out of use is moved.
         latest: the newest closed minute, UTC; rows after it are not put back.
     """
@@ -81,13 +79,13 @@ def mend(delta: Delta, kept: Kept, aside: Path, latest: datetime) -> Mended | No
         if is_no_folder(delta.path):
             move(delta.path, aside / delta.name)
         bad = {name for name in files_in_table(delta.path) if unreadable(delta.path / name, log.live.get(name))}
-        _rebuild(Recovery(delta, kept, log, bad, latest), aside, mended)
+        _rebuild(Recovery(delta, log, bad, latest), aside, mended)
     else:
         _renew_checkpoints(delta, log, damages, aside, mended)
         of_data = [damage for damage in damages if damage.kind == Kind.DATA]
         if of_data:
             bad = {damage.file for damage in of_data}
-            _replace(Recovery(delta, kept, log, bad, latest), of_data, aside, mended)
+            _replace(Recovery(delta, log, bad, latest), of_data, aside, mended)
     shutil.rmtree(delta.path / SCRATCH, ignore_errors=True)
     return mended
 
@@ -107,7 +105,7 @@ def _renew_checkpoints(delta: Delta, log: Log, damages: Iterable[Damage], aside:
 def _replace(recovery: Recovery, damages: Sequence[Damage], aside: Path, mended: Mended) -> None:
     """Take damaged data files out of the log and put in what replaced files say of their rows, in one commit."""
     delta, bad = recovery.delta, recovery.bad
-    scratch = Scratch(delta, recovery.kept.key)
+    scratch = Scratch(delta)
     for partition in sorted({partition_of(file) for file in bad}):
         rows = recovery.rows(partition, only_absent=True)
         mended.returned += recovery.minutes(rows, rows["_file"].unique().to_pylist())
@@ -135,7 +133,7 @@ def _rebuild(recovery: Recovery, aside: Path, mended: Mended) -> None:
     """Write a new log over what can be read, beside the damaged one, and put it in its place."""
     delta, log, bad = recovery.delta, recovery.log, recovery.bad
     files = files_in_table(delta.path)
-    scratch = Scratch(delta, recovery.kept.key)
+    scratch = Scratch(delta)
     stay: list[Action] = []
     readable = 0
     for partition in sorted({partition_of(name) for name in files}):

@@ -16,22 +16,9 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MinuteRange, utc
 from pricetracker_dagster.store.damage import Action, data_files, unreadable
 from pricetracker_dagster.store.delta import Delta
+from pricetracker_dagster.store.live_files import rows_by_name
 from pricetracker_dagster.store.log import Log
-from pricetracker_dagster.store.parquet_source import rows_by_name
 from pricetracker_dagster.store.schema import SQL_TYPES
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What tells the rows of a table apart.
-
-    Attributes:
-        key: the columns of which no two rows have the same values.
-        newest_by: the column by which the newest of several is known; None: the newest file.
-    """
-
-    key: tuple[str, ...]
-    newest_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,14 +27,12 @@ class Recovery:
 
     Attributes:
         delta: the table.
-        kept: what tells its rows apart.
         log: its log, as far as it can be read.
         bad: the data files that are damaged, or not what was written.
         latest: the newest closed minute, UTC; rows after it are not put back.
     """
 
     delta: Delta
-    kept: Kept
     log: Log
     bad: set[str]
     latest: datetime
@@ -88,8 +73,8 @@ class Recovery:
         parts = {
             "ours": _source(self.delta, ours),
             "former": _source(self.delta, [name for name in names if name not in ours]),
-            "key": ", ".join(f'"{name}"' for name in self.kept.key),
-            "newest_by": f'"{self.kept.newest_by}"' if self.kept.newest_by else "written",
+            "key": ", ".join(f'"{name}"' for name in self.delta.key),
+            "newest_by": "fetched_at" if by_minute else "written",
             "minute": '"minute"' if by_minute else "NULL::TIMESTAMPTZ",
         }
         values = {

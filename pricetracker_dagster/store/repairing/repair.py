@@ -16,12 +16,10 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newes
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile, TableName
 from pricetracker_dagster.files.locks import Deadline, said_by_holder
 from pricetracker_dagster.store.coverage import missing
-from pricetracker_dagster.store.live_files import patterns
-from pricetracker_dagster.store.prices import PARTITION, files_of
+from pricetracker_dagster.store.live_files import PARTITION, files_of_minutes, patterns
 from pricetracker_dagster.store.repairing import rebuild
 from pricetracker_dagster.store.repairing.databases import damaged_databases
 from pricetracker_dagster.store.repairing.findings import Finding, look, stray_files, time_of_exchanges
-from pricetracker_dagster.store.repairing.recovery import Kept
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import check_space, held, literal, writing
 
@@ -93,19 +91,18 @@ def repair(store: Store, now: datetime, metrics: Sequence[str], publish: Callabl
     if not done.found:
         return done
     folder = store.folder.path
-    check_space(store.prices.delta.location, 0)
+    check_space(store.prices.location, 0)
     latest = newest_closed_minute(time_of_exchanges(store, now))
     aside = _aside(store.folder, now)
     spans: list[tuple[MinuteRange, bool]] = []
     returned: list[Again] = []
-    with _alone(store.folder.state), writing(store.prices.delta.location, alone=True):
-        tables = [(store.prices.delta, Kept(("metric", "minute"), "fetched_at"))]
-        for delta, kept in [*tables, *((each, Kept(each.key)) for each in store.records)]:
-            mended = rebuild.mend(delta, kept, aside / delta.name, latest)
+    with _alone(store.folder.state), writing(store.prices.location, alone=True):
+        for delta in store.tables:
+            mended = rebuild.mend(delta, aside / delta.name, latest)
             if mended is None:
                 continue
             done.done += [f"{delta.name}: {step}" for step in mended.steps]
-            if delta is store.prices.delta:
+            if delta is store.prices:
                 spans += [(lost, False) for lost in mended.lost]
                 # where no row is left, no first one says since when minutes are expected
                 look_back = MinuteRange(latest - _LOOK_BACK, latest), store.prices.rows() > 0
@@ -134,20 +131,15 @@ def filled(store: Store, since: dict[str, datetime], latest: datetime) -> list[A
     files = store.prices.files(min(since.values()), latest)
     if not files:
         return []
-    values = {
-        "files": patterns(files),
-        "since": [{"metric": metric, "first": first} for metric, first in since.items()],
-        "last": latest,
-    }
-    with store.prices.delta.read():
-        rows = sql.connect().execute(sql.load("store/repairing/sql/without_trades.sql"), values).fetchall()
+    begun = [{"metric": metric, "first": first} for metric, first in since.items()]
+    rows = store.prices.ask("without_trades.sql", files, since=begun, last=latest).fetchall()
     return [Again(metric, utc(first), utc(last), FILLED) for metric, first, last in rows]
 
 
 def _remove_future(store: Store, latest: datetime, aside: Path) -> list[str]:
     """Remove the rows of minutes that are not closed, by a commit, once they are kept elsewhere."""
     table = store.prices.open()
-    files = [] if table is None else files_of(table, latest + MINUTE)
+    files = [] if table is None else files_of_minutes(table, latest + MINUTE)
     if table is None or not files:
         return []
     connection = sql.connect()

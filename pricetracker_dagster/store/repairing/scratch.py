@@ -23,13 +23,11 @@ class Scratch:
 
     Args:
         delta: the damaged one.
-        key: the columns that tell its rows apart.
     """
 
-    def __init__(self, delta: Delta, key: Sequence[str]) -> None:
+    def __init__(self, delta: Delta) -> None:
         """Create it, empty."""
         self._delta = delta
-        self._key = key
         self._folder = delta.path / FOLDER
         DeltaTable.create(
             self._folder,
@@ -45,11 +43,13 @@ class Scratch:
         if rows.num_rows:
             rows = rows.select(self._delta.schema.names).cast(self._delta.schema)
             # not write_deltalake(), which panics over a "[" in the path; no two rows have the same key
-            same_key = " AND ".join(f"t.{name} = s.{name}" for name in self._key)
-            merger = DeltaTable(self._folder).merge(
-                rows, predicate=same_key, source_alias="s", target_alias="t", writer_properties=PROPERTIES
-            )
-            merger.when_not_matched_insert_all().execute()
+            DeltaTable(self._folder).merge(
+                rows,
+                predicate=self._delta.same_key,
+                source_alias="s",
+                target_alias="t",
+                writer_properties=PROPERTIES,
+            ).when_not_matched_insert_all().execute()
 
     def take_over(self) -> list[Action]:
         """Move the files that were written into the table's folder, where no log names them yet; return the actions."""

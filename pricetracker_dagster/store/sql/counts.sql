@@ -1,2 +1,0 @@
-SELECT "partition.date"::DATE, num_records
-FROM actions
