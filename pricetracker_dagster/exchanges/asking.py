@@ -27,12 +27,7 @@ def retry_pause(error: Exception, failures: int) -> float | None:
 
 
 class Client:
-    """The REST interface of one exchange. Threads may share it.
-
-    Args:
-        http: the connections to it.
-        limiter: its rate limit, which all processes of this machine share.
-    """
+    """The REST interface of one exchange. Threads may share it."""
 
     def __init__(self, http: Http, limiter: RateLimiter) -> None:
         """Ask nothing yet."""

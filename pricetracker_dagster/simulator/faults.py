@@ -44,27 +44,22 @@ class FaultError(ValueError):
 
 @dataclass
 class Fault:
-    """One fault.
-
-    Attributes:
-        kind: one of KINDS.
-        pair: Kraken's name of the only pair concerned, e.g. ``XBTUSD``; None: every pair.
-        endpoint: the only endpoint concerned, e.g. ``OHLC``; None: every one.
-        count: only the next so many requests, fewer with each; None: all.
-        lasts: seconds until it ends by itself; None: until it is switched off.
-        since: first minute concerned, Unix seconds; None: no bound. ``until`` is the last one.
-        id: its number, for switching it off.
-    """
+    """One fault, of one of the KINDS."""
 
     kind: str
     pair: str | None = None
+    """Kraken's name of the only pair concerned, e.g. ``XBTUSD``; None: every pair."""
     endpoint: str | None = None
+    """The only endpoint concerned, e.g. ``OHLC``; None: every one."""
     count: int | None = None
+    """Only the next so many requests, fewer with each; None: all."""
     lasts: int | float | None = None
+    """Seconds until it ends by itself; None: until it is switched off."""
     seconds: int | float = 2.0
     text: str = "EService:Unavailable"
     minutes: int = 1
     since: int | None = None
+    """First minute concerned, Unix seconds; None: no bound. ``until`` is the last one."""
     until: int | None = None
     factor: int = 20
     id: int = field(default_factory=lambda: next(_ids))

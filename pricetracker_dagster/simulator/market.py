@@ -25,26 +25,22 @@ _LOT = Decimal("0.00000001")
 
 @dataclass(frozen=True)
 class Pair:
-    """One market in Kraken's names.
-
-    Attributes:
-        key: name that answers are keyed by, e.g. ``XXBTZUSD``.
-        wsname: base and quote, e.g. ``XBT/USD``.
-        base: Kraken's name of the base asset, e.g. ``XXBT``; ``quote`` likewise.
-        decimals: digits of a price after the point.
-        level: price around which an invented one moves.
-        trades_a_minute: on average; far below 1 for a thin pair.
-        volume: base units of a usual trade.
-    """
+    """One market in Kraken's names."""
 
     key: str
+    """By which answers are keyed, e.g. ``XXBTZUSD``."""
     wsname: str
+    """Base and quote, e.g. ``XBT/USD``."""
     base: str
     quote: str
     decimals: int
+    """Digits of a price after the point."""
     level: float = 1.0
+    """Around which an invented price moves."""
     trades_a_minute: float = 1.0
+    """On average; far below 1 for a thin pair."""
     volume: float = 1.0
+    """Base units of a usual trade."""
 
     @property
     def altname(self) -> str:

@@ -119,11 +119,7 @@ class Attempt:
             self._asks_to_wait = True
 
     def _followed(self, request: requests.PreparedRequest, response: requests.Response) -> requests.PreparedRequest:
-        """Return the same request to where an answer points.
-
-        Raises:
-            requests.TooManyRedirects: it would not be the same request, or to somebody else.
-        """
+        """Return the same request to where an answer points; an error where it is another one, or to somebody else."""
         status, location = response.status_code, response.headers.get("Location")
         if not location:
             raise requests.TooManyRedirects

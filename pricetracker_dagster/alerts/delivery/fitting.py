@@ -16,19 +16,16 @@ _TITLE_SHARE = 4
 
 
 class Limit(NamedTuple):
-    """How much a channel takes.
-
-    Attributes:
-        title: characters of a title; 0: it has none, and a title is put before the body.
-        body: characters of a message. Some channels count the title too, so it is counted here for all.
-        lines: lines of a message; 0: any number.
-        length: how many characters a text becomes for this channel, which may write it as HTML.
-    """
+    """How much a channel takes."""
 
     title: int = 250
+    """Characters of a title; 0: it has none, and a title is put before the body."""
     body: int = 32768
+    """Characters of a message. Some channels count the title too, so it is counted here for all."""
     lines: int = 0
+    """Lines of a message; 0: any number."""
     length: Callable[[str], int] = len
+    """How many characters a text becomes for this channel, which may write it as HTML."""
 
 
 class Part(NamedTuple, Generic[T]):

@@ -18,18 +18,15 @@ Subject = Literal["alert", "incident"]
 
 @dataclass(frozen=True)
 class Recipient:
-    """A channel that gets messages.
-
-    Attributes:
-        repeat_minutes: how often it is reminded while it lasts; 0: never.
-        quiet_until: until when it is sent nothing, UTC; None: it is not quiet there now.
-        escalations: other channels that get it unless it is acknowledged, each after so many minutes.
-    """
+    """A channel that gets messages."""
 
     channel: str
     repeat_minutes: int
+    """How often it is reminded while it lasts; 0: never."""
     quiet_until: datetime | None = None
+    """Until when it is sent nothing, UTC; None: it is not quiet there now."""
     escalations: Mapping[str, int] = field(default_factory=dict)
+    """Other channels that get it unless it is acknowledged, each after so many minutes."""
 
 
 def urls(settings: Settings) -> dict[str, str]:

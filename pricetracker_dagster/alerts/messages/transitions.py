@@ -35,18 +35,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Context:
-    """What decides at ``now`` (UTC) which messages there are.
-
-    Attributes:
-        earlier: by fact, its recorded messages that count, oldest first.
-        outages: by exchange, the id of the open incident of all of it: alerts of its metrics are recorded and not sent.
-    """
+    """What decides at ``now`` (UTC) which messages there are."""
 
     settings: Settings
     now: datetime
     earlier: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """By fact, its recorded messages that count, oldest first."""
     operators: OperatorState = field(default_factory=OperatorState)
     outages: Mapping[str, str] = field(default_factory=dict)
+    """By exchange, the id of the open incident of all of it: alerts of its metrics are recorded and not sent."""
 
 
 def owed(subject: Subject, facts: Iterable[tuple[Row | None, Row]], context: Context) -> tuple[list[Row], list[Row]]:

@@ -19,20 +19,17 @@ _ESCALATED = "not acknowledged"
 
 
 class Event(NamedTuple):
-    """What happens to a fact, beside what its row says.
-
-    Attributes:
-        event: ``firing``, ``again``, ``resolved``, ``still``, ``reminder``, ``escalated``; of an incident also
-            ``opened``, ``joined``, ``back`` and ``flapping``.
-        metrics: whom it is about: who has joined, or is back.
-        acknowledged: by whom and when, in words; empty: by nobody.
-        held: what kept it back until now, in words.
-    """
+    """What happens to a fact, beside what its row says."""
 
     event: str
+    """``firing``, ``again``, ``resolved``, ``still``, ``reminder``, ``escalated``; of an incident also ``opened``,
+    ``joined``, ``back`` and ``flapping``."""
     metrics: Sequence[str] = ()
+    """Whom it is about: who has joined, or is back."""
     acknowledged: str = ""
+    """By whom and when, in words; empty: by nobody."""
     held: str = ""
+    """What kept it back until now, in words."""
 
 
 def worded(subject: Subject, row: Row, what: Event) -> tuple[str, str]:

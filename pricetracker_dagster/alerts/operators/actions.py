@@ -144,11 +144,7 @@ def not_tracked(pattern: str, metrics: Collection[str]) -> str | None:
 
 @contextmanager
 def _records(settings: Settings) -> Iterator[Records]:
-    """Hold the lock of those who write here. The sensors have another: a channel that hangs keeps no person waiting.
-
-    Raises:
-        OperatorError: another process holds the lock.
-    """
+    """Hold the lock of those who write here. The sensors have another: a channel that hangs keeps no person waiting."""
     records = open_store(settings).records
     lock = settings.state / StateFile.DESK_LOCK
     try:

@@ -29,25 +29,21 @@ class OhlcvtError(PricetrackerError, ValueError):
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """One file, read.
-
-    Attributes:
-        metric: whose minutes it holds, by its name.
-        candles: every minute between its first and its last, candles.SCHEMA.
-        filled: how many of them had no trades and are not in the file.
-        rejected: lines that are no valid candle. They count as absent, and the minute that such a line names is not
-            filled, since something was traded in it.
-        derived: metric and minute of those that are not in the file; None: all are.
-        silences: minutes without a line, too many in a row to be taken as quiet: they stay absent.
-    """
+    """One file, read."""
 
     path: Path
     metric: Metric
+    """Whose minutes it holds, by its name."""
     candles: pa.Table
+    """Every minute between its first and its last, candles.SCHEMA."""
     filled: int
+    """How many of them had no trades and are not in the file."""
     rejected: list[RejectedRow]
+    """Lines that are no valid candle. They count as absent; a minute that one names is not filled: it had trades."""
     derived: pa.Table | None = None
+    """Metric and minute of those that are not in the file; None: all are."""
     silences: Sequence[MinuteRange] = ()
+    """Minutes without a line, too many in a row to be taken as quiet: they stay absent."""
 
 
 def metric_of(path: Path) -> Metric:

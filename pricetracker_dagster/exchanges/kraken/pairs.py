@@ -17,16 +17,12 @@ _MOST_PAIRS, _LONGEST_NAME = 20_000, 32
 
 
 class Pairs(NamedTuple):
-    """What AssetPairs has answered.
-
-    Attributes:
-        names: by our name of a pair the one that a request takes.
-        keys: by the key of its answers our name of the pair.
-        asked_at: when, UTC.
-    """
+    """What AssetPairs has answered, and when, UTC."""
 
     names: dict[str, str] = {}  # noqa: RUF012 - never changed
+    """By our name of a pair the one that a request takes."""
     keys: dict[str, str] = {}  # noqa: RUF012
+    """By the key of its answers our name of the pair."""
     asked_at: datetime = datetime.fromtimestamp(0, UTC)
 
     def owner(self, key: str) -> str | None:

@@ -28,19 +28,15 @@ _LOOK_BACK = (timedelta(minutes=10), timedelta(hours=3), timedelta(days=1), time
 
 @dataclass(frozen=True)
 class Trades:
-    """The trades of one pair.
-
-    Attributes:
-        metric: whose trades these are.
-        ask: asks for the page after so many nanoseconds; returns its rows and its ``last``, where the next one begins.
-        now: returns the exchange's time, UTC.
-        what: what is asked for, as messages begin.
-    """
+    """The trades of one pair."""
 
     metric: Metric
     ask: Callable[[str], tuple[list[Any], object]]
+    """Asks for the page after so many nanoseconds; returns its rows and its ``last``, where the next one begins."""
     now: Callable[[], datetime]
+    """Returns the exchange's time, UTC."""
     what: str
+    """What is asked for, as messages begin."""
 
     def candles(self, first: datetime, last: datetime, before: pa.Table | None) -> Iterator[Validated]:
         """Rebuild the minutes ``first`` to ``last``, a batch a page; see Exchange.history().
