@@ -1,7 +1,6 @@
 """What every exchange can do for us, and how it says that it cannot.
 
-An exchange is one small class, with its quirks beside the code that handles them. It says which path it asks with which
-query and what an answer means; asking.py does the asking.
+An exchange is one small class, which says what it asks and what an answer means; asking.py does the asking.
 """
 
 from collections.abc import Collection, Iterator
@@ -18,10 +17,8 @@ from pricetracker_dagster.files.locks import Deadline
 class Exchange(Protocol):
     """One exchange. Pairs are written ``BASEQUOTE`` with our names of assets (BTC, DOGE), times are UTC.
 
-    Every verb asks over the network within its deadline, and again where a failure may pass.
-
-    Raises:
-        ExchangeError: one of its kinds below, from every verb.
+    Every verb asks over the network within its deadline, and again where a failure may pass; else it raises one of the
+    kinds of ExchangeError.
     """
 
     name: str

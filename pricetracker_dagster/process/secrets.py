@@ -1,7 +1,4 @@
-"""What is secret in this process, and how a text is shown without it.
-
-In which forms a secret may stand in a text is in secret_forms.py, where texts leave the process in guard.py.
-"""
+"""What is secret in this process, and how a text is shown without it: in none of the forms of secret_forms.py."""
 
 import re
 import threading
@@ -27,10 +24,7 @@ def masked(text: str) -> str:
 
 
 def keep_channel(url: str, spared: Iterable[str] = ()) -> None:
-    """Keep the URL of a channel or the heartbeat from being shown: it may be a secret in any part of it.
-
-    ``spared`` are names that are no secret, even if the URL holds them: the tracked metrics.
-    """
+    """Keep the URL of a channel or the heartbeat from being shown, but for names that are no secret (``spared``)."""
     _keep("channel", url, spared, secret_forms.forms_of_channel)
 
 
