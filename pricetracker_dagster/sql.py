@@ -59,7 +59,7 @@ def opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Not ``duckdb.connect(file)``, which gives the file that it had open before, also where that was replaced meanwhile.
     The connection stays open for what was materialized.
     """
-    connection = _open(":memory:", {"temp_directory": f"{file}.tmp"})
+    connection = _open({"temp_directory": f"{file}.tmp"})
     name = '"' + file.stem.replace('"', '""') + '"'
     connection.execute(f"ATTACH {literal(str(file))} AS {name} (READ_ONLY)")
     try:
@@ -125,12 +125,12 @@ def literal(text: str) -> str:
 
 @cache
 def _memory() -> duckdb.DuckDBPyConnection:
-    return _open(":memory:")
+    return _open()
 
 
-def _open(database: str, config: Mapping[str, str] = {}) -> duckdb.DuckDBPyConnection:
+def _open(config: Mapping[str, str] = {}) -> duckdb.DuckDBPyConnection:
     # extensions are never downloaded: the wheel carries what the project uses (json, parquet, icu)
-    connection = _noted(duckdb.connect(database, config={"autoinstall_known_extensions": "false", **config}))
+    connection = _noted(duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", **config}))
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     # DuckDB takes a grid of minutes (unnest) for a few rows and would join it in a loop: hours for a year of minutes
     connection.execute("SET GLOBAL asof_loop_join_threshold = 0")

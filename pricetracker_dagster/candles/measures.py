@@ -6,10 +6,5 @@ from pricetracker_dagster import sql
 
 
 def define_measures(connection: duckdb.DuckDBPyConnection, *, in_database: bool = False) -> None:
-    """Define the SQL macro ``measure_of(measure, open, close, volume)``.
-
-    Args:
-        connection: where it is used.
-        in_database: store it in the connection's current database, for the views in there; else it is temporary.
-    """
+    """Define the SQL macro ``measure_of(measure, open, close, volume)``, temporarily or for the views of a database."""
     connection.execute(sql.filled("candles/measures.sql", {"kind": "MACRO" if in_database else "TEMP MACRO"}))

@@ -95,10 +95,7 @@ def as_texts(row: Iterable[object]) -> list[str | None]:
 def closed(validated: Validated, now: datetime, exchange: str | None = None) -> Validated:
     """Reject the rows of minutes that are not closed at ``now`` (UTC), so that nothing is filled up to them.
 
-    Args:
-        validated: the rows.
-        now: the time, UTC.
-        exchange: whose clock says so: rows of others are kept; None: this machine's clock, for all rows.
+    Where an exchange's clock says so, rows of others are kept; None: this machine's clock, for all rows.
     """
     connection = sql.connect(candles=validated.kept)
     bound = {"newest": newest_closed_minute(now), "begins": f"{exchange}:" if exchange else ""}

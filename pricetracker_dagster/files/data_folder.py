@@ -91,12 +91,7 @@ class DataFolder:
 
 @dataclass(frozen=True)
 class TableLocation:
-    """Where one Delta table is.
-
-    Attributes:
-        folder: the data folder to which it belongs, whose locks protect it.
-        name: its name.
-    """
+    """Where one Delta table is: its name, and the data folder to which it belongs, whose locks protect it."""
 
     folder: DataFolder
     name: str
@@ -127,6 +122,11 @@ class TableLocation:
         if self.local_path is None:
             raise PricetrackerError(f"{self.url} is not on this machine: its files cannot be looked at here")
         return self.local_path
+
+
+def is_same_folder(one: Path | str, other: Path | str) -> bool:
+    """Say whether two paths lead to the same folder, by whichever links. One that is not there is no other's."""
+    return Path(one).resolve() == Path(other).resolve()
 
 
 def allowance_file(state: Path, exchange: str) -> Path:

@@ -13,10 +13,7 @@ _BESIDE = re.compile(r"\..+?\.(\d+)(\.\d+|\.new)?")
 def write_text(file: Path, text: str, *, private: bool = False) -> None:
     """Replace a file by a text, in UTF-8. Its folder is created where it does not exist.
 
-    Args:
-        file: which file.
-        text: what it holds from now on.
-        private: only its owner may read it, from the first moment on; else the umask decides.
+    A private one only its owner may read, from the first moment on; else the umask decides.
 
     Raises:
         OSError: it cannot be written; the old text stays.

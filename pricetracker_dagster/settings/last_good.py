@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.files.data_folder import DataFolder, StateFile
-from pricetracker_dagster.files.folders import is_same_folder
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile, is_same_folder
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings.folder import simulated_folder

@@ -2,8 +2,8 @@
 
 import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pricetracker_dagster.store import reading
 
@@ -11,15 +11,8 @@ MOST = 24
 """Metrics that are drawn, in the order of their price's rank: each picture takes some 20 KB of the event log."""
 
 
-@dataclass(frozen=True)
-class Chart:
-    """One metric's last 24 hours.
-
-    Attributes:
-        metric: whose.
-        minutes: how many minutes it shows.
-        png: the picture, base64.
-    """
+class Chart(NamedTuple):
+    """One metric's last 24 hours: how many minutes are shown, and the picture in base64."""
 
     metric: str
     minutes: int

@@ -27,20 +27,20 @@ class _Measured(NamedTuple):
     at_least: float | None
     measured_at: datetime
 
+    def as_kept(self) -> dict[str, object]:
+        at_least = {} if self.at_least is None else {"at_least": round(self.at_least, 1)}
+        return {"ahead": round(self.ahead, 1), "measured_at": self.measured_at.isoformat(), **at_least}
+
 
 def note_clock(state: Path, exchange: str, ahead: float, now: datetime, *, at_least: float | None = None) -> None:
-    """Write down a measurement.
+    """Write down by how many seconds this machine's clock is ahead (negative: behind) of an exchange's at ``now``, UTC.
 
-    Args:
-        state: the data folder's folder of small working files.
-        exchange: whose clock, e.g. ``KRAKEN``.
-        ahead: so many seconds this machine's clock is ahead of it; negative: behind.
-        now: when it was measured, by this machine's clock, UTC.
-        at_least: so many seconds it is ahead for certain, however long the answer took; None: nobody knows.
+    ``at_least`` so many it is ahead for certain, however long the answer took; None: nobody knows.
     """
     with _one_at_a_time:
         kept = _kept(state) | {exchange: _Measured(ahead, at_least, now)}
-        write_text(_file(state), json.dumps({name: _told(measured) for name, measured in kept.items()}))
+        told = {name: each.as_kept() for name, each in kept.items()}
+        write_text(state / StateFile.CLOCK, json.dumps(told))
 
 
 def clock_differences(state: Path, now: datetime) -> dict[str, float]:
@@ -65,7 +65,7 @@ def _measured(state: Path, now: datetime) -> dict[str, _Measured]:
 def _kept(state: Path) -> dict[str, _Measured]:
     """Return what was measured whenever, as far as it can be true."""
     found = {}
-    for exchange, kept in kept_in(_file(state)).items():
+    for exchange, kept in kept_in(state / StateFile.CLOCK).items():
         with suppress(KeyError, TypeError, ValueError, OverflowError):
             ahead, at_least = float(kept["ahead"]), None if kept.get("at_least") is None else float(kept["at_least"])
             moment = moment_of(kept["measured_at"])
@@ -73,14 +73,3 @@ def _kept(state: Path) -> dict[str, _Measured]:
             if possible and moment and re.fullmatch("[A-Z][A-Z0-9_]*", exchange):
                 found[exchange] = _Measured(ahead, at_least, moment)
     return found
-
-
-def _told(measured: _Measured) -> dict[str, object]:
-    told: dict[str, object] = {"ahead": round(measured.ahead, 1), "measured_at": measured.measured_at.isoformat()}
-    if measured.at_least is not None:
-        told["at_least"] = round(measured.at_least, 1)
-    return told
-
-
-def _file(state: Path) -> Path:
-    return state / StateFile.CLOCK

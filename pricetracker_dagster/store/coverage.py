@@ -63,12 +63,9 @@ def missing_of_day(prices: PriceTable, since: Mapping[str, datetime | None], las
 def causes(
     table: RecordTable, first: datetime, noted_since: datetime | None = None
 ) -> dict[tuple[str, datetime], Cause]:
-    """Return what was noted of missing minutes, by metric and minute. Of what is absent no tick has asked for it.
+    """Return what the table ``causes`` notes of missing minutes from ``first`` on, UTC, by metric and minute.
 
-    Args:
-        table: the table ``causes``.
-        first: the oldest minute, UTC.
-        noted_since: what was noted before this moment, UTC, does not count; None: all does.
+    What was noted before ``noted_since``, UTC, does not count. What is absent no tick has asked for.
     """
     rows = [row for row in table.rows(first) if noted_since is None or row["noted_at"] >= noted_since]
     return {(row["metric"], row["minute"]): Cause(row["cause"], row["reason"]) for row in rows}

@@ -28,10 +28,7 @@ Action = dict[str, Any]
 _READ_THROUGH = "SELECT count(*), bit_xor(hash(COLUMNS(*))) FROM read_parquet($file, hive_partitioning = false)"
 """Looks at every value of a Parquet file: what cannot be decoded is an error."""
 
-_MINUTES = """
-SELECT epoch(min(minute))::BIGINT, epoch(max(minute))::BIGINT FROM read_parquet($file, hive_partitioning = false)
-"""
-"""The first and the last minute of a Parquet file, in Unix seconds."""
+_MINUTES = "SELECT epoch(min(minute)), epoch(max(minute)) FROM read_parquet($file, hive_partitioning = false)"
 
 _MAGIC = b"PAR1"
 
@@ -52,9 +49,7 @@ class Damage:
     """One file of a table that is damaged or gone.
 
     Attributes:
-        table: name of the table.
-        kind: which part of it.
-        file: the file, relative to the table's folder.
+        file: relative to the table's folder.
         what: what is wrong with it, in plain words, as it goes on after its name.
         action: what the log says of a data file.
     """
@@ -90,8 +85,8 @@ def unreadable(file: Path, action: Action | None = None, *, thorough: bool = Tru
     """Say what is wrong with a Parquet file, as it goes on after its name; None where it can be read.
 
     Args:
-        file: the file.
-        action: what the log says of it, where it is to be the file that was written.
+        file: which file.
+        action: what the log says of the file that was written, where it is to be that one.
         thorough: read it to its end; else look only at its size and its ends.
 
     Raises:
@@ -124,12 +119,7 @@ def unreadable(file: Path, action: Action | None = None, *, thorough: bool = Tru
 
 
 def _read_through(file: Path, action: Action) -> bool:
-    """Look at every value of a Parquet file; say whether it holds what the log says of it.
-
-    Raises:
-        duckdb.Error: one cannot be decoded.
-        OSError: the file cannot be read.
-    """
+    """Look at every value of a Parquet file; say whether it holds what the log says of it."""
     values = {"file": sql.only(file)}
     rows, minutes = rows_in(action), bounds(action)
     try:

@@ -9,10 +9,11 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
+from pricetracker_dagster.candles.minutes import utc
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 from pricetracker_dagster.files.replacing import write_text
@@ -43,13 +44,10 @@ Key = tuple[str, int]
 
 
 class Doubt(NamedTuple):
-    """An answer that takes trades away.
+    """An answer that takes trades away from what is stored of a metric's minute.
 
     Attributes:
-        metric: of which metric.
-        unix: its minute, Unix seconds.
-        stored_trades: trades of the stored row.
-        stored_volume: volume of the stored row.
+        unix: the minute, Unix seconds.
         answered: open, high, low, close, volume and trades of the answer.
         first_seen: when it was answered first, UTC.
     """
@@ -69,7 +67,7 @@ class Doubt(NamedTuple):
     @property
     def minute(self) -> datetime:
         """Its minute, UTC."""
-        return datetime.fromtimestamp(self.unix, UTC)
+        return utc(self.unix)
 
     def __str__(self) -> str:
         """Say what is stored and what was answered."""
@@ -80,13 +78,7 @@ class Doubt(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """The doubts that wait for a second answer.
-
-    Attributes:
-        total: how many there are.
-        by_metric: how many of each metric.
-        oldest: when the oldest was answered first, UTC; None: there is none.
-    """
+    """How many doubts wait for a second answer, and when the oldest was answered first, UTC; None: there is none."""
 
     total: int
     by_metric: Mapping[str, int]
@@ -94,16 +86,7 @@ class Waiting(NamedTuple):
 
 
 class _Day(NamedTuple):
-    """The doubts of one metric and UTC day together.
-
-    Attributes:
-        metric: of which metric.
-        first: the oldest minute that is doubted, Unix seconds.
-        last: the newest.
-        rows: how many there are.
-        digest: of what was answered.
-        first_seen: when it was answered first, UTC.
-    """
+    """The doubts of one metric and UTC day together: their ends in Unix seconds, and a digest of what was answered."""
 
     metric: str
     first: int
@@ -127,12 +110,15 @@ class Doubts:
         self._days_file = state / StateFile.DOUBTS_BY_DAY
 
     def kept(self, now: datetime) -> dict[Key, Doubt]:
-        """Return those that stand at ``now``. What cannot be read, or was seen after ``now``, is ignored."""
+        """Return those that stand at ``now``. What cannot be read, or was seen later, is ignored."""
         doubts: dict[Key, Doubt] = {}
         for entry in _entries(self._file):
             with suppress(ValueError, TypeError, OverflowError, OSError):
-                doubt = _read(entry)
-                if timedelta() <= now - doubt.first_seen < _FORGOTTEN_AFTER:
+                metric, unix, trades, volume, answered, first_seen = entry
+                seen, values = moment_of(first_seen), tuple(map(float, answered))
+                if isinstance(metric, str) and len(values) == 6 and _stands(seen, now):
+                    doubt = Doubt(metric, int(unix), int(trades), float(volume), values, seen)
+                    str(doubt)  # an error where its minute is out of range
                     doubts[doubt.key] = doubt
         return doubts
 
@@ -187,12 +173,7 @@ class Doubts:
         return held
 
     def forget(self, keys: Collection[Key], now: datetime) -> None:
-        """Forget doubts that are settled. Where that cannot be written, the next answer settles them.
-
-        Args:
-            keys: those of keys() that an answer has named and that are not held.
-            now: the time, UTC.
-        """
+        """Forget those of keys() that are settled. Where that cannot be written, the next answer settles them."""
         if not keys:
             return
         with suppress(OSError, DeadlineExceeded), locked(self._file.with_suffix(".lock"), Deadline.after(_PATIENCE)):
@@ -206,12 +187,10 @@ class Doubts:
         days = {}
         for entry in _entries(self._days_file):
             with suppress(ValueError, TypeError, OverflowError):
-                if isinstance(entry, list):
-                    metric, first, last, rows, digest, first_seen = entry
-                    seen = moment_of(first_seen)
-                    if seen and timedelta() <= now - seen < _FORGOTTEN_AFTER:
-                        day = _Day(str(metric), int(first), int(last), int(rows), str(digest), seen)
-                        days[day.metric, day.first // _DAY] = day
+                metric, first, last, rows, digest, first_seen = entry
+                if _stands(seen := moment_of(first_seen), now):
+                    day = _Day(str(metric), int(first), int(last), int(rows), str(digest), seen)
+                    days[day.metric, day.first // _DAY] = day
         return days
 
     def _write(self, kept: Mapping[Key, Doubt], days: Mapping[Key, _Day]) -> None:
@@ -247,25 +226,12 @@ def _judge_singly(kept: dict[Key, Doubt], doubts: Iterable[Doubt], now: datetime
     return held
 
 
-def _entries(file: Path) -> list[object]:
-    """Return the entries of a file; none where it is damaged."""
+def _entries(file: Path) -> list[list[Any]]:
+    """Return the entries of a file, of any values; none where it is damaged."""
     kept = json_in(file)
-    return kept if isinstance(kept, list) else []
+    return [entry for entry in kept if isinstance(entry, list)] if isinstance(kept, list) else []
 
 
-def _read(entry: object) -> Doubt:
-    """Read one entry of the file.
-
-    Raises:
-        ValueError: it is of another shape; so do TypeError and OverflowError.
-    """
-    if not isinstance(entry, list):
-        raise TypeError
-    metric, unix, trades, volume, answered, first_seen = entry
-    seen = moment_of(first_seen)
-    values = tuple(float(value) for value in answered)
-    if not isinstance(metric, str) or seen is None or len(values) != 6:
-        raise ValueError
-    doubt = Doubt(metric, int(unix), int(trades), float(volume), values, seen)
-    str(doubt)  # a minute out of range
-    return doubt
+def _stands(seen: datetime | None, now: datetime) -> TypeGuard[datetime]:
+    """Say whether what was answered first at a moment is a doubt at ``now``."""
+    return seen is not None and timedelta() <= now - seen < _FORGOTTEN_AFTER

@@ -16,15 +16,10 @@ from pricetracker_dagster.store.damage import Damage
 
 
 class StoreError(PricetrackerError):
-    """A table cannot be read or written. The message says which file of which table, what is lost and the way out.
-
-    Attributes:
-        table: name of the table.
-        damage: the file that is damaged or gone; None where the reason is another, e.g. a full disk.
-    """
+    """A table cannot be read or written. The message says which file of which table, what is lost and the way out."""
 
     def __init__(self, message: str, table: str, damage: Damage | None = None) -> None:
-        """Keep which table it is about."""
+        """Keep the table's name, and its file that is damaged or gone; None where the reason is e.g. a full disk."""
         super().__init__(message)
         self.table = table
         self.damage = damage
@@ -32,7 +27,9 @@ class StoreError(PricetrackerError):
 
 def is_damaged(found: Damage, folder: DataFolder) -> StoreError:
     """Return the error for a damaged file."""
-    return StoreError(way_out(found, folder), found.table, found)
+    command = repair_command(folder.path)
+    way_out = f"Run `{command}`: it shows what is wrong in {folder.path}; with --yes it mends it"
+    return StoreError(f"{found}. {way_out}", found.table, found)
 
 
 def is_full(table: TableLocation) -> StoreError:
@@ -60,12 +57,6 @@ def cannot_be_used(table: TableLocation, error: BaseException | None) -> StoreEr
     return StoreError(f"the table {table.name} in {table.url.rpartition('/')[0]} cannot be used: {said}", table.name)
 
 
-def way_out(found: Damage, folder: DataFolder) -> str:
-    """Put a damage and the way out in one line."""
-    command = repair_command(folder.path)
-    return f"{found}. Run `{command}`: it shows what is wrong in {folder.path}; with --yes it mends it"
-
-
 def repair_command(folder: Path) -> str:
     """Return the command that shows and mends what is wrong with a data folder."""
     return f"pricetracker{simulated_option(folder)} repair"
@@ -80,12 +71,8 @@ def simulated_option(folder: Path) -> str:
 def access(folder: Path, table: str) -> Iterator[None]:
     """Say in plain words which file cannot be read in the block, and who owns it: that is no damage.
 
-    Args:
-        folder: the data folder.
-        table: name of the table; empty of none.
-
     Raises:
-        StoreError: a file cannot be read.
+        StoreError: a file of the folder or of the table (empty: of none) cannot be read.
     """
     try:
         yield

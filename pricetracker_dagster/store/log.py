@@ -51,12 +51,11 @@ _COUNTS = (  # of files added and removed, as delta-rs calls them: merge, optimi
 
 @dataclass
 class Log:
-    """The log of a table, as far as it can be read.
+    """The log of the table in a folder, as far as it can be read.
 
     Attributes:
-        folder: the table's folder.
         commits: the commits that are there, by version.
-        checkpoints: the checkpoints that are there, by version.
+        checkpoints: the files of each checkpoint that is there, by version.
         live: by path, the action that added each file that belongs to the table.
         removed: paths of files that were replaced.
         published: the newest version that was ever published, -1 where none is known.
@@ -87,7 +86,7 @@ def examine(folder: Path, published: int = -1, *, thorough: bool = True) -> list
     Args:
         folder: the table's folder.
         published: the newest version that is known to have been published, -1 where none is.
-        thorough: read each data file to its end; else look only at its size and its ends.
+        thorough: read each data file to its end, as unreadable() does.
 
     Raises:
         OSError: a file that is there cannot be read.
@@ -105,10 +104,7 @@ def examine(folder: Path, published: int = -1, *, thorough: bool = True) -> list
 def read_log(folder: Path, published: int = -1) -> Log:
     """Read a table's log as far as it can be read, and note what is wrong with it.
 
-    Args:
-        folder: the table's folder.
-        published: the newest version that is known to have been published; it is asked for before the log is read,
-            which only grows.
+    The newest version that is known to have been published is asked for before the log is read, which only grows.
 
     Raises:
         OSError: a file of it that is there cannot be read.

@@ -6,6 +6,7 @@ open that long), and the log keeps a day.
 
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def maintain(store: Store) -> Maintained:
         if table is not None:
             files = table.file_uris()
             before = len(files)
-            for day, count in sorted(_files_a_day(files).items()):
+            days = Counter(file.rpartition(f"/{PARTITION}=")[2].partition("/")[0] for file in files)
+            for day, count in sorted(days.items()):
                 if count > _FEW:
                     (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
             removed += _clean(store.prices)
@@ -114,11 +116,3 @@ def _join(delta: Delta, order: list[str], day: str | None = None) -> bool:
         else:
             return True
     return False
-
-
-def _files_a_day(files: list[str]) -> dict[str, int]:
-    days: dict[str, int] = {}
-    for file in files:
-        day = file.rpartition(f"/{PARTITION}=")[2].partition("/")[0]
-        days[day] = days.get(day, 0) + 1
-    return days

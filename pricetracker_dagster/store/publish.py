@@ -1,8 +1,7 @@
 """Publishes the DuckDB file for readers: when one is built, by which process, and what is left out of it.
 
 The file is built beside the old one, replaces it as a whole, and is never written again: a session that has it open
-keeps what it has, and the next one gets the new file. What is in it is published_content.py; how it lies on the disk
-is published_file.py.
+keeps what it has, and the next one gets the new file. What is in it and how it lies on the disk is published_file.py.
 """
 
 import os
@@ -18,14 +17,12 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, minutes_of_day, newest_closed_minute, utc
-from pricetracker_dagster.files.data_folder import DataFolder, StateFile
-from pricetracker_dagster.files.folders import is_same_folder
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile, is_same_folder
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.live_files import files_of, files_of_minutes, patterns, rows_a_day
 from pricetracker_dagster.store.published_access import moved_from
-from pricetracker_dagster.store.published_content import build
-from pricetracker_dagster.store.published_file import Published, current_file, mode_for, remove_orphans, swap_in
+from pricetracker_dagster.store.published_file import Published, build, current_file, mode_for, remove_orphans, swap_in
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.versions import note_published

@@ -12,7 +12,7 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.errors import PricetrackerError, plain
-from pricetracker_dagster.files.folders import is_same_folder
+from pricetracker_dagster.files.data_folder import is_same_folder
 from pricetracker_dagster.store import damage, errors
 
 

@@ -1,19 +1,35 @@
-"""The published file on the disk: what the current one says of itself, and how a new one takes its place.
+"""The published file: what is in it, what the current one says of itself, and how a new one takes its place.
 
-Nothing here knows what its tables and views hold: that is in published_content.py.
+It has tables of the last 24 hours, and views over the explicit list of live Parquet files; which columns they have is
+said in schema.py. When a file is built is the business of publish.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
+from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.candles.measures import define_measures
+from pricetracker_dagster.candles.metric import MEASURES
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, utc
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.files.replacing import sync
-from pricetracker_dagster.store.published_content import SCHEMA_VERSION
+from pricetracker_dagster.store import schema
+from pricetracker_dagster.store.coverage import missing_of_day
+from pricetracker_dagster.store.live_files import files_of, files_of_minutes, rows_by_name, rows_in
+from pricetracker_dagster.store.records import NOT_RUN
+from pricetracker_dagster.store.store import Store
+from pricetracker_dagster.store.tracked import tracked_since
+
+SCHEMA_VERSION = 1
+"""Version of the tables that users read. A change that could break a query raises it."""
+
+_CANDLE = schema.sql_types(SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -70,9 +86,69 @@ def current_file(published: Path) -> CurrentFile | None:
     as_of, rows, metrics, values, schema_version, versions, tracked, folder = row
     if schema_version != SCHEMA_VERSION:
         return None
-    as_of = None if as_of is None else datetime.fromtimestamp(as_of, UTC)
+    as_of = None if as_of is None else utc(as_of)
     found = Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
     return CurrentFile(found, versions, tracked, folder)
+
+
+def build(
+    connection: duckdb.DuckDBPyConnection,
+    store: Store,
+    table: DeltaTable | None,
+    recorded: Mapping[str, DeltaTable | None],
+    tracked: list[str] | None,
+    *,
+    as_of: datetime | None,
+    now: datetime,
+    rows: int,
+) -> list[str]:
+    """Fill the connection's current database, which is new. Return the Parquet files that its views name."""
+    first = None if as_of is None else as_of - DAY + MINUTE
+    files = [] if table is None else files_of(table)
+    recent = [] if table is None or as_of is None else files_of_minutes(table, first, as_of)
+    for each_table in schema.TABLES:
+        connection.execute(f"CREATE TABLE {each_table.name} ({schema.columns_of(each_table.columns)})")
+    define_measures(connection, in_database=True)
+    # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
+    sources = {"all_files": rows_in(files, _CANDLE), "recent_files": rows_in(recent, _CANDLE)}
+    named = [*files]
+    for each in store.records:
+        of_it = recorded[each.name]
+        own = [] if of_it is None else files_of(of_it)
+        sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
+        named += own
+    connection.execute(sql.filled("store/sql/published_views.sql", sources))
+    began = {"alerts": "fired_at", "incidents": "opened_at"}
+    for name in (view.name for view in schema.VIEWS if view.name in sources):
+        if name in began:
+            parts = {**sources, "name": name, "facts": sources[name], "began": began[name]}
+            connection.execute(sql.filled("store/sql/acknowledged_view.sql", parts))
+        else:
+            connection.execute(f"CREATE VIEW {name} AS FROM {sources[name]}")
+    connection.execute(
+        "INSERT INTO snapshot VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, 0, $rows, $schema_version)",
+        {"as_of": as_of, "published_at": now, "rows": rows, "schema_version": SCHEMA_VERSION},
+    )
+    if first is not None and as_of is not None:
+        connection.execute(sql.filled("store/sql/measured.sql", sources))
+        connection.execute(sql.filled("store/sql/ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
+        # mostly no metric is incomplete, and the minutes need not be read a second time
+        connection.execute(sql.load("store/sql/incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
+        incomplete = [metric for (metric,) in connection.fetchall()]
+        missing = missing_of_day(store.prices, tracked_since(store.folder.state, incomplete), as_of)
+        missed = [{"metric": metric, **gap._asdict()} for metric, gaps in missing.items() for gap in gaps]
+        connection.execute(
+            sql.filled("store/sql/missed.sql", sources), {"missed": missed, "first": first, "not_run": NOT_RUN}
+        )
+    connection.execute("\n".join((*_comments("TABLE", schema.TABLES), *_comments("VIEW", schema.VIEWS))))
+    return named
+
+
+def _comments(kind: str, tables: Iterable[schema.Table]) -> Iterable[str]:
+    for table in tables:
+        yield f"COMMENT ON {kind} {table.name} IS {sql.literal(table.comment)};"
+        for name, comment in schema.comments(table.columns).items():
+            yield f'COMMENT ON COLUMN {table.name}."{name}" IS {sql.literal(comment)};'
 
 
 def remove_orphans(published: Path) -> None:

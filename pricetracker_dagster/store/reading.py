@@ -49,21 +49,15 @@ class Question(NamedTuple):
 
 
 def of_metrics() -> Question:
-    """Ask what has values in the last 24 hours: the columns of available_metrics."""
+    """Ask for metrics()."""
     return Question("FROM available_metrics")
 
 
 def of_history(published: Path, metric: str, measure: str) -> Question:
-    """Ask for one measure of one metric over the last 24 hours: metric, measure, minute, value, oldest first.
-
-    Raises:
-        NotPublished: there is no file yet.
-        UnknownName: there is no such measure, or no value of the metric; the message says which there are.
-    """
+    """Ask for history(); errors as there."""
     _check_measure(measure)
-    known = [
-        metric for (metric,) in _answer(published, Question("SELECT DISTINCT metric FROM available_metrics")).fetchall()
-    ]
+    found = _answer(published, Question("SELECT DISTINCT metric FROM available_metrics")).fetchall()
+    known = [name for (name,) in found]
     if metric not in known:
         ours = own_name(metric)
         hint = f"; did you mean {ours}?" if ours in known else did_you_mean(metric, known)
@@ -72,23 +66,19 @@ def of_history(published: Path, metric: str, measure: str) -> Question:
 
 
 def of_rank(measure: str | None = None) -> Question:
-    """Ask for the metrics by standard deviation of one measure, or of each: the columns of metric_rank, rank 1 first.
-
-    Raises:
-        UnknownName: there is no such measure; the message says which there are.
-    """
+    """Ask for rank(); an unknown measure is an error as there."""
     if measure is not None:
         _check_measure(measure)
     return Question(_RANK, {"measure": measure, "measures": list(MEASURES)})
 
 
 def of_alerts(*, only_open: bool = False, since: datetime | None = None) -> Question:
-    """Ask for the alerts, newest first; see alerts()."""
+    """Ask for alerts()."""
     return Question(_ALERTS, {"only_open": only_open, "since": since})
 
 
 def of_incidents(*, only_open: bool = False, since: datetime | None = None) -> Question:
-    """Ask for the incidents, newest first; see incidents()."""
+    """Ask for incidents()."""
     return Question(_INCIDENTS, {"only_open": only_open, "since": since})
 
 
@@ -153,18 +143,14 @@ def query(published: Path, statement: str, parameters: Mapping[str, Any] | None 
 
 
 def fewer_observations(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return which rows of a ranking stand on fewer minutes than the others: their deviation is over less time.
-
-    Args:
-        rows: rows of metric_rank, of any number of measures.
+    """Return which rows of metric_rank stand on fewer minutes than others of the measure: over less time.
 
     Returns:
         For each such measure and metric, how many minutes have a value and how many those of the fullest metric have.
     """
     ranked = list(rows)
-    most: dict[str, int] = {}
-    for row in ranked:
-        most[row["measure"]] = max(most.get(row["measure"], 0), row["observations"])
+    fullest_last = sorted(ranked, key=lambda row: row["observations"])
+    most = {row["measure"]: row["observations"] for row in fullest_last}
     return {
         (row["measure"], row["metric"]): (row["observations"], most[row["measure"]])
         for row in ranked

@@ -60,10 +60,7 @@ class RecordTable(Delta):
         Of rows of one key the last is taken: an earlier version stored incidents twice after the clock went back, and
         what is read as two rows must be writable as such. Texts are stored without secrets.
 
-        Args:
-            rows: what to insert.
-            replace: whether those that are there are replaced.
-            oldest: the oldest ``time``, UTC, of a row that is to be replaced by one whose own is newer.
+        Where a row is to replace one of an older ``time``, ``oldest`` is the oldest of these, UTC.
 
         Raises:
             CommitFailedError: write conflicts persisted for 60 s.
@@ -83,10 +80,7 @@ class RecordTable(Delta):
     def rows(self, since: datetime | None = None, where: str = "true", **values: Any) -> list[Row]:
         """Return the rows whose ``time`` is not before ``since`` (UTC) and of which ``where`` holds; oldest first.
 
-        Args:
-            since: None: from the first one on.
-            where: a condition in SQL, in which a value is a parameter: ``state = $state``.
-            values: the parameters.
+        In the condition each value is a parameter, as in ``state = $state``.
         """
         with self.read():
             relation = self.relation(sql.connect(), since, where, **values)
@@ -129,13 +123,13 @@ class RecordTable(Delta):
         """Return the same rows as a relation of a connection, in no order, with all columns where none are named."""
         table = self.open()
         files = [] if table is None else files_of(table, [] if since is None else [(self.time, ">=", since)])
+        if since is not None:
+            where, values = f'({where}) AND "{self.time}" >= $since', {**values, "since": since}
         sources = {
             "columns": ", ".join(f'"{name}"' for name in columns or self.schema.names),
             "rows": rows_by_name(files, schema.sql_types(self.schema)),
-            "where": f"({where})" if since is None else f'({where}) AND "{self.time}" >= $since',
+            "where": where,
         }
-        if since is not None:
-            values["since"] = since
         return connection.sql(sql.filled("store/sql/record_rows.sql", sources), params=values or None)
 
     def to_relation(
@@ -151,17 +145,7 @@ class RecordTable(Delta):
 
 
 class Records:
-    """The small tables of a data folder.
-
-    Attributes:
-        alerts: one row a fact, whose state changes.
-        messages: one row a transition of an alert or an incident, as it is sent.
-        deliveries: one row an attempt to send one of these.
-        incidents: one row a time without data.
-        causes: one row a metric and missed minute, as noted by the tick that failed to store it.
-        silences: one row a silence, in force or over.
-        acknowledgements: one row an acknowledgement of an alert or an incident.
-    """
+    """The small tables of a data folder, each under its name; what a row is stands in schema.py."""
 
     def __init__(self, folder: DataFolder) -> None:
         """Name a data folder; it need not exist."""
@@ -182,10 +166,10 @@ class Records:
         self, gaps: Mapping[str, Sequence[MinuteRange]], noted_at: datetime, reason: str = "no tick was run for them"
     ) -> Upserted:
         """Note in ``causes`` that no tick has stored these minutes in time, where nothing is noted of them yet."""
-        flat = [{"metric": metric, "first": gap.first, "last": gap.last} for metric, own in gaps.items() for gap in own]
+        flat = [{"metric": metric, **gap._asdict()} for metric, own in gaps.items() for gap in own]
         if not flat:
             return Upserted(0, 0, -1)
-        oldest = min(gap.first for own in gaps.values() for gap in own)
+        oldest = min(gap["first"] for gap in flat)
         noted = sql.connect().sql(
             sql.load("store/sql/noted.sql"),
             params={"gaps": flat, "cause": NOT_RUN, "reason": masked(reason), "noted_at": noted_at},

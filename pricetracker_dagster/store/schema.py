@@ -18,6 +18,7 @@ SQL_TYPES = {
     pa.int64(): "BIGINT",
     pa.int32(): "INTEGER",
     pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
     TIMESTAMP: "TIMESTAMPTZ",
     pa.list_(pa.string()): "VARCHAR[]",
     pa.list_(pa.int64()): "BIGINT[]",

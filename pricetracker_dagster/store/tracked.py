@@ -19,11 +19,6 @@ def note_tracked(state: Path, metrics: Iterable[str], minute: datetime) -> dict[
 
     The file is written where the list has changed. A metric that was not in it is expected from ``minute`` on; one that
     is no longer tracked is forgotten. What is lost or cannot be read begins anew, in silence, each metric on its own.
-
-    Args:
-        state: the data folder's folder of small working files.
-        metrics: what is tracked now.
-        minute: from when on new ones are expected, UTC.
     """
     kept = _kept(state)
     since = {metric: kept.get(metric, minute) for metric in metrics}

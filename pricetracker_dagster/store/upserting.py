@@ -24,16 +24,9 @@ _QUIET = timedelta(days=31)
 def undoubted(
     prices: Delta, table: DeltaTable, doubts: Doubts, chunk: pa.Table, first: int, last: int, now: datetime
 ) -> tuple[pa.Table, list[Doubt], set[Key]]:
-    """Return the rows that are to be stored, those that are doubted, and the doubts that this settles.
+    """Return the rows of a chunk that are to be stored, those that are doubted, and the doubts that this settles.
 
-    Args:
-        prices: the table.
-        table: the same, opened.
-        doubts: the doubts that are kept.
-        chunk: the new rows.
-        first: their first minute, Unix seconds.
-        last: their last minute, Unix seconds.
-        now: the current time, UTC.
+    The chunk has minutes from ``first`` to ``last``, Unix seconds; ``table`` is the opened table, ``now`` is UTC.
     """
     files = files_of_minutes(table, utc(first), utc(last))
     if not files:

@@ -36,11 +36,7 @@ _WRITERS_PATIENCE = 180.0
 
 
 def check_space(table: TableLocation, needed: int) -> None:
-    """Look whether the disk of a local table has room.
-
-    Raises:
-        StoreError: it is full.
-    """
+    """Raise a StoreError where the disk of a local table has no room."""
     local = table.local_path
     if local is None:
         return
@@ -52,11 +48,7 @@ def check_space(table: TableLocation, needed: int) -> None:
 
 @contextmanager
 def writing(table: TableLocation, *, alone: bool = False) -> Iterator[None]:
-    """Write into a table beside other writers, or alone, as a repair does.
-
-    Args:
-        table: which table.
-        alone: nobody else writes into a table of this data folder meanwhile.
+    """Write into a table beside other writers, or ``alone`` in its data folder, as a repair does.
 
     Raises:
         StoreError: the lock is held by others until the deadline, or the folder cannot be written.
@@ -71,17 +63,10 @@ def writing(table: TableLocation, *, alone: bool = False) -> Iterator[None]:
 
 @contextmanager
 def held(lock: Path, deadline: Deadline, busy: str, table: str = "", *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock of the data folder.
-
-    Args:
-        lock: its file.
-        deadline: until when to wait for others.
-        busy: the message of the error where others hold it until then.
-        table: the table that the error is about; empty: none.
-        shared: others that hold it shared are no obstacle.
+    """Hold a lock of the data folder as locked() does.
 
     Raises:
-        StoreError: others hold it until the deadline, or it cannot be made.
+        StoreError: of ``table`` (empty: none); others hold it until the deadline (then ``busy``), or it cannot be made.
     """
     with ExitStack() as locks:
         try:

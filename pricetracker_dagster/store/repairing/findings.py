@@ -33,12 +33,12 @@ _LEFT_BY_A_WRITER = re.compile(r".+(\.tmp|\.cut|#\d+)")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One thing that is wrong, in plain words.
 
     Attributes:
         part: the table, or what else it belongs to.
         file: which file, relative to the data folder; empty where it is about rows.
-        what: what is wrong and what is lost by it, in plain words.
+        what: what is wrong and what is lost by it.
         remedy: what a repair does about it.
     """
 
@@ -49,11 +49,7 @@ class Finding:
 
 
 def look(store: Store, now: datetime) -> list[Finding]:
-    """Return what is wrong with a data folder. Nothing is changed.
-
-    Args:
-        store: what the data folder holds.
-        now: the current time, UTC.
+    """Return what is wrong with a data folder at a time, UTC. Nothing is changed.
 
     Raises:
         StoreError: a file cannot be read, because of its owner or a failing disk: then nothing is known of it.
@@ -114,7 +110,6 @@ def _published(folder: DataFolder) -> Iterator[Finding]:
 
 
 def _databases(folder: DataFolder) -> Iterator[Finding]:
-    """Look at Dagster's own SQLite files: what it remembers of runs, events, schedules. No price is in them."""
     runs = said_by_holder(folder.state / StateFile.UP_LOCK)
     for file, problem in damaged_databases(folder.dagster_home):
         remedy = "it is set aside and Dagster makes a new one; prices are untouched"

@@ -15,26 +15,11 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from pricetracker_dagster.candles.minutes import MinuteRange
 from pricetracker_dagster.files.replacing import sync
-from pricetracker_dagster.store.damage import (
-    LOG,
-    Action,
-    Damage,
-    Kind,
-    bounds,
-    is_no_folder,
-    rows_in,
-    unreadable,
-)
+from pricetracker_dagster.store.damage import LOG, Action, Damage, Kind, bounds, is_no_folder, rows_in, unreadable
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.log import LAST_CHECKPOINT, Log
-from pricetracker_dagster.store.repairing.recovery import (
-    Recovery,
-    changes,
-    files_in_table,
-    partition_of,
-)
-from pricetracker_dagster.store.repairing.scratch import FOLDER as SCRATCH
-from pricetracker_dagster.store.repairing.scratch import Scratch, add_action
+from pricetracker_dagster.store.repairing.recovery import Recovery, files_in_table, partition_of
+from pricetracker_dagster.store.repairing.scratch import FOLDER, Scratch, add_action
 
 
 @dataclass
@@ -59,11 +44,11 @@ def mend(delta: Delta, aside: Path, latest: datetime) -> Mended | None:
     """Make a table whole again; None where nothing is wrong with it. Nobody else may write into it meanwhile.
 
     Args:
-        delta: the table.
+        delta: which table.
         aside: where what is taken out of use is moved.
         latest: the newest closed minute, UTC; rows after it are not put back.
     """
-    shutil.rmtree(delta.path / SCRATCH, ignore_errors=True)  # of a repair that was killed
+    shutil.rmtree(delta.path / FOLDER, ignore_errors=True)  # of a repair that was killed
     damages = delta.examine()
     if not damages:
         return None
@@ -86,7 +71,7 @@ def mend(delta: Delta, aside: Path, latest: datetime) -> Mended | None:
         if of_data:
             bad = {damage.file for damage in of_data}
             _replace(Recovery(delta, log, bad, latest), of_data, aside, mended)
-    shutil.rmtree(delta.path / SCRATCH, ignore_errors=True)
+    shutil.rmtree(delta.path / FOLDER, ignore_errors=True)
     return mended
 
 
@@ -141,7 +126,9 @@ def _rebuild(recovery: Recovery, aside: Path, mended: Mended) -> None:
         rows = recovery.rows(partition, only_absent=False)
         readable += rows.num_rows
         counts = [rows_in(log.live[name]) for name in live]
-        if None not in counts and rows.num_rows == sum(filter(None, counts)) and not changes(rows, live):
+        # nothing is to be changed where every row is in a file that belongs to the table already
+        from_live = set(rows["_file"].unique().to_pylist()) <= set(live)
+        if None not in counts and rows.num_rows == sum(filter(None, counts)) and from_live:
             stay += [log.live[name] for name in live]
         else:
             mended.returned += recovery.minutes(rows, log.removed | recovery.astray)

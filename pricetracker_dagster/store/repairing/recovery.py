@@ -26,7 +26,6 @@ class Recovery:
     """What can still be read of a damaged table.
 
     Attributes:
-        delta: the table.
         log: its log, as far as it can be read.
         bad: the data files that are damaged, or not what was written.
         latest: the newest closed minute, UTC; rows after it are not put back.
@@ -110,11 +109,6 @@ def files_in_table(folder: Path) -> set[str]:
     return {file.relative_to(folder).as_posix() for file in data_files(folder)}
 
 
-def changes(rows: pa.Table, live: Iterable[str]) -> bool:
-    """Say whether a row is not in a file that belongs to the table already."""
-    return not set(rows["_file"].unique().to_pylist()) <= set(live)
-
-
 def _columns(file: Path) -> set[str]:
     found = sql.connect().execute(
         "FROM read_parquet($file, hive_partitioning = false) LIMIT 0", {"file": sql.only(file)}
@@ -124,17 +118,13 @@ def _columns(file: Path) -> set[str]:
 
 def _source(delta: Delta, names: Iterable[str]) -> str:
     """Return a selection of the table's columns, and ``filename``, from some of its data files."""
-    types = {field.name: _type(field.type) for field in delta.schema}
+    types = {field.name: SQL_TYPES[field.type] for field in delta.schema}
     stored = {name: kind for name, kind in types.items() if name not in delta.partition_by}
     source = rows_by_name((str(delta.path / name) for name in names), stored, filename=True)
     # Delta keeps the partition in the path: it is the UTC day of the minute
     of = {name: name if name in stored else "minute" for name in types}
     columns = ", ".join(f'"{of[name]}"::{kind} AS "{name}"' for name, kind in types.items())
     return f"(SELECT {columns}, filename FROM {source})"  # noqa: S608 - our own columns and paths
-
-
-def _type(kind: pa.DataType) -> str:
-    return "DATE" if kind == pa.date32() else SQL_TYPES[kind]
 
 
 def partition_of(name: str) -> str:

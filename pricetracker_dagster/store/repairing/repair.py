@@ -36,14 +36,7 @@ FROM read_parquet($files, hive_partitioning = false) WHERE minute > $latest::TIM
 
 @dataclass(frozen=True)
 class Again:
-    """Minutes to fetch again.
-
-    Attributes:
-        metric: of which metric.
-        first: the oldest, UTC.
-        last: the newest, UTC.
-        why: MISSING, RETURNED or FILLED.
-    """
+    """Minutes of a metric to fetch again, from ``first`` to ``last``, UTC; ``why`` is MISSING, RETURNED or FILLED."""
 
     metric: str
     first: datetime

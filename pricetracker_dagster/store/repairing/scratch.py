@@ -19,14 +19,10 @@ FOLDER = "_rebuild"
 
 
 class Scratch:
-    """The temporary table.
-
-    Args:
-        delta: the damaged one.
-    """
+    """The temporary table."""
 
     def __init__(self, delta: Delta) -> None:
-        """Create it, empty."""
+        """Create it, empty, for a damaged one."""
         self._delta = delta
         self._folder = delta.path / FOLDER
         DeltaTable.create(
