@@ -11,7 +11,7 @@ from typing import TypeVar
 import dagster as dg
 import duckdb
 
-from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.incidents.missed import note_failed_run
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.alerts.watchdog.heartbeat import beat

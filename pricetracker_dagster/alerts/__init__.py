@@ -1,4 +1,7 @@
-"""What deserves a message, and how it reaches people. Nothing here knows Dagster; time comes in as an argument.
+"""What deserves a message, and how it reaches people. Nothing here knows Dagster.
+
+Time comes in as an argument: ``now`` is the current time, UTC. ``settings`` say what is tracked, by which rules, and
+who is sent what.
 
 - ``rules.py`` judges minutes; ``lifecycle/`` makes alerts of those that are above a rule.
 - ``incidents/`` makes outages of minutes that are missed.

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import NamedTuple
 
 from pricetracker_dagster.alerts.detect import judge_stored, spans
-from pricetracker_dagster.alerts.rules import ABOVE, Verdict
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, ranges
+from pricetracker_dagster.alerts.rules import ABOVE, Verdict, highest, runs
+from pricetracker_dagster.candles.minutes import DAY
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.store import Store
 
@@ -47,13 +46,8 @@ class Episode(NamedTuple):
 
 def joined(above: Iterable[Verdict]) -> list[Episode]:
     """Join consecutive minutes above, oldest first."""
-    found: list[Episode] = []
-    for (rule, metric, measure), verdicts in groupby(sorted(above), key=lambda verdict: verdict[:3]):
-        by_minute = {verdict.minute: verdict for verdict in verdicts}
-        for span in ranges(by_minute):
-            run = [by_minute[span.first + i * MINUTE] for i in range(span.length)]
-            peak = max(run, key=lambda verdict: verdict.ratio or 0.0)
-            found.append(
-                Episode(rule, metric, measure, *span, span.length, peak.value, peak.average, peak.ratio, peak.minute)
-            )
+    found = []
+    for run in runs(above):
+        peak, span = highest(run), (run[0].minute, run[-1].minute)
+        found.append(Episode(*peak.series, *span, len(run), peak.value, peak.average, peak.ratio, peak.minute))
     return sorted(found, key=lambda episode: (episode.first, *episode[:3]))

@@ -6,9 +6,8 @@ rule itself is in rules.py; what becomes of a minute that is above is in ``lifec
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED, Series, series_of
+from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED, series_of
+from pricetracker_dagster.alerts.lifecycle.context import Judged
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
@@ -30,25 +30,6 @@ _JUDGED_ANEW_MOST = 2 * DAY
 """An alert that began longer before what changed is not judged anew as a whole."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class Judged:
-    """What one look has judged.
-
-    Attributes:
-        above: the minutes above.
-        below: by series with a recorded alert or a minute above, the minutes that are not above, oldest first.
-        since: the oldest minute that was judged, UTC; None: none was.
-        until: the newest one, UTC.
-        whole: the ids of recorded alerts with every minute judged anew.
-    """
-
-    above: list[Verdict] = field(default_factory=list)
-    below: dict[Series, list[datetime]] = field(default_factory=dict)
-    since: datetime | None = None
-    until: datetime | None = None
-    whole: frozenset[str] = frozenset()
 
 
 def changed_minutes(table: DeltaTable, since: int, settings: Settings, now: datetime) -> dict[str, MinuteRange]:
@@ -85,21 +66,24 @@ def judge_changed(
 ) -> Judged:
     """Judge the minutes that changed, those in whose window they are, and what of recorded alerts depends on them."""
     rules = settings.rules
-    first = min(span.first for span in changed.values()) - _run_up(rules)
-    # an earlier version stored minutes that are yet to come
-    newest = newest_closed_minute(now)
-    last = max(span.last for span in changed.values()) + _reach(rules)
+    lookback = _longest(rule.window_minutes for rule in rules)
+    # so far before a minute others matter to whether it fires
+    run_up = _longest(rule.for_minutes - 1 for rule in rules)
+    # so far after it others matter to its alert, or it to their verdicts
+    reach = max(lookback, _longest(rule.resolve_after_minutes for rule in rules))
+    first = min(span.first for span in changed.values()) - run_up
+    last = max(span.last for span in changed.values()) + reach
     own = [row for row in recorded if row["metric"] in changed]
     # whether it is over depends on all that came since it was last above
     since_above = [row["last_minute"] for row in own if row["state"] != RESOLVED]
-    touched = [row for row in own if _is_touched(row, changed[row["metric"]], _lookback(rules))]
+    touched = [row for row in own if _is_touched(row, changed[row["metric"]], lookback)]
     anew = [row for row in touched if row["minute"] >= first - _JUDGED_ANEW_MOST]
     first = min([first, *since_above, *(row["minute"] for row in anew)])
+    newest = newest_closed_minute(now)  # an earlier version stored minutes that are yet to come
     # and whether one that fires after all is over at once, on what came after it
-    last = min(max([last, *(row["last_minute"] + _reach(rules) for row in anew)]), newest)
+    last = min(max([last, *(row["last_minute"] + reach for row in anew)]), newest)
     # of a metric that came to the list later, what was before is fetched too, and raises no alarm
-    tracked = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
-    begins = added_later(tracked)
+    begins = added_later(note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE))
     judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
     of_interest = {series_of(row) for row in own}
     for span in spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
@@ -109,18 +93,16 @@ def judge_changed(
             if verdict.minute >= begins.get(verdict.metric, verdict.minute)
         ]
         above = [verdict for verdict in verdicts if verdict.verdict == ABOVE]
+        not_above = [verdict for verdict in verdicts if verdict.verdict == NOT_ABOVE]
         judged.above += above
-        of_interest |= {verdict[:3] for verdict in above}
-        for verdict in verdicts:
-            if verdict.verdict == NOT_ABOVE and verdict[:3] in of_interest:
-                judged.below.setdefault(verdict[:3], []).append(verdict.minute)
-        watched.judged += sum(verdict.verdict in (ABOVE, NOT_ABOVE) for verdict in verdicts)
+        of_interest |= {verdict.series for verdict in above}
+        for verdict in not_above:
+            if verdict.series in of_interest:
+                judged.below.setdefault(verdict.series, []).append(verdict.minute)
+        watched.judged += len(above) + len(not_above)
         newest_judged = max((verdict.minute for verdict in verdicts), default=span.first)
-        watched.not_judged = Counter(
-            verdict.verdict
-            for verdict in verdicts
-            if verdict.minute == newest_judged and verdict.verdict not in (ABOVE, NOT_ABOVE)
-        )
+        of_newest = Counter(verdict.verdict for verdict in verdicts if verdict.minute == newest_judged)
+        watched.not_judged = {why: of_newest[why] for why in of_newest.keys() - {ABOVE, NOT_ABOVE}}
     for minutes in judged.below.values():
         minutes.sort()
     return judged
@@ -135,7 +117,7 @@ def judge_stored(
     only: str | None = None,
 ) -> list[Verdict]:
     """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all."""
-    begin = first - _lookback(rules)
+    begin = first - _longest(rule.window_minutes for rule in rules)
     files = store.prices.files(begin, last)
     if not files:
         return []
@@ -143,7 +125,7 @@ def judge_stored(
     values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
     with store.prices.read():
         connection.execute(sql.load("alerts/sql/candles.sql"), values)
-        return [Verdict(*row) for row in judge(connection, rules, first, last, only).fetchall()]
+        return judge(connection, rules, first, last, only)
 
 
 def spans(first: datetime, last: datetime, length: timedelta) -> Iterator[MinuteRange]:
@@ -158,8 +140,7 @@ def _judge_apart(
 ) -> list[Verdict]:
     """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
 
-    Raises:
-        Exception: nothing could be judged at all.
+    Where nothing can be judged at all, it fails.
     """
     try:
         return judge_stored(store, rules, metrics, *span)
@@ -188,16 +169,5 @@ def _is_touched(row: Row, span: MinuteRange, lookback: timedelta) -> bool:
     return bool(span.first <= row["last_minute"] and span.last + lookback >= row["minute"])
 
 
-def _lookback(rules: Sequence[AlertRule]) -> timedelta:
-    """Return how far before a minute candles matter to its verdict."""
-    return max((rule.window_minutes for rule in rules), default=0) * MINUTE
-
-
-def _reach(rules: Sequence[AlertRule]) -> timedelta:
-    """Return how far after a minute others matter to its alert, or it to their verdicts."""
-    return max((max(rule.window_minutes, rule.resolve_after_minutes) for rule in rules), default=0) * MINUTE
-
-
-def _run_up(rules: Sequence[AlertRule]) -> timedelta:
-    """Return how far before a minute others matter to whether it fires."""
-    return max((rule.for_minutes - 1 for rule in rules), default=0) * MINUTE
+def _longest(minutes: Iterable[int]) -> timedelta:
+    return max(minutes, default=0) * MINUTE

@@ -5,7 +5,7 @@ in their order; minutes of the future are no gap and no part of an alert; causes
 minutes are stored is decided in ``store/``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES
@@ -16,50 +16,38 @@ from pricetracker_dagster.store.records import Records, RecordTable, Row
 AHEAD = timedelta(seconds=10)
 """A time further in the future than this was stored by a clock that was ahead."""
 
-_MOMENTS = {"alerts": ("fired_at", "resolved_at"), "incidents": ("opened_at", "resolved_at")}
+_MOMENTS = ("fired_at", "opened_at", "resolved_at", "attempted_at", "recorded_at", "made_at")
 
 
 def correct_future_records(records: Records, now: datetime) -> int:
-    """Correct what lies after the present in the tables of records. The caller holds their lock.
+    """Correct what lies after the present in the tables of records; return how many rows were corrected or removed.
 
-    Args:
-        records: the tables.
-        now: the current time, UTC.
-
-    Returns:
-        How many rows were corrected or removed.
+    The caller holds their lock.
     """
     limit = (now + AHEAD).replace(microsecond=0)
     newest = newest_closed_minute(limit)
-    alerts = _after(records.alerts, {"fired_at": limit, "resolved_at": limit, "last_minute": newest})
-    opened = _after(records.incidents, {"opened_at": limit, "resolved_at": limit, "last": newest})
+    sent = _after(records.deliveries, attempted_at=limit)
+    messages = _after(records.messages, recorded_at=limit)
+    alerts = _after(records.alerts, fired_at=limit, resolved_at=limit, last_minute=newest)
+    incidents = _after(records.incidents, opened_at=limit, resolved_at=limit, last=newest)
     # an incident of standing still is of the present minute, which is not closed
-    opened = [row for row in opened if row["cause"] not in CAUSES or _is_ahead(row, limit)]
-    sent = _after(records.deliveries, {"attempted_at": limit})
-    silences = _after(records.silences, {"made_at": limit, "ended_at": limit})
-    acknowledged = _after(records.acknowledgements, {"made_at": limit})
-    moments = [row[name] for row in alerts for name in _MOMENTS["alerts"]]
-    moments += [row[name] for row in opened for name in _MOMENTS["incidents"]]
-    moments += [row["attempted_at"] for row in sent]
-    messages = _after(records.messages, {"recorded_at": limit})
-    moments += [row["recorded_at"] for row in messages] + [row["made_at"] for row in acknowledged]
-    back = _in_their_order((moment for moment in moments if moment is not None and moment > limit), now)
-    if sent:  # first: were this cut short, what was sent would be sent again
-        records.deliveries.upsert([_attempt(row, back[row["attempted_at"]]) for row in sent])
-    if messages:
-        records.messages.upsert([{**row, "recorded_at": back[row["recorded_at"]]} for row in messages])
-    if alerts:
-        records.alerts.upsert([_alert(_dated(row, _MOMENTS["alerts"], back), newest, now) for row in alerts])
-    if opened:
-        dated = [_dated(row, _MOMENTS["incidents"], back) for row in opened]
-        records.incidents.upsert([_incident(row, newest, now) for row in dated])
-    if silences:
-        records.silences.upsert([_silence(row, limit, now) for row in silences])
+    incidents = [row for row in incidents if row["cause"] not in CAUSES or _is_ahead(row, limit)]
+    silences = _after(records.silences, made_at=limit, ended_at=limit)
+    acknowledged = _after(records.acknowledgements, made_at=limit)
+    dated = [*sent, *messages, *alerts, *incidents, *acknowledged]
+    moments = {row[name] for row in dated for name in _MOMENTS if row.get(name) is not None and row[name] > limit}
+    # right before the present, in their order
+    back = {moment: now - i * timedelta(microseconds=1) for i, moment in enumerate(sorted(moments, reverse=True))}
+    # first: were this cut short, what was sent would be sent again
+    records.deliveries.upsert([_attempt(row, back[row["attempted_at"]]) for row in sent])
+    records.messages.upsert([_dated(row, back) for row in messages])
+    records.alerts.upsert([_alert(_dated(row, back), newest, now) for row in alerts])
+    records.incidents.upsert([_incident(_dated(row, back), newest, now) for row in incidents])
+    records.silences.upsert([_silence(row, limit, now) for row in silences])
     if acknowledged:  # the moment is in their key: the rows of the future are taken out once these are there
-        records.acknowledgements.upsert([_dated(row, ["made_at"], back) for row in acknowledged])
+        records.acknowledgements.upsert([_dated(row, back) for row in acknowledged])
         records.acknowledgements.remove_after(limit)
-    count = sum(map(len, (alerts, opened, sent, messages, silences, acknowledged)))
-    return count + records.causes.remove_after(newest)
+    return len(dated) + len(silences) + records.causes.remove_after(newest)
 
 
 def _attempt(row: Row, moment: datetime) -> Row:
@@ -80,7 +68,7 @@ def _silence(row: Row, limit: datetime, now: datetime) -> Row:
     }
 
 
-def _after(table: RecordTable, limits: Mapping[str, datetime]) -> list[Row]:
+def _after(table: RecordTable, **limits: datetime) -> list[Row]:
     """Return the rows of which a column lies after its limit. As a rule the log shows that there are none."""
     if not table.may_have_after(limits):
         return []
@@ -91,14 +79,8 @@ def _is_ahead(row: Row, limit: datetime) -> bool:
     return any(row[name] is not None and row[name] > limit for name in ("opened_at", "resolved_at", "last"))
 
 
-def _in_their_order(moments: Iterable[datetime], now: datetime) -> dict[datetime, datetime]:
-    """Return for each moment one right before ``now``, the newest last."""
-    ordered = sorted(set(moments), reverse=True)
-    return {moment: now - i * timedelta(microseconds=1) for i, moment in enumerate(ordered)}
-
-
-def _dated(row: Row, names: Iterable[str], back: Mapping[datetime, datetime]) -> Row:
-    return {**row, **{name: back.get(row[name], row[name]) for name in names}}
+def _dated(row: Row, back: Mapping[datetime, datetime]) -> Row:
+    return {**row, **{name: back.get(row[name], row[name]) for name in _MOMENTS if name in row}}
 
 
 def _alert(row: Row, newest: datetime, now: datetime) -> Row:

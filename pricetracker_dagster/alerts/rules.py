@@ -4,7 +4,7 @@ Pure: candles come in as a relation, verdicts go out. Which minutes are judged i
 that is above is in ``lifecycle/``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
 
 ABOVE = "above"
@@ -19,8 +20,8 @@ ABOVE = "above"
 
 NOT_ABOVE = "not above"
 
-TOLERANCE = 1e-9
-"""A value must exceed the limit by more than this part of it: less is what binary arithmetic makes of decimals."""
+Series = tuple[str, str, str]
+"""Rule, metric, measure."""
 
 
 class Verdict(NamedTuple):
@@ -41,6 +42,11 @@ class Verdict(NamedTuple):
     points: int
     verdict: str
 
+    @property
+    def series(self) -> Series:
+        """What it is about."""
+        return self[:3]
+
 
 def judge(
     connection: duckdb.DuckDBPyConnection,
@@ -48,39 +54,43 @@ def judge(
     first: datetime,
     last: datetime,
     only: str | None = None,
-) -> duckdb.DuckDBPyRelation:
-    """Judge every minute from ``first`` to ``last`` of every metric by every rule at once.
+) -> list[Verdict]:
+    """Judge every minute from ``first`` to ``last``, UTC, of every metric by every rule; return them in no order.
 
-    Args:
-        connection: has a table or view ``candles`` with metric, minute, open, close and volume, in any order; for each
-            minute judged also those of the rule's window before it.
-        rules: by which to judge.
-        first: the oldest minute judged, UTC.
-        last: the newest one, UTC.
-        only: the one verdict to be given; None: all.
-
-    Returns:
-        The connection's table ``verdicts``: Verdict's columns, a row a rule, metric, measure and stored minute, in no
-        order.
+    The connection has a table or view ``candles`` with metric, minute, open, close and volume, in any order; for each
+    minute judged also those of the rule's window before it. ``only``: the one verdict to be given; None: all.
     """
     define_measures(connection)
-    connection.execute(sql.load("alerts/sql/verdicts.sql"))
+    found: list[Verdict] = []
     for rule in rules:
+        values = {
+            "rule": rule.name,
+            "patterns": list(rule.metrics),
+            "factor": rule.factor,
+            "window": rule.window_minutes,
+            "min_points": rule.min_points,
+            "min_average": rule.min_average,
+            "first": first,
+            "last": last,
+            "only": only,
+        }
         for measure in dict.fromkeys(rule.measures):
-            connection.execute(
-                sql.load("alerts/sql/judge.sql"),
-                {
-                    "rule": rule.name,
-                    "patterns": list(rule.metrics),
-                    "measure": measure,
-                    "factor": rule.factor,
-                    "tolerance": TOLERANCE,
-                    "window": rule.window_minutes,
-                    "min_points": rule.min_points,
-                    "min_average": rule.min_average,
-                    "first": first,
-                    "last": last,
-                    "only": only,
-                },
-            )
-    return connection.table("verdicts")
+            judged = connection.execute(sql.load("alerts/sql/judge.sql"), {**values, "measure": measure})
+            found += map(Verdict._make, judged.fetchall())
+    return found
+
+
+def runs(above: Iterable[Verdict]) -> list[list[Verdict]]:
+    """Part minutes above into runs of consecutive ones of one series, oldest first."""
+    found: list[list[Verdict]] = []
+    for verdict in sorted(above):
+        if found and found[-1][-1].series == verdict.series and verdict.minute - found[-1][-1].minute == MINUTE:
+            found[-1].append(verdict)
+        else:
+            found.append([verdict])
+    return found
+
+
+def highest(run: Iterable[Verdict]) -> Verdict:
+    """Return the minute with the largest ratio."""
+    return max(run, key=lambda verdict: verdict.ratio or 0.0)

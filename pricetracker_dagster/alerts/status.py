@@ -23,6 +23,7 @@ from pricetracker_dagster.files.locks import said_by_holder
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.coverage import missing_of_day
+from pricetracker_dagster.store.doubts import Waiting
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.published_access import covered, moved_from, moved_message
 from pricetracker_dagster.store.records import Row
@@ -36,12 +37,7 @@ Work = tuple[Sequence[Sign], datetime | None, dict[str, int]]
 
 
 def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[str, Any]:
-    """Return how all is, as plain values that JSON can hold but for times.
-
-    Args:
-        settings: where the data lie, what is tracked, channels and routes.
-        now: the current time, UTC.
-        work: reads what Dagster does.
+    """Return how all is at ``now``, UTC, as plain values that JSON can hold but for times.
 
     Returns:
         ``well``, ``troubles`` (a line each, empty where all is well) and what they are judged from.
@@ -54,11 +50,9 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     def read(what: str, ask: Callable[[], T], otherwise: T) -> T:
         try:
             return ask()
-        except StoreError as error:
-            troubles.append(str(error))
-            return otherwise
         except Exception as error:  # Delta's, DuckDB's, SQLAlchemy's, the file system's
-            troubles.append(f"{what} cannot be read: {first_line(error)}")
+            is_told = isinstance(error, StoreError)
+            troubles.append(str(error) if is_told else f"{what} cannot be read: {first_line(error)}")
             return otherwise
 
     store = open_store(settings)
@@ -68,17 +62,16 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     old = read("the published file", lambda: moved_from(store.folder.published), None)
     if old is not None:
         troubles.append(moved_message(store.folder.published, old))
-    no_metrics: list[dict[str, Any]] = []
-    metrics = read("the table minute_prices", lambda: _metrics(settings, now), no_metrics)
-    found["metrics"] = metrics
+    nothing: list[dict[str, Any]] = []
+    metrics = read("the table minute_prices", lambda: _metrics(settings, now), nothing)
     no_work: Work = (), None, {}
     signs, ahead, in_progress = read("Dagster's storage", work, no_work)
     found |= {
+        "metrics": metrics,
         "up": read("state/up.lock", lambda: said_by_holder(settings.state / StateFile.UP_LOCK), None),
         "runs_in_progress": in_progress,
         "evaluations": [{"part": sign.name, "last": sign.at, "trouble": sign.trouble or None} for sign in signs],
     }
-    nothing: list[Row] = []
     alerts = read("the table alerts", records.alerts.rows, nothing)
     incidents = read("the table incidents", records.incidents.rows, nothing)
     deliveries = read("the table deliveries", records.deliveries.rows, nothing)
@@ -102,15 +95,11 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         ],
         "channels": _channels(settings, deliveries),
     }
-    waiting = read("state/doubts.json", lambda: store.prices.waiting(now), None)
-    found["doubts"] = {
-        "count": waiting.total if waiting else 0,
-        "metrics": dict(waiting.by_metric) if waiting else {},
-        "oldest": waiting.oldest if waiting else None,
-    }
+    waiting = read("state/doubts.json", lambda: store.prices.waiting(now), Waiting(0, {}, None))
     free = read("free disk", lambda: free_bytes(settings.folder), None)
     clocks = clock_differences(settings.state, now)
     found |= {
+        "doubts": {"count": waiting.total, "metrics": dict(waiting.by_metric), "oldest": waiting.oldest},
         "disk_free_bytes": free,
         "clock_difference_seconds": clocks,
         "sizes_bytes": {
@@ -172,25 +161,19 @@ def _channels(settings: Settings, deliveries: Sequence[Row]) -> list[dict[str, A
     shown = []
     for name in urls(settings):
         attempts = [row for row in deliveries if row["channel"] == name]
-        last = max(attempts, key=lambda row: row["attempted_at"], default=None)
-        shown.append(
-            {
-                "channel": name,
-                "last_attempt_at": None if last is None else last["attempted_at"],
-                "delivered": None if last is None else last["delivered"],
-                "error": None if last is None else last["error"],
-            }
-        )
+        last: Row = max(attempts, key=lambda row: row["attempted_at"], default={})
+        at, delivered, error = map(last.get, ("attempted_at", "delivered", "error"))
+        shown.append({"channel": name, "last_attempt_at": at, "delivered": delivered, "error": error})
     return shown
 
 
 def _operators_on(operators: OperatorState, row: Row, subject: Subject, now: datetime) -> dict[str, Any]:
     """Return whether anything keeps the messages about an alert or incident back, and who looks after it."""
-    acknowledged = operators.acknowledgement_of(row)
+    acknowledged = operators.acknowledgement_of(row) or {}
     return {
         "silence": operators.silence_of(row, subject, now),
-        "acknowledged_by": None if acknowledged is None else acknowledged["who"],
-        "acknowledged_at": None if acknowledged is None else acknowledged["made_at"],
+        "acknowledged_by": acknowledged.get("who"),
+        "acknowledged_at": acknowledged.get("made_at"),
     }
 
 

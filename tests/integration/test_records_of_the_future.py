@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts.future_records import correct_future_records
-from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.incidents.missed import note_failed_run
 from pricetracker_dagster.alerts.watchdog.look import is_explained
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.alerts.delivery import channels
-from pricetracker_dagster.alerts.incidents.failed_runs import note_failed_run
+from pricetracker_dagster.alerts.incidents.missed import note_failed_run
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.alerts.delivery import notify
+from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PUBLICATION, STORAGE
 from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.alerts.watchdog import look as watch_standstill
 from pricetracker_dagster.alerts.watchdog.observation import Sign
@@ -85,7 +86,7 @@ def test_a_daemon_that_stands_still_is_recorded_told_once_and_told_when_over(sta
     for _ in range(3):
         assert stage.passes(alive=False, minutes=1).well
     stilled = stage.passes(alive=False, minutes=1)
-    assert list(stilled.still) == ["evaluation"]
+    assert list(stilled.still) == [EVALUATION]
     [row] = stage.rows()
     assert (row["state"], row["cause"], row["metrics"]) == ("open", "standstill", [])
     assert "the daemon (last at 2026-03-03 12:00:05 UTC)" in row["reason"]
@@ -176,7 +177,7 @@ def test_what_cannot_be_read_hides_nothing_else(stage: Stage) -> None:
     assert not found.well
     [trouble] = found.troubles
     assert "cannot be read: database disk image is malformed" in trouble
-    assert "the table minute_prices is damaged" in found.still["storage"].reason  # once
+    assert "the table minute_prices is damaged" in found.still[STORAGE].reason  # once
 
 
 @pytest.mark.parametrize(
@@ -375,7 +376,7 @@ def test_what_is_stored_and_cannot_be_published_is_told_with_why_and_published_a
             stage.bench.now += timedelta(minutes=minutes)
             store_minutes(stage.bench)
             still = stage.passes().still
-        assert list(still) == ["publication"]
+        assert list(still) == [PUBLICATION]
     [row] = stage.rows()
     assert (row["state"], row["cause"]) == ("open", "not published")
     assert "what is published ends at 2026-03-03 11:59:00 UTC" in row["reason"]
@@ -396,7 +397,7 @@ def test_a_published_file_that_cannot_be_read_is_published_anew(stage: Stage) ->
 def test_a_damaged_table_is_an_incident_told_once_and_told_when_mended(stage: Stage, table: str) -> None:
     tear(stage.bench.settings.folder, table)
     for _ in range(3):
-        assert list(stage.passes(seconds=10).still) == ["storage"]
+        assert list(stage.passes(seconds=10).still) == [STORAGE]
     [row] = stage.rows()
     assert (row["state"], row["cause"]) == ("open", "standstill")
     assert f"the table {table} is damaged: _delta_log/" in row["reason"]
@@ -414,7 +415,7 @@ def test_sensors_that_fail_over_a_damaged_table_and_minutes_that_do_not_come_are
     tear(stage.bench.settings.folder, "minute_prices")
     stage.failing = [Sign("the sensor spike_alerts", stage.now, "StoreError: the table minute_prices is damaged")]
     for _ in range(3):
-        assert list(stage.passes(minutes=2).still) == ["storage"]
+        assert list(stage.passes(minutes=2).still) == [STORAGE]
     mend(stage)
     for _ in range(2):
         assert not stage.passes(seconds=10).still  # they are evaluated again within a minute

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts.lifecycle.alert import FIRING, PENDING, RESOLVED, alert_id
-from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
+from pricetracker_dagster.alerts.lifecycle.context import Judged, ReviewContext
 from pricetracker_dagster.alerts.lifecycle.review import review
 from pricetracker_dagster.alerts.rules import ABOVE, Verdict
 from pricetracker_dagster.candles.minutes import MINUTE
@@ -77,13 +77,10 @@ class Log:
         newest = max(stored or 0, now or 0)
         known = ReviewContext(
             now=at(newest) + MINUTE + timedelta(seconds=5),
-            newest_closed=at(newest),
             tracked=tracked,
             stored={} if stored is None else {BTC: at(stored), ETH: at(stored)},
             max_age=max_age,
-            below=below,
-            judged_from=at(-1000),
-            whole=whole,
+            judged=Judged(below=below, since=at(-1000), whole=whole),
         )
         if whole:
             verdicts = [verdict for found in self.above.values() for verdict in found.values()]

@@ -69,7 +69,7 @@ def judged(
             ]
         },
     )
-    answer = [Verdict(*row) for row in judge(connection, rules or (rule(),), at(first), at(last), only).fetchall()]
+    answer = judge(connection, rules or (rule(),), at(first), at(last), only)
     by_key = {
         (verdict.rule, verdict.metric, verdict.measure, (verdict.minute - NOON) // MINUTE): verdict
         for verdict in answer
@@ -270,9 +270,9 @@ def test_judging_again_in_a_connection_forgets_what_was_judged_before() -> None:
         "CREATE TEMP TABLE candles (metric VARCHAR, minute TIMESTAMPTZ, open INT, close INT, volume INT)"
     )
     connection.execute("INSERT INTO candles VALUES (?, ?, 1, 1, 1)", [BTC, NOON])
-    assert len(judge(connection, [rule()], NOON, NOON).fetchall()) == 1
-    assert len(judge(connection, [rule()], NOON, NOON).fetchall()) == 1
-    assert judge(connection, [], NOON, NOON).fetchall() == []
+    assert len(judge(connection, [rule()], NOON, NOON)) == 1
+    assert len(judge(connection, [rule()], NOON, NOON)) == 1
+    assert judge(connection, [], NOON, NOON) == []
 
 
 def test_a_measure_that_a_rule_lists_twice_is_judged_once() -> None:

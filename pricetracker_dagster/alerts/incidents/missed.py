@@ -1,42 +1,53 @@
 """Which minutes are missed, and the rows of the table incidents that this makes.
 
-Here belongs what is read for that, of the stored minutes and of the table causes. How minutes are grouped into
-incidents is in review.py; in which order rows and messages are written, in ``messages/recording.py``.
+Here belongs what is read for that, of the stored minutes and of the table causes, and what is noted there of ticks that
+failed. How minutes are grouped into incidents is in review.py; in which order rows and messages are written, in
+``messages/recording.py``.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.incidents.model import OPEN, RESOLVED, Missed, Noted, ReviewContext
 from pricetracker_dagster.alerts.incidents.review import review
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute
+from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, newest_closed_minute, overlaps
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store import coverage
-from pricetracker_dagster.store.records import NOT_RUN, Records, Row
-from pricetracker_dagster.store.store import Store
+from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Row
+from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import note_tracked
 
 
+def note_failed_run(settings: Settings, minute: datetime, reason: str) -> list[str]:
+    """Note why the minute (UTC) of a tick whose run failed is missing, where the tick itself could not.
+
+    What a later tick has noted meanwhile, that none was run for it, is put right: one was. Returns the metrics whose
+    minute is missing, or was when the tick failed.
+    """
+    store = open_store(settings)
+    causes = store.records.causes
+    noted = {row["metric"]: row["cause"] for row in causes.rows(minute) if row["minute"] == minute}
+    missing = store.prices.gaps([str(metric) for metric in settings.tracked], minute, minute)
+    concerned = sorted({*noted, *missing})
+    causes.upsert(
+        [
+            {"metric": metric, "minute": minute, "cause": RUN_FAILED, "reason": reason, "noted_at": minute}
+            for metric in concerned
+            if noted.get(metric, NOT_RUN) == NOT_RUN
+        ]
+    )
+    return concerned
+
+
 def review_missed(
-    settings: Settings,
-    store: Store,
-    records: Records,
-    now: datetime,
-    catching: Callable[[str], AbstractContextManager[None]],
+    settings: Settings, store: Store, now: datetime, watched: SensorOutcome
 ) -> tuple[list[Row], list[Row]]:
     """Find the minutes that should be stored and are not, over the last 24 hours, and the incidents that they make.
 
     Nothing is recorded.
-
-    Args:
-        settings: what is tracked.
-        store: the prices.
-        records: the tables of records.
-        now: the current time, UTC.
-        catching: notes an error in its block as a trouble, after the words that it is given.
 
     Returns:
         The recorded rows that were considered, and the rows that are new or changed.
@@ -44,9 +55,8 @@ def review_missed(
     newest = newest_closed_minute(now)
     oldest = newest - DAY + MINUTE
     since = note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE)
-    recorded = records.incidents.rows()
     # an earlier version stored some twice after the clock went back: by the older row both are written
-    single = {row["id"]: row for row in reversed(recorded)}
+    single = {row["id"]: row for row in reversed(store.records.incidents.rows())}
     # those of standing still are about no missed minute: watch_standstill() opens and resolves them
     recent = [
         row
@@ -60,12 +70,15 @@ def review_missed(
         newest=newest,
         oldest=oldest,
         since=since,
-        waiting=_waiting(missing, since, grace_ends),
+        waiting={
+            metric: overlaps(MinuteRange(max(since[metric], grace_ends + MINUTE), newest), gaps)
+            for metric, gaps in missing.items()
+            if metric in since
+        },
         resolve_after=settings.alerts.incident_resolve_after_minutes * MINUTE,
         taken=single,
     )
-    missed = _missed(records, missing, since, recent, oldest, grace_ends, catching)
-    rows = review(missed, recent, context)
+    rows = review(_missed(store, missing, recent, context, grace_ends, watched), recent, context)
     was_open = {row["id"] for row in recent if row["state"] == OPEN}
     for row in rows:
         if row["first"] < oldest and row["state"] == RESOLVED and row["id"] in was_open:
@@ -75,94 +88,56 @@ def review_missed(
 
 def _missing(
     store: Store, since: Mapping[str, datetime], recent: Iterable[Row], first: datetime, last: datetime
-) -> dict[str, list[MinuteRange]]:
+) -> coverage.Gaps:
     """Return the minutes that have no row, of what is tracked and, since then, of what incidents name."""
     begins = {metric: max(moment, first) for metric, moment in since.items()}
     for row in recent:
         for metric in row["metrics"]:
             begins[metric] = max(min(begins.get(metric, row["first"]), row["first"]), first)
-    missing = {}
-    for metric, gaps in coverage.missing(store.prices, begins, first, last).items():
-        later = _since(gaps, begins[metric])
-        if later:
-            missing[metric] = later
-    return missing
-
-
-def _since(spans: Iterable[MinuteRange], first: datetime) -> list[MinuteRange]:
-    return [MinuteRange(max(span.first, first), span.last) for span in spans if span.last >= first]
-
-
-def _waiting(
-    missing: Mapping[str, Sequence[MinuteRange]], since: Mapping[str, datetime], grace_ends: datetime
-) -> dict[str, list[MinuteRange]]:
-    """Return the minutes that may still come."""
-    return {
-        metric: later
-        for metric, gaps in missing.items()
-        if metric in since and (later := _since(gaps, max(since[metric], grace_ends + MINUTE)))
-    }
+    missing = coverage.missing(store.prices, begins, first, last)
+    later = {metric: overlaps(MinuteRange(begins[metric], last), gaps) for metric, gaps in missing.items()}
+    return {metric: gaps for metric, gaps in later.items() if gaps}
 
 
 def _missed(
-    records: Records,
-    missing: Mapping[str, Sequence[MinuteRange]],
-    since: Mapping[str, datetime],
-    recent: Sequence[Row],
-    oldest: datetime,
+    store: Store,
+    missing: coverage.Gaps,
+    recent: Iterable[Row],
+    context: ReviewContext,
     grace_ends: datetime,
-    catching: Callable[[str], AbstractContextManager[None]],
+    watched: SensorOutcome,
 ) -> list[Missed]:
     """Return what is missed and what was healed meanwhile."""
-    connection = sql.connect()
+    connection, table = sql.connect(), store.records.causes
     # registered and not create_view(), whose views all connections of this process would share
-    causes = records.causes.to_relation(connection, [])
-    with catching("why minutes are missing could not be read"), records.causes.read():
-        causes = records.causes.relation(connection, oldest).to_arrow_table()
+    causes = table.to_relation(connection, [])
+    with watched.catching("why minutes are missing could not be read"), table.read():
+        causes = table.relation(connection, context.oldest).to_arrow_table()
     connection.register("causes", causes)
-    flat = [
-        {"metric": metric, "first": span.first, "last": span.last, "expected": expected}
-        for metric, gaps in missing.items()
-        for span, expected in _parted(gaps, since.get(metric))
-    ]
+    # at these something else begins: an incident, the time after it, a metric's time
+    cuts = {moment for row in recent for moment in (row["first"], row["last"] + MINUTE)} | {*context.since.values()}
     values = {
-        "missing": flat,
+        "missing": [
+            {"metric": metric, "first": gap.first, "last": gap.last, "since": context.since.get(metric)}
+            for metric, gaps in missing.items()
+            for gap in gaps
+        ],
         "grace_ends": grace_ends,
         "not_run": NOT_RUN,
-        "cuts": _cuts(recent, since.values(), oldest),
+        "cuts": [moment for moment in cuts if moment > context.oldest],
     }
-    found = connection.execute(sql.load("alerts/incidents/sql/missed.sql"), values).fetchall()
-    return [
-        Missed(
-            first,
-            last,
-            metrics,
-            [Noted(**cause, reason=reason) for cause, reason in zip(causes, reasons, strict=True)],
-            absent,
-        )
-        for first, last, metrics, causes, reasons, absent in found
-    ]
-
-
-def _parted(gaps: Iterable[MinuteRange], since: datetime | None) -> Iterable[tuple[MinuteRange, bool]]:
-    """Yield what is missing, parted where the metric was listed: only from then on is it expected."""
-    for gap in gaps:
-        if since is None or gap.last < since:
-            yield gap, False
-        elif gap.first >= since:
-            yield gap, True
-        else:
-            yield MinuteRange(gap.first, since - MINUTE), False
-            yield MinuteRange(since, gap.last), True
-
-
-def _cuts(recent: Iterable[Row], listed: Collection[datetime], oldest: datetime) -> list[datetime]:
-    """Return the minutes at which something else begins: an incident, the time after it, a metric's time."""
-    cuts = {moment for row in recent for moment in (row["first"], row["last"] + MINUTE)} | {*listed}
-    return sorted(moment for moment in cuts if moment > oldest)
+    missed = []
+    found = connection.execute(sql.load("alerts/incidents/sql/missed.sql"), values)
+    for first, last, metrics, kinds, reasons, absent in found.fetchall():
+        noted = [Noted(**kind, reason=reason) for kind, reason in zip(kinds, reasons, strict=True)]
+        missed.append(Missed(first, last, metrics, noted, absent))
+    return missed
 
 
 def _lost(store: Store, row: Row, since: Mapping[str, datetime], newest: datetime) -> int:
     """Return how many minutes of an incident that began long ago and is over are missing for good."""
-    gaps = store.prices.gaps(row["metrics"], row["first"], min(row["last"], newest))
-    return sum(minutes_in(_since(spans, since.get(metric, row["first"]))) for metric, spans in gaps.items())
+    last = min(row["last"], newest)
+    return sum(
+        minutes_in(overlaps(MinuteRange(since.get(metric, row["first"]), last), gaps))
+        for metric, gaps in store.prices.gaps(row["metrics"], row["first"], last).items()
+    )

@@ -15,14 +15,9 @@ OURS = frozenset({NOT_RUN, RUN_FAILED, NOT_STORED, MISTAKE})
 
 
 class Noted(NamedTuple):
-    """What was noted of the minutes of one cause.
+    """What was noted of so many minutes of each metric, ``first`` to ``last``, UTC: their cause.
 
-    Attributes:
-        cause: the cause.
-        minutes: how many minutes of each metric.
-        first: the oldest of them, UTC.
-        last: the newest, UTC.
-        reason: the newest that was noted of them, in plain words; None where nothing was.
+    ``reason`` is the newest that was noted of them, in plain words; None where nothing was.
     """
 
     cause: str
@@ -34,14 +29,10 @@ class Noted(NamedTuple):
 
 @dataclass(frozen=True)
 class Missed:
-    """Consecutive minutes that are missed of some metrics. They lie in a recorded incident as a whole or not at all.
+    """Consecutive minutes, UTC, that are missed of some metrics. A recorded incident has all of them or none.
 
-    Attributes:
-        first: the oldest minute, UTC.
-        last: the newest, UTC.
-        metrics: whose minutes.
-        causes: why, by cause, the one of the oldest minute first.
-        absent: whether they are missing still; else they were healed.
+    ``causes`` say why, the one of the oldest minute first; ``absent`` is whether they are missing still, else they were
+    healed; ``is_new`` whether they come to their incident now.
     """
 
     first: datetime
@@ -49,19 +40,12 @@ class Missed:
     metrics: Sequence[str]
     causes: Sequence[Noted]
     absent: bool
-
-
-class Part(NamedTuple):
-    """Missed minutes of those metrics whose minutes belong to one incident; whether they come to it now."""
-
-    missed: Missed
-    metrics: Sequence[str]
-    is_new: bool
+    is_new: bool = False
 
     @property
     def span(self) -> MinuteRange:
         """From the oldest to the newest of them."""
-        return MinuteRange(self.missed.first, self.missed.last)
+        return MinuteRange(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -87,9 +71,12 @@ class ReviewContext:
     taken: Collection[str] = ()
 
 
-def incident_id(cause: str, first: datetime) -> str:
+def incident_id(kind: str, first: datetime, taken: Collection[str] = ()) -> str:
     """Return the id of the incident that begins in a minute."""
-    return f"{cause}|{first:%Y-%m-%dT%H:%MZ}"
+    own = f"{kind}|{first:%Y-%m-%dT%H:%MZ}"
+    while own in taken:  # the clock went back, or what was healed is gone: the minute is here once more
+        own += "+"
+    return own
 
 
 def exchange_of(metric: str) -> str:

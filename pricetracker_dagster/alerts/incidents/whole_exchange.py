@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 
-from pricetracker_dagster.alerts.incidents.model import OURS, Noted, Part, ReviewContext, exchange_of
+from pricetracker_dagster.alerts.incidents.model import OURS, Missed, Noted, ReviewContext, exchange_of
 from pricetracker_dagster.store.records import Row
 
 _MAINTENANCE = "exchange maintenance"
@@ -18,7 +18,7 @@ _OF_A_MARKET = re.compile(r": \w+ of \w+: ")
 """How a reason about one market begins: that may be closed while all others go on."""
 
 
-def _is_of_all(noted: Noted, part: Part) -> bool:
+def _is_of_all(noted: Noted, part: Missed) -> bool:
     """Say whether what was noted is true of all metrics of an exchange: it is in maintenance, or has no time."""
     reason = noted.reason or ""
     if noted.cause == _MAINTENANCE:
@@ -32,46 +32,39 @@ def _most(count: int, tracked: int) -> bool:
 
 
 def exchange_after(
-    row: Row | None, cause: str, out: Sequence[str], last: datetime, parts: Sequence[Part], context: ReviewContext
+    row: Row, cause: str, out: Sequence[str], last: datetime, parts: Sequence[Missed], context: ReviewContext
 ) -> str | None:
     """Return the exchange that is out as a whole: no longer where most are back; at the end what was noted last.
 
-    Args:
-        row: the incident as it is recorded; None: it is new.
-        cause: its cause as it is now.
-        out: the metrics that are out now.
-        last: its newest missed minute, UTC.
-        parts: the minutes that belong to it.
-        context: which metrics are tracked, and after how long one is back.
+    ``row`` is the incident as it is recorded, empty: it is new; ``cause``, ``out``, ``last`` (its newest missed minute,
+    UTC) and ``parts`` are as they are now.
     """
-    recorded: str | None = (row or {}).get("exchange")
-    if not out and row is not None:
+    if row and not out:
+        recorded: str | None = row.get("exchange")
         return recorded
-    name = recorded or _exchange_of_cause(cause, parts) or _mostly_out(cause, parts, context)
+    of_all = [
+        (noted.last, exchange_of(part.metrics[0])) for part in parts for noted in part.causes if _is_of_all(noted, part)
+    ]
+    name = row.get("exchange")
+    if name is None and cause not in OURS:
+        name = of_all[0][1] if of_all else _mostly_out(parts, context)
     tracked = sum(exchange_of(metric) == name for metric in context.since)
     is_still = 2 * sum(exchange_of(metric) == name for metric in out) >= tracked
-    of_all = any(noted.last == last and _is_of_all(noted, part) for part in parts for noted in part.missed.causes)
-    return name if not out or is_still or of_all else None
+    return name if not out or is_still or any(noted == last for noted, _ in of_all) else None
 
 
-def _exchange_of_cause(cause: str, parts: Sequence[Part]) -> str | None:
-    """Return an exchange with a noted cause that holds for all of its metrics."""
-    whole = (exchange_of(part.metrics[0]) for part in parts for noted in part.missed.causes if _is_of_all(noted, part))
-    return None if cause in OURS else next(whole, None)
-
-
-def _mostly_out(cause: str, parts: Sequence[Part], context: ReviewContext) -> str | None:
+def _mostly_out(parts: Sequence[Missed], context: ReviewContext) -> str | None:
     """Return an exchange with more than half of its tracked metrics out at once."""
     tracked = Counter(exchange_of(metric) for metric in context.since)
     involved = Counter(exchange_of(metric) for metric in {m for part in parts for m in part.metrics} & {*context.since})
-    if cause in OURS or not any(_most(count, tracked[name]) for name, count in involved.items()):
+    if not any(_most(count, tracked[name]) for name, count in involved.items()):
         return None
     last: dict[str, datetime] = {}
-    for first, at_once in groupby(sorted(parts, key=lambda part: part.span), lambda part: part.span.first):
+    for first, at_once in groupby(sorted(parts, key=lambda part: part.span), lambda part: part.first):
         for part in at_once:
             for metric in part.metrics:
                 if metric in context.since:
-                    last[metric] = max(part.span.last, last.get(metric, part.span.last))
+                    last[metric] = max(part.last, last.get(metric, part.last))
         out = Counter(exchange_of(metric) for metric, minute in last.items() if minute + context.resolve_after >= first)
         for name, count in out.most_common():
             if _most(count, tracked[name]):

@@ -1,13 +1,22 @@
 """When an alert is over, and why. Which minutes belong to an alert is in review.py."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from pricetracker_dagster.alerts.lifecycle.alert import CORRECTED, RESOLVED, series_of
 from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
-from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.records import Row
+
+
+def rule_of(row: Row, rules: Mapping[str, AlertRule], context: ReviewContext) -> AlertRule | None:
+    """Return the rule of an alert, if it is still for its measure and metric."""
+    rule, metric = rules.get(row["rule"]), row["metric"]
+    if rule is None or metric not in context.tracked or row["measure"] not in rule.measures:
+        return None
+    return rule if any(fnmatchcase(metric, pattern) for pattern in rule.metrics) else None
 
 
 def resolve_if_over(row: Row, rule: AlertRule | None, context: ReviewContext) -> None:
@@ -16,14 +25,15 @@ def resolve_if_over(row: Row, rule: AlertRule | None, context: ReviewContext) ->
         return
     last = row["last_minute"]
     stored = max(last, context.stored.get(row["metric"], last))
-    if rule is None or not _is_judged(row, rule, context):
+    # without one above; of an alert that is only pending the first minute ends it
+    enough = rule.resolve_after_minutes if rule is not None and row["fired_at"] else 1
+    if rule is None:
         because = "no longer judged"
-    elif context.below_after(series_of(row), last) >= _quiet(row, rule):
-        changed = rule.factor != row["factor"]
-        because = _not_above_now(rule) if changed else "below again"
+    elif context.judged.below_after(series_of(row), last) >= enough:
+        because = "below again" if rule.factor == row["factor"] else _not_above_now(rule)
     elif stored >= last + no_data_limit(rule):
         because = "no longer judged"  # there is data, but too little for an average
-    elif context.newest_closed >= stored + no_data_limit(rule):
+    elif newest_closed_minute(context.now) >= stored + no_data_limit(rule):
         because = f"no data since {stored + MINUTE:%Y-%m-%d %H:%M} UTC"
     else:
         return
@@ -32,12 +42,10 @@ def resolve_if_over(row: Row, rule: AlertRule | None, context: ReviewContext) ->
 
 def resolve_empty(row: Row, rule: AlertRule | None, context: ReviewContext) -> None:
     """Resolve an alert with no minute above any more; one that is over already was corrected meanwhile."""
-    if rule is None or not _is_judged(row, rule, context) or not context.is_below(row):
+    if rule is None or not context.judged.is_below(row):
         because = "no longer judged"
-    elif rule.factor != row["factor"]:
-        because = _not_above_now(rule)
     else:
-        because = CORRECTED
+        because = CORRECTED if rule.factor == row["factor"] else _not_above_now(rule)
     if row["state"] != RESOLVED:
         row.update(state=RESOLVED, resolved_at=context.now, ended_because=because)
     elif because == CORRECTED:
@@ -47,21 +55,6 @@ def resolve_empty(row: Row, rule: AlertRule | None, context: ReviewContext) -> N
 def no_data_limit(rule: AlertRule) -> timedelta:
     """Return after how long without a judged minute an alert is over."""
     return max(rule.window_minutes, rule.resolve_after_minutes) * MINUTE
-
-
-def _quiet(row: Row, rule: AlertRule) -> int:
-    """Return how many minutes without one above end it: of one that is only pending, the first."""
-    return rule.resolve_after_minutes if row["fired_at"] else 1
-
-
-def _is_judged(row: Row, rule: AlertRule, context: ReviewContext) -> bool:
-    """Say whether a rule is still for the measure and metric of an alert."""
-    metric = row["metric"]
-    return (
-        metric in context.tracked
-        and row["measure"] in rule.measures
-        and any(fnmatchcase(metric, pattern) for pattern in rule.metrics)
-    )
 
 
 def _not_above_now(rule: AlertRule) -> str:

@@ -4,27 +4,24 @@ Pure, and idempotent: judging the same minutes again, or more of them, changes t
 making others of the same fact. When an alert is over is in resolution.py.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 
 from pricetracker_dagster.alerts.lifecycle.alert import (
     CORRECTED,
     FIRING,
     PENDING,
     RESOLVED,
-    Series,
     alert_id,
     new_alert,
-    ratio,
     series_of,
-    series_of_verdict,
     set_minutes,
 )
 from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
-from pricetracker_dagster.alerts.lifecycle.resolution import no_data_limit, resolve_empty, resolve_if_over
-from pricetracker_dagster.alerts.rules import Verdict
-from pricetracker_dagster.candles.minutes import MINUTE, ranges
+from pricetracker_dagster.alerts.lifecycle.resolution import no_data_limit, resolve_empty, resolve_if_over, rule_of
+from pricetracker_dagster.alerts.rules import Series, Verdict, highest, runs
+from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.records import Row
 
@@ -32,7 +29,7 @@ from pricetracker_dagster.store.records import Row
 def review(
     above: Iterable[Verdict], recorded: Sequence[Row], rules: Mapping[str, AlertRule], context: ReviewContext
 ) -> list[Row]:
-    """Bring alerts up to date with the minutes that were found above.
+    """Bring alerts up to date with the minutes that were found above; return the rows that are new or changed.
 
     A run of consecutive minutes above is an alert once it is ``for_minutes`` long; before that it is pending. What is
     above belongs to a recorded alert, on either side, unless ``resolve_after_minutes`` were seen below between them;
@@ -46,43 +43,32 @@ def review(
         recorded: rows of the table alerts: all that are not resolved, and those near the minutes judged.
         rules: those in force, by name.
         context: how far one knows.
-
-    Returns:
-        The rows that are new or changed.
     """
-    alerts: dict[Series, list[Row]] = {}
+    alerts: dict[Series, list[Row]] = defaultdict(list)
     for row in recorded:
-        alerts.setdefault(series_of(row), []).append(dict(row))
-    found = {
-        series: {verdict.minute: verdict for verdict in verdicts}
-        for series, verdicts in groupby(sorted(above, key=_series_and_minute), key=series_of_verdict)
-    }
+        alerts[series_of(row)].append(dict(row))
+    found = runs(above)
+    above_of: dict[Series, list[Verdict]] = defaultdict(list)
+    for run in found:
+        above_of[run[0].series] += run
     empty = {row["id"] for row in recorded if row["ended_because"] == CORRECTED}
     for series, of_series in alerts.items():
         for row in of_series:
-            if row["id"] in context.whole:
-                correct(row, found.get(series, {}), empty)
-    for series, by_minute in found.items():
-        of_series = alerts.setdefault(series, [])
-        for run in ranges(by_minute):
-            verdicts = [by_minute[run.first + i * MINUTE] for i in range(run.length)]
-            merge_run(verdicts, series, of_series, rules[series[0]], context, empty)
+            if row["id"] in context.judged.whole:
+                _correct(row, above_of[series], empty)
+    for run in found:
+        _merge_run(run, alerts[run[0].series], rules[run[0].rule], context, empty)
     before = {row["id"]: row for row in recorded}
-    changed = []
-    for of_series in alerts.values():
-        for row in of_series:
-            if row["id"] in empty:
-                resolve_empty(row, rules.get(row["rule"]), context)
-            else:
-                resolve_if_over(row, rules.get(row["rule"]), context)
-            if row != before.get(row["id"]):
-                changed.append(row)
-    return changed
+    rows = [row for of_series in alerts.values() for row in of_series]
+    for row in rows:
+        resolve = resolve_empty if row["id"] in empty else resolve_if_over
+        resolve(row, rule_of(row, rules, context), context)
+    return [row for row in rows if row != before.get(row["id"])]
 
 
-def correct(row: Row, above: Mapping[datetime, Verdict], empty: set[str]) -> None:
+def _correct(row: Row, above: Iterable[Verdict], empty: set[str]) -> None:
     """Make an alert agree with its minutes as they are now; ``empty`` names those with no minute above any more."""
-    own = [verdict for minute, verdict in above.items() if row["minute"] <= minute <= row["last_minute"]]
+    own = [verdict for verdict in above if row["minute"] <= verdict.minute <= row["last_minute"]]
     if own:
         empty.discard(row["id"])
         set_minutes(row, own)
@@ -90,11 +76,11 @@ def correct(row: Row, above: Mapping[datetime, Verdict], empty: set[str]) -> Non
         empty.add(row["id"])
 
 
-def merge_run(
-    run: Sequence[Verdict], series: Series, alerts: list[Row], rule: AlertRule, context: ReviewContext, empty: set[str]
+def _merge_run(
+    run: Sequence[Verdict], alerts: list[Row], rule: AlertRule, context: ReviewContext, empty: set[str]
 ) -> None:
     """Add a run of minutes above to the alert it belongs to, or make one of it."""
-    row = alert_to_extend(run[0].minute, run[-1].minute, series, alerts, rule, context)
+    row = _alert_to_extend(run, alerts, rule, context)
     if row is None:
         row = new_alert(run[0], rule)
         alerts.append(row)
@@ -110,9 +96,9 @@ def merge_run(
     row["minutes"] = max(row["minutes"] + beyond, len(run))
     row["last_minute"] = max(row["last_minute"], run[-1].minute)
     row["minute"] = min(row["minute"], run[0].minute)  # late data: it began before; its id stays
-    highest = max(run, key=ratio)
-    if ratio(highest) > row["peak_ratio"]:
-        row.update(peak=highest.value, peak_ratio=highest.ratio, peak_minute=highest.minute)
+    peak = highest(run)
+    if (peak.ratio or 0.0) > row["peak_ratio"]:
+        row.update(peak=peak.value, peak_ratio=peak.ratio, peak_minute=peak.minute)
     fires = row["fired_at"] is None and row["minutes"] >= rule.for_minutes
     again = goes_on and row["fired_at"] is not None and row["state"] == RESOLVED
     if fires:
@@ -125,17 +111,22 @@ def merge_run(
         row.update(sent=True, fired_at=context.now)
 
 
-def alert_to_extend(
-    first: datetime, last: datetime, series: Series, alerts: Sequence[Row], rule: AlertRule, context: ReviewContext
+def _alert_to_extend(
+    run: Sequence[Verdict], alerts: Sequence[Row], rule: AlertRule, context: ReviewContext
 ) -> Row | None:
     """Return the alert to which a run of minutes above belongs: the one it is in, else the one that goes on."""
+    series, first, last = run[0].series, run[0].minute, run[-1].minute
 
     def is_near(earlier: datetime, later: datetime, row: Row) -> bool:
         if later <= earlier + MINUTE:
             return True
         if not row["fired_at"] or later > earlier + no_data_limit(rule):
             return False
-        return context.between(series, earlier, later) < rule.resolve_after_minutes
+        return context.judged.below_between(series, earlier, later) < rule.resolve_after_minutes
+
+    def rank(row: Row) -> tuple[bool, bool, datetime]:
+        is_its_own = row["minute"] <= first and last <= row["last_minute"]
+        return is_its_own, row["state"] != RESOLVED, row["last_minute"]
 
     own_id = alert_id(series, first)  # it began so early once, and was corrected
     touched = [
@@ -143,13 +134,4 @@ def alert_to_extend(
         for row in alerts
         if row["id"] == own_id or (is_near(row["last_minute"], first, row) and is_near(last, row["minute"], row))
     ]
-
-    def rank(row: Row) -> tuple[bool, bool, datetime]:
-        is_its_own = row["minute"] <= first and last <= row["last_minute"]
-        return is_its_own, row["state"] != RESOLVED, row["last_minute"]
-
     return max(touched, key=rank, default=None)
-
-
-def _series_and_minute(verdict: Verdict) -> tuple[Series, datetime]:
-    return series_of_verdict(verdict), verdict.minute

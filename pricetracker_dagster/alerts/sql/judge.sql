@@ -3,9 +3,8 @@
 -- The average is over the $window minutes before the minute judged, by time: a count of rows would reach too far back
 -- where minutes are missing. For that, each candle counts for the judged minutes of its own span of $window minutes and
 -- of the next one, which is a join of equals, and quick for one minute of many metrics as for years of a few.
--- $tolerance: so much above the limit, relative to it, is what arithmetic leaves and no excess.
--- NaN and infinity are no values. favg() adds without losing digits.
-INSERT INTO verdicts
+-- A value must exceed the limit by more than 1e-9 of it: less is what binary arithmetic makes of decimals.
+-- NaN and infinity are no values. favg() adds without losing digits. What comes out is a rules.Verdict.
 WITH measured AS (
     SELECT
         metric,
@@ -60,7 +59,7 @@ FROM (
             WHEN value IS NULL THEN 'no value'
             WHEN points < $min_points THEN 'too few points'
             WHEN average <= $min_average THEN 'average too small'
-            WHEN abs(value) > $factor * average * (1 + $tolerance) THEN 'above'
+            WHEN abs(value) > $factor * average * (1 + 1e-9) THEN 'above'
             ELSE 'not above'
         END AS verdict
     FROM compared

@@ -23,23 +23,20 @@ def beat(settings: Settings) -> bool:
         return False
 
     def ask() -> int:
+        # what it says does not matter, and is not read
         with (
             open_session(url) as session,
-            # what it says does not matter, and is not read
             session.get(url, timeout=BEAT_WITHIN, stream=True, allow_redirects=False) as answer,
         ):
             return answer.status_code
 
     try:
         status = within(BEAT_WITHIN, ask, "asks for the heartbeat")
-    except TimeoutError:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer within {BEAT_WITHIN:g} s") from None
     except Exception as error:
-        raise HeartbeatError(f"alerts.heartbeat_url: no answer ({type(error).__name__})") from None
-    if 300 <= status < 400:
-        raise HeartbeatError(
-            f"alerts.heartbeat_url: HTTP {status}: it redirects elsewhere, which is not followed; set the final address"
-        )
+        late = isinstance(error, TimeoutError)
+        said = f"within {BEAT_WITHIN:g} s" if late else f"({type(error).__name__})"
+        raise HeartbeatError(f"alerts.heartbeat_url: no answer {said}") from None
     if not 200 <= status < 300:
-        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {status}")
+        why = ": it redirects elsewhere, which is not followed; set the final address" if 300 <= status < 400 else ""
+        raise HeartbeatError(f"alerts.heartbeat_url: HTTP {status}{why}")
     return True

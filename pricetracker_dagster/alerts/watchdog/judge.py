@@ -5,7 +5,6 @@ clock and the settings. What is seen is in look.py, the incidents that this make
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pricetracker_dagster.alerts.future_records import AHEAD
@@ -33,7 +32,7 @@ _ROOM = 1.1
 def judge(seen: Observation, limits: WatchSettings) -> dict[str, Verdict]:
     """Say of each kind whether it stands still."""
     limit = limits.standstill_minutes * MINUTE
-    still = _still(seen, limit)
+    still = [sign for sign in _silent(seen, limit) if not _has_incident(sign, seen)]
     evaluation, prices = _evaluation(seen, limit, still), _prices(seen, limit)
     # one standstill, one incident; but a sensor that stands still is not why no minute comes
     sensors_alone = seen.ahead is None and all(sign.name.startswith("the sensor") for sign in still)
@@ -43,20 +42,18 @@ def judge(seen: Observation, limits: WatchSettings) -> dict[str, Verdict]:
         EVALUATION: evaluation,
         PRICES: prices,
         PUBLICATION: _publication(seen, limit),
-        STORAGE: _storage(seen),
+        STORAGE: storage_verdict(seen.damaged),
         DISK: _disk(seen, limits),
         DIFFERENCE: _clock(seen, limits),
-        SETTINGS: _settings(seen),
+        SETTINGS: settings_verdict(seen.unreadable),
     }
 
 
 def failing_for_long(seen: Observation, limits: WatchSettings) -> Verdict | None:
     """Return a verdict on sensors that have an open incident since they fail, and have failed for long."""
-    untold = set(_still(seen, limits.standstill_minutes * MINUTE))
-    failing = [
-        sign for sign in _still(replace(seen, failing=()), limits.standstill_minutes * MINUTE) if sign not in untold
-    ]
-    return Verdict(STILL, "; ".join(map(_described, failing))) if failing else None
+    silent = _silent(seen, limits.standstill_minutes * MINUTE)
+    failing = [_described(sign) for sign in silent if _has_incident(sign, seen)]
+    return Verdict(STILL, "; ".join(failing)) if failing else None
 
 
 def publication_reason(published: datetime | None, why: str) -> str:
@@ -65,16 +62,15 @@ def publication_reason(published: datetime | None, why: str) -> str:
     return f"{ends}, and what is stored since could not be published{f': {why}' if why else ''}"
 
 
-def settings_verdict(trouble: str) -> Verdict:
-    """Say that the settings cannot be read, and why."""
-    return Verdict(
-        STILL, f"{trouble}: ticks fail until it is put right; alarms go on by the last settings that could be read"
-    )
+def settings_verdict(unreadable: str | None) -> Verdict:
+    """Judge the settings by why they cannot be read; empty: they can; None: not known."""
+    said = f"{unreadable}: ticks fail until it is put right; alarms go on by the last settings that could be read"
+    return _of_trouble(unreadable, said)
 
 
-def storage_verdict(damaged: Sequence[str]) -> Verdict:
-    """Say which tables are damaged, a line each."""
-    return Verdict(STILL, "; ".join(damaged))
+def storage_verdict(damaged: Sequence[str] | None) -> Verdict:
+    """Judge the tables by which are damaged, a line each; None: not known."""
+    return _of_trouble(damaged, "; ".join(damaged or ()))
 
 
 def clock_reason(exchange: str, ahead: float) -> str:
@@ -107,12 +103,11 @@ def _evaluation(seen: Observation, limit: timedelta, still: Sequence[Sign]) -> V
     return Verdict(UNKNOWN)
 
 
-def _still(seen: Observation, limit: timedelta) -> list[Sign]:
+def _silent(seen: Observation, limit: timedelta) -> list[Sign]:
     """Return the parts that have given no sign of life for too long."""
     still = [sign for sign in seen.signs if (last := _last(sign.at, seen)) is None or seen.now - last > limit]
     # over damaged tables sensors fail, which is reported already and which no restart mends
-    still = [sign for sign in still if not (seen.damaged and sign.trouble)]
-    return [sign for sign in still if not _has_incident(sign, seen)]
+    return [sign for sign in still if not (seen.damaged and sign.trouble)]
 
 
 def _has_incident(sign: Sign, seen: Observation) -> bool:
@@ -149,16 +144,10 @@ def _publication(seen: Observation, limit: timedelta) -> Verdict:
     return Verdict(STILL, publication_reason(seen.published, seen.unpublished), last or seen.now)
 
 
-def _settings(seen: Observation) -> Verdict:
-    if seen.unreadable is None:
+def _of_trouble(trouble: Sequence[str] | None, reason: str) -> Verdict:
+    if trouble is None:
         return Verdict(UNKNOWN)
-    return settings_verdict(seen.unreadable) if seen.unreadable else Verdict(ALIVE)
-
-
-def _storage(seen: Observation) -> Verdict:
-    if seen.damaged is None:
-        return Verdict(UNKNOWN)
-    return storage_verdict(seen.damaged) if seen.damaged else Verdict(ALIVE)
+    return Verdict(STILL, reason) if trouble else Verdict(ALIVE)
 
 
 def _disk(seen: Observation, limits: WatchSettings) -> Verdict:

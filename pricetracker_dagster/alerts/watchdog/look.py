@@ -7,7 +7,7 @@ still means is in judge.py, how it is recorded and sent in reporting.py.
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from pricetracker_dagster.alerts.incidents.standstill import (
     failing_sensors,
     kind_of,
 )
-from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE
+from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, publish_what_changed
 from pricetracker_dagster.alerts.watchdog.judge import judge
 from pricetracker_dagster.alerts.watchdog.observation import Observation, Sign
-from pricetracker_dagster.alerts.watchdog.reporting import publish_what_changed, report
+from pricetracker_dagster.alerts.watchdog.reporting import report
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
@@ -40,21 +40,17 @@ from pricetracker_dagster.store.store import Store, open_store
 
 @dataclass(frozen=True)
 class Look:
-    """What one look found and did.
+    """What one look saw, its verdict on each kind, and what it did.
 
-    Attributes:
-        seen: what it saw.
-        verdicts: of each kind.
-        changed: rows of the table incidents that are new or changed.
-        attempts: rows of the table deliveries that were added.
-        troubles: what could not be seen, recorded or sent, in plain words.
+    ``changed`` are rows of the table incidents that are new or changed, ``attempts`` the rows of the table deliveries
+    that were added, ``troubles`` what could not be seen, recorded or sent, in plain words.
     """
 
     seen: Observation
     verdicts: Mapping[str, Verdict]
-    changed: Sequence[Row] = ()
-    attempts: Sequence[Row] = ()
-    troubles: Sequence[str] = field(default_factory=list)
+    changed: Sequence[Row]
+    attempts: Sequence[Row]
+    troubles: Sequence[str]
 
     @property
     def still(self) -> dict[str, Verdict]:
@@ -87,76 +83,56 @@ def watch_standstill(
         unreadable: why the settings cannot be read, where these are the last that could be; empty: they can; None:
             not known.
     """
-    troubles: list[str] = []
-    seen = replace(_observed(settings, now, signs, since, troubles), unreadable=unreadable)
+    seen, troubles = Observation(now, since=since, unreadable=unreadable), list[str]()
+    _observe(seen, settings, signs, troubles)
     verdicts = judge(seen, settings.watch)
     outcome = report(settings, now, verdicts, "watch", seen.damaged)
     troubles += outcome.troubles
     try:
-        if outcome.incidents or outcome.attempts:
-            publish_what_changed(settings, now, outcome)
-        else:
-            publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=now)
+        publish_what_changed(settings, now, outcome)
+        publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=now)
     except Exception as error:
         if not _is_of(seen.damaged, error) and first_line(error) != seen.unpublished:
             troubles.append(f"it could not be published: {first_line(error)}")
     return Look(seen, verdicts, outcome.incidents, outcome.attempts, troubles)
 
 
-def _observed(
+def _observe(
+    seen: Observation,
     settings: Settings,
-    now: datetime,
     signs: Callable[[], tuple[Sequence[Sign], datetime | None]],
-    since: datetime | None,
     troubles: list[str],
-) -> Observation:
+) -> None:
     """Observe what can be read; what cannot be read is a trouble, and hides nothing else."""
-    parts: Sequence[Sign] = ()
-    ahead = newest = recovered = mended = free = damaged = None
-    covered = behind = False
-    failing: frozenset[str] = frozenset()
+    store, now = open_store(settings), seen.now
     try:
-        parts, ahead = signs()
+        seen.signs, seen.ahead = signs()
     except Exception as error:  # SQLAlchemy's, Dagster's, the file system's
         troubles.append(f"Dagster's storage in {settings.data_folder.dagster_home} cannot be read: {first_line(error)}")
     try:
-        damaged = damaged_tables(open_store(settings))
+        seen.damaged = damaged_tables(store)
     except Exception as error:
         troubles.append(f"the tables in {settings.folder} cannot be looked at: {first_line(error)}")
     try:
-        newest = newest_minute(settings, now)
-        rows = open_store(settings).records.incidents.rows()
-        covered = is_explained(rows, settings, now)
-        recovered, mended = ended(EVALUATION, rows, now), when_mended(rows, now)
+        seen.newest = newest_minute(settings, now)
+        rows = store.records.incidents.rows()
+        seen.covered = is_explained(rows, settings, now)
+        seen.recovered = ended(EVALUATION, rows, now)
+        mended = (ended(kind, rows, now) for kind in (STORAGE, SETTINGS))
+        seen.mended = max((moment for moment in mended if moment is not None), default=None)
         opened = [row for row in rows if row["cause"] in CAUSES and row["state"] == "open"]
-        behind, failing = any(kind_of(row) == PUBLICATION for row in opened), failing_sensors(opened)
+        seen.behind = any(kind_of(row) == PUBLICATION for row in opened)
+        seen.failing = failing_sensors(opened)
     except Exception as error:
-        if not _is_of(damaged, error):
+        if not _is_of(seen.damaged, error):
             troubles.append(f"the stored prices cannot be read: {first_line(error)}")
-        covered = True  # not known
-    published, unpublished = publish_if_behind(settings, newest, now, at_once=behind)
+        seen.covered = True  # not known
+    seen.published, seen.unpublished = publish_if_behind(settings, seen.newest, now, at_once=seen.behind)
     try:
-        free = free_bytes(settings.folder)
+        seen.free = free_bytes(settings.folder)
     except OSError as error:
         troubles.append(f"{settings.folder}: {error.strerror}")
-    clocks = clock_differences(settings.state, now)
-    return Observation(
-        now,
-        parts,
-        ahead,
-        newest,
-        covered=covered,
-        recovered=recovered,
-        published=published,
-        unpublished=unpublished,
-        behind=behind,
-        failing=failing,
-        damaged=damaged,
-        mended=mended,
-        free=free,
-        clocks=clocks,
-        since=since,
-    )
+    seen.clocks = clock_differences(settings.state, now)
 
 
 def publish_if_behind(
@@ -164,11 +140,7 @@ def publish_if_behind(
 ) -> tuple[datetime | None, str]:
     """Return what the published file covers; where that is behind for long, publish, and say why that fails.
 
-    Args:
-        settings: where the data lie.
-        newest: the newest stored minute, UTC; None: not known.
-        now: the current time, UTC.
-        at_once: publish wherever it is behind at all.
+    ``newest`` is the newest stored minute, UTC; None: not known. ``at_once``: publish wherever it is behind at all.
     """
     store = open_store(settings)
     as_of = published_until(store)
@@ -187,11 +159,6 @@ def published_until(store: Store) -> datetime | None:
     with suppress(Exception):  # one that cannot be read is published anew
         return covered(store.folder.published)
     return None
-
-
-def when_mended(rows: Sequence[Row], now: datetime) -> datetime | None:
-    """Return when damaged tables or the settings were last mended, UTC."""
-    return max((at for kind in (STORAGE, SETTINGS) if (at := ended(kind, rows, now)) is not None), default=None)
 
 
 def _is_of(damaged: Sequence[str] | None, error: Exception) -> bool:
@@ -227,8 +194,7 @@ def is_explained(rows: Iterable[Row], settings: Settings, now: datetime) -> bool
     recent = now - timedelta(minutes=settings.watch.standstill_minutes + 1)
     return any(
         row["state"] == "open"
-        and row["cause"] not in CAUSES
-        and row["cause"] not in (NOT_RUN, RUN_FAILED)
+        and row["cause"] not in {*CAUSES, NOT_RUN, RUN_FAILED}
         # one that lies in the future was recorded by a clock that was ahead
         and recent <= row["last"] <= now
         for row in rows

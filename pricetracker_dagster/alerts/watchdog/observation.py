@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 
 class Sign(NamedTuple):
-    """A part's newest sign of life.
+    """A part's newest sign of life, ``at`` a time, UTC; None: there never was one.
 
-    Attributes:
-        name: what it is called in messages.
-        at: when it was, UTC; None: there never was one.
-        trouble: what is known of why there is none.
-        is_off: a person has switched it off, which no restart changes.
+    ``name`` is what the part is called in messages, ``trouble`` what is known of why there is none; ``is_off``: a
+    person has switched it off, which no restart changes.
     """
 
     name: str
@@ -22,7 +19,7 @@ class Sign(NamedTuple):
     is_off: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Observation:
     """What one look saw.
 

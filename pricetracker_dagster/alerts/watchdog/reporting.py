@@ -16,14 +16,13 @@ from pricetracker_dagster.alerts.messages.events import INCIDENT
 from pricetracker_dagster.alerts.messages.recording import record
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.alerts.outcome import SensorOutcome
-from pricetracker_dagster.alerts.watch import PUBLISH_PATIENCE, alerts_lock
+from pricetracker_dagster.alerts.watch import alerts_lock
 from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store
 
@@ -32,22 +31,18 @@ _NEEDED = ("incidents", "messages", "deliveries")
 
 
 def report(
-    settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], by: str, damaged: Sequence[str] | None = None
+    settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], by: str, damaged: Sequence[str] | None
 ) -> SensorOutcome:
     """Record what verdicts change, and send what is due. Whatever fails of that is a trouble and is raised nowhere.
 
-    Args:
-        settings: channels and routes.
-        now: the current time, UTC.
-        verdicts: by kind; of kinds that are not named nothing changes.
-        by: who has come to them.
-        damaged: which tables are damaged; None: not known.
+    ``verdicts`` are by kind: of kinds that are not named nothing changes. ``by`` is who has come to them; ``damaged``
+    says which tables are damaged, None: that is not known.
     """
     outcome = SensorOutcome()
+    still = [verdict.reason for verdict in verdicts.values() if verdict.state == STILL]
     try:
         with alerts_lock(settings):
-            record_and_send(settings, now, verdicts, outcome)
-            still = any(verdict.state == STILL for verdict in verdicts.values())
+            _record_and_send(settings, now, verdicts, outcome)
 
             def is_over(told_by: str) -> bool:
                 if not told_by:  # tables were damaged
@@ -55,22 +50,24 @@ def report(
                 return bool(outcome.incidents) or (told_by == by and not still)
 
             outcome.troubles += unrecorded.notify_end(settings, now, is_over)
-    except StoreError as error:  # the tables of alarms themselves are damaged: nothing else would report it
-        outcome.troubles.append(f"it could not be recorded or sent: {error}")
-        if error.damage is not None and error.table in _NEEDED:
-            outcome.troubles += unrecorded.notify(settings, now, str(error))
-        elif error.damage is None:
-            _notify_unrecorded(settings, now, verdicts, by, error, outcome)
-    except DeadlineExceeded as error:  # another look is at work: the next one reports it
-        outcome.troubles.append(f"it could not be recorded or sent: {first_line(error)}")
-    except Exception as error:  # a full disk, a folder that cannot be written: to be reported all the same
-        outcome.troubles.append(f"it could not be recorded or sent: {first_line(error)}")
-        _notify_unrecorded(settings, now, verdicts, by, error, outcome)
+    except Exception as error:  # a damaged table of alarms, a full disk: nothing else would report it
+        why = str(error) if isinstance(error, StoreError) else first_line(error)
+        outcome.troubles.append(f"it could not be recorded or sent: {why}")
+        if isinstance(error, DeadlineExceeded):  # another look is at work: the next one reports it
+            return outcome
+        if isinstance(error, StoreError) and error.damage is not None:
+            if error.table in _NEEDED:
+                outcome.troubles += unrecorded.notify(settings, now, why)
+        elif still:
+            reason = f"{'; '.join(still)}; it could not be recorded: {first_line(error)}"
+            outcome.troubles += unrecorded.notify(settings, now, reason, by)
     return outcome
 
 
-def record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], outcome: SensorOutcome) -> None:
-    """Record what the verdicts change and send what is due. The caller holds the lock; ``outcome`` is added to."""
+def _record_and_send(
+    settings: Settings, now: datetime, verdicts: Mapping[str, Verdict], outcome: SensorOutcome
+) -> None:
+    """Record what the verdicts change and send what is due."""
     records = open_store(settings).records
     if records.incidents.open() is None and not any(verdict.state == STILL for verdict in verdicts.values()):
         return
@@ -82,17 +79,6 @@ def record_and_send(settings: Settings, now: datetime, verdicts: Mapping[str, Ve
     told_lately = now - settings.alerts.max_age_minutes * MINUTE
     if news or any(row["state"] == "open" or row["resolved_at"] >= told_lately for row in rows):
         outcome.attempts = notify.deliver(settings, records, now)
-
-
-def publish_what_changed(settings: Settings, now: datetime, outcome: SensorOutcome) -> None:
-    """Let people read what was recorded.
-
-    Raises:
-        Exception: it cannot be published.
-    """
-    if outcome.incidents or outcome.attempts:
-        tracked = [str(metric) for metric in settings.tracked]
-        publish(open_store(settings), tracked, now=now, patience=PUBLISH_PATIENCE)
 
 
 def open_incidents(store: Store) -> list[Row]:
@@ -114,18 +100,3 @@ def open_incidents(store: Store) -> list[Row]:
 
 _known: dict[Path, tuple[int, list[Row]]] = {}
 """By data folder: the version of its table incidents that was read last, and what is open in it."""
-
-
-def _notify_unrecorded(
-    settings: Settings,
-    now: datetime,
-    verdicts: Mapping[str, Verdict],
-    by: str,
-    error: Exception,
-    outcome: SensorOutcome,
-) -> None:
-    """Tell what stands still although it cannot be recorded."""
-    still = [verdict.reason for verdict in verdicts.values() if verdict.state == STILL]
-    if still:
-        reason = f"{'; '.join(still)}; it could not be recorded: {first_line(error)}"
-        outcome.troubles += unrecorded.notify(settings, now, reason, by)

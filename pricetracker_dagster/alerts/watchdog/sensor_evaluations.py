@@ -20,10 +20,11 @@ from pricetracker_dagster.alerts.incidents.standstill import (
     sensor_kind,
 )
 from pricetracker_dagster.alerts.outcome import SensorOutcome
+from pricetracker_dagster.alerts.watch import publish_what_changed
 from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.alerts.watchdog.judge import publication_reason, settings_verdict, storage_verdict
 from pricetracker_dagster.alerts.watchdog.look import damaged_tables, newest_minute, publish_if_behind, published_until
-from pricetracker_dagster.alerts.watchdog.reporting import open_incidents, publish_what_changed, report
+from pricetracker_dagster.alerts.watchdog.reporting import open_incidents, report
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.errors import PricetrackerError, first_line, plain
 from pricetracker_dagster.settings import Settings
@@ -38,14 +39,10 @@ _MOST = 500
 def report_evaluation(
     settings: Settings, now: datetime, sensor: str | None, unreadable: str | None, error: Exception | None
 ) -> SensorOutcome:
-    """Report what an evaluation has shown; where that is nothing new, do nothing.
+    """Report what an evaluation of a sensor has shown; where that is nothing new, do nothing.
 
-    Args:
-        settings: channels and routes; the last that could be read where those of now cannot be.
-        now: the current time, UTC.
-        sensor: its name; None: it has yet to be evaluated.
-        unreadable: why the settings cannot be read; None: they can.
-        error: what it has raised; None: nothing.
+    ``sensor`` is None where it has yet to be evaluated; ``unreadable`` says why the settings cannot be read, where
+    these are the last that could be; ``error`` is what the sensor has raised.
     """
     opened: list[Row] = []
     try:
@@ -69,11 +66,7 @@ def report_evaluation(
 def report_publication(settings: Settings, now: datetime, sensor: str, *, at_once: bool = False) -> SensorOutcome:
     """Publish what is stored where that is behind, and report it where that fails.
 
-    Args:
-        settings: where the data lie, channels and routes.
-        now: the current time, UTC.
-        sensor: who looks.
-        at_once: a tick has failed: it is behind with the first minute, and not after ``watch.standstill_minutes``.
+    ``at_once``: a tick has failed, it is behind with the first minute, and not after ``watch.standstill_minutes``.
     """
     newest = newest_minute(settings, now)
     is_open = any(kind_of(row) == PUBLICATION for row in open_incidents(open_store(settings)))
@@ -92,18 +85,15 @@ def _of_the_evaluation(
     store: Store, sensor: str | None, unreadable: str | None, error: Exception | None
 ) -> dict[str, Verdict]:
     """Judge what the evaluation itself has shown."""
-    verdicts = {SETTINGS: settings_verdict(unreadable) if unreadable else Verdict(ALIVE)}
+    verdicts = {SETTINGS: settings_verdict(unreadable or "")}
     if isinstance(error, StoreError) and error.damage is not None:
         # no sensor's fault: what is damaged is one incident, whichever sensor meets it
-        found = damaged_tables(store)
-        verdicts[STORAGE] = storage_verdict(found) if found else Verdict(UNKNOWN)
-    elif sensor is None:
-        pass
-    elif error is not None:
+        verdicts[STORAGE] = storage_verdict(damaged_tables(store) or None)
+    elif sensor is not None and error is not None:
         kind = "" if isinstance(error, PricetrackerError) else f"{type(error).__name__}: "
         said = plain(f"{kind}{first_line(error)}", _MOST)
         verdicts[sensor_kind(sensor)] = Verdict(STILL, f"the sensor {sensor} cannot do its work: {said}")
-    else:
+    elif sensor is not None:
         verdicts[sensor_kind(sensor)] = Verdict(ALIVE)
     return verdicts
 

@@ -6,7 +6,7 @@ costs the others nothing.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -47,33 +47,26 @@ unwritten: dict[Path, _Account] = {}
 
 
 def notify(settings: Settings, now: datetime, reason: str, by: str = "") -> list[str]:
-    """Send what is wrong to every channel that gets standstills, unless that was sent it lately.
+    """Send what is wrong, in plain words, to every channel that gets standstills, unless that was sent it lately.
 
-    Args:
-        settings: the channels, and after how long a reminder is due.
-        now: the current time, UTC.
-        reason: what is wrong, in plain words.
-        by: the part that reports it, and will report its end; empty: tables are damaged, which any part sees.
-
-    Returns:
-        Which channels did not take it and why, a line each.
+    ``by`` is the part that reports it, and will report its end; empty: tables are damaged, which any part sees. Returns
+    which channels did not take it and why, a line each.
     """
     account = _account(settings)
     if account.ended_at is not None:  # that was another time
         account = _Account()
     if not account.told_at:
         account.by = by
-    own = _recipients(settings, now)
 
-    def is_due(channel: str) -> bool:
-        if channel not in own:
-            return False
-        told_at, repeat = account.told_at.get(channel), own[channel].repeat_minutes * MINUTE
+    def is_due(recipient: Recipient) -> bool:
+        told_at, repeat = account.told_at.get(recipient.channel), recipient.repeat_minutes * MINUTE
         return told_at is None or told_at > now or bool(repeat and now - told_at >= repeat)
 
+    own = _recipients(settings, now)
+    due = [name for name, recipient in own.items() if is_due(recipient)]
     body = f"✗ alarms can neither be recorded nor sent as usual: {quoted(reason)}"
     title = "✗ no alarms" if account.by else "✗ damaged data: no alarms"
-    delivered, troubles = _send(settings, now, account, is_due, Message(title, body, good=False))
+    delivered, troubles = _send(settings, now, account, due, Message(title, body, good=False))
     account.told_at |= dict.fromkeys(delivered, now)
     _keep(settings, account)
     return troubles
@@ -86,29 +79,18 @@ def is_notified(settings: Settings) -> bool:
 
 
 def notify_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]) -> list[str]:
-    """Send that what notify() has sent is over, to the channels that took it.
+    """Send that what notify() has sent is over, to the channels that took it; return the same as it does.
 
-    Args:
-        settings: as notify() does.
-        now: the current time, UTC.
-        is_over: is given the part that reported it, and says whether it is over.
-
-    Returns:
-        As notify() does.
+    ``is_over`` is given the part that reported it, and says whether it is over.
     """
     if not is_notified(settings):
         return []
-    file = _file(settings)
     account = _account(settings)
-    if not account.told_at:
-        unwritten.pop(file, None)
-        file.unlink(missing_ok=True)
-        return []
-    if account.ended_at is None and not is_over(account.by):
+    if account.told_at and account.ended_at is None and not is_over(account.by):
         return []
     account.ended_at = account.ended_at or now
     end = Message("✓ alarms again", "✓ alarms are recorded and sent again", good=True)
-    delivered, troubles = _send(settings, now, account, account.told_at.__contains__, end)
+    delivered, troubles = _send(settings, now, account, list(account.told_at), end)
     given_up = now - account.ended_at > settings.alerts.max_age_minutes * MINUTE
     quiet = _quiet(settings, now)
     account.told_at = {
@@ -121,16 +103,16 @@ def notify_end(settings: Settings, now: datetime, is_over: Callable[[str], bool]
 
 
 def _send(
-    settings: Settings, now: datetime, account: _Account, is_due: Callable[[str], bool], message: Message
+    settings: Settings, now: datetime, account: _Account, channels: Collection[str], message: Message
 ) -> tuple[list[str], list[str]]:
-    """Send a message to the channels for which it is due; return which took it, and of the others why not."""
+    """Send a message to the channels that can be asked now; return which took it, and of the others why not."""
     by_name, quiet = urls(settings), _quiet(settings, now)
     account.told_at = {name: told_at for name, told_at in account.told_at.items() if name in by_name}
     account.tried_at = {
         name: at for name, at in account.tried_at.items() if name in by_name and now - _PAUSE < at <= now
     }
-    due = [name for name in by_name if is_due(name) and name not in account.tried_at and name not in quiet]
-    outcomes = list(send({by_name[name]: [message] for name in due}))
+    asked = [name for name in by_name if name in channels and name not in account.tried_at and name not in quiet]
+    outcomes = list(send({by_name[name]: [message] for name in asked}))
     account.tried_at |= {outcome.channel: now for outcome in outcomes if not outcome.delivered}
     return (
         [outcome.channel for outcome in outcomes if outcome.delivered],
@@ -145,7 +127,7 @@ def _recipients(settings: Settings, now: datetime) -> dict[str, Recipient]:
 
 def _quiet(settings: Settings, now: datetime) -> set[str]:
     """Return the channels that are sent nothing now, and all of it after."""
-    return {each.channel for each in _recipients(settings, now).values() if each.quiet_until is not None}
+    return {name for name, each in _recipients(settings, now).items() if each.quiet_until is not None}
 
 
 def _account(settings: Settings) -> _Account:
@@ -156,13 +138,8 @@ def _account(settings: Settings) -> _Account:
     told_at = kept.get("told_at")
     if isinstance(told_at, str):  # an earlier version knew no channels apart
         told_at = dict.fromkeys(urls(settings), told_at)
-    by = kept.get("by")
-    return _Account(
-        _moments(told_at),
-        _moments(kept.get("tried_at")),
-        _moments(kept).get("ended_at"),
-        by if isinstance(by, str) else "",
-    )
+    by = kept["by"] if isinstance(kept.get("by"), str) else ""
+    return _Account(_moments(told_at), _moments(kept.get("tried_at")), _moments(kept).get("ended_at"), by)
 
 
 def _moments(kept: object) -> dict[str, datetime]:

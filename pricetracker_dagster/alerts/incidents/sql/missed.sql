@@ -1,13 +1,14 @@
 -- What is missed: runs of consecutive minutes, those of the same minutes and causes with the metrics they are of.
 --
--- $missing: (metric, first, last, expected) of the minutes that are missing now; where no tick has noted anything of a
--- minute it counts only where it is expected, and up to $grace_ends: it may still come. `causes`: what ticks noted, also
--- of minutes that were healed meanwhile. A run ends at each of $cuts, so that it is of one recorded incident or of none.
+-- $missing: (metric, first, last, since) of the minutes that are missing now; where no tick has noted anything of a
+-- minute it counts only from when the metric was listed, and up to $grace_ends: it may still come. `causes`: what ticks
+-- noted, also of minutes that were healed meanwhile. A run ends at each of $cuts, so that it is of one recorded incident
+-- or of none.
 WITH missing AS (
-    SELECT metric, expected, unnest(generate_series(first, last, INTERVAL 1 MINUTE)) AS minute
+    SELECT metric, since, unnest(generate_series(first, last, INTERVAL 1 MINUTE)) AS minute
     FROM (
         SELECT unnest(
-            $missing::STRUCT(metric VARCHAR, first TIMESTAMPTZ, last TIMESTAMPTZ, expected BOOLEAN)[],
+            $missing::STRUCT(metric VARCHAR, first TIMESTAMPTZ, last TIMESTAMPTZ, since TIMESTAMPTZ)[],
             recursive := true
         )
     )
@@ -16,7 +17,7 @@ missed AS (
     SELECT metric, minute, true AS absent, coalesce(causes.cause, $not_run) AS cause, reason
     FROM missing
     LEFT JOIN causes USING (metric, minute)
-    WHERE causes.cause IS NOT NULL OR (expected AND minute <= $grace_ends)
+    WHERE causes.cause IS NOT NULL OR minute BETWEEN since AND $grace_ends
     UNION ALL
     SELECT metric, minute, false AS absent, cause, reason
     FROM causes
