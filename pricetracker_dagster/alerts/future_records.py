@@ -38,14 +38,19 @@ def correct_future_records(records: Records, now: datetime) -> int:
     moments = {row[name] for row in dated for name in _MOMENTS if row.get(name) is not None and row[name] > limit}
     # right before the present, in their order
     back = {moment: now - i * timedelta(microseconds=1) for i, moment in enumerate(sorted(moments, reverse=True))}
-    # first: were this cut short, what was sent would be sent again
-    records.deliveries.upsert([_attempt(row, back[row["attempted_at"]]) for row in sent])
-    records.messages.upsert([_dated(row, back) for row in messages])
-    records.alerts.upsert([_alert(_dated(row, back), newest, now) for row in alerts])
-    records.incidents.upsert([_incident(_dated(row, back), newest, now) for row in incidents])
-    records.silences.upsert([_silence(row, limit, now) for row in silences])
-    if acknowledged:  # the moment is in their key: the rows of the future are taken out once these are there
-        records.acknowledgements.upsert([_dated(row, back) for row in acknowledged])
+    corrected = (
+        # first: were this cut short, what was sent would be sent again
+        (records.deliveries, [_attempt(row, back[row["attempted_at"]]) for row in sent]),
+        (records.messages, [_dated(row, back) for row in messages]),
+        (records.alerts, [_alert(_dated(row, back), newest, now) for row in alerts]),
+        (records.incidents, [_incident(_dated(row, back), newest, now) for row in incidents]),
+        (records.silences, [_silence(row, limit, now) for row in silences]),
+        (records.acknowledgements, [_dated(row, back) for row in acknowledged]),
+    )
+    for table, rows in corrected:
+        if rows:
+            table.upsert(rows)
+    if acknowledged:  # the moment is in their key: the rows of the future are taken out once the others are there
         records.acknowledgements.remove_after(limit)
     return len(dated) + len(silences) + records.causes.remove_after(newest)
 
