@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.future_records import correct_future_records
-from pricetracker_dagster.alerts.incidents.standstill import CAUSES, STILL, Verdict, review
+from pricetracker_dagster.alerts.incidents.standstill import CAUSES, STILL, Verdict, kind_of, review
 from pricetracker_dagster.alerts.messages.events import INCIDENT
 from pricetracker_dagster.alerts.messages.recording import record
 from pricetracker_dagster.alerts.operators.state import OperatorState
@@ -81,8 +81,8 @@ def _record_and_send(
         outcome.attempts = notify.deliver(settings, records, now)
 
 
-def open_incidents(store: Store) -> list[Row]:
-    """Return the open incidents of what stands still. Read anew only when the table has changed.
+def open_incidents(store: Store) -> dict[str, Row]:
+    """Return the open incidents of what stands still, by kind. Read anew only when the table has changed.
 
     Raises:
         StoreError: the table is damaged.
@@ -93,10 +93,10 @@ def open_incidents(store: Store) -> list[Row]:
     known = _known.get(folder)
     if known is None or known[0] != version:
         rows = [] if table is None else incidents.rows()
-        known = version, [row for row in rows if row["cause"] in CAUSES and row["state"] == "open"]
+        known = version, {kind_of(row): row for row in rows if row["cause"] in CAUSES and row["state"] == "open"}
         _known[folder] = known
     return known[1]
 
 
-_known: dict[Path, tuple[int, list[Row]]] = {}
+_known: dict[Path, tuple[int, dict[str, Row]]] = {}
 """By data folder: the version of its table incidents that was read last, and what is open in it."""

@@ -15,7 +15,6 @@ from pricetracker_dagster.alerts.incidents.standstill import (
     STORAGE,
     UNKNOWN,
     Verdict,
-    kind_of,
     over_by_now,
     sensor_kind,
 )
@@ -44,18 +43,17 @@ def report_evaluation(
     ``sensor`` is None where it has yet to be evaluated; ``unreadable`` says why the settings cannot be read, where
     these are the last that could be; ``error`` is what the sensor has raised.
     """
-    opened: list[Row] = []
+    opened: dict[str, Row] = {}
     try:
         opened = open_incidents(open_store(settings))
     except StoreError as damaged:
         error = error or damaged
     verdicts = _of_the_evaluation(open_store(settings), sensor, unreadable, error)
     others = _of_what_is_open(settings, now, opened, tried=verdicts)
-    kinds = {kind_of(row) for row in opened}
     news = {
         kind: verdict
         for kind, verdict in {**others, **verdicts}.items()
-        if verdict.state == STILL or (verdict.state == ALIVE and kind in kinds)
+        if verdict.state == STILL or (verdict.state == ALIVE and kind in opened)
     }
     if not news and not unrecorded.is_notified(settings):
         return SensorOutcome()
@@ -69,7 +67,7 @@ def report_publication(settings: Settings, now: datetime, sensor: str, *, at_onc
     ``at_once``: a tick has failed, it is behind with the first minute, and not after ``watch.standstill_minutes``.
     """
     newest = newest_minute(settings, now)
-    is_open = any(kind_of(row) == PUBLICATION for row in open_incidents(open_store(settings)))
+    is_open = PUBLICATION in open_incidents(open_store(settings))
     as_of, why = publish_if_behind(settings, newest, now, at_once=at_once or is_open)
     if newest is not None and (as_of is None or as_of < newest) and why:
         behind = min(now, newest if as_of is None else as_of + 2 * MINUTE)
@@ -99,15 +97,14 @@ def _of_the_evaluation(
 
 
 def _of_what_is_open(
-    settings: Settings, now: datetime, opened: list[Row], tried: Mapping[str, Verdict]
+    settings: Settings, now: datetime, opened: Mapping[str, Row], tried: Mapping[str, Verdict]
 ) -> dict[str, Verdict]:
     """Judge whether what is open is over."""
-    kinds = {kind_of(row) for row in opened}
-    verdicts = over_by_now(opened, now)
-    if STORAGE in kinds and STORAGE not in tried:
+    verdicts = over_by_now(opened.values(), now)
+    if STORAGE in opened and STORAGE not in tried:
         found = damaged_tables(open_store(settings))
         verdicts[STORAGE] = Verdict(UNKNOWN) if found else Verdict(ALIVE)
-    if PUBLICATION in kinds:
+    if PUBLICATION in opened:
         try:
             newest, as_of = newest_minute(settings, now), published_until(open_store(settings))
         except StoreError:
