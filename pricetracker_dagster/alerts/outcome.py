@@ -13,25 +13,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class SensorOutcome:
-    """What one look did.
-
-    Attributes:
-        cursor: where the next look at the prices begins.
-        judged: how many (rule, metric, measure, minute) were judged.
-        not_judged: how many were not, by the reason; of the newest minute only.
-        alerts: rows of the table alerts that are new or changed.
-        incidents: rows of the table incidents that are new or changed.
-        attempts: rows of the table deliveries that were added.
-        troubles: what went wrong with one rule, metric or step, which the others did not wait for, in plain words.
-    """
+    """What one look did."""
 
     cursor: str | None = None
+    """Where the next look at the prices begins."""
     judged: int = 0
+    """How many (rule, metric, measure, minute) were judged."""
     not_judged: Mapping[str, int] = field(default_factory=dict)
+    """How many were not, by the reason; of the newest minute only."""
     alerts: Sequence[Row] = ()
+    """Rows of the table alerts that are new or changed."""
     incidents: Sequence[Row] = ()
+    """Rows of the table incidents that are new or changed."""
     attempts: Sequence[Row] = ()
+    """Rows of the table deliveries that were added."""
     troubles: list[str] = field(default_factory=list)
+    """What went wrong with one rule, metric or step, which the others did not wait for, in plain words."""
 
     @contextmanager
     def catching(self, what: str) -> Iterator[None]:

@@ -50,25 +50,21 @@ class Missed:
 
 @dataclass(frozen=True)
 class ReviewContext:
-    """What else a review has to know.
-
-    Attributes:
-        now: the current time, UTC.
-        newest: the newest closed minute, UTC.
-        oldest: the oldest minute that was looked at, UTC.
-        since: the tracked metrics, and from which minute on each is.
-        waiting: by metric, minutes that are not there and may still come: not missed yet, but not stored either.
-        resolve_after: after so long without a miss a metric is back.
-        taken: the ids of all incidents that are recorded.
-    """
+    """What else a review has to know at ``now``, UTC."""
 
     now: datetime
     newest: datetime
+    """The newest closed minute, UTC."""
     oldest: datetime
+    """The oldest minute that was looked at, UTC."""
     since: Mapping[str, datetime]
+    """The tracked metrics, and from which minute on each is."""
     waiting: Mapping[str, Sequence[MinuteRange]] = field(default_factory=dict)
+    """By metric, minutes that are not there and may still come: not missed yet, but not stored either."""
     resolve_after: timedelta = 5 * MINUTE
+    """After so long without a miss a metric is back."""
     taken: Collection[str] = ()
+    """The ids of all incidents that are recorded."""
 
 
 def incident_id(kind: str, first: datetime, taken: Collection[str] = ()) -> str:

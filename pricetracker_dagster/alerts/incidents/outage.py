@@ -22,24 +22,19 @@ _FLAPS_FROM = 3
 
 @dataclass(eq=False)
 class Outage:
-    """An incident while it is reviewed.
-
-    Attributes:
-        row: as it is recorded; empty: it is new.
-        context: what the review knows.
-        first: the oldest missed minute, UTC.
-        last: the newest, UTC.
-        grown_at: the newest minute in which a metric joined, UTC.
-        extents: by metric, its oldest and newest missed minute that are known.
-        parts: the minutes that belong to it.
-    """
+    """An incident while it is reviewed."""
 
     row: Row
+    """As it is recorded; empty: it is new."""
     context: ReviewContext
     first: datetime
+    """The oldest missed minute, UTC."""
     last: datetime
+    """The newest, UTC."""
     grown_at: datetime
+    """The newest minute in which a metric joined, UTC."""
     extents: dict[str, MinuteRange] = field(default_factory=dict)
+    """By metric, its oldest and newest missed minute that are known."""
     parts: list[Missed] = field(default_factory=list)
 
     @classmethod

@@ -13,22 +13,18 @@ from pricetracker_dagster.store.records import Row
 
 @dataclass
 class Judged:
-    """What one look has judged.
-
-    Attributes:
-        above: the minutes above.
-        below: by series with a recorded alert or a minute above, the minutes that are not above, oldest first.
-        since: the oldest minute that was judged, UTC; None: none was. Of open alerts of the metrics that were judged,
-            all minutes after the newest one above were.
-        until: the newest minute that was judged, UTC; None: all that there is.
-        whole: the ids of recorded alerts with every minute judged anew.
-    """
+    """What one look has judged."""
 
     above: list[Verdict] = field(default_factory=list)
     below: dict[Series, list[datetime]] = field(default_factory=dict)
+    """By series with a recorded alert or a minute above, the minutes that are not above, oldest first."""
     since: datetime | None = None
+    """The oldest minute that was judged, UTC; None: none was. Of open alerts of the metrics that were judged, all
+    minutes after the newest one above were."""
     until: datetime | None = None
+    """The newest minute that was judged, UTC; None: all that there is."""
     whole: Collection[str] = ()
+    """The ids of recorded alerts with every minute judged anew."""
 
     def below_between(self, series: Series, after: datetime, before: datetime) -> int:
         """Count the minutes between two that were seen below; what was not judged just now counts as such."""
@@ -53,18 +49,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class ReviewContext:
-    """How far one knows.
-
-    Attributes:
-        now: the current time, UTC.
-        tracked: the metrics that are tracked now.
-        stored: the newest minute of late of those of them that have one, UTC.
-        max_age: alerts of minutes that ended longer ago are not sent.
-        judged: what was judged just now.
-    """
+    """How far one knows at ``now``, UTC."""
 
     now: datetime
     tracked: Collection[str]
     stored: Mapping[str, datetime]
+    """The newest minute of late of those of them that have one, UTC."""
     max_age: timedelta
+    """Alerts of minutes that ended longer ago are not sent."""
     judged: Judged

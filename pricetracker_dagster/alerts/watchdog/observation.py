@@ -21,41 +21,37 @@ class Sign(NamedTuple):
 
 @dataclass
 class Observation:
-    """What one look saw.
-
-    Attributes:
-        now: when it looked, UTC.
-        signs: of daemon, schedule and sensors.
-        ahead: the newest time in the future that Dagster has stored.
-        newest: the newest stored minute, UTC.
-        covered: whether an open incident explains why there is none newer.
-        recovered: when daemon, schedule and sensors last came back, UTC: minutes take a while longer.
-        published: the newest minute that the published file covers, UTC; None: nothing is published.
-        unpublished: why it could not be published anew; empty: it was not tried, or it worked.
-        behind: whether an incident about stale publication is open.
-        damaged: which tables are damaged and how, a line each; None: it could not be seen.
-        mended: when damaged tables or the settings were last mended, UTC: what failed over them takes a while longer.
-        free: free bytes where the data lie.
-        clocks: by exchange, so many seconds this machine's clock is ahead of its.
-        unreadable: why the settings cannot be read; empty: they can; None: not known.
-        failing: the names of sensors that have an open incident of their own, because they raise errors.
-        since: from when on the watch has looked without a break, UTC; what is older may be so because nothing ran.
-            None: it looks once, and takes what it sees as it is.
-    """
+    """What one look saw at ``now``, UTC."""
 
     now: datetime
     signs: Sequence[Sign] = ()
+    """Of daemon, schedule and sensors."""
     ahead: datetime | None = None
+    """The newest time in the future that Dagster has stored."""
     newest: datetime | None = None
+    """The newest stored minute, UTC."""
     covered: bool = False
+    """Whether an open incident explains why there is none newer."""
     recovered: datetime | None = None
+    """When daemon, schedule and sensors last came back, UTC: minutes take a while longer."""
     published: datetime | None = None
+    """The newest minute that the published file covers, UTC; None: nothing is published."""
     unpublished: str = ""
+    """Why it could not be published anew; empty: it was not tried, or it worked."""
     behind: bool = False
+    """Whether an incident about stale publication is open."""
     damaged: Sequence[str] | None = None
+    """Which tables are damaged and how, a line each; None: it could not be seen."""
     mended: datetime | None = None
+    """When damaged tables or the settings were last mended, UTC: what failed over them takes a while longer."""
     free: int | None = None
+    """Free bytes where the data lie."""
     clocks: Mapping[str, float] = field(default_factory=dict)
+    """By exchange, so many seconds this machine's clock is ahead of its."""
     unreadable: str | None = None
+    """Why the settings cannot be read; empty: they can; None: not known."""
     failing: Collection[str] = ()
+    """The names of sensors that have an open incident of their own, because they raise errors."""
     since: datetime | None = None
+    """From when on the watch has looked without a break, UTC; what is older may be so because nothing ran. None: it
+    looks once, and takes what it sees as it is."""

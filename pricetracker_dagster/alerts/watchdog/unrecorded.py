@@ -27,19 +27,16 @@ _PAUSE = MINUTE
 
 @dataclass
 class _Account:
-    """What the channels were sent.
-
-    Attributes:
-        told_at: by channel, when it was last sent that it lasts, UTC.
-        tried_at: by channel, when it last took nothing, UTC.
-        ended_at: since when it is over, UTC; None: it lasts.
-        by: the part that reported it, and that reports its end; empty: any that sees that no table is damaged.
-    """
+    """What the channels were sent."""
 
     told_at: dict[str, datetime] = field(default_factory=dict)
+    """By channel, when it was last sent that it lasts, UTC."""
     tried_at: dict[str, datetime] = field(default_factory=dict)
+    """By channel, when it last took nothing, UTC."""
     ended_at: datetime | None = None
+    """Since when it is over, UTC; None: it lasts."""
     by: str = ""
+    """The part that reported it, and that reports its end; empty: any that sees that no table is damaged."""
 
 
 unwritten: dict[Path, _Account] = {}
