@@ -88,9 +88,6 @@ def unreadable(file: Path, action: Action | None = None, *, thorough: bool = Tru
         file: which file.
         action: what the log says of the file that was written, where it is to be that one.
         thorough: read it to its end; else look only at its size and its ends.
-
-    Raises:
-        OSError: it is there and cannot be read.
     """
     size = (action or {}).get("size")
     try:
@@ -162,11 +159,7 @@ def named(file: Path) -> Iterator[None]:
 
 
 def data_files(folder: Path) -> Iterator[Path]:
-    """Return the Parquet files in a table's folder, whether its log names them or not.
-
-    Raises:
-        OSError: a folder of it cannot be read.
-    """
+    """Return the Parquet files in a table's folder, whether its log names them or not."""
     for file in files_in(folder):
         if file.name.startswith(("_", ".")):
             continue
@@ -185,9 +178,6 @@ def files_in(folder: Path) -> list[Path]:
     """Return what is in a folder, in the order of names; nothing where there is none.
 
     Not by glob(), which finds nothing where this user may not look.
-
-    Raises:
-        OSError: it cannot be read.
     """
     try:
         return sorted(folder.iterdir())

@@ -23,8 +23,7 @@ from pricetracker_dagster.store import log as delta_log
 from pricetracker_dagster.store.damage import Damage, unreadable
 from pricetracker_dagster.store.errors import access, cannot_be_used, is_damaged, is_refused
 from pricetracker_dagster.store.live_files import patterns, sizes
-from pricetracker_dagster.store.log import Log
-from pricetracker_dagster.store.versions import published_version
+from pricetracker_dagster.store.log import Log, published_version
 from pricetracker_dagster.store.writing import CONFIGURATION, PROPERTIES, check_space, wait_for_repair, writing
 
 _PATIENCE = 60.0
@@ -47,6 +46,9 @@ class Upserted:
 @dataclass(frozen=True)
 class Delta:
     """One Delta table. It is made by the first write, and any number of processes may write at once.
+
+    Where it is damaged, or cannot be read or written, whatever is asked of it raises StoreError: the message says which
+    file it is and the way out.
 
     Attributes:
         location: where it is.
@@ -77,11 +79,7 @@ class Delta:
         return DeltaTable(self.location.url, storage_options=self.location.storage_options)
 
     def open(self) -> DeltaTable | None:
-        """Open it to read; None where nothing was ever stored.
-
-        Raises:
-            StoreError: it is damaged; the message says which file and the way out.
-        """
+        """Open it to read; None where nothing was ever stored."""
         if (kept := _kept.get()) is None:
             return self._open()
         if self.location not in kept or not self._is_newest(kept[self.location]):
@@ -117,11 +115,7 @@ class Delta:
         return self._open(tries - 1)
 
     def open_whole(self) -> DeltaTable | None:
-        """Open it; of a local table look whether its data files are there and whole at both ends. None: there is none.
-
-        Raises:
-            StoreError: it is damaged; the message says which file and the way out.
-        """
+        """Open it; of a local table look whether its data files are there and whole at both ends. None as of open()."""
         table = self.open()
         local = self.location.local_path
         if table is not None and local is not None:
@@ -139,16 +133,12 @@ class Delta:
             raise is_damaged(found[0], self.location.folder) from error
 
     def log(self) -> Log:
-        """Return what its log says, as far as it can be read.
-
-        Raises:
-            StoreError: a file of it is there and cannot be read.
-        """
+        """Return what its log says, as far as it can be read."""
         with self._access():
             return delta_log.read_log(self.path, published_version(self.location))
 
     def examine(self, *, thorough: bool = True) -> list[Damage]:
-        """Return what is wrong with it; see log.examine(). Errors as of log()."""
+        """Return what is wrong with it; see log.examine()."""
         with self._access():
             return delta_log.examine(self.path, published_version(self.location), thorough=thorough)
 
@@ -156,11 +146,7 @@ class Delta:
         return access(self.location.folder.path, self.name)
 
     def open_or_create(self) -> DeltaTable:
-        """Open it; create it where it is not there yet, and add columns that an earlier version did not know (NULL).
-
-        Raises:
-            StoreError: it is damaged, or cannot be created.
-        """
+        """Open it; create it where it is not there yet, and add columns that an earlier version did not know (NULL)."""
         table = self._open()
         if table is not None:
             known = {field.name for field in table.schema().fields}
@@ -205,7 +191,6 @@ class Delta:
 
         Raises:
             CommitFailedError: write conflicts persisted for 60 s.
-            StoreError: the table is damaged, or cannot be written.
         """
         differs = " OR ".join(f"(t.{name} IS DISTINCT FROM s.{name})" for name in compared)
         deadline = time.monotonic() + _PATIENCE
@@ -233,11 +218,7 @@ class Delta:
 
     @contextmanager
     def read(self) -> Iterator[None]:
-        """Name the file of the table that is damaged or gone where reading its files fails in the block.
-
-        Raises:
-            StoreError: one of them is.
-        """
+        """Name the file of the table that is damaged or gone where reading its files fails in the block."""
         try:
             yield
         except duckdb.Error as error:
@@ -247,11 +228,7 @@ class Delta:
     def ask(
         self, statement: str, files: Sequence[str], connection: duckdb.DuckDBPyConnection | None = None, **values: Any
     ) -> duckdb.DuckDBPyRelation:
-        """Answer a statement of sql/ from some files of the table, its parameter ``files``; held in memory.
-
-        Raises:
-            StoreError: one of them is damaged or gone.
-        """
+        """Answer a statement of sql/ from some files of the table, its parameter ``files``; held in memory."""
         connection = connection or sql.connect()
         with self.read():
             asked = connection.sql(sql.load(f"store/sql/{statement}"), params={"files": patterns(files), **values})
@@ -259,11 +236,7 @@ class Delta:
 
     @contextmanager
     def write(self) -> Iterator[None]:
-        """Write in the block, beside other writers; the errors of delta-rs are translated.
-
-        Raises:
-            StoreError: the table is damaged, or cannot be written.
-        """
+        """Write in the block, beside other writers; the errors of delta-rs are translated."""
         try:
             with writing(self.location):
                 yield

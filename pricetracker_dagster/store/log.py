@@ -1,14 +1,18 @@
 """The log of a Delta table, read without delta-rs: its commits, its checkpoints, the files that belong to the table.
 
 delta-rs says that something is damaged but not which file, and takes a commit that was cut between two of its lines for
-a whole one. What is wrong with a data file is found in damage.py.
+a whole one. What is wrong with a data file is found in damage.py. A file that is there and cannot be read is an error,
+OSError: nothing is known of the table then.
+
+Which version of each table was published last is noted in a small file of the data folder by who publishes. The log
+itself cannot tell that it has lost its newest commits, since whoever writes next gives the same numbers again.
 
 The format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 """
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +22,9 @@ from urllib.parse import unquote
 import duckdb
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile, TableLocation
+from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.store.damage import (
     LOG,
     NO_FILE,
@@ -87,9 +94,6 @@ def examine(folder: Path, published: int = -1, *, thorough: bool = True) -> list
         folder: the table's folder.
         published: the newest version that is known to have been published, -1 where none is.
         thorough: read each data file to its end, as unreadable() does.
-
-    Raises:
-        OSError: a file that is there cannot be read.
     """
     log = read_log(folder, published)
     for path, action in sorted(log.live.items()):
@@ -105,9 +109,6 @@ def read_log(folder: Path, published: int = -1) -> Log:
     """Read a table's log as far as it can be read, and note what is wrong with it.
 
     The newest version that is known to have been published is asked for before the log is read, which only grows.
-
-    Raises:
-        OSError: a file of it that is there cannot be read.
     """
     log = Log(folder, published=published)
     for file in files_in(folder / LOG):
@@ -139,11 +140,7 @@ def read_log(folder: Path, published: int = -1) -> Log:
 
 
 def read_commit(file: Path) -> tuple[list[Action], str | None]:
-    """Return the actions of a commit, as far as they can be read, and what is wrong with it, in plain words.
-
-    Raises:
-        OSError: it is there and cannot be read.
-    """
+    """Return the actions of a commit, as far as they can be read, and what is wrong with it, in plain words."""
     lost = "and with it what was stored then"
     try:
         with named(file):
@@ -257,3 +254,18 @@ def _apply(log: Log, actions: Iterable[Action]) -> None:
             path = unquote(added["path"])
             log.live[path] = added
             log.removed.discard(path)
+
+
+def published_version(table: TableLocation) -> int:
+    """Return the newest version of a table that was published, -1 where none is known."""
+    kept = kept_in(table.folder.state / StateFile.PUBLISHED_VERSIONS).get(table.name)
+    return kept if isinstance(kept, int) and 0 <= kept < 2**53 else -1
+
+
+def note_published(folder: DataFolder, versions: Mapping[str, int]) -> None:
+    """Note by its name which version of each table was published; of a negative one (none) what is known stays."""
+    known = {
+        name: version if version >= 0 else published_version(folder.table(name)) for name, version in versions.items()
+    }
+    with suppress(OSError):  # what is published is published
+        write_text(folder.state / StateFile.PUBLISHED_VERSIONS, json.dumps(known))

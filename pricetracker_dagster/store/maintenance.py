@@ -31,12 +31,10 @@ _TRIES = 5
 
 @dataclass(frozen=True)
 class Maintained:
-    """What was done.
+    """What was done, and how many live files of prices there were before and after.
 
     Attributes:
         days: UTC days whose files were joined, ISO 8601.
-        files_before: live files before.
-        files_after: live files after.
         files_removed: files, replaced or never committed, that were deleted for good.
         put_off: days that ticks or a backfill kept busy; the next maintenance joins them.
         troubles: what went wrong with one table, for which the others did not wait, in plain words.

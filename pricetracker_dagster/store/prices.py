@@ -1,7 +1,4 @@
-"""The Delta table ``minute_prices``: plain Parquet partitioned by UTC day, and a log that makes each change atomic.
-
-Here belongs what reads and writes that table: publish.py publishes from it, maintenance.py maintains it.
-"""
+"""The Delta table ``minute_prices``: plain Parquet partitioned by UTC day, and a log that makes each change atomic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -21,11 +21,11 @@ from pricetracker_dagster.files.data_folder import DataFolder, StateFile, is_sam
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.live_files import files_of, files_of_minutes, patterns, rows_a_day
+from pricetracker_dagster.store.log import note_published
 from pricetracker_dagster.store.published_access import moved_from
 from pricetracker_dagster.store.published_file import Published, build, current_file, mode_for, remove_orphans, swap_in
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
-from pricetracker_dagster.store.versions import note_published
 from pricetracker_dagster.store.writing import held
 
 _STORAGE_VERSION = "v1.2.0"
@@ -149,11 +149,7 @@ def _without(table: RecordTable, left_out: dict[str, str]) -> Iterator[None]:
 
 
 def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: datetime) -> bool:
-    """Publish again where the data folder was moved or copied since: the views read the files of its old place.
-
-    Raises:
-        StoreError: the prices cannot be read, or the folder cannot be written.
-    """
+    """Publish again where the data folder was moved or copied since: the views read the files of its old place."""
     moved = moved_from(store.folder.published) is not None
     if moved:
         publish(store, metrics, now=now)

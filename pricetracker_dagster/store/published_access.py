@@ -107,8 +107,7 @@ def _files_of_views(connection: duckdb.DuckDBPyConnection) -> set[Path]:
 def covered(published: Path) -> datetime | None:
     """Return ``as_of``, the newest minute that a published file covers, UTC; None where nothing is published.
 
-    Raises:
-        duckdb.Error: it cannot be read.
+    One that cannot be read is a duckdb.Error.
     """
     if not published.exists():
         return None

@@ -37,13 +37,11 @@ class Published:
     """A published file.
 
     Attributes:
-        path: the file.
         as_of: the newest closed minute it covers, UTC; None while nothing is stored.
         rows: how many minutes are stored in all.
         metrics: how many metrics have a value in the 24 hours up to ``as_of``.
         values: how many values these have: the rows of history_24h.
         built: False where another process had just published the same.
-        seconds: what building and swapping took.
         troubles: what is wrong with small tables, without whose rows it was published, in plain words.
     """
 

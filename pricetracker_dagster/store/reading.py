@@ -3,6 +3,7 @@
 Each function opens the file read-only, asks and closes it, so it always answers from the newest one and blocks nobody.
 Its answer is held in memory: ``.fetchall()``, ``.to_dicts()``, ``.to_arrow_table()``, ``.df()`` (the only one that
 imports pandas) or ``.pl()`` (polars). Timestamps are UTC. The command line streams the answers to the same questions.
+Each raises NotPublished where there is no file yet, and other errors as of published_access.connect().
 """
 
 from collections.abc import Iterable, Mapping
@@ -83,11 +84,7 @@ def of_incidents(*, only_open: bool = False, since: datetime | None = None) -> Q
 
 
 def metrics(published: Path) -> duckdb.DuckDBPyRelation:
-    """Return what has values in the last 24 hours: the columns of available_metrics.
-
-    Raises:
-        NotPublished: there is no file yet.
-    """
+    """Return what has values in the last 24 hours: the columns of available_metrics."""
     return _answer(published, of_metrics())
 
 
@@ -95,7 +92,6 @@ def history(published: Path, metric: str, measure: str) -> duckdb.DuckDBPyRelati
     """Return one measure of one metric over the last 24 hours: metric, measure, minute, value, oldest first.
 
     Raises:
-        NotPublished: there is no file yet.
         UnknownName: there is no such measure, or no value of the metric; the message says which there are.
     """
     return _answer(published, of_history(published, metric, measure))
@@ -105,7 +101,6 @@ def rank(published: Path, measure: str | None = None) -> duckdb.DuckDBPyRelation
     """Return the metrics by standard deviation of one measure, or of each: the columns of metric_rank, rank 1 first.
 
     Raises:
-        NotPublished: there is no file yet.
         UnknownName: there is no such measure; the message says which there are.
     """
     return _answer(published, of_rank(measure))
@@ -118,9 +113,6 @@ def alerts(published: Path, *, only_open: bool = False, since: datetime | None =
         published: the published file.
         only_open: leave out those that are resolved.
         since: only those that were above in this minute (UTC) or later.
-
-    Raises:
-        NotPublished: there is no file yet.
     """
     return _answer(published, of_alerts(only_open=only_open, since=since))
 
@@ -134,7 +126,6 @@ def query(published: Path, statement: str, parameters: Mapping[str, Any] | None 
     """Return what any SQL statement answers from the published file, read-only.
 
     Raises:
-        NotPublished: there is no file yet.
         ValueError: the statement answers nothing.
         duckdb.Error: the statement is wrong, or would write.
     """

@@ -44,11 +44,7 @@ SAID = frozenset({"reason", "error", "headline", "text", "held_by", "ended_becau
 
 @dataclass(frozen=True)
 class RecordTable(Delta):
-    """A small Delta table of plain rows.
-
-    Attributes:
-        time: the column by which rows are read in order and old ones are left unread.
-    """
+    """A small Delta table of plain rows; by the column ``time`` they are read in order and old ones left unread."""
 
     time: str = "minute"
 
@@ -91,11 +87,7 @@ class RecordTable(Delta):
         return self.rows(since, f'"{column}" IN (SELECT unnest($names::VARCHAR[]))', names=[*names])
 
     def may_have_after(self, limits: Mapping[str, datetime]) -> bool:
-        """Say whether a column may lie after its limit, UTC, in any row: by the statistics in the log, which are quick.
-
-        Raises:
-            StoreError: the table is damaged.
-        """
+        """Say whether a column may lie after its limit, UTC, in any row: by the statistics in the log, so quickly."""
         table = self.open()
         return table is not None and any(files_of(table, [(name, ">", limit)]) for name, limit in limits.items())
 
@@ -104,7 +96,6 @@ class RecordTable(Delta):
 
         Raises:
             CommitFailedError: another process changed the table meanwhile.
-            StoreError: the table is damaged, or cannot be written.
         """
         table = self.open()
         if table is None or not files_of(table, [(self.time, ">", moment)]):

@@ -13,11 +13,6 @@ class Store:
     """The tables of a data folder. Any number of processes may use one at once.
 
     To make one costs nothing: nothing is opened or written before it is used.
-
-    Attributes:
-        folder: where everything lies.
-        prices: the table ``minute_prices``.
-        records: the small tables.
     """
 
     def __init__(self, folder: DataFolder) -> None:

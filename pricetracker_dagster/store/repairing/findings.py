@@ -21,8 +21,8 @@ from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.damage import Kind
 from pricetracker_dagster.store.errors import StoreError, access
 from pricetracker_dagster.store.published_access import moved_from
-from pricetracker_dagster.store.repairing import scratch
 from pricetracker_dagster.store.repairing.databases import damaged_databases
+from pricetracker_dagster.store.repairing.rebuild import FOLDER
 from pricetracker_dagster.store.store import Store
 
 _STILL_WRITTEN = 600.0
@@ -125,8 +125,8 @@ def stray_files(store: Store) -> list[Path]:
     for delta in store.tables:
         temporary = (file for file in delta.path.rglob("*") if _LEFT_BY_A_WRITER.fullmatch(file.name))
         found += [file for file in temporary if file.is_file() and _is_old(file)]
-        if (delta.path / scratch.FOLDER).exists():
-            found.append(delta.path / scratch.FOLDER)
+        if (delta.path / FOLDER).exists():
+            found.append(delta.path / FOLDER)
     return sorted(found)
 
 

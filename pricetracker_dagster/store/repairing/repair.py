@@ -173,11 +173,7 @@ def _missing(
 
 @contextmanager
 def _alone(state: Path) -> Iterator[None]:
-    """Hold the locks of ticks, of those who record and send, and of publishers, in the order in which they are taken.
-
-    Raises:
-        StoreError: others hold them until the deadline, or they cannot be created.
-    """
+    """Hold the locks of ticks, of those who record and send, and of publishers, in the order they are taken."""
     deadline = Deadline.after(_PATIENCE)
     with ExitStack() as locks:
         for file in (state / StateFile.TICK_LOCK, state / StateFile.ALERTS_LOCK, state / StateFile.PUBLISH_LOCK):
