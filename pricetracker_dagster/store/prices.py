@@ -166,7 +166,7 @@ class PriceTable(Delta):
 
         Which of them are missing is decided in coverage.py.
         """
-        if first > last:
+        if first > last or not metrics:
             return {}
         span = MinuteRange(first, last)
         files = self.files(first, last)

@@ -1,24 +1,25 @@
 -- First and last minute, in Unix seconds, of each range of $first to $last in which one of $metrics has no row.
-WITH stored AS MATERIALIZED (
-    SELECT metric, minute
+WITH counted AS (
+    SELECT metric, count(*) AS rows
     FROM read_parquet($files, hive_partitioning = false)
     WHERE minute BETWEEN $first AND $last AND list_contains($metrics::VARCHAR[], metric)
+    GROUP BY metric
 ),
 -- mostly none: then nothing is sorted
-lacking AS (
+lacking AS MATERIALIZED (
     SELECT metric
-    FROM (SELECT unnest($metrics::VARCHAR[]) AS metric) LEFT JOIN stored USING (metric)
-    GROUP BY metric
-    HAVING count(minute) <> $minutes
+    FROM (SELECT unnest($metrics::VARCHAR[]) AS metric) LEFT JOIN counted USING (metric)
+    WHERE coalesce(rows, 0) <> $minutes
 ),
-ends AS (
-    SELECT metric, unnest([$first::TIMESTAMPTZ - INTERVAL 1 MINUTE, $last::TIMESTAMPTZ + INTERVAL 1 MINUTE]) AS minute
+known AS (
+    SELECT metric, minute
+    FROM read_parquet($files, hive_partitioning = false) SEMI JOIN lacking USING (metric)
+    WHERE minute BETWEEN $first AND $last
+    UNION ALL
+    SELECT metric, unnest([$first::TIMESTAMPTZ - INTERVAL 1 MINUTE, $last::TIMESTAMPTZ + INTERVAL 1 MINUTE])
     FROM lacking
 )
 SELECT metric, epoch(before)::BIGINT + 60, epoch(minute)::BIGINT - 60
-FROM (
-    SELECT metric, minute, lag(minute) OVER (PARTITION BY metric ORDER BY minute) AS before
-    FROM (FROM stored SEMI JOIN lacking USING (metric) UNION ALL FROM ends)
-)
+FROM (SELECT metric, minute, lag(minute) OVER (PARTITION BY metric ORDER BY minute) AS before FROM known)
 WHERE minute - before > INTERVAL 1 MINUTE
 ORDER BY metric, minute
