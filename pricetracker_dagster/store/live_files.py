@@ -34,18 +34,18 @@ def files_of_minutes(table: DeltaTable, first: datetime | None = None, last: dat
 
 def sizes(table: DeltaTable) -> dict[str, int]:
     """Return how long each live file of a table was when it was written, by its path in the table's folder."""
-    return {unquote(name): size for name, size in _of_each(table, "path, size_bytes")}
+    return {unquote(name): size for name, size in _ask(table, "SELECT path, size_bytes FROM actions")}
 
 
 def rows_a_day(table: DeltaTable) -> list[tuple[date, int]]:
     """Return UTC day and number of rows of each live file of the prices."""
-    return _of_each(table, f'"partition.{PARTITION}"::DATE, num_records')
+    return _ask(table, 'SELECT "partition.date"::DATE, num_records FROM actions')
 
 
-def _of_each(table: DeltaTable, columns: str) -> list[tuple[Any, ...]]:
+def _ask(table: DeltaTable, statement: str) -> list[tuple[Any, ...]]:
     # pa.table() would import pandas
     actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
-    return sql.connect(actions=actions).execute(f"SELECT {columns} FROM actions").fetchall()  # noqa: S608 - our own
+    return sql.connect(actions=actions).execute(statement).fetchall()
 
 
 def patterns(files: Iterable[str]) -> list[str]:
