@@ -79,14 +79,9 @@ class Findings:
 def in_turns(items: Sequence[T], ask: Callable[[T, int], float | None], *, deadline: Deadline, name: str) -> None:
     """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
 
-    It returns when all are done or the deadline has passed, whatever still hangs: the threads are daemons.
-
-    Args:
-        items: what to ask for.
-        ask: is given an item and how often it was asked for before, and returns after how many seconds to ask again;
-            None: it is done. It must not raise.
-        deadline: after which nothing is begun.
-        name: of the threads.
+    It returns when all are done or the deadline, after which nothing is begun, has passed, whatever still hangs: the
+    threads are daemons. ``ask`` is given an item and how often it was asked for before, and returns after how many
+    seconds to ask again; None: it is done. It must not raise.
     """
     board = _Board(items, deadline)
     for i in range(min(_AT_ONCE, len(items))):

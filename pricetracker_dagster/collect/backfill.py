@@ -28,7 +28,7 @@ def backfill(
     last: datetime,
     *,
     refetch: bool = False,
-    on_progress: Callable[[int, int, str], None] | None = None,
+    on_progress: Callable[[int, int, str], object] = lambda *_: None,
 ) -> Collected:
     """Store every minute from ``first`` to ``last`` of every tracked metric.
 
@@ -40,7 +40,7 @@ def backfill(
         first: the oldest minute, UTC.
         last: the newest minute, UTC; minutes that the exchange has not closed yet stay missing.
         refetch: ask also for the minutes that are stored, and correct what differs.
-        on_progress: called with minutes done, minutes to do in all and what is being done.
+        on_progress: called with minutes done, minutes to do in all and the metric's name.
 
     Returns:
         What was stored and what is missing in the whole range. Minutes before a pair's first trade are not missing.
@@ -56,10 +56,6 @@ def backfill(
     total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
     done = 0
 
-    def say(now_done: int, metric: Metric) -> None:
-        if on_progress:
-            on_progress(now_done, total, str(metric))
-
     for name, metrics in by_exchange(settings.tracked).items():
         exchange = open_exchange(name, settings, low_priority=True)
         with collected.noting_errors(metrics):
@@ -71,11 +67,11 @@ def backfill(
                 with collected.noting_errors([metric]):
                     try:
                         for count in _fetch(exchange, store.prices, collected, metric, gaps, now):
-                            say(min(done + count, total), metric)
+                            on_progress(min(done + count, total), total, str(metric))
                     except PairUnknown as error:
                         raise with_its_place(error, metric, pairs, settings) from error
                 done += minutes_in(gaps)
-                say(done, metric)
+                on_progress(done, total, str(metric))
     # where something went wrong, an absent beginning is not the time before the first trade
     asked = {metric: first if metric in collected.causes else None for metric in collected.metrics}
     collected.missing = coverage.missing(store.prices, asked, first, last)

@@ -45,11 +45,7 @@ def ask_for_candles(
 ) -> None:
     """Open the exchanges of all that is tracked, and start a thread for each that asks for its candles.
 
-    Args:
-        context: the tick.
-        newest: each metric's newest stored minute.
-        gaps: what is missing of each.
-        findings: where the threads tell what they find.
+    ``newest`` is each metric's newest stored minute, ``gaps`` what is missing of it.
     """
     tracked = by_exchange(context.settings.tracked)
     for name, metrics in tracked.items():

@@ -137,15 +137,11 @@ class Healing:
             for metric in self._context.settings.tracked
             if metric.exchange in self._context.exchanges and causes.get(str(metric), REJECTED) == REJECTED
         }
-        wanted = {}
-        for metric, gaps in self.gaps_to_rebuild(since_when, begin).items():
-            left = [gap for gap in gaps if not self._pauses(metric, gap)]
-            if left:
-                wanted[metric] = left
-        for metric, piece in self._past_of_late_comers(since_when, begin).items():
-            if not self._pauses(metric, piece):
-                self._past[metric] = piece
-        return wanted
+        found = self.gaps_to_rebuild(since_when, begin)
+        left = {metric: [gap for gap in gaps if not self._pauses(metric, gap)] for metric, gaps in found.items()}
+        past = self._past_of_late_comers(since_when, begin)
+        self._past = {metric: piece for metric, piece in past.items() if not self._pauses(metric, piece)}
+        return {metric: gaps for metric, gaps in left.items() if gaps}
 
     def _pauses(self, metric: Metric, gap: MinuteRange) -> bool:
         """Say whether a gap was asked for in vain of late, and is left alone for a while."""
@@ -158,11 +154,10 @@ class Healing:
         """Return what candles did not bring of each metric since ``begin``, oldest first."""
         since = {str(metric): min(since_when[str(metric)], self._context.minute) for metric in begin}
         missing = coverage.missing(self._context.store.prices, since, self._context.horizon, self._context.minute)
-        spans = {metric: MinuteRange(first, self._context.minute) for metric, first in begin.items()}
-        gaps = {
-            metric: [part for gap in missing.get(str(metric), ()) for part in overlaps(gap, [span])]
-            for metric, span in spans.items()
-        }
+        gaps = {}
+        for metric, first in begin.items():
+            span = MinuteRange(first, self._context.minute)
+            gaps[metric] = [part for gap in missing.get(str(metric), ()) for part in overlaps(gap, [span])]
         return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
 
     def _past_of_late_comers(
@@ -174,8 +169,11 @@ class Healing:
         metric has no hole while the rest is still to come.
         """
         metrics = {str(metric): metric for metric in asked}
-        later = {metric: since - DAY for metric, since in added_later(since_when).items() if metric in metrics}
-        later = {metric: begin for metric, begin in later.items() if begin >= self._context.horizon}
+        later = {
+            metric: since - DAY
+            for metric, since in added_later(since_when).items()
+            if metric in metrics and since - DAY >= self._context.horizon
+        }
         if not later:
             return {}
         missed = self._context.store.prices.gaps([*later], min(later.values()), self._context.minute)

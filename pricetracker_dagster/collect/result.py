@@ -76,10 +76,9 @@ class Collected:
 
     def why(self, metric: str) -> str:
         """Say why a metric lacks minutes."""
-        rejected = [row for row in self.rejected if row.metric == metric]
         if metric in self.reasons:
             return self.reasons[metric]
-        if rejected:
+        if rejected := [row for row in self.rejected if row.metric == metric]:
             return f"its row was rejected: {rejected[-1].problem} ({rejected[-1].row})"
         return "the exchange answered without it"
 
@@ -102,13 +101,7 @@ class Collected:
         self.causes.pop(metric, None)
 
     def note_error(self, metrics: Iterable[str], error: Exception, *, stored: bool = True) -> None:
-        """Note of some metrics what went wrong with them, of whatever kind it is.
-
-        Args:
-            metrics: which.
-            error: what was raised.
-            stored: False where it was raised when their rows were stored.
-        """
+        """Note of some metrics what went wrong with them; not ``stored`` where it was when their rows were stored."""
         reason, cause = self._explain(error)
         if not stored and cause != MISTAKE:
             reason, cause = f"its rows were not stored: {reason}", NOT_STORED

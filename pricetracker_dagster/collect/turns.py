@@ -1,8 +1,4 @@
-"""Whose turn it is: with more to ask than a minute allows, everybody is asked within bounded time.
-
-Here belongs what is remembered from tick to tick of the order in which metrics are asked for. The threads that ask
-are in asking.py.
-"""
+"""Whose turn it is: with more to ask than a minute allows, everybody is asked within bounded time."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence

@@ -8,7 +8,7 @@ from pricetracker_dagster.collect.context import Context
 
 
 def note_stop(context: Context, gaps: Mapping[str, Sequence[MinuteRange]], since: Mapping[str, datetime]) -> None:
-    """Note the minutes that no tick has tried to store: once they are healed, nothing else tells of them.
+    """Note the minutes that no tick has tried to store.
 
     Of a long stop the last day is noted, which is looked at, and the first: by a clock that is days ahead, a stop of
     minutes is days long, and what was missed indeed is its beginning.

@@ -7,9 +7,10 @@ everything still for two hours, without a word. The daemon keeps the same in mem
 the process that keeps it running.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.scheduler.instigation import (
@@ -42,32 +43,22 @@ _MOST = 1000
 _BY_ANOTHER_CLOCK = " by a clock that was ahead"
 
 
-@dataclass(frozen=True)
-class Evaluations:
-    """What an instance knows of its own work.
-
-    Attributes:
-        signs: the newest sign of life of daemon, schedule and sensors.
-        ahead: the newest time in the future that is stored; None: there is none.
-        in_progress: the runs at work or waiting, by job.
-    """
+class Evaluations(NamedTuple):
+    """The signs of life of daemon, schedule and sensors, the newest stored time in the future, runs not over by job."""
 
     signs: Sequence[Sign]
     ahead: datetime | None
-    in_progress: Mapping[str, int]
+    in_progress: dict[str, int]
 
 
 def evaluations(instance: dg.DagsterInstance, now: datetime) -> Evaluations:
     """Read what an instance knows of its own work at a time, UTC."""
     states = {state.instigator_name: state for state in instance.all_instigator_state()}
-    signs = [_heartbeat(instance, now)]
-    signs += [_evaluated(instance, "schedule", every_minute.name, states, now)]
+    signs = [_heartbeat(instance, now), _evaluated(instance, "schedule", every_minute.name, states, now)]
     signs += [_evaluated(instance, "sensor", sensor.name, states, now) for sensor in default_sensors]
     newest = [moment for state in states.values() if (moment := _newest_of(instance, state)) > now + AHEAD]
     at_work = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED), limit=100)
-    in_progress = {
-        job: sum(run.job_name == job for run in at_work) for job in sorted({run.job_name for run in at_work})
-    }
+    in_progress = Counter(sorted(run.job_name for run in at_work))
     return Evaluations(signs, max(newest, default=None), in_progress)
 
 
@@ -76,10 +67,6 @@ def bring_back(instance: dg.DagsterInstance, now: datetime) -> list[str]:
 
     Ticks of schedules and sensors and their state are dated back; runs that lie ahead do not keep the minutes of their
     schedule from being asked for again; those of them that never ended are ended, since nothing else would end them.
-
-    Args:
-        instance: the one whose daemon is to go on.
-        now: the current time, UTC.
 
     Returns:
         The names of the schedules and sensors that lay ahead.
@@ -90,8 +77,7 @@ def bring_back(instance: dg.DagsterInstance, now: datetime) -> list[str]:
     for state in instance.all_instigator_state():
         ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, after=limit, limit=_MOST)
         newest = max((tick.timestamp for tick in ticks), default=back)
-        for tick in ticks:
-            # their order stays
+        for tick in ticks:  # their order stays
             instance.update_tick(_dated(tick, tick.timestamp - (newest - back)))
         data = _clamped(state, limit, back)
         if data is not None and data != state.instigator_data:
@@ -111,27 +97,24 @@ def _release_runs(instance: dg.DagsterInstance, now: datetime) -> None:
         if scheduled and not scheduled.endswith(_BY_ANOTHER_CLOCK):
             instance.add_run_tags(run.run_id, {SCHEDULED_EXECUTION_TIME_TAG: f"{scheduled}{_BY_ANOTHER_CLOCK}"})
         if not run.is_finished:
-            instance.report_run_canceled(
-                run, "It was created by a clock that was ahead; the next tick heals its minute."
-            )
+            why = "It was created by a clock that was ahead; the next tick heals its minute."
+            instance.report_run_canceled(run, why)
 
 
 def _dated(tick: InstigatorTick, timestamp: float) -> InstigatorTick:
     status = TickStatus.SKIPPED if tick.status == TickStatus.STARTED else tick.status
-    return InstigatorTick(
-        tick.tick_id, tick.tick_data.with_status(status, timestamp=timestamp, end_timestamp=timestamp)
-    )
+    data = tick.tick_data.with_status(status, timestamp=timestamp, end_timestamp=timestamp)
+    return InstigatorTick(tick.tick_id, data)
 
 
 def _clamped(state: InstigatorState, limit: float, back: float) -> ScheduleInstigatorData | SensorInstigatorData | None:
     """Return a state's data with each time that lies ahead put back."""
     data = state.instigator_data
-    if isinstance(data, ScheduleInstigatorData | SensorInstigatorData):
-        later = {
-            name: back for name in data._fields if name.endswith("_timestamp") and (getattr(data, name) or 0) > limit
-        }
-        return type(data)(**{**data._asdict(), **later})
-    return None
+    if not isinstance(data, ScheduleInstigatorData | SensorInstigatorData):
+        return None
+    times = [name for name in data._fields if name.endswith("_timestamp")]
+    later = {name: back for name in times if (getattr(data, name) or 0) > limit}
+    return type(data)(**{**data._asdict(), **later})
 
 
 def _newest_of(instance: dg.DagsterInstance, state: InstigatorState) -> datetime:
@@ -144,18 +127,15 @@ def _newest_of(instance: dg.DagsterInstance, state: InstigatorState) -> datetime
 
 def _heartbeat(instance: dg.DagsterInstance, now: datetime) -> Sign:
     """Return the oldest heartbeat among the daemon's parts: each has one of its own."""
-    beats = {
-        kind: beat for kind, beat in instance.get_daemon_heartbeats().items() if beat.timestamp <= now.timestamp() + 10
-    }
-    missing = sorted(kind for kind in instance.get_required_daemon_types() if kind not in beats)
+    latest, required = now.timestamp() + 10, instance.get_required_daemon_types()
+    beats = {kind: beat for kind, beat in instance.get_daemon_heartbeats().items() if beat.timestamp <= latest}
+    missing = sorted(kind for kind in required if kind not in beats)
     if missing:
         return Sign("the daemon", None, "" if not beats else f"no heartbeat of {', '.join(missing)}")
-    required = [beats[kind] for kind in instance.get_required_daemon_types()]
-    oldest = min(required, key=lambda beat: beat.timestamp)
-    errors = [
-        error.message.strip().splitlines()[0] for beat in required for error in beat.errors or () if error.message
-    ]
-    return Sign("the daemon", datetime.fromtimestamp(oldest.timestamp, UTC), errors[0] if errors else "")
+    oldest = min(beats[kind].timestamp for kind in required)
+    messages = [error.message for kind in required for error in beats[kind].errors or () if error.message]
+    trouble = messages[0].strip().splitlines()[0] if messages else ""
+    return Sign("the daemon", datetime.fromtimestamp(oldest, UTC), trouble)
 
 
 def _evaluated(
@@ -169,10 +149,8 @@ def _evaluated(
     before = (now + AHEAD).timestamp()
 
     def newest(statuses: list[TickStatus]) -> InstigatorTick | None:
-        ticks = instance.get_ticks(
-            state.instigator_origin_id, state.selector_id, before=before, limit=1, statuses=statuses
-        )
-        return ticks[0] if ticks else None
+        of = state.instigator_origin_id, state.selector_id
+        return next(iter(instance.get_ticks(*of, before=before, limit=1, statuses=statuses)), None)
 
     is_off = state.status == InstigatorStatus.STOPPED
     good, bad = newest(_EVALUATED), newest([TickStatus.FAILURE])

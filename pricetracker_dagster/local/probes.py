@@ -10,7 +10,7 @@ import yaml
 
 from pricetracker_dagster.alerts.watchdog.observation import Sign
 from pricetracker_dagster.instance.home import is_kept, opened
-from pricetracker_dagster.local.evaluations import evaluations
+from pricetracker_dagster.local.evaluations import Evaluations, evaluations
 from pricetracker_dagster.settings import Settings
 
 _CODE_ANSWERS_WITHIN = 10.0
@@ -46,13 +46,12 @@ def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ
     return "; ".join(dict.fromkeys(found)) or "daemon and code server seem well; see logs/daemon.log in the data folder"
 
 
-def read_work(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None, dict[str, int]]:
-    """Read what Dagster does: signs of life, the newest time in the future, runs at work by job. It makes nothing."""
+def read_work(settings: Settings, now: datetime) -> Evaluations:
+    """Read what Dagster does. It makes nothing."""
     if not is_kept(settings.data_folder.dagster_home):  # it never ran
-        return [Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {}
+        return Evaluations([Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {})
     with opened(settings.data_folder) as instance:
-        found = evaluations(instance, now)
-    return found.signs, found.ahead, dict(found.in_progress)
+        return evaluations(instance, now)
 
 
 def signs(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None]:

@@ -1,8 +1,6 @@
-"""``pricetracker up``: everything that runs on one machine, started together, watched, and ended together.
+"""``pricetracker up``: everything that runs on one machine, started together (parts.py), watched, and ended together.
 
-The simulator where no exchange can be reached, the first load, the code server, the web server, the daemon (parts.py),
-and the watch, which notices when one of them stands still (watchdog.py). Each is a process group of its own, so that it
-can be ended with all it has started (supervisor.py).
+Each part is a process group of its own, so that it can be ended with all it has started (supervisor.py).
 """
 
 import os
@@ -28,14 +26,7 @@ from pricetracker_dagster.local.supervisor import Supervisor
 from pricetracker_dagster.local.terminal import say
 from pricetracker_dagster.local.watchdog import Watchdog
 from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
-from pricetracker_dagster.settings import (
-    CONFIG_VARIABLE,
-    PREFIX,
-    Settings,
-    config_file,
-    http_address,
-    load_settings,
-)
+from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, http_address, load_settings
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
 from pricetracker_dagster.store.store import open_store
 
@@ -124,9 +115,8 @@ def _stop_event(marker: Path | None) -> threading.Event:
 
 
 def _stop_without(marker: Path, stop: threading.Event) -> None:
-    while marker.exists():
-        if stop.wait(0.2):
-            return
+    while marker.exists() and not stop.wait(0.2):
+        pass
     stop.set()
 
 

@@ -7,7 +7,7 @@ processes and does what it asks for. It stands outside of Dagster's daemon, whos
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,10 +82,8 @@ class Watch:
                     instance.report_runless_asset_event(event)
         if look.seen.ahead is not None:
             with open_instance(settings) as instance:
-                names = bring_back(instance, now)
-            self._say_once(
-                f"the clock went back: {', '.join(names)} would have waited for {look.seen.ahead:%H:%M:%S} UTC"
-            )
+                names = ", ".join(bring_back(instance, now))
+            self._say_once(f"the clock went back: {names} would have waited for {look.seen.ahead:%H:%M:%S} UTC")
         if self.restart is not None:
             if went_back or look.seen.ahead is not None:
                 self._restarts.clear()
@@ -98,9 +96,7 @@ class Watch:
     def forever(self, every: float, stopped: Callable[[float], bool]) -> None:
         """Look every so many seconds until stopped; a mistake of our own costs one look.
 
-        Args:
-            every: seconds.
-            stopped: waits so many seconds and says whether to end.
+        ``stopped`` waits so many seconds and says whether to end.
         """
         while True:
             try:
@@ -145,9 +141,9 @@ class Watch:
                 self._say_once(f"{row['cause']}: {row['reason']}")
         for trouble in look.troubles:
             self._say_once(trouble)
-        undelivered = [attempt for attempt in look.attempts if not attempt["delivered"]]
-        for attempt in undelivered:
-            self._say_once(f"channel {attempt['channel']} did not take the message: {attempt['error']}")
+        for attempt in look.attempts:
+            if not attempt["delivered"]:
+                self._say_once(f"channel {attempt['channel']} did not take the message: {attempt['error']}")
 
     def _say_once(self, text: str) -> None:
         """Say what lasts or comes again, but not each time; after an hour it is worth another line."""
@@ -171,15 +167,13 @@ class Watch:
             if count and moment - last < limit * 2 ** min(count - 1, 8):
                 continue
             self._restarts[kind] = count + 1, moment
-            for part in self._concerned(kind, settings, count):
+            parts = ["daemon"]
+            if count:  # what was tried first did not help
+                parts = ["code", "daemon"]
+            elif kind == PRICES or self.answers(settings.data_folder.dagster_home) is False:
+                parts = ["code"]
+            for part in parts:
                 self._restart(part, still[kind].reason)
-
-    def _concerned(self, kind: str, settings: Settings, count: int) -> Sequence[str]:
-        if count:  # what was tried first did not help
-            return ("code", "daemon")
-        if kind == PRICES or self.answers(settings.data_folder.dagster_home) is False:
-            return ("code",)
-        return ("daemon",)
 
     def _restart(self, part: str, why: str) -> None:
         assert self.restart is not None  # noqa: S101 - the callers have asked
