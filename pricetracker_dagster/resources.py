@@ -26,19 +26,11 @@ class Tracker:
         self.now = now or (lambda: datetime.now(UTC))
 
     def settings(self) -> Settings:
-        """Return the settings in force.
-
-        Raises:
-            SettingsError: they cannot be used.
-        """
+        """Return the settings in force, or raise SettingsError where they cannot be used."""
         return self._keeper.load()
 
     def settings_for_alarms(self) -> tuple[Settings, str | None]:
-        """Return the settings in force, or the last that could be read and what is wrong with those of now.
-
-        Raises:
-            SettingsError: they cannot be used, and no others are known.
-        """
+        """Return the settings in force, or the last that could be read and what is wrong with those of now."""
         return self._keeper.load_or_last_good()
 
     def of(self, settings: Settings) -> "Tracker":

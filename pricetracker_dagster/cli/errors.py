@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -26,11 +26,10 @@ def plain_errors(*, debug: bool = False) -> Iterator[None]:
     except BrokenPipeError:  # the reader of our output has seen enough
         _print_no_more()
         sys.exit(0)
-    except KeyboardInterrupt:
-        _interrupted()
-    except Exception as error:
-        if interrupts.asked():  # a library has made another error of it
-            _interrupted()
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, KeyboardInterrupt) or interrupts.asked():  # a library may make another error of it
+            click.echo("Interrupted", err=True)
+            sys.exit(interrupts.STATUS)
         told = mendable(error)
         if told is None:
             raise
@@ -42,11 +41,6 @@ def plain_errors(*, debug: bool = False) -> Iterator[None]:
         sys.exit(told.exit_status)
 
 
-def _interrupted() -> NoReturn:
-    click.echo("Interrupted", err=True)
-    sys.exit(interrupts.STATUS)
-
-
 class PlainGroup(click.Group):
     """A group of commands whose errors are plain, also where ``--help`` cannot be written."""
 
@@ -56,11 +50,7 @@ class PlainGroup(click.Group):
             return super().invoke(ctx)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run as a program does.
-
-        Raises:
-            SystemExit: with the exit status.
-        """
+        """Run as a program does, and end with an exit status."""
         if sys.stdout is None:  # closed by whoever started us: whatever we opened next would be printed into
             click.echo("Error: standard output is closed: where nobody reads it, write >/dev/null", err=True)
             sys.exit(1)

@@ -10,11 +10,10 @@ import click
 from pricetracker_dagster.cli.output import show_answer
 from pricetracker_dagster.cli.parameters import FORMAT, StatementCommand
 from pricetracker_dagster.errors import is_utf8
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
     from pricetracker_dagster.store.reading import Question
-    from pricetracker_dagster.store.store import Store
 
 
 @click.command()
@@ -69,30 +68,24 @@ def sql_(statement: str, output_format: str) -> None:
 
 def show_published(ask: "Callable[[Path], Question]", output_format: str) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
-    from pricetracker_dagster.store.published_access import NotPublished, connect, has_rows, moved_from
+    from pricetracker_dagster.store import published_access as access
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
     store = open_store(settings)
     # opens no Delta table: readers go on while one is damaged
-    elsewhere = not settings.simulated and not has_rows(store.folder.published)
-    if elsewhere and has_rows(load_settings(simulated=True).data_folder.published):
-        error = NotPublished(store.folder.published)
+    elsewhere = not settings.simulated and not access.has_rows(store.folder.published)
+    if elsewhere and access.has_rows(load_settings(simulated=True).data_folder.published):
+        error = access.NotPublished(store.folder.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
-    if (old := moved_from(store.folder.published)) is not None:
-        _publish_again(store, settings, old)
+    if (old := access.moved_from(store.folder.published)) is not None:
+        from pricetracker_dagster.store.publish import publish
+
+        try:
+            publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+        except Exception as error:  # the folder cannot be written
+            raise access.Moved(access.moved_message(store.folder.published, old)) from error
     question = ask(store.folder.published)
     parameters = dict(question.parameters) or None
-    with connect(store.folder.published) as connection:
+    with access.connect(store.folder.published) as connection:
         show_answer(connection, lambda: connection.sql(question.statement, params=parameters), output_format)
-
-
-def _publish_again(store: "Store", settings: Settings, old: str) -> None:
-    """Publish again, since the data folder was moved; where it cannot be written, raise Moved."""
-    from pricetracker_dagster.store.publish import publish
-    from pricetracker_dagster.store.published_access import Moved, moved_message
-
-    try:
-        publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
-    except Exception as error:
-        raise Moved(moved_message(store.folder.published, old)) from error

@@ -32,6 +32,8 @@ def store_answers(
 
     Rows that cannot be stored are noted for their metric, and the others go in. Return those of which all is stored.
     """
+    if not answers:
+        return set()
     for metric, validated in answers:
         collected.rejected += validated.rejected
         if validated.rejected:
@@ -72,8 +74,6 @@ def _upsert(
     prices: PriceTable, collected: Collected, answers: Sequence[Validated], first: datetime, now: datetime | None
 ) -> Exception | None:
     """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
-    if not answers:
-        return None
     problem: Exception | None = None
     try:
         days = by_day(pa.concat_tables([validated.kept for validated in answers]), first, collected.minute)

@@ -1,10 +1,10 @@
 """One tick, without Dagster: collect, publish, heal. What it healed is published by the asset that comes next."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from pricetracker_dagster.candles.minutes import MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, overlaps
 from pricetracker_dagster.collect.asking import Findings
 from pricetracker_dagster.collect.candles import ask_for_candles
 from pricetracker_dagster.collect.context import Context
@@ -12,7 +12,6 @@ from pricetracker_dagster.collect.healing import Healing
 from pricetracker_dagster.collect.intake import Intake
 from pricetracker_dagster.collect.result import Collected
 from pricetracker_dagster.collect.turns import Turns
-from pricetracker_dagster.collect.unattended import note_late_minute, note_stop
 from pricetracker_dagster.exchanges.rate_limit import at_work
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.settings import Settings
@@ -126,10 +125,40 @@ class _Tick:
             self._newest = prices.newest(collected.metrics, horizon, minute)
             self._gaps = coverage.missing(prices, self._since_when, horizon, minute)
         with collected.noting_trouble("the minutes for which no tick was run were not noted"):
-            note_stop(self.context, self._gaps, self._since_when)
+            _note_stop(self.context, self._gaps, self._since_when)
 
     def _plan_healing(self) -> None:
         with self.context.collected.noting_trouble("that its own minute came late was not noted"):
             stored = [metric for metric in self._intake.has_minute if metric in self._newest]
-            note_late_minute(self.context, stored, self._gaps)
+            _note_late_minute(self.context, stored, self._gaps)
         self._healing = Healing(self.context, self._since_when, self._newest, self._intake.answers)
+
+
+def _note_stop(context: Context, gaps: Mapping[str, Sequence[MinuteRange]], since: Mapping[str, datetime]) -> None:
+    """Note the minutes that no tick has tried to store.
+
+    Of a long stop the last day is noted, which is looked at, and the first: by a clock that is days ahead, a stop of
+    minutes is days long, and what was missed indeed is its beginning.
+    """
+    late = context.minute - max(1, context.settings.alerts.missed_grace_minutes) * MINUTE
+    missed = {}
+    for metric, of_metric in gaps.items():
+        last_day = MinuteRange(max(since[metric], context.minute - DAY + MINUTE), context.minute - MINUTE)
+        parts = []
+        for gap in of_metric:
+            begin = max(gap.first, since[metric])
+            first_day = MinuteRange(begin, min(begin + DAY, last_day.first) - MINUTE)
+            parts += overlaps(gap, [first_day, last_day])
+        # what reaches back beyond the grace was one stop: its last minutes had no tick of their own either
+        missed[metric] = [part for part in parts if part.first <= late]
+    context.store.records.note_not_run(missed, datetime.now(UTC))
+
+
+def _note_late_minute(context: Context, stored: Iterable[str], gaps: Mapping[str, Sequence[MinuteRange]]) -> None:
+    """Note the tick's own minute where it came after all, but too late: the tick was stopped in its middle."""
+    now, minute = context.now(), context.minute
+    if now <= minute + (1 + context.settings.alerts.missed_grace_minutes) * MINUTE:
+        return
+    own = MinuteRange(minute, minute)
+    late = {metric: [own] for metric in stored if any(overlaps(own, [gap]) for gap in gaps.get(metric, ()))}
+    context.store.records.note_not_run(late, now, f"its tick asked for it only at {now:%H:%M:%S}")

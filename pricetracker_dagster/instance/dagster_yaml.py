@@ -39,10 +39,7 @@ def renew(folder: DataFolder) -> bool:
 
     A file that is empty, or all zeros as a crash of the machine leaves it, is no user's.
 
-    Returns whether the file is the project's.
-
-    Raises:
-        OSError: the file cannot be read or written.
+    Returns whether the file is the project's; raises OSError where it cannot be read or written.
     """
     file, note = folder.dagster_home / FILE, folder.state / StateFile.DAGSTER_YAML
     ours = project_file().read_bytes()

@@ -1,7 +1,7 @@
 """Settings: ``pricetracker.toml`` and ``PRICETRACKER_*`` environment variables, checked at load.
 
 Each tick loads the settings afresh, so a changed file takes effect at the next minute. ``model`` says what a user may
-set, ``source`` where it comes from, ``messages`` how a mistake is reported, ``load`` puts them together.
+set, ``source`` where it comes from, ``load`` puts it together and says what is wrong with it.
 """
 
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings

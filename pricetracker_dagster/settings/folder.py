@@ -43,11 +43,7 @@ def check_data_folder(data: str, base: Path) -> None:
 
 
 def check_is_no_file(folder: Path) -> None:
-    """Refuse a folder that is a file, or lies below one.
-
-    Raises:
-        ValueError: it does.
-    """
+    """Refuse a folder that is a file, or lies below one, by a ValueError."""
     try:
         for place in (folder, *folder.parents):
             if place.exists() and not place.is_dir():
@@ -63,9 +59,6 @@ def _check_names(folder: Path) -> None:
 
     delta-rs 1.6 reads a backslash as a slash and ``%20`` as a blank, DuckDB 2.0 what follows a ``?`` as options: rows
     would be looked for in another folder.
-
-    Raises:
-        ValueError: it is one.
     """
     path = str(folder)
     for odd, what in ((r"\\", "a backslash"), (r"\?", "a question mark"), (r"%[0-9A-Fa-f]{2}", "a % with two digits")):

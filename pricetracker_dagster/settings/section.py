@@ -47,13 +47,8 @@ def metric_pattern(text: str) -> str:
 
 
 def its_own_name(text: str) -> None:
-    """Refuse a pair that is called by its exchange's own words, since it would be followed beside itself.
-
-    Raises:
-        ValueError: it is.
-    """
-    name = own_name(text)
-    if name != text:
+    """Refuse, by a ValueError, a pair in its exchange's own words: it would be followed beside itself."""
+    if (name := own_name(text)) != text:
         raise ValueError(f'"{text}" is called {name} here: write {name}')
 
 

@@ -35,7 +35,7 @@ from pricetracker_dagster.process.secrets import (
     keep_proxies,
     masked,
 )
-from pricetracker_dagster.settings import Settings, SettingsError, channel_name, load_settings, messages
+from pricetracker_dagster.settings import Settings, SettingsError, channel_name, load, load_settings
 from pricetracker_dagster.store.errors import cannot_be_used
 from pricetracker_dagster.store.store import store_in
 from tests.odd_kraken import OddKraken, send
@@ -279,7 +279,7 @@ def test_what_a_library_says_is_cut_only_without_secrets(before: int) -> None:
         str(cannot_be_used(DataFolder(Path("/")).table("x"), DeltaError(said))),
         instance.in_plain_words(ValueError(said), DataFolder(Path("/"))),
         str(mendable(DeltaError(said))),
-        messages.as_key(f"{'x' * (before + 100)} SECRETtoken42"),
+        load.as_key(f"{'x' * (before + 100)} SECRETtoken42"),
     ]
     assert not [text for text in texts if "SECR" in text]
 
