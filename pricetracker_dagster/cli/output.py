@@ -69,11 +69,7 @@ def show_answer(
 
 
 def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], output_format: str) -> None:
-    """Print rows that are already there, in the same way.
-
-    Raises:
-        OutputFailed: the output cannot be written.
-    """
+    """Print rows that are already there, in the same way."""
     if output_format == "csv":
         write(csv_of([columns, *([csv_cell(value) for value in row] for row in rows)]))
     elif output_format == "json":

@@ -16,6 +16,7 @@ INTEGERS = frozenset(
     {"tinyint", "smallint", "integer", "bigint", "hugeint", "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"}
 )
 _TIMESTAMPS = frozenset({"timestamp", "timestamp_s", "timestamp_ms"})
+_LISTS = ("list", "array")
 _STRUCTS = ("struct", "tuple")
 _WITH_ZONE = "timestamp with time zone"
 
@@ -39,9 +40,9 @@ def json_object(types: list[DuckDBPyType], names: list[str], keys: list[str]) ->
 
 def plain(kind: DuckDBPyType, x: str) -> str:
     """Return the expression of a value as a person reads it; NULL stays NULL."""
-    if kind.id in ("list", "array"):
-        child = _child(kind)
-        one = plain if child.id not in ("list", "array") else json
+    if kind.id in _LISTS:
+        [(_, child)] = _children(kind)
+        one = json if child.id in _LISTS else plain
         return f"list_transform({x}, lambda v: {one(child, 'v')})"
     if kind.id in (*_STRUCTS, "map"):
         return f"CASE WHEN {x} IS NOT NULL THEN {json(kind, x)} END"
@@ -54,9 +55,9 @@ def json(kind: DuckDBPyType, x: str, depth: int = 0) -> str:
         return f"CASE WHEN isfinite({x}) THEN {x}::VARCHAR ELSE 'null' END"
     if kind.id in INTEGERS or kind.id in ("decimal", "boolean"):
         return f"coalesce({x}::VARCHAR, 'null')"
-    if kind.id in ("list", "array"):
-        v = f"v{depth}"
-        items = _joined(x, v, json(_child(kind), v, depth + 1))
+    if kind.id in _LISTS:
+        [(_, child)], v = _children(kind), f"v{depth}"
+        items = _joined(x, v, json(child, v, depth + 1))
         return _unless_null(x, f"'[' || {items} || ']'")
     if kind.id in _STRUCTS:
         return _unless_null(x, _struct(kind, x, depth))
@@ -84,7 +85,9 @@ def _csv(kind: DuckDBPyType, x: str) -> str:
         return f"CASE {x} WHEN true THEN 'True' WHEN false THEN 'False' END"
     if kind.id in _TIMESTAMPS or kind.id in (_WITH_ZONE, "date", "time"):
         return _scalar(kind, x)
-    text = f"CASE WHEN {x} IS NOT NULL THEN {json(kind, x)} END" if _is_nested(kind) else _scalar(kind, x)
+    text = _scalar(kind, x)
+    if kind.id in (*_LISTS, *_STRUCTS, "map"):
+        text = f"CASE WHEN {x} IS NOT NULL THEN {json(kind, x)} END"
     return f"""CASE WHEN regexp_matches({text}, '[,"\\r\\n]') OR {text} = ''
         THEN '"' || replace({text}, '"', '""') || '"' ELSE {text} END"""
 
@@ -135,14 +138,6 @@ def _joined(items: str, v: str, each: str) -> str:
 
 def _unless_null(x: str, text: str) -> str:
     return f"CASE WHEN {x} IS NULL THEN 'null' ELSE {text} END"
-
-
-def _is_nested(kind: DuckDBPyType) -> bool:
-    return kind.id in ("list", "array", *_STRUCTS, "map")
-
-
-def _child(kind: DuckDBPyType) -> DuckDBPyType:
-    return _children(kind)[0][1]
 
 
 def _children(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:

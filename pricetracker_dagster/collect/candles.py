@@ -98,9 +98,8 @@ def _ask(
         if not_over is not None:
             findings.put(metric, not_over)
         again = times - failed[metric]
-        if late and again < len(LATE_MINUTE) and context.turns[str(metric)].may_be_late():
-            return LATE_MINUTE[again]
-        return None
+        may_ask = late and again < len(LATE_MINUTE) and context.turns[str(metric)].may_be_late()
+        return LATE_MINUTE[again] if may_ask else None
 
     in_turns(context.turns.to_ask(metrics), ask, deadline=deadline, name=exchange.name)
 

@@ -118,7 +118,7 @@ class Collected:
 
     @contextmanager
     def noting_trouble(self, what: str) -> Iterator[None]:
-        """Note whatever goes wrong in the block with something that is no metric's, and let it go no further."""
+        """Note whatever goes wrong in the block that costs no metric its minute, and let it go no further."""
         try:
             yield
         except Exception as error:
@@ -150,13 +150,9 @@ class Collected:
 def in_plain_words(error: Exception) -> tuple[str, str]:
     """Return an error in one line and its kind: the cause of a missed minute, MISTAKE where it is one of ours.
 
-    What libraries say is shown without secrets; our own errors know none.
-
-    Raises:
-        MemoryError: the error is one: there is nothing to go on with.
-        KeyboardInterrupt: the error comes of one.
+    What libraries say is shown without secrets; our own errors know none. What comes of Ctrl-C is raised as that.
     """
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError):  # there is nothing to go on with
         raise error
     if sql.is_interrupted(error):
         raise KeyboardInterrupt from error

@@ -1,7 +1,4 @@
-"""The Dagster instance of a data folder, ``<data>/dagster``: made ready, opened, its errors put into plain words.
-
-What its dagster.yaml must hold, and whose file that is, is decided in dagster_yaml.py.
-"""
+"""The Dagster instance of a data folder, ``<data>/dagster``: made ready, opened, its errors put into plain words."""
 
 import os
 import re
@@ -31,11 +28,7 @@ class InstanceError(PricetrackerError):
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Return the instance's folder, made ready: it exists and holds a ``dagster.yaml``, the project's or a user's own.
-
-    Raises:
-        InstanceError: the file cannot be read.
-    """
+    """Return the instance's folder, which exists and holds a readable ``dagster.yaml``, ours or a user's own."""
     return _made_ready(settings)[0]
 
 

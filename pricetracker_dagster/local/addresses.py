@@ -57,11 +57,7 @@ def ui_port(host: str, asked: int | None, usual: int) -> tuple[int, str]:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Say whether a port can be listened on.
-
-    Raises:
-        CannotStart: none can, whichever port it is.
-    """
+    """Say whether a port can be listened on; raise CannotStart where none can, whichever it is."""
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     try:
         with socket.socket(family) as probe:
@@ -74,10 +70,10 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_port(host: str = LOOPBACK) -> int:
-    """Return a port that is free now."""
+def free_port() -> int:
+    """Return a port of loopback that is free now."""
     with socket.socket() as probe:
-        probe.bind((host, 0))
+        probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 

@@ -26,14 +26,10 @@ class FrozenRuns:
     Dagster cannot: to cancel a run, its code server waits for an answer of that process while it holds the lock that
     every start of a run needs, so that nothing runs for minutes. One that is gone is marked failed, and its minute is
     healed by the next tick. We count our own looks, not seconds: where all was stopped, ourselves too, there were none.
-
-    Args:
-        code: the code server.
-        every: seconds between two looks.
     """
 
     def __init__(self, code: ManagedProcess, every: float = 3.0) -> None:
-        """Nothing was looked at yet."""
+        """Look at the runs of a code server at most every so many seconds."""
         self._code = code
         self._every = every
         self._looked_at = 0.0

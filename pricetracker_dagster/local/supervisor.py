@@ -1,7 +1,4 @@
-"""The supervisor: processes in groups of their own, started, watched, restarted, and ended together.
-
-Which ones there are, and in which order, is decided in parts.py.
-"""
+"""The supervisor: processes in groups of their own, started, watched, restarted, and ended together."""
 
 import logging
 import signal

@@ -145,7 +145,6 @@ def _exchange_answers(settings: Settings, *, live: bool) -> bool:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """Return what every part is given."""
     environment = {
         **os.environ,
         CONFIG_VARIABLE: str(config_file()),
@@ -162,11 +161,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def only_one(settings: Settings) -> Iterator[TextIO]:
-    """Hold the data folder's lock.
-
-    Raises:
-        CannotStart: another ``up`` holds it.
-    """
+    """Hold the data folder's lock; raise CannotStart where another ``up`` holds it."""
     file = settings.state / StateFile.UP_LOCK
     with ExitStack() as held:
         try:

@@ -72,7 +72,7 @@ class AlertSettings(Section):
     @classmethod
     def _no_name_twice(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
         for i, rule in enumerate(rules):
-            if rule.name in {other.name for other in rules[:i]}:
+            if rule.name in [other.name for other in rules[:i]]:
                 raise ValueError(f'alerts.rules[{i}] name "{rule.name}" is listed twice: give it another')
         return rules
 

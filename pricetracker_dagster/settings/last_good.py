@@ -32,12 +32,7 @@ _SAID = 500
 
 
 class SettingsKeeper:
-    """Loads settings and keeps those that could be read, for the time when they cannot.
-
-    Args:
-        load: returns the settings.
-        keeps: whether what is read is kept.
-    """
+    """Loads settings and, where it keeps them, keeps those that could be read for the time when they cannot."""
 
     def __init__(self, load: Callable[[], Settings], *, keeps: bool = True) -> None:
         """Load nothing yet."""
@@ -47,11 +42,7 @@ class SettingsKeeper:
         self._said: str | None = None
 
     def load(self) -> Settings:
-        """Return the settings in force, and keep them.
-
-        Raises:
-            SettingsError: they cannot be used.
-        """
+        """Return the settings in force, and keep them; raise SettingsError where they cannot be used."""
         settings = self._load()
         if self._keeps:
             now = settings, settings.folder
@@ -71,7 +62,10 @@ class SettingsKeeper:
         except MemoryError:
             raise
         except Exception as error:  # a mistake of ours while reading them keeps no alarm from being told either
-            known = last_good() or (None if self._last is None else pinned(*self._last))
+            known = last_good()
+            if known is None and self._last is not None:
+                settings, folder = self._last
+                known = restored(as_json(settings), folder)  # independent of file and environment
             if known is None:
                 raise
             self._said = message_of(error)
@@ -117,11 +111,6 @@ def last_good() -> Settings | None:
         if kept and (is_named or _is_of_this_file(kept)) and (found := restored(kept.get("settings"), folder)):
             return found
     return None
-
-
-def pinned(settings: Settings, folder: Path) -> Settings | None:
-    """Return settings as they are, in a data folder, independent of file and environment."""
-    return restored(as_json(settings), folder)
 
 
 def _is_of_this_file(kept: dict[str, Any]) -> bool:

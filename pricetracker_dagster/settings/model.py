@@ -1,7 +1,4 @@
-"""What a user may set: every key, its default and its range.
-
-Here belongs what can be judged from the settings alone; whether an exchange knows a pair is for the exchange to say.
-"""
+"""What a user may set: every key, its default and its range."""
 
 import re
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""Who is told what: the tables ``[[alerts.routes]]`` of the settings file.
-
-Here belongs what a route may say and what is refused; to whom a message goes by it is in alerts/messages/routing.py.
-"""
+"""Who is told what: the tables ``[[alerts.routes]]`` of the settings file."""
 
 import difflib
 import re

@@ -1,7 +1,4 @@
-"""Where settings come from: which file, how its bytes are read, which environment variables are set.
-
-Here belongs what holds for any settings, whatever their keys are.
-"""
+"""Where settings come from: which file, how its bytes are read, which environment variables are set."""
 
 import codecs
 import os
@@ -78,11 +75,7 @@ def _refuse_other_than_utf8(file: Path) -> Path:
 
 
 def is_there(file: Path) -> bool:
-    """Say whether a settings file is there.
-
-    Raises:
-        SettingsError: it cannot be found out, e.g. since this user has no right to.
-    """
+    """Say whether a settings file is there; raise SettingsError where this user has no right to know."""
     try:
         return file.is_file()
     except OSError as error:
@@ -111,9 +104,6 @@ def _refuse_another_checkout(folder: Path) -> None:
     """Refuse to work on the settings of one checkout with the code of another.
 
     A copied or moved checkout's .venv keeps the paths of the original.
-
-    Raises:
-        SettingsError: the folder is another checkout than the one this code lies in.
     """
     if _is_checkout(folder) and folder.resolve() != PROJECT:
         raise SettingsError(

@@ -7,11 +7,7 @@ from urllib.parse import urlsplit
 
 
 def http_url(text: str, example: str) -> str:
-    """Return a URL without a trailing slash.
-
-    Raises:
-        ValueError: it is none that a request can be sent to.
-    """
+    """Return a URL without a trailing slash; raise ValueError where no request can be sent to it."""
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
