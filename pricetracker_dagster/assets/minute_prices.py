@@ -59,7 +59,7 @@ def minute_prices(
 
     A tick stores the minute that has just closed, corrects the five before it and fetches what was missed since the
     last one. Materialized by hand, a day's partition is fetched whole, and corrected where the exchange's answer
-    differs from what is stored; it gives way to the ticks. Kept as a Delta table, partitioned by UTC day.
+    differs from what is stored; ticks go first. Kept as a Delta table, partitioned by UTC day.
     """
     settings = tracker.settings()
     minute = whole_minute(config.minute) if config.minute else minute_of(context.run)

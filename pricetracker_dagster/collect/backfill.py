@@ -32,7 +32,7 @@ def backfill(
 ) -> Collected:
     """Store every minute from ``first`` to ``last`` of every tracked metric.
 
-    It gives way to ticks, stores as it goes, and asks only for what is missing: stopped and called again, it goes on
+    Ticks go first. It stores as it goes, and asks only for what is missing: stopped and called again, it goes on
     where it was.
 
     Args:

@@ -20,7 +20,7 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.local.tick_by_hand import TickOutcome, run_minute_tick
 from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
+from pricetracker_dagster.sensors.alarms import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
 from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
@@ -276,7 +276,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def raised(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("pricetracker_dagster.sensors.watch_prices", raised)
+    monkeypatch.setattr("pricetracker_dagster.sensors.alarms.watch_prices", raised)
 
 
 def test_a_sensor_that_raises_is_told_once_with_why_and_over_with_its_next_good_evaluation(

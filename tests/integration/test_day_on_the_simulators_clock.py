@@ -9,7 +9,7 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
-from pricetracker_dagster.sensors import missed_minutes, run_failure, spike_alerts
+from pricetracker_dagster.sensors.alarms import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench, give_up_after, tracker
 from tests.integration.test_sensors import evaluate, of_run

@@ -27,7 +27,8 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors import heartbeat, missed_minutes, run_failure, spike_alerts
+from pricetracker_dagster.sensors.alarms import missed_minutes, run_failure, spike_alerts
+from pricetracker_dagster.sensors.heartbeat import heartbeat
 from pricetracker_dagster.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings
 from pricetracker_dagster.store.store import open_store
 from tests.odd_kraken import NOW, OddKraken, send
@@ -241,7 +242,7 @@ def test_no_byte_that_is_written_holds_a_secret(
         patched.setattr("pricetracker_dagster.assets.answers.publish", mistaken)
         run_failure(told_of(tick(), run_failure).for_run_failure())
     with monkeypatch.context() as patched:
-        patched.setattr("pricetracker_dagster.sensors.watch_prices", mistaken)
+        patched.setattr("pricetracker_dagster.sensors.alarms.watch_prices", mistaken)
         fails_with(RuntimeError, lambda: look(spike_alerts))
     now += MINUTE
     look(missed_minutes)

@@ -10,7 +10,9 @@ from pricetracker_dagster.alerts.watchdog.heartbeat import HeartbeatError
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.sensors import default_sensors, heartbeat, missed_minutes, run_failure, spike_alerts
+from pricetracker_dagster.sensors import default_sensors
+from pricetracker_dagster.sensors.alarms import missed_minutes, run_failure, spike_alerts
+from pricetracker_dagster.sensors.heartbeat import heartbeat
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import NOON, Bench, give_up_after, tracker

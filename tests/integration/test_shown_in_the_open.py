@@ -11,7 +11,7 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
-from pricetracker_dagster.sensors import first_charts
+from pricetracker_dagster.sensors.first_charts import first_charts
 from tests.integration.conftest import NOON, Bench, checked, tracker
 
 Start = Callable[..., Bench]
