@@ -343,13 +343,13 @@ OK = b"HTTP/1.1 200 OK\r\n"
 def test_what_drips_ends_at_the_deadline_with_its_thread(
     service: Service, head: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "ANSWER_WITHIN", 0.4)
+    monkeypatch.setattr(channels, "ANSWER_WITHIN", 1.0)
     url = service.channel("/drips", how=dripping(service, head, piece))
     good = service.channel("/good")
     began = time.monotonic()
     outcomes = sent(url, good)
-    assert time.monotonic() - began < 2
-    assert outcomes[url] == Outcome(channel_name(url), False, "no answer within 0.4 s")
+    assert time.monotonic() - began < 10  # and not after the last piece, which never comes
+    assert outcomes[url] == Outcome(channel_name(url), False, "no answer within 1 s")
     assert outcomes[good].delivered
     assert sending_threads() == []
 
@@ -394,14 +394,16 @@ def test_of_several_messages_one_that_does_not_fit_is_not_begun(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(connection: socket.socket, body: bytes) -> None:
-        service.let_go.wait(0.4)
+        service.let_go.wait(0.8)
         answer(200)(connection, body)
 
-    monkeypatch.setattr(channels, "ANSWER_WITHIN", 1.0)
+    assert sent(good := service.channel("/good"))[good].delivered  # apprise is imported by then
+    monkeypatch.setattr(channels, "ANSWER_WITHIN", 2.0)
     url = service.channel("/slow", how=slow)
     outcomes = list(channels.send({url: [MESSAGE] * 5}))
-    assert [(each.delivered, each.part) for each in outcomes] == [(True, 0), (True, 1)]
-    assert len(service.bodies("/slow")) == 2
+    # two on a machine that is not busy; of none that is begun is it unknown whether it was taken
+    assert [(each.delivered, each.part) for each in outcomes] in ([(True, 0), (True, 1)], [(True, 0)])
+    assert len(service.bodies("/slow")) == len(outcomes)
 
 
 @pytest.mark.parametrize(
@@ -586,14 +588,15 @@ LOGIN = b"ehlo=250-here\r\n250 AUTH PLAIN"
         ((b"auth=235 ok", b"rcpt=550 PRIVATE"), "SMTP 550: it refuses a recipient"),
         ((b"auth=235 ok", b"mail=451 later"), "SMTP 451"),
         ((b"auth=235 ok", b".=554 spam of PRIVATEUSER"), "SMTP 554"),
-        ((b"auth=hang",), "no answer within 0.7 s"),
+        ((b"auth=hang",), "no answer within 1.5 s"),
         ((b"auth=235 ok", b"quit=hang"), None),  # it has taken the mail before
     ],
 )
 def test_a_mail_server_is_told_in_our_words(
     answers: tuple[bytes, ...], error: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "ANSWER_WITHIN", 0.7)
+    hangs = any(said.endswith(b"=hang") for said in answers)
+    monkeypatch.setattr(channels, "ANSWER_WITHIN", 1.5 if hangs else 20.0)
     address, let_go = mail_server(LOGIN, *answers)
     url = mailto(address)
     assert sent(url)[url] == Outcome(channel_name(url), error is None, error)
@@ -616,8 +619,8 @@ def test_a_mail_server_whose_greeting_drips_ends_at_the_deadline(monkeypatch: py
 def test_of_many_that_fail_at_once_each_has_its_own_error_and_no_part_of_anothers(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "ANSWER_WITHIN", 1.5)
-    together = threading.Barrier(4, timeout=5)
+    monkeypatch.setattr(channels, "ANSWER_WITHIN", 4.0)
+    together = threading.Barrier(4, timeout=15)
 
     def with_the_others(status: int) -> Answers:
         def reply(connection: socket.socket, body: bytes) -> None:
@@ -646,7 +649,7 @@ def test_of_many_that_fail_at_once_each_has_its_own_error_and_no_part_of_another
         "json://user:PRIVATE@host.invalid/": "its host has no address",
         f"jsons://{service.address}/PRIVATE": "no TLS connection",
         mailto(mail): "SMTP 535: it refuses user and password",
-        service.channel("/PRIVATEdrips", how=dripping(service, OK)): "no answer within 1.5 s",
+        service.channel("/PRIVATEdrips", how=dripping(service, OK)): "no answer within 4 s",
     }
     outcomes = sent(*expected)
     let_go.set()
