@@ -513,7 +513,7 @@ def test_what_a_tick_could_not_store_is_an_incident_with_its_cause_at_once(
 ) -> None:
     bench = start("BTCUSD", "ETHUSD")
     ticked(bench)
-    give_up_after(bench, 1)
+    give_up_after(bench, 2)
     bench.exchange.faults.add(**fault)
     for _ in range(3):
         ticked(bench)
