@@ -43,11 +43,8 @@ CAUSES = (
     ("exchange maintenance", "SystemStatus: maintenance"),
 )
 
-IN_THE_OTHER = (
-    "import sys; sys.path.insert(0, sys.argv[1]); import benchmarks; sys.path[0] = sys.argv[2]; "
-    "from benchmarks.alarms import measured; measured(sys.argv[3])"
-)
-"""Measure what is found in another checkout with what is written here."""
+MEASURE = "import sys; sys.path.insert(0, sys.argv[1]); from benchmarks.alarms import measured; measured(sys.argv[2])"
+"""Measure a checkout by its own copy of this file: what is written here may ask for modules that it does not have."""
 
 
 class Bench:
@@ -268,7 +265,7 @@ def main() -> None:
 
 def _in(checkout: Path, what: str) -> dict[str, Any]:
     """Measure one thing in a process of its own, with the program of a checkout."""
-    command = [sys.executable, "-W", "ignore", "-c", IN_THE_OTHER, str(HERE), str(checkout), what]
+    command = [sys.executable, "-W", "ignore", "-c", MEASURE, str(checkout), what]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=checkout)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

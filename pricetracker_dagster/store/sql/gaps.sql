@@ -6,18 +6,18 @@ WITH counted AS (
     GROUP BY metric
 ),
 -- mostly none: then nothing is sorted
-lacking AS MATERIALIZED (
+incomplete AS MATERIALIZED (
     SELECT metric
     FROM (SELECT unnest($metrics::VARCHAR[]) AS metric) LEFT JOIN counted USING (metric)
     WHERE coalesce(rows, 0) <> $minutes
 ),
 known AS (
     SELECT metric, minute
-    FROM read_parquet($files, hive_partitioning = false) SEMI JOIN lacking USING (metric)
+    FROM read_parquet($files, hive_partitioning = false) SEMI JOIN incomplete USING (metric)
     WHERE minute BETWEEN $first AND $last
     UNION ALL
     SELECT metric, unnest([$first::TIMESTAMPTZ - INTERVAL 1 MINUTE, $last::TIMESTAMPTZ + INTERVAL 1 MINUTE])
-    FROM lacking
+    FROM incomplete
 )
 SELECT metric, epoch(before)::BIGINT + 60, epoch(minute)::BIGINT - 60
 FROM (SELECT metric, minute, lag(minute) OVER (PARTITION BY metric ORDER BY minute) AS before FROM known)
