@@ -1,8 +1,12 @@
 """The structure of the package, as docs/architecture.md draws it: arrows point one way, and nothing grows too large."""
 
 import ast
+import pkgutil
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from tests.unit.test_packaging import ROOT
 
@@ -73,3 +77,16 @@ def test_the_package_can_be_taken_in_at_a_glance() -> None:
     assert len(entries) <= 21
     assert lines[-1] <= 300
     assert lines[len(lines) // 2] <= 90
+
+
+def walked() -> list[str]:
+    """The functions that the two walks of the document pass, as it names them."""
+    walks = DRAWING.partition("### One minute")[2].partition("## Rooms")[0]
+    rooms = {room_of(module) for module in MODULES} - {""}
+    named = re.findall(r"`([a-z_]+(?:\.\w+)+)(?:\([^`]*\))?`", walks)
+    return [name for name in dict.fromkeys(named) if name.split(".")[0] in rooms and not name.endswith((".py", ".sql"))]
+
+
+@pytest.mark.parametrize("name", walked())
+def test_what_the_walks_of_the_document_pass_is_there(name: str) -> None:
+    assert pkgutil.resolve_name(f"pricetracker_dagster.{name}")
