@@ -172,11 +172,13 @@ class PriceTable(Delta):
         files = self.files(first, last)
         if not files:
             return {metric: [span] for metric in metrics}
-        rows = self.ask("gaps.sql", files, first=first, last=last, minutes=span.length, metrics=[*metrics]).fetchall()
-        gaps: dict[str, list[MinuteRange]] = {metric: [] for metric in metrics}
-        for metric, begin, end in rows:
-            gaps[metric].append(MinuteRange(utc(begin), utc(end)))
-        return {metric: found for metric, found in gaps.items() if found}
+        stored = dict(self.ask("counted.sql", files, first=first, last=last, metrics=[*metrics]).fetchall())
+        incomplete = [metric for metric in metrics if stored.get(metric, 0) != span.length]
+        gaps: dict[str, list[MinuteRange]] = {metric: [] for metric in incomplete}
+        if incomplete:  # mostly none is
+            for metric, begin, end in self.ask("gaps.sql", files, first=first, last=last, metrics=incomplete).fetchall():
+                gaps[metric].append(MinuteRange(utc(begin), utc(end)))
+        return gaps
 
     def newest(self, metrics: Sequence[str], since: datetime, until: datetime = _LAST) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""
