@@ -176,7 +176,8 @@ class PriceTable(Delta):
         incomplete = [metric for metric in metrics if stored.get(metric, 0) != span.length]
         gaps: dict[str, list[MinuteRange]] = {metric: [] for metric in incomplete}
         if incomplete:  # mostly none is
-            for metric, begin, end in self.ask("gaps.sql", files, first=first, last=last, metrics=incomplete).fetchall():
+            found = self.ask("gaps.sql", files, first=first, last=last, metrics=incomplete)
+            for metric, begin, end in found.fetchall():
                 gaps[metric].append(MinuteRange(utc(begin), utc(end)))
         return gaps
 
