@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
@@ -42,9 +42,11 @@ def beside_pandas(store: Store) -> None:
     files = store.prices.files()
 
     ours, theirs = in_turn(lambda: published(store), lambda: ranked_by_pandas(files))
-    answer = reading.query(
-        store.folder.published, "SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL"
-    ).df()
+    answer = (
+        open_prices(store.folder.published)
+        .sql("SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL")
+        .df()
+    )
     expected = ranked_by_pandas(files).sort_values(["measure", "rank"], ignore_index=True)[list(answer.columns)]
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-9)
 

@@ -5,7 +5,7 @@ A statement takes its values as named parameters; a value never becomes SQL text
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -69,6 +69,22 @@ def opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         with suppress(duckdb.Error):  # where a statement of the user is not over, the file stays open as long as it
             connection.execute("USE memory")
             connection.execute(f"DETACH {name}")
+
+
+def cursor(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Return another connection to the same databases, for another thread."""
+    return _noted(connection.cursor())
+
+
+def lock(connection: duckdb.DuckDBPyConnection, files: Iterable[str]) -> None:
+    """Let a connection of opened() read these files besides the database, and nothing else, and stay so.
+
+    No other file is read or written, nothing is loaded or attached, no setting of the engine is changed any more.
+    """
+    paths = ", ".join(literal(path) for file in sorted(files) for path in dict.fromkeys((file, only(file))))
+    connection.execute(f"SET allowed_paths = [{paths}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
 
 
 def only(file: Path | str) -> str:

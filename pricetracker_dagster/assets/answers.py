@@ -14,9 +14,10 @@ from pricetracker_dagster.assets.ui_metadata import (
     table_metadata,
     why_it_fails,
 )
+from pricetracker_dagster.reading.pictures import charts
+from pricetracker_dagster.reading.published import ask
+from pricetracker_dagster.reading.questions import fewer_observations, of_rank
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.store import reading
-from pricetracker_dagster.store.charts import charts
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.published_file import Published
 from pricetracker_dagster.store.schema import HISTORY_24H, METRIC_RANK
@@ -72,8 +73,8 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     Reads the published file; where that is older than the prices, it publishes first.
     """
     published = _publish(context, tracker)
-    rows = reading.rank(published.path).to_dicts()
-    fewer = reading.fewer_observations(rows)
+    rows = ask(published.path, of_rank()).to_dicts()
+    fewer = fewer_observations(rows)
     observations = dg.TableColumn("observations", "VARCHAR", "minutes that have a value, of the 1440 of a day")
     records = []
     for row in rows[:_SHOWN]:

@@ -15,9 +15,11 @@ from pricetracker_dagster.assets.minute_prices import minute_prices
 from pricetracker_dagster.assets.ui_metadata import SAMPLE, sample
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, minutes_of_day
 from pricetracker_dagster.instance.tags import minute_of
+from pricetracker_dagster.reading.published import ask
+from pricetracker_dagster.reading.questions import of_rank
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import Settings, backfill_command, command
-from pricetracker_dagster.store import coverage, reading
+from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
@@ -105,7 +107,7 @@ def _no_minute_missing(store: Store, missing: coverage.Gaps, settings: Settings)
 
 
 def _every_metric_ranked(store: Store, metrics: Sequence[str], last: datetime) -> dg.AssetCheckResult:
-    rows = reading.rank(store.folder.published).to_dicts() if store.folder.published.exists() else []
+    rows = ask(store.folder.published, of_rank()).to_dicts() if store.folder.published.exists() else []
     current = [row for row in rows if row["as_of"] >= last - _RANK_IS_OLD_AFTER]
     ranked = {row["metric"] for row in current if row["measure"] == "price" and row["stddev"] is not None}
     unranked = [metric for metric in metrics if metric not in ranked]

@@ -19,10 +19,10 @@ from pricetracker_dagster.settings import load_settings
 @click.pass_context
 def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, output_format: str) -> None:
     """Show what exceeded a rule, newest first; try the channels; try rules on what is stored."""
-    from pricetracker_dagster.store import reading
+    from pricetracker_dagster.reading import questions
 
     if ctx.invoked_subcommand is None:
-        show_published(lambda _: reading.of_alerts(only_open=only_open, since=since), output_format)
+        show_published(questions.of_alerts(only_open=only_open, since=since), output_format)
 
 
 @click.command()
@@ -30,9 +30,9 @@ def alerts(ctx: click.Context, *, only_open: bool, since: datetime | None, outpu
 @FORMAT
 def incidents(*, only_open: bool, since: datetime | None, output_format: str) -> None:
     """Show the outages, newest first: minutes missed near each other in time, and what stands still."""
-    from pricetracker_dagster.store import reading
+    from pricetracker_dagster.reading import questions
 
-    show_published(lambda _: reading.of_incidents(only_open=only_open, since=since), output_format)
+    show_published(questions.of_incidents(only_open=only_open, since=since), output_format)
 
 
 @alerts.command("test")

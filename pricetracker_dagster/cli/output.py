@@ -10,21 +10,18 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from pricetracker_dagster.cli import text
 from pricetracker_dagster.cli.background import done_in_background, in_background
 from pricetracker_dagster.cli.table import TABLE_ROWS, print_table, say_how_many
 from pricetracker_dagster.cli.writing import as_json, csv_cell, csv_of, write
+from pricetracker_dagster.reading import text
+from pricetracker_dagster.reading.lines import aliases, batches, csv_lines, json_lines, projected
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 _COUNT_PATIENCE = 3.0
-_ROWS_AT_ONCE = 2048
-_ANSWER = "answer of the statement"
 
 
 def show_answer(
@@ -45,25 +42,19 @@ def show_answer(
     relation = done_in_background(connection, ask)
     if relation is None:  # a statement that answers nothing, not even that it went well
         return
-    aliases = [f"c{i}" for i in range(len(relation.columns))]
     if output_format == "table":
-        _show_table(connection, relation, aliases)
+        _show_table(connection, relation)
         return
-    if output_format == "csv":
-        line = text.csv_line(relation.types, aliases)
-    else:
-        keys = _told_apart(relation.columns)
-        line = f"concat(',', chr(10), {text.json_object(relation.types, aliases, keys)})"
-    lines = _projected(relation, aliases, f"{line} AS line")
-    with closing(in_background(connection, lambda: iter(lines.to_arrow_reader(_ROWS_AT_ONCE)))) as batches:
+    answer = csv_lines(relation) if output_format == "csv" else json_lines(relation)
+    with closing(in_background(connection, lambda: batches(answer))) as found:
         if output_format == "csv":
             write(csv_of([relation.columns]))
-            for batch in batches:
-                write(_bytes_of(batch.column(0)))
+            for batch in found:
+                write(batch)
         else:
             begin = b"["
-            for batch in batches:
-                write(begin, _bytes_of(batch.column(0))[2 if begin else 0 :])
+            for batch in found:
+                write(begin, batch[2 if begin else 0 :])
                 begin = b""
             write(begin, b"]\n")
 
@@ -82,29 +73,18 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], output_format: s
         say_how_many(len(kept))
 
 
-def _show_table(
-    connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckDBPyRelation", aliases: Sequence[str]
-) -> None:
+def _show_table(connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckDBPyRelation") -> None:
     types = relation.types
     cells = ", ".join(
         alias if _stays(kind) else f"{text.plain(kind, alias)} AS {alias}"
-        for kind, alias in zip(types, aliases, strict=True)
+        for kind, alias in zip(types, aliases(relation), strict=True)
     )
-    first = _projected(relation, aliases, cells).limit(TABLE_ROWS + 1)
+    first = projected(relation, cells).limit(TABLE_ROWS + 1)
     rows = done_in_background(connection, first.fetchall)
     numeric = [kind.id in text.INTEGERS | text.FLOATS for kind in types]
     print_table(relation.columns, numeric, rows[:TABLE_ROWS])
     if len(rows) > TABLE_ROWS:
-        say_how_many(_count(connection, relation, aliases))
-
-
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """Return names of which no two are alike: of two equal keys in an object, readers of JSON keep one."""
-    keys: list[str] = []
-    for name in names:
-        numbered = (f"{name}_{i}" for i in count(1))
-        keys.append(next(key for key in chain([name], numbered) if key not in keys))
-    return keys
+        say_how_many(_count(connection, relation))
 
 
 def _stays(kind: Any) -> bool:
@@ -113,46 +93,19 @@ def _stays(kind: Any) -> bool:
     return innermost.id in text.INTEGERS | text.FLOATS | {"boolean"}
 
 
-def _count(
-    connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckDBPyRelation", aliases: Sequence[str]
-) -> int | None:
+def _count(connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckDBPyRelation") -> int | None:
     """Count the rows of an answer; None where that takes too long."""
     import duckdb
 
     timer = threading.Timer(_COUNT_PATIENCE, connection.interrupt)
     timer.start()
     try:
-        [(rows,)] = done_in_background(connection, _projected(relation, aliases, "count(*)").fetchall)
+        [(rows,)] = done_in_background(connection, projected(relation, "count(*)").fetchall)
     except duckdb.InterruptException:
         return None
     finally:
         timer.cancel()
     return int(rows)
-
-
-def _projected(
-    relation: "duckdb.DuckDBPyRelation", aliases: Sequence[str], expressions: str
-) -> "duckdb.DuckDBPyRelation":
-    """Return expressions over an answer's columns, which may be called anything, even all the same."""
-    names = ", ".join(aliases)
-    over = relation.query(
-        _ANSWER,
-        f'WITH a({names}) AS (FROM "{_ANSWER}") SELECT {expressions} FROM a',  # noqa: S608 - no value is in it
-    )
-    assert over is not None  # noqa: S101 - only statements that select nothing are
-    return over
-
-
-def _bytes_of(lines: "pa.StringArray") -> memoryview:
-    """Return the characters of a column of text as they lie in memory, one after the other."""
-    import pyarrow as pa
-
-    _, offsets, characters = lines.buffers()
-    if characters is None:
-        return memoryview(b"")
-    wide = pa.types.is_large_string(lines.type)
-    ends = memoryview(offsets).cast("q" if wide else "i")
-    return memoryview(characters)[ends[lines.offset] : ends[lines.offset + len(lines)]]
 
 
 def _is_number(value: object) -> bool:

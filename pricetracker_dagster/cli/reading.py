@@ -1,8 +1,7 @@
 """What answers from the published file: ``metrics``, ``history``, ``rank``, ``sql``."""
 
-from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,16 +12,16 @@ from pricetracker_dagster.errors import is_utf8
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.store.reading import Question
+    from pricetracker_dagster.reading.questions import Question
 
 
 @click.command()
 @FORMAT
 def metrics(output_format: str) -> None:
     """Show what has values in the last 24 hours."""
-    from pricetracker_dagster.store import reading
+    from pricetracker_dagster.reading import questions
 
-    show_published(lambda _: reading.of_metrics(), output_format)
+    show_published(questions.of_metrics(), output_format)
 
 
 @click.command()
@@ -31,9 +30,9 @@ def metrics(output_format: str) -> None:
 @FORMAT
 def history(metric: str, measure: str, output_format: str) -> None:
     """Show one MEASURE of one METRIC over the last 24 hours."""
-    from pricetracker_dagster.store import reading
+    from pricetracker_dagster.reading import questions
 
-    show_published(lambda published: reading.of_history(published, metric, measure), output_format)
+    show_published(questions.of_history(metric, measure), output_format)
 
 
 @click.command()
@@ -41,33 +40,36 @@ def history(metric: str, measure: str, output_format: str) -> None:
 @FORMAT
 def rank(measure: str, output_format: str) -> None:
     """Show the metrics by the standard deviation of a MEASURE over the last 24 hours."""
-    from pricetracker_dagster.store import reading
+    from pricetracker_dagster.reading import questions
+    from pricetracker_dagster.reading.published import ask
 
-    show_published(lambda _: reading.of_rank(measure), output_format)
+    show_published(questions.of_rank(measure), output_format)
     if output_format == "table":
-        rows = reading.rank(load_settings().data_folder.published, measure).to_dicts()
-        for (_, metric), (count, most) in reading.fewer_observations(rows).items():
+        rows = ask(load_settings().data_folder.published, questions.of_rank(measure)).to_dicts()
+        for (_, metric), (count, most) in questions.fewer_observations(rows).items():
             click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
 
 
 @click.command("sql", cls=StatementCommand)
 @click.argument("statement")
+@click.option("--unlocked", is_flag=True, help="Let it read and write other files, too, and set what the engine does.")
 @FORMAT
-def sql_(statement: str, output_format: str) -> None:
+def sql_(statement: str, output_format: str, *, unlocked: bool) -> None:
     """Answer an SQL STATEMENT from the published file, e.g. "FROM metric_rank"."""
     import duckdb
 
-    from pricetracker_dagster.store import reading
+    from pricetracker_dagster.reading import questions
 
     if not is_utf8(statement):
         raise click.UsageError("the statement is not in UTF-8: write it so")
     if not duckdb.extract_statements(statement):
         raise click.UsageError('the statement is empty: write e.g. "FROM metric_rank"')
-    show_published(lambda _: reading.Question(statement), output_format)
+    show_published(questions.Question(statement), output_format, unlocked=unlocked)
 
 
-def show_published(ask: "Callable[[Path], Question]", output_format: str) -> None:
+def show_published(question: "Question", output_format: str, *, unlocked: bool = False) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
+    from pricetracker_dagster.reading.published import PublishedFile
     from pricetracker_dagster.store import published_access as access
     from pricetracker_dagster.store.store import open_store
 
@@ -85,7 +87,5 @@ def show_published(ask: "Callable[[Path], Question]", output_format: str) -> Non
             publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
         except Exception as error:  # the folder cannot be written
             raise access.Moved(access.moved_message(store.folder.published, old)) from error
-    question = ask(store.folder.published)
-    parameters = dict(question.parameters) or None
-    with access.connect(store.folder.published) as connection:
-        show_answer(connection, lambda: connection.sql(question.statement, params=parameters), output_format)
+    with closing(PublishedFile(store.folder.published, unlocked=unlocked)) as file, file.cursor() as connection:
+        show_answer(connection, lambda: file.relation(connection, question), output_format)

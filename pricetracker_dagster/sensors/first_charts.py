@@ -6,9 +6,10 @@ import duckdb
 from pricetracker_dagster.assets.answers import charts_24h
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.jobs import charts
+from pricetracker_dagster.reading.published import ask
+from pricetracker_dagster.reading.questions import of_rank
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.failure_reports import reports_failures
-from pricetracker_dagster.store import reading
 
 
 @dg.sensor(
@@ -27,7 +28,7 @@ def first_charts(
         return dg.SkipReason("charts_24h is materialized hourly")
     published = tracker.store().folder.published
     try:
-        something = published.exists() and reading.rank(published).fetchall()
+        something = published.exists() and ask(published, of_rank()).fetchall()
     except (duckdb.Error, PricetrackerError) as error:
         return dg.SkipReason(f"the published file cannot be read: {error}")
     if not something:

@@ -16,6 +16,7 @@ from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
 from pricetracker_dagster.settings.exchanges import LISTED, SIMULATED, Exchanges, ExchangeSettings
 from pricetracker_dagster.settings.folder import check_data_folder, check_is_no_file, simulated_folder
+from pricetracker_dagster.settings.http import HttpSettings
 from pricetracker_dagster.settings.routes import AlertRoute
 from pricetracker_dagster.settings.secret import keep_given, keep_secrets
 from pricetracker_dagster.settings.section import Section, its_own_name, no_truth_as_number
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
     collect: CollectSettings = CollectSettings()
     watch: WatchSettings = WatchSettings()
     ui: UiSettings = UiSettings()
+    http: HttpSettings = HttpSettings()
     alerts: AlertSettings = AlertSettings()
 
     @model_validator(mode="before")

@@ -1,5 +1,6 @@
 """The Parquet files that belong to one version of a Delta table, as its log has them, and how SQL reads them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -21,6 +22,19 @@ def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime
     """
     # delta-rs names them as URLs do, with %20 for a space
     return sorted(map(unquote, table.file_uris(file_pruning_predicate=list(bounds) or None)))
+
+
+def files_of_days(files: Iterable[str], first: date, last: date) -> list[str]:
+    """Return those of some files of the prices that may hold minutes of the UTC days from ``first`` to ``last``.
+
+    By their paths: the log of the table is not asked. A file whose path names no day may hold any.
+    """
+    found = []
+    for file in files:
+        day = re.search(rf"/{PARTITION}=([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/", file)
+        if day is None or first.isoformat() <= day[1] <= last.isoformat():
+            found.append(file)
+    return found
 
 
 def files_of_minutes(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:

@@ -1,6 +1,6 @@
 """Opens the published file to read, and says in plain words why it, or what its views read, cannot be read.
 
-Which questions are asked of it is the business of reading.py.
+Which questions are asked of it is the business of reading/.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,31 +32,49 @@ class Moved(PricetrackerError):
     """The data folder lies elsewhere than when it was published, so the views read files of the old place."""
 
 
-def connect(published: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+@contextmanager
+def connect(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the published file to read, apart from everything else in this process: for statements of users.
+
+    Args:
+        published: the file.
+        unlocked: let statements read and write other files, too, and change the engine's settings.
 
     Raises:
         NotPublished: there is no file yet.
         PublishedDamaged: it cannot be opened, or what its views read is gone.
         StoreError: it, or what its views read, is there and cannot be read by this user.
     """
-    return _reading(published, sql.opened)
-
-
-def attached(published: Path) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-    """Open it for the short questions of our own, ten times quicker. Errors as of connect()."""
-    return _reading(published, sql.attached)
+    with opened(published, unlocked=unlocked) as connection, explained(connection, published):
+        yield connection
 
 
 @contextmanager
-def _reading(
-    published: Path, opened: Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
+def opened(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open it likewise, to be held: errors of what is asked later are put into plain words by explained()."""
+    with _open(published, sql.opened) as connection:
+        if not unlocked:
+            with explained(connection, published):
+                sql.lock(connection, files_of_views(connection))
+        yield connection
+
+
+@contextmanager
+def attached(published: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open it for the short questions of our own, ten times quicker. Errors as of connect()."""
+    with _open(published, sql.attached) as connection, explained(connection, published):
+        yield connection
+
+
+@contextmanager
+def _open(
+    published: Path, how: Callable[[Path], AbstractContextManager[duckdb.DuckDBPyConnection]]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     if not published.exists():
         raise NotPublished(published)
     with ExitStack() as stack:
         try:
-            connection = stack.enter_context(opened(published))
+            connection = stack.enter_context(how(published))
         except duckdb.Error as error:
             with errors.access(published.parent, ""), published.open("rb"):
                 why = plain(error, 200)
@@ -64,13 +82,23 @@ def _reading(
                 f"{published} cannot be read: {why}. Nothing is lost by that: the next tick publishes it anew, "
                 f"`{errors.repair_command(published.parent)} --yes` at once"
             ) from error
-        try:
-            yield connection
-        except duckdb.Error as error:
-            found = _what_is_gone(connection, error, published)
-            if found is None:
-                raise
-            raise PublishedDamaged(found) from error
+        yield connection
+
+
+@contextmanager
+def explained(connection: duckdb.DuckDBPyConnection, published: Path) -> Iterator[None]:
+    """Say which file is damaged or gone, where an error of a question is about that.
+
+    Raises:
+        PublishedDamaged, StoreError: as of connect().
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        found = _what_is_gone(connection, error, published)
+        if found is None:
+            raise
+        raise PublishedDamaged(found) from error
 
 
 def moved_from(published: Path) -> str | None:
@@ -94,14 +122,15 @@ def _built_from(connection: duckdb.DuckDBPyConnection) -> str | None:
         row = connection.execute("SELECT folder FROM sources").fetchone()
         return None if row is None else str(row[0])
     except duckdb.Error:  # an earlier version did not say it: its views do
-        files = sorted(_files_of_views(connection))
+        files = sorted(map(Path, files_of_views(connection)))
         place = next((parent for file in files for parent in file.parents if parent.name == "minute_prices"), None)
         return None if place is None else str(place.parent)
 
 
-def _files_of_views(connection: duckdb.DuckDBPyConnection) -> set[Path]:
-    views = connection.execute(sql.load("store/sql/views.sql")).fetchall()
-    return {Path(sql.named_by(path)) for (paths,) in views for path in paths or ()}
+def files_of_views(connection: duckdb.DuckDBPyConnection, view: str | None = None) -> set[str]:
+    """Return the Parquet files that a view of the published file reads, or all of them."""
+    views = connection.execute(sql.load("store/sql/views.sql"), {"view": view}).fetchall()
+    return {sql.named_by(path) for (paths,) in views for path in paths or ()}
 
 
 def covered(published: Path) -> datetime | None:
@@ -139,7 +168,7 @@ def has_rows(published: Path) -> bool:
 def _what_is_gone(connection: duckdb.DuckDBPyConnection, error: duckdb.Error, published: Path) -> str | None:
     """Return in plain words which file of the views is damaged or gone, where an error is about that; else None."""
     try:
-        files = _files_of_views(connection)
+        files = set(map(Path, files_of_views(connection)))
         old = _built_from(connection)
     except duckdb.Error:
         return None

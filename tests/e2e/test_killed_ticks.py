@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.store import Store, store_in
 from tests.e2e.conftest import METRICS, Home, free_port
 from tests.waiting import until
@@ -38,10 +38,13 @@ def test_a_tick_killed_at_any_step_is_repaired_by_the_next(home: Home) -> None:
         assert healed.returncode == 0, healed.stderr
         newest = newest_closed_minute(datetime.now(UTC)) - MINUTE
         assert store.prices.gaps(METRICS, lately, newest) == {}
-        counted = reading.query(
-            home.data / "pricetracker.duckdb",
-            "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",
-        ).df()
+        counted = (
+            open_prices(home.data / "pricetracker.duckdb")
+            .sql(
+                "SELECT count(*) AS rows, count(DISTINCT (metric, minute)) AS keys FROM minute_prices",
+            )
+            .df()
+        )
         assert counted["rows"][0] == counted["keys"][0] == store.prices.rows()
         assert not list(home.data.glob(".pricetracker*"))
     exchange.terminate()

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.store import store_in
 from tests.e2e.conftest import METRICS, Home, fetch, free_port, home_in, processes_of
 from tests.waiting import until
@@ -101,7 +101,7 @@ def test_where_the_exchange_cannot_be_reached_it_says_so_and_runs_on_invented_pr
 
 
 def test_the_ranking_means_something_in_the_first_minute(stack: Stack) -> None:
-    rank = reading.rank(stack.published, "price").df()
+    rank = open_prices(stack.published).rank("price").df()
     assert list(rank["metric"]) == METRICS
     assert (rank["observations"] == 1440).all()
 
@@ -169,7 +169,7 @@ def test_ended_by_sigterm_it_leaves_no_process_no_file_of_its_own_and_no_missed_
     assert stack.process.wait(15) == 0
     assert processes_of(stack.home.folder) == {}
     assert not list(stack.home.data.glob(".pricetracker*"))
-    assert reading.query(stack.published, "SELECT count(*) AS n FROM missed_minutes").df()["n"][0] == 0
+    assert open_prices(stack.published).sql("SELECT count(*) AS n FROM missed_minutes").df()["n"][0] == 0
 
 
 def ticks(ui: str) -> dict[str, str]:

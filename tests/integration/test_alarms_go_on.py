@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from pricetracker_dagster.alerts.watchdog import unrecorded
 from pricetracker_dagster.alerts.watchdog.look import Look, watch_standstill
 from pricetracker_dagster.alerts.watchdog.observation import Sign
+from pricetracker_dagster.assets import answers
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
@@ -22,7 +23,6 @@ from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.alarms import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.store import open_store, store_in
@@ -162,7 +162,7 @@ def test_the_watch_ends_what_a_sensor_has_told(hours: Hours) -> None:
 def test_a_failed_run_whose_minute_is_stored_and_published_is_no_stale_publication(
     hours: Hours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "fewer_observations", lambda *_: 1 / 0)
+    monkeypatch.setattr(answers, "fewer_observations", lambda *_: 1 / 0)
     hours.later(minutes=1)
     hours.tick()
     assert not [row for row in hours.rows() if row["cause"] == "not published"]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.simulator import ReplayMarket
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from tests.integration.conftest import NOON, Bench
 
@@ -314,13 +314,13 @@ def test_recorded_days_told_to_ticks_give_the_rank_and_history_that_pandas_compu
             day = values[values.index > last - pd.Timedelta(hours=24)]
             expected.append((f"SIMULATED:{pair}", measure, day))
 
-    told = reading.query(bench.store.folder.published, "FROM history_24h").df()
+    told = open_prices(bench.store.folder.published).sql("FROM history_24h").df()
     history = told.set_index(["metric", "measure", "minute"]).sort_index()["value"]
     assert len(history) == 6 * 4 * 1440
     for metric, measure, day in expected:
         assert history[metric, measure].to_numpy() == pytest.approx(day.to_numpy(), rel=1e-12, abs=1e-12)
     for measure in ("price", "volume", "change_absolute", "change_percentage"):
-        rank = reading.rank(bench.store.folder.published, measure).df()
+        rank = open_prices(bench.store.folder.published).rank(measure).df()
         by_pandas = pd.Series({metric: day.std() for metric, of, day in expected if of == measure})
         order = sorted(by_pandas.index, key=lambda metric: (-by_pandas[metric], metric))
         assert list(rank["metric"]) == order

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import store_in
 from tests.commands import COMMAND
@@ -189,7 +189,7 @@ def folder(grown: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def _minutes(folder: Path) -> list[tuple[datetime]]:
-    frame = reading.query(folder / "pricetracker.duckdb", "SELECT minute FROM minute_prices").df()
+    frame = open_prices(folder / "pricetracker.duckdb").sql("SELECT minute FROM minute_prices").df()
     return [(moment.to_pydatetime(),) for moment in frame["minute"]]
 
 

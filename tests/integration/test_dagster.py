@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as db
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
@@ -21,7 +22,6 @@ from pricetracker_dagster.instance.tags import HOURLY, TICK
 from pricetracker_dagster.jobs import failures, tick_request
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.schedules import every_minute
-from pricetracker_dagster.store import reading
 from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker
 
 Start = Callable[..., Bench]
@@ -68,7 +68,7 @@ def test_a_tick_stores_publishes_ranks_checks_and_is_green(start: Start, instanc
     assert ranked["dagster/row_count"] == 2 * 4
     assert [row.data["metric"] for row in ranked["ranking"].records[:2]] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]  # type: ignore[attr-defined]
     assert days_materialized(instance) == {"2026-03-03"}
-    assert list(reading.rank(bench.store.folder.published, "price").df()["rank"]) == [1, 2]
+    assert list(open_prices(bench.store.folder.published).rank("price").df()["rank"]) == [1, 2]
 
 
 def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_saying_which_minute_and_why(
@@ -92,9 +92,11 @@ def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_sayi
     run = instance.get_run_by_id(outcome.run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.FAILURE
-    last = reading.query(
-        bench.store.folder.published, "SELECT metric, max(minute) AS last FROM minute_prices GROUP BY metric"
-    ).df()
+    last = (
+        open_prices(bench.store.folder.published)
+        .sql("SELECT metric, max(minute) AS last FROM minute_prices GROUP BY metric")
+        .df()
+    )
     assert last.set_index("metric")["last"]["SIMULATED:BTCUSD"] == NOON
 
 
@@ -107,8 +109,8 @@ def test_what_a_tick_published_during_an_outage_covers_its_minute_and_lists_it_a
     bench.exchange.faults.add("maintenance")
     bench.now += MINUTE
     assert not run_minute_tick(tracker(bench), instance).success
-    assert reading.query(bench.store.folder.published, "SELECT as_of FROM snapshot").df()["as_of"][0] == NOON
-    missed = reading.query(bench.store.folder.published, "FROM missed_minutes").df()
+    assert open_prices(bench.store.folder.published).sql("SELECT as_of FROM snapshot").df()["as_of"][0] == NOON
+    missed = open_prices(bench.store.folder.published).sql("FROM missed_minutes").df()
     assert missed.values.tolist() == [["SIMULATED:BTCUSD", NOON, "exchange maintenance"]]
 
 
@@ -201,7 +203,7 @@ def test_the_rank_alone_can_be_materialized(start: Start, instance: dg.DagsterIn
     materialize(bench, instance, PRICES, partition_key="2026-03-03")
     assert not bench.store.folder.published.exists()
     assert materialize(bench, instance, RANK).success
-    assert list(reading.rank(bench.store.folder.published, "volume").df()["metric"]) == ["SIMULATED:BTCUSD"]
+    assert list(open_prices(bench.store.folder.published).rank("volume").df()["metric"]) == ["SIMULATED:BTCUSD"]
 
 
 def test_a_check_on_demand_tells_what_is_missing_right_now_and_how_to_repair_it(

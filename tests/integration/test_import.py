@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.errors import UnknownName
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, RecordedFile
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
@@ -92,7 +92,7 @@ def minutes_of(sheet: RecordedFile) -> list[int]:
 
 
 def test_recorded_files_are_stored_whole_with_their_quiet_minutes(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.folder.published, "FROM minute_prices ORDER BY metric, minute").df()
+    answer = open_prices(imported.folder.published).sql("FROM minute_prices ORDER BY metric, minute").df()
     assert (answer.pop("fetched_at") == FETCHED).all()
     expected = minutes.sort_values(["metric", "minute"], ignore_index=True)
     pd.testing.assert_frame_equal(answer, expected[list(answer.columns)], check_exact=True)
@@ -110,14 +110,14 @@ def test_quiet_minutes_of_recorded_files_are_counted(files: list[Path], minutes:
 
 def test_history_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
     order = ["metric", "measure", "minute"]
-    answer = reading.query(imported.folder.published, "FROM history_24h").df().sort_values(order, ignore_index=True)
+    answer = open_prices(imported.folder.published).sql("FROM history_24h").df().sort_values(order, ignore_index=True)
     expected = measures(minutes).sort_values(order, ignore_index=True)
     assert len(expected) > 4 * 6 * 1400
     pd.testing.assert_frame_equal(answer, expected, rtol=1e-12, atol=0)
 
 
 def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.folder.published, "FROM metric_rank ORDER BY measure, rank").df()
+    answer = open_prices(imported.folder.published).sql("FROM metric_rank ORDER BY measure, rank").df()
     groups = measures(minutes).groupby(["measure", "metric"])["value"]
     expected = groups.agg(stddev="std", mean="mean", observations="count").reset_index()
     expected["relative_stddev"] = expected["stddev"] / expected["mean"].abs()
@@ -130,18 +130,18 @@ def test_rank_of_recorded_files_equals_what_pandas_computes(imported: Store, min
 
 
 def test_a_person_reads_one_measure_of_one_metric_as_pandas_has_it(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volume").df()
+    answer = open_prices(imported.folder.published).history("KRAKEN:BTCUSDC", "volume").df()
     all_of_them = measures(minutes)
     expected = all_of_them.query("metric == 'KRAKEN:BTCUSDC' and measure == 'volume'").reset_index(drop=True)
     pd.testing.assert_frame_equal(answer, expected)
     with pytest.raises(UnknownName, match="KRAKEN:USDCUSD"):
-        reading.history(imported.folder.published, "KRAKEN:USDCUS", "volume").df()
+        open_prices(imported.folder.published).history("KRAKEN:USDCUS", "volume").df()
     with pytest.raises(UnknownName, match="volume"):
-        reading.history(imported.folder.published, "KRAKEN:BTCUSDC", "volumes").df()
+        open_prices(imported.folder.published).history("KRAKEN:BTCUSDC", "volumes").df()
 
 
 def test_of_a_complete_file_only_minutes_after_its_last_line_are_missed(imported: Store, minutes: pd.DataFrame) -> None:
-    answer = reading.query(imported.folder.published, "SELECT metric, minute FROM missed_minutes ORDER BY ALL").df()
+    answer = open_prices(imported.folder.published).sql("SELECT metric, minute FROM missed_minutes ORDER BY ALL").df()
     as_of = minutes["minute"].max()
     expected = [
         (metric, minute)
@@ -382,14 +382,16 @@ def test_a_bad_minute_is_listed_as_missed_and_the_right_file_repairs_it(tmp_path
     bad = read_one(write(tmp_path, line(0), f"{START + 60},10,9,10,10,1,1", line(3)))
     store.prices.upsert(bad.candles)
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
-    missed = reading.query(
-        store.folder.published, "SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute"
-    ).df()
+    missed = (
+        open_prices(store.folder.published)
+        .sql("SELECT epoch(minute)::BIGINT AS unix FROM missed_minutes ORDER BY minute")
+        .df()
+    )
     assert missed["unix"].tolist() == [START + 60]
     right = read_one(write(tmp_path, line(0), line(1, 10.0), line(3)))
     assert store.prices.upsert(right.candles).inserted == 1
     publish(store, ["KRAKEN:BTCUSD"], now=datetime.fromtimestamp(START + 300, UTC))
-    assert reading.query(store.folder.published, "FROM missed_minutes").df().empty
+    assert open_prices(store.folder.published).sql("FROM missed_minutes").df().empty
     span = MinuteRange(datetime.fromtimestamp(START, UTC), datetime.fromtimestamp(START + 180, UTC))
     assert store.prices.gaps(["KRAKEN:BTCUSD"], *span) == {}
-    assert np.isfinite(reading.history(store.folder.published, "KRAKEN:BTCUSD", "price").df()["value"]).all()
+    assert np.isfinite(open_prices(store.folder.published).history("KRAKEN:BTCUSD", "price").df()["value"]).all()

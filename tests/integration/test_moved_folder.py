@@ -8,10 +8,10 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import publish as publishing
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.publish import publish, publish_if_moved
 from pricetracker_dagster.store.published_access import PublishedDamaged, moved_from
 from pricetracker_dagster.store.store import store_in
@@ -40,7 +40,7 @@ def test_a_publication_after_the_move_is_made_although_nothing_else_has_changed(
     assert not publish(store_in(old), METRICS, now=NOW).built
     old.rename(new)
     assert publish(store_in(new), METRICS, now=NOW).built
-    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
+    assert open_prices(new / "pricetracker.duckdb").sql(ALL).df().iloc[0, 0] == 40
     assert not publish(store_in(new), METRICS, now=NOW).built
 
 
@@ -55,7 +55,7 @@ def test_a_reading_command_after_the_move_publishes_anew_and_answers(old: Path, 
     assert answer.exit_code in (0, 2), answer.output  # 2: no values in the last 24 hours by this machine's clock
     assert "Traceback" not in answer.output
     assert moved_from(new / "pricetracker.duckdb") is None
-    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
+    assert open_prices(new / "pricetracker.duckdb").sql(ALL).df().iloc[0, 0] == 40
 
 
 def test_a_copy_never_answers_from_the_original(old: Path, new: Path) -> None:
@@ -87,7 +87,7 @@ def test_where_it_cannot_be_published_the_error_says_from_where_to_where(
 def test_python_readers_are_told_of_the_move_too(old: Path, new: Path) -> None:
     old.rename(new)
     with pytest.raises(PublishedDamaged, match=f"moved or copied from {old} to {new}"):
-        reading.query(new / "pricetracker.duckdb", ALL).df()
+        open_prices(new / "pricetracker.duckdb").sql(ALL).df()
 
 
 def test_another_way_to_the_same_folder_is_no_move(old: Path, new: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_move_is_seen_in_a_file_of_an_earlier_version_that_does_not_say_where_
     old.rename(new)
     assert moved_from(new / "pricetracker.duckdb") == str(old)
     assert publish_if_moved(store_in(new), METRICS, now=NOW)
-    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
+    assert open_prices(new / "pricetracker.duckdb").sql(ALL).df().iloc[0, 0] == 40
 
 
 @pytest.mark.parametrize("command", [["repair", "--yes"], ["watch"]])
@@ -117,7 +117,7 @@ def test_what_looks_after_the_folder_publishes_anew_too(old: Path, new: Path, co
     assert "moved or copied" in CliRunner().invoke(main, ["repair", "--format", "json"]).stdout
     CliRunner().invoke(main, command)
     assert moved_from(new / "pricetracker.duckdb") is None
-    assert reading.query(new / "pricetracker.duckdb", ALL).df().iloc[0, 0] == 40
+    assert open_prices(new / "pricetracker.duckdb").sql(ALL).df().iloc[0, 0] == 40
 
 
 def test_status_tells_of_a_move(old: Path, new: Path) -> None:

@@ -253,7 +253,7 @@ def test_ctrl_c_ends_a_running_statement_with_one_line(
     published: Path, tmp_path: Path, statement: str, output_format: str
 ) -> None:
     begun = tmp_path / "begun.csv"
-    command = [*COMMAND, "sql", f"COPY (SELECT 1) TO '{begun}'; {statement}", "--format", output_format]
+    command = [*COMMAND, "sql", f"COPY (SELECT 1) TO '{begun}'; {statement}", "--unlocked", "--format", output_format]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             until(begun.exists, 60, "the statement has begun")

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pricetracker_dagster import sql
+from pricetracker_dagster import open_prices, sql
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, read
 from pricetracker_dagster.settings import SettingsError, load_settings
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.repairing import repair
@@ -73,10 +72,10 @@ def test_a_data_folder_of_any_name_works_in_all_it_does(tmp_path: Path, name: st
 
     def count() -> int:
         publish(store, METRICS, now=NOW)
-        rows = reading.query(store.folder.published, "SELECT count(*), max(open) FROM minute_prices").df().iloc[0]
+        rows = open_prices(store.folder.published).sql("SELECT count(*), max(open) FROM minute_prices").df().iloc[0]
         assert rows.iloc[1] < 9000
         assert (
-            reading.query(store.folder.published, "SELECT count(*) FROM history_24h").df().iloc[0, 0]
+            open_prices(store.folder.published).sql("SELECT count(*) FROM history_24h").df().iloc[0, 0]
             == 4 * rows.iloc[0]
         )
         return int(rows.iloc[0])
@@ -166,6 +165,9 @@ def test_import_takes_the_file_that_was_named_from_the_command_line_too(
     done = CliRunner().invoke(main, ["import", str(tmp_path / "[ab]" / "XBTUSD_1.csv")])
     assert done.exit_code == 0, done.output
     assert (
-        reading.query(load_settings().folder / "pricetracker.duckdb", "SELECT open FROM minute_prices").df().iloc[0, 0]
+        open_prices(load_settings().folder / "pricetracker.duckdb")
+        .sql("SELECT open FROM minute_prices")
+        .df()
+        .iloc[0, 0]
         == 7
     )

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
@@ -235,7 +235,7 @@ def candles(
 
 
 def ask(store: Store, statement: str) -> list[tuple[object, ...]]:
-    return list(reading.query(store.folder.published, statement).df().itertuples(index=False, name=None))
+    return list(open_prices(store.folder.published).sql(statement).df().itertuples(index=False, name=None))
 
 
 def upsert(store: Store, *tables: pa.Table) -> None:
@@ -427,7 +427,7 @@ def test_a_later_file_never_covers_less(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF + MINUTE, [10.0]))
     done = publish(store, ["KRAKEN:BTCUSD"], now=NOW + 3 * MINUTE)
     assert (done.built, done.as_of) == (True, AS_OF + 3 * MINUTE)
-    missed = reading.query(store.folder.published, "FROM missed_minutes").df()
+    missed = open_prices(store.folder.published).sql("FROM missed_minutes").df()
     assert missed[["minute", "cause"]].values.tolist() == [
         [AS_OF + 2 * MINUTE, "not run"],
         [AS_OF + 3 * MINUTE, "not run"],
@@ -626,25 +626,25 @@ def test_duckdb_1_2_opens_the_file_and_reads_the_same(store: Store, sessions: li
 
 def test_a_person_who_asks_before_anything_is_published_is_told_what_makes_it(store: Store) -> None:
     with pytest.raises(NotPublished, match="pricetracker"):
-        reading.metrics(store.folder.published).df()
+        open_prices(store.folder.published).metrics().df()
 
 
 def test_a_statement_that_would_write_is_refused(store: Store) -> None:
     publish(store, None, now=NOW)
     with pytest.raises(duckdb.Error, match="read-only"):
-        reading.query(store.folder.published, "CREATE TABLE t (x INTEGER)").df()
+        open_prices(store.folder.published).sql("CREATE TABLE t (x INTEGER)").df()
 
 
 def test_an_answer_keeps_its_rows_and_the_next_one_is_of_the_newest_file(store: Store) -> None:
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF - MINUTE, [10.0]))
     publish(store, None, now=NOW)
     prices = "SELECT close FROM minute_prices ORDER BY minute"
-    earlier = reading.query(store.folder.published, prices)
-    ranked = reading.rank(store.folder.published, "price")
+    earlier = open_prices(store.folder.published).sql(prices)
+    ranked = open_prices(store.folder.published).rank("price")
     upsert(store, candles("KRAKEN:BTCUSD", AS_OF, [11.0]))
     publish(store, None, now=NOW)
-    assert reading.query(store.folder.published, prices).fetchall() == [(10.0,), (11.0,)]
-    assert [row["observations"] for row in reading.rank(store.folder.published, "price").to_dicts()] == [2]
+    assert open_prices(store.folder.published).sql(prices).fetchall() == [(10.0,), (11.0,)]
+    assert [row["observations"] for row in open_prices(store.folder.published).rank("price").to_dicts()] == [2]
     assert earlier.fetchall() == [(10.0,)]
     assert earlier.to_arrow_table().to_pylist() == [{"close": 10.0}]
     assert [row["observations"] for row in ranked.to_dicts()] == [1]

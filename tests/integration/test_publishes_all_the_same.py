@@ -3,12 +3,12 @@
 import dagster as dg
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.assets.minute_prices import minute_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import NOON
 
@@ -38,4 +38,4 @@ def test_a_failure_while_collecting_still_publishes_what_is_stored(
         raise_on_error=False,
     )
     assert not done.success
-    assert {row["observations"] for row in reading.rank(store.folder.published, "price").to_dicts()} == {3}
+    assert {row["observations"] for row in open_prices(store.folder.published).rank("price").to_dicts()} == {3}

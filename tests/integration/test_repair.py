@@ -17,12 +17,11 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 
-from pricetracker_dagster import sql
+from pricetracker_dagster import open_prices, sql
 from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.live_files import patterns
@@ -350,9 +349,8 @@ def test_the_next_tick_stores_and_publishes_after_each_repair(start: Callable[..
         assert not repair.repair(store_in(folder), bench.now, names, lambda: None).left
         tick()
         [(count, kinds)] = (
-            reading.query(
-                bench.store.folder.published, "SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices"
-            )
+            open_prices(bench.store.folder.published)
+            .sql("SELECT count(*), count(DISTINCT (metric, minute)) FROM minute_prices")
             .df()
             .itertuples(index=False)
         )

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.damage import Kind, unreadable
 from pricetracker_dagster.store.delta import Delta
@@ -200,11 +200,11 @@ def test_a_file_of_the_same_length_that_holds_other_rows_is_named(folder: Path) 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_readers_go_on_with_the_published_file(folder: Path, fault: str) -> None:
-    before = reading.rank(folder / "pricetracker.duckdb", "price").df()
+    before = open_prices(folder / "pricetracker.duckdb").rank("price").df()
     damaged(folder, fault)
     with pytest.raises(StoreError):
         publish(store_in(folder), METRICS, now=NOW + MINUTE, minute=NOW)
-    assert reading.rank(folder / "pricetracker.duckdb", "price").df().equals(before)
+    assert open_prices(folder / "pricetracker.duckdb").rank("price").df().equals(before)
 
 
 @pytest.mark.parametrize("table", ["causes", "alerts", "deliveries", "incidents"])
@@ -237,7 +237,7 @@ def test_a_damaged_small_table_costs_no_minute_and_is_told(folder: Path, table: 
         assert f"the table {table} is damaged" in trouble
         assert "pricetracker repair" in trouble
     assert (
-        reading.query(store.folder.published, "SELECT max(minute) FROM minute_prices").df().iloc[0, 0]
+        open_prices(store.folder.published).sql("SELECT max(minute) FROM minute_prices").df().iloc[0, 0]
         == NOW - 2 * MINUTE
     )
 
@@ -274,16 +274,16 @@ def test_a_damaged_published_file_is_told_and_published_anew(folder: Path, conte
     store.folder.published.unlink()
     store.folder.published.write_bytes(content)
     with pytest.raises(PublishedDamaged, match=r"cannot be read: .*the next tick publishes it anew"):
-        reading.metrics(store.folder.published).df()
+        open_prices(store.folder.published).metrics().df()
     assert publish(store, METRICS, now=NOW).built
-    assert len(reading.metrics(store.folder.published).df()) == 8
+    assert len(open_prices(store.folder.published).metrics().df()) == 8
 
 
 def test_a_gone_file_of_a_view_is_told_by_its_name(folder: Path) -> None:
     publish(store_in(folder), METRICS, now=NOW, minute=NOW - MINUTE)  # the views of the copied file read the original's
     live = damaged(folder, "gone")
     with pytest.raises(PublishedDamaged, match=live) as told:
-        reading.query(folder / "pricetracker.duckdb", "FROM minute_prices").df()
+        open_prices(folder / "pricetracker.duckdb").sql("FROM minute_prices").df()
     assert "pricetracker repair" in str(told.value)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.alerts.delivery import channels
 from pricetracker_dagster.alerts.incidents.missed import note_failed_run
 from pricetracker_dagster.alerts.outcome import SensorOutcome
@@ -20,7 +21,6 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, channel_name, load_settings
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.records import Records, Row
@@ -162,10 +162,10 @@ def test_alerts_are_recorded_published_and_shown_also_without_a_channel(watch: C
     calm(it)
     it.put([0], 400.0)
     it.look(0)
-    published = reading.alerts(it.store.folder.published, only_open=True).df()
+    published = open_prices(it.store.folder.published).alerts(only_open=True).df()
     assert published[["metric", "measure", "ratio"]].values.tolist() == [[BTC, "volume", 4.0]]
-    assert reading.alerts(it.store.folder.published, since=NOON + MINUTE).df().empty
-    assert reading.query(it.store.folder.published, "FROM deliveries").df().empty
+    assert open_prices(it.store.folder.published).alerts(since=NOON + MINUTE).df().empty
+    assert open_prices(it.store.folder.published).sql("FROM deliveries").df().empty
 
 
 def test_several_alerts_of_one_minute_are_one_message_a_channel(watch: Callable[..., Watch], webhook: Webhook) -> None:
@@ -436,7 +436,7 @@ def test_no_secret_is_stored_published_or_logged(
     assert [row["delivered"] for row in watched.attempts] == [False, False]
     out, err = capfd.readouterr()
     everything = [repr(watched), caplog.text, out, err, repr(it.settings), it.settings.model_dump_json()]
-    everything.append(reading.query(it.store.folder.published, "FROM deliveries").df().to_csv())
+    everything.append(open_prices(it.store.folder.published).sql("FROM deliveries").df().to_csv())
     assert [text for text in everything if secret in text] == []
     assert all(row["error"] for row in watched.attempts)
 
@@ -525,7 +525,7 @@ def test_what_a_tick_could_not_store_is_an_incident_with_its_cause_at_once(
     )
     publish(bench.store, incident["metrics"], now=bench.now, minute=bench.minute - MINUTE)
     assert incident["reason"].startswith("SIMULATED: ")
-    listed = reading.query(bench.store.folder.published, "SELECT DISTINCT cause FROM missed_minutes").df()
+    listed = open_prices(bench.store.folder.published).sql("SELECT DISTINCT cause FROM missed_minutes").df()
     assert listed["cause"].tolist() == [cause]
     bench.exchange.faults.clear()
     ticked(bench, 5)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from pricetracker_dagster import open_prices
 from pricetracker_dagster.alerts.delivery import notify
 from pricetracker_dagster.alerts.incidents.standstill import EVALUATION, PUBLICATION, STORAGE
 from pricetracker_dagster.alerts.watch import watch_minutes
@@ -20,7 +21,6 @@ from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.local.probes import wrong
 from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.settings import config_file, load_settings
-from pricetracker_dagster.store import reading
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.publish import publish
@@ -103,7 +103,7 @@ def test_a_daemon_that_stands_still_is_recorded_told_once_and_told_when_over(sta
     assert stage.titles() == ["✗ standstill", "✓ standstill over"]
     stage.passes(minutes=1)
     assert len(stage.titles()) == 2
-    published = reading.incidents(stage.bench.store.folder.published).df()
+    published = open_prices(stage.bench.store.folder.published).incidents().df()
     assert list(published["cause"]) == ["standstill"]
 
 

@@ -50,8 +50,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_each_room_imports_only_from_rooms_below_it_in_the_drawing() -> None:
-    level = levels()
-    assert level.keys() | {""} == {room_of(module) for module in MODULES}
+    level = {**levels(), "": len(MODULES)}  # the package itself is what others import: it stands above all
+    assert level.keys() == {room_of(module) for module in MODULES}
     upwards = {
         f"{module} imports {other}"
         for module in MODULES
@@ -74,7 +74,7 @@ def test_nothing_below_the_resources_imports_dagster() -> None:
 def test_the_package_can_be_taken_in_at_a_glance() -> None:
     entries = [entry for entry in PACKAGE.iterdir() if entry.name != "__pycache__"]
     lines = sorted(len(file.read_text(encoding="utf-8").splitlines()) for file in FILES)
-    assert len(entries) <= 21
+    assert len(entries) <= 23
     assert lines[-1] <= 300
     assert lines[len(lines) // 2] <= 90
 

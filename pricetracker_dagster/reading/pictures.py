@@ -5,7 +5,8 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from pricetracker_dagster.store import reading
+from pricetracker_dagster.reading.published import ask
+from pricetracker_dagster.reading.questions import of_history, of_rank
 
 MOST = 24
 """Metrics that are drawn, in the order of their price's rank: each picture takes some 20 KB of the event log."""
@@ -25,7 +26,7 @@ def charts(published: Path) -> list[Chart]:
     Raises:
         NotPublished: there is no published file yet.
     """
-    ranked = reading.rank(published, "price").to_dicts()
+    ranked = ask(published, of_rank("price")).to_dicts()
     return [_chart(published, row["metric"]) for row in ranked[:MOST]]
 
 
@@ -34,8 +35,8 @@ def _chart(published: Path, metric: str) -> Chart:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
 
-    price = reading.history(published, metric, "price").df().set_index("minute")["value"]
-    volume = reading.history(published, metric, "volume").df().set_index("minute")["value"]
+    price = ask(published, of_history(metric, "price")).df().set_index("minute")["value"]
+    volume = ask(published, of_history(metric, "volume")).df().set_index("minute")["value"]
     every_minute = price.asfreq("min")  # a missed minute becomes a gap, not a straight line
 
     figure = Figure(figsize=(8, 3), dpi=80, layout="constrained")

@@ -1,0 +1,3 @@
+FROM incidents
+WHERE (state <> 'resolved' OR NOT $only_open) AND ($since::TIMESTAMPTZ IS NULL OR last >= $since)
+ORDER BY first DESC, cause

@@ -1,0 +1,3 @@
+FROM missed_minutes
+WHERE $metric IS NULL OR metric = $metric
+ORDER BY metric, minute
