@@ -12,6 +12,7 @@ class PricesOverHttp(Prices):
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """Keep where it is."""
+        super().__init__(url)
         self.url, self.token = url, token
 
     def _answer(self, what: str, **given: Any) -> duckdb.DuckDBPyRelation:

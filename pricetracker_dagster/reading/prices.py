@@ -6,11 +6,13 @@ how the HTTP API is asked in over_http.py, which of the two it is in opening.py.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from pricetracker_dagster.errors import PricetrackerError, first_line
 from pricetracker_dagster.reading.asked import asked
 from pricetracker_dagster.reading.published import Follower, identity
 from pricetracker_dagster.reading.times import Moment
@@ -28,6 +30,20 @@ class Prices(ABC):
     Errors: UnknownName for a metric or measure that is not there (the message says what is), NotPublished,
     PublishedDamaged and StoreError where the file cannot be read.
     """
+
+    def __init__(self, place: str) -> None:
+        """Name where it reads, as a person is shown it."""
+        self._place = place
+
+    def __repr__(self) -> str:
+        """Return where it reads, how much is there, and how new it is."""
+        try:
+            [(metrics, as_of)] = self.snapshot().select("metrics, as_of").fetchall()
+        except (PricetrackerError, duckdb.Error) as error:
+            return f"<prices of {self._place}: {first_line(error)}>"
+        if as_of is None:
+            return f"<prices of {self._place}: no minute is stored yet>"
+        return f"<prices of {self._place}: {metrics:,} metrics, up to {as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC>"
 
     def metrics(self) -> duckdb.DuckDBPyRelation:
         """Return what has values in the last 24 hours: the columns of the table available_metrics."""
@@ -105,11 +121,14 @@ class Prices(ABC):
         """Answer what is asked by the name of a method and its arguments."""
 
     def chart(self, metric: str, what: str = "price", *, hours: float = 24) -> "go.Figure":
-        """Return a plotly figure of a measure, or of "candles" with their volume, over the hours up to as_of."""
+        """Return a plotly figure of a measure, or of "candles" with their volume, over the hours up to as_of.
+
+        Gaps stay gaps, missed minutes of the last 24 hours are shaded with their cause, alerts marked; times are UTC.
+        Of more hours a candle stands for more minutes: 5 of a day, 30 of a week.
+        """
         from pricetracker_dagster.reading.chart import chart
 
-        rows = self.history(metric, what, hours=hours)
-        return chart(metric, what, rows, self.missed(metric), self.alerts())
+        return chart(self, metric, what, hours=hours)
 
 
 class LocalPrices(Prices):
@@ -119,12 +138,8 @@ class LocalPrices(Prices):
         """Follow it; raise NotPublished where there is no file yet."""
         if identity(published) is None:
             raise NotPublished(published)
+        super().__init__(str(published))
         self._follower = Follower(published)
-
-    def __repr__(self) -> str:
-        """Return which file it is, and up to when it goes."""
-        file = self._follower.current()
-        return f"<prices of {file.path}, up to {file.as_of:%Y-%m-%d %H:%M} UTC>" if file.as_of else f"<{file.path}>"
 
     def _answer(self, what: str, **given: Any) -> duckdb.DuckDBPyRelation:
         file = self._follower.current()
