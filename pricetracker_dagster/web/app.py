@@ -1,0 +1,85 @@
+"""Puts the HTTP API and the page together: what stands before what, and how errors are told."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pricetracker_dagster.errors import PricetrackerError, UnknownName
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.web import api
+from pricetracker_dagster.web.generations import Generations
+from pricetracker_dagster.web.kept import App, KeptAnswers
+from pricetracker_dagster.web.parameters import FORMS
+from pricetracker_dagster.web.problems import Problem, problem
+
+_MB = 1024 * 1024
+
+
+def build_app(settings: Settings) -> App:
+    """Return the whole as an ASGI app.
+
+    Args:
+        settings: the published file of their data folder is followed; ``settings.http`` says who gets what.
+    """
+    router = api.routes(settings.http)
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        kept.generations = Generations(settings.data_folder.published, settings.http.cache_mb * _MB, kept.prepare)
+        await kept.generations.start()
+        try:
+            yield
+        finally:
+            await kept.generations.stop()
+
+    app = FastAPI(
+        title="pricetracker",
+        version="1",
+        summary="Minute prices: metrics, ranking, history, candles, alerts, what was missed.",
+        lifespan=running,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.include_router(router)
+    app.add_exception_handler(Problem, _told)
+    app.add_exception_handler(RequestValidationError, _not_of_its_form)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(PricetrackerError, _mendable)
+    app.add_exception_handler(Exception, _own_mistake)
+    kept = KeptAnswers(app, api.paths(router), lambda *_: None)
+    return kept
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for it
+    return error.response()
+
+
+async def _mendable(_: Request, error: Exception) -> Response:
+    return problem(404 if isinstance(error, UnknownName) else 503, str(error))
+
+
+async def _own_mistake(_: Request, __: Exception) -> Response:
+    return problem(500, "this is a mistake of pricetracker: its log has the traceback")
+
+
+async def _of_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    said = {404: f"there is nothing at {request.url.path}: /docs lists what there is", 405: "only GET is answered here"}
+    return problem(error.status_code, said.get(error.status_code, str(error.detail)), headers=error.headers)
+
+
+async def _not_of_its_form(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    first: dict[str, Any] = error.errors()[0]
+    name, value = str(first["loc"][-1]), first.get("input")
+    form = FORMS.get(name, "")
+    if first["type"] == "missing":
+        return problem(422, f"{name} is missing: {form}", parameter=name)
+    shown = value if isinstance(value, str) else repr(value)
+    return problem(422, f'{name} "{shown[:100]}": write {form}', parameter=name, value=shown[:100])
