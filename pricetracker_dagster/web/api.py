@@ -75,9 +75,7 @@ def routes(settings: HttpSettings) -> APIRouter:
     ) -> Response:
         """One measure of one metric over time, oldest first. A minute that is not stored is no row."""
         metric, times = given.checked_metric(metric_name), _times(request, start, end, every, most)
-        return told(
-            request, format, asked("history", _file(request).as_of, metric=metric, measure=measure_name, **times)
-        )
+        return told(request, form, asked("history", _file(request).as_of, metric=metric, measure=measure_name, **times))
 
     @path("candles", "candles")
     def candles(
