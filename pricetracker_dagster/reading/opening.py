@@ -2,14 +2,15 @@
 
 import os
 
-from pricetracker_dagster.reading.over_http import PricesOverHttp
 from pricetracker_dagster.reading.prices import LocalPrices, Prices
 from pricetracker_dagster.reading.published import published_in
 
 
 def opened(source: str | os.PathLike[str] | None, token: str | None) -> Prices:
     """Open what is named; see open_prices()."""
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
+    if isinstance(source, str) and "://" in source:
+        from pricetracker_dagster.reading.over_http import PricesOverHttp  # here: who reads a file needs no requests
+
         return PricesOverHttp(source, token)
     if source is not None:
         return LocalPrices(published_in(source))
