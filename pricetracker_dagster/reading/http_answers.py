@@ -137,7 +137,9 @@ class Api:
             return ApiError(f"{self.shown} points elsewhere: open_prices() of the address that it means, {place}")
         if not told:
             return self._no_api(f"it answers {status} {plain(answer.reason or '')}".strip())
-        if status == 422 or (status == 404 and "parameter" in told):
+        if status == 404:
+            return UnknownName(detail)
+        if status == 422:
             return kind(detail)
         return ApiError(f"{self.shown} answers {status}: {detail}")
 
