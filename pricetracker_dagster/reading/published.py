@@ -137,7 +137,7 @@ class PublishedFile:
             )
             values: dict[str, object] = {"metric": metric, "start": question.first, "end": question.end}
             asked = self._of_days(statement, values, question.first, question.end)
-            if cursor.execute(*asked).fetchone():
+            if cursor.execute(*asked).fetchall():
                 return
             when += f", nor from {question.first:%Y-%m-%d %H:%M} to {question.end:%Y-%m-%d %H:%M} UTC"
         ours = own_name(metric)
