@@ -16,6 +16,7 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.cli.errors import PlainGroup
     from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
     from pricetracker_dagster.cli.repairing import repair
+    from pricetracker_dagster.cli.serving import serve
     from pricetracker_dagster.cli.silencing import acknowledge, silence, silences
     from pricetracker_dagster.cli.starting import init, simulate, up
     from pricetracker_dagster.cli.status_screen import status
@@ -23,7 +24,7 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
     from pricetracker_dagster.settings import PREFIX
 
-_WORK = (init, up, simulate, tick, backfill, import_, repair, watch)
+_WORK = (init, up, simulate, tick, backfill, import_, repair, watch, serve)
 _READ = (metrics, history, rank, sql_, status)
 _ALARMS = (alerts, incidents, silence, silences, acknowledge)
 

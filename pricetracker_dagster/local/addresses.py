@@ -4,9 +4,10 @@ import errno
 import ipaddress
 import socket
 from contextlib import suppress
+from typing import NamedTuple
 
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.settings import host_name
+from pricetracker_dagster.settings import host_name, http_address
 
 LOOPBACK = "127.0.0.1"
 
@@ -14,8 +15,36 @@ _PROBED = 100
 """How many ports are tried from the usual one on."""
 
 
+class Address(NamedTuple):
+    """Where something listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return http_address(self.host, self.port)
+
+
 class CannotStart(PricetrackerError):
     """It cannot start. The message says why and the way out."""
+
+
+def reach(host: str, setting: str) -> tuple[str, bool]:
+    """Return where something is to listen, and whether that is on this machine's own loopback.
+
+    Raises:
+        CannotStart: it is no host, or not known here; the setting is named.
+    """
+    try:
+        host = host_name(host)
+        addresses = {address[4][0] for address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)}
+    except ValueError as error:
+        raise CannotStart(f'--host "{host}": {error}') from None
+    except OSError as error:  # gaierror: no such name
+        raise CannotStart(f'host "{host}" (--host, {setting}) is not known here: {error.strerror}') from None
+    return host, all(ipaddress.ip_address(address).is_loopback for address in addresses)
 
 
 def ui_host(host: str) -> tuple[str, str]:
@@ -24,14 +53,8 @@ def ui_host(host: str) -> tuple[str, str]:
     Raises:
         CannotStart: it is no host, or not known here.
     """
-    try:
-        host = host_name(host)
-        addresses = {address[4][0] for address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)}
-    except ValueError as error:
-        raise CannotStart(f'--host "{host}": {error}') from None
-    except OSError as error:  # gaierror: no such name
-        raise CannotStart(f'host "{host}" (--host, ui.host) is not known here: {error.strerror}') from None
-    if all(ipaddress.ip_address(address).is_loopback for address in addresses):
+    host, is_here = reach(host, "ui.host")
+    if is_here:
         return host, ""
     return host, (
         f"Warning: the UI listens on {host}: whoever reaches that address can use it, since it has no login. "
@@ -39,8 +62,8 @@ def ui_host(host: str) -> tuple[str, str]:
     )
 
 
-def ui_port(host: str, asked: int | None, usual: int) -> tuple[int, str]:
-    """Return the port of the UI, and a note for the user: the port asked for, else the usual or the next free one.
+def free_or_asked(host: str, asked: int | None, usual: int, who: str) -> tuple[int, str]:
+    """Return a port to listen on, and a note for the user: the port asked for, else the usual or the next free one.
 
     Raises:
         CannotStart: nothing can listen on that host, or the port asked for is taken.
@@ -52,7 +75,7 @@ def ui_port(host: str, asked: int | None, usual: int) -> tuple[int, str]:
     last = min(usual + _PROBED, 65536) - 1
     for port in range(usual, last + 1):
         if is_free(host, port):
-            return port, "" if port == usual else f"port {usual} is taken; the UI takes {port}"
+            return port, "" if port == usual else f"port {usual} is taken; {who} takes {port}"
     raise CannotStart(f"no port from {usual} to {last} on {host} is free: choose one with --port")
 
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from pricetracker_dagster.files.replacing import write_text
-from pricetracker_dagster.local.addresses import LOOPBACK, free_port, listens
+from pricetracker_dagster.local.addresses import LOOPBACK, Address, free_port, listens
 from pricetracker_dagster.local.process_groups import python
 from pricetracker_dagster.local.runs import has_runs
 from pricetracker_dagster.local.supervisor import ManagedProcess, Supervisor
@@ -66,10 +66,16 @@ def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.E
     return code
 
 
-def start_ui(supervisor: Supervisor, workspace: Path, host: str, port: int) -> None:
+def start_ui(supervisor: Supervisor, workspace: Path, address: Address) -> None:
     """Start the web server of the UI."""
-    listen = ("--host", host, "--port", str(port))
+    listen = ("--host", address.host, "--port", str(address.port))
     supervisor.start(ManagedProcess("ui", python("dagster_webserver", "--workspace", str(workspace), *listen)))
+
+
+def start_serve(supervisor: Supervisor, address: Address) -> None:
+    """Start the server of the HTTP API and the page. Prices are tracked without it, too."""
+    command = python("pricetracker_dagster.cli", "serve", "--host", address.host, "--port", str(address.port))
+    supervisor.start(ManagedProcess("serve", command, is_needed=False))
 
 
 def start_daemon(supervisor: Supervisor, workspace: Path) -> None:
@@ -78,13 +84,29 @@ def start_daemon(supervisor: Supervisor, workspace: Path) -> None:
     supervisor.start(ManagedProcess("daemon", daemon, stop_with=signal.SIGINT))
 
 
-def say_where(supervisor: Supervisor, settings: Settings, host: str, port: int, stop: threading.Event) -> None:
-    """Say where everything is, once the UI answers."""
-    url = http_address(host, port)
-    if supervisor.wait_for(lambda: listens(host, port) or stop.is_set(), _READY_PATIENCE) and not stop.is_set():
-        say("the UI", url)
+def say_where(
+    supervisor: Supervisor, settings: Settings, ui: Address, served: Address | None, stop: threading.Event
+) -> None:
+    """Say where everything is, once the UI and the server of prices answer.
+
+    Args:
+        supervisor: what keeps the parts running.
+        settings: the settings in force.
+        ui: where the UI listens.
+        served: where the server of prices listens; None: it was not started.
+        stop: set when the end is asked for.
+    """
+
+    def say_address(name: str, part: str, address: Address) -> None:
+        if supervisor.wait_for(lambda: listens(*address) or stop.is_set(), _READY_PATIENCE):
+            say(name, address.url)
+        else:
+            say("", f"no answer at {address.url} yet; its log: {settings.data_folder.logs}/{part}.log")
+
+    say_address("the UI", "ui", ui)
+    if served is not None and not stop.is_set():
+        say_address("prices", "serve", served)
+    if not stop.is_set():
         say("the data", str(settings.folder))
         say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')
         say("to stop", "Ctrl-C")
-    elif not stop.is_set():
-        say("", f"the UI does not answer at {url} yet; its log: {settings.data_folder.logs}/ui.log")

@@ -41,6 +41,8 @@ class ManagedProcess:
         once: it is done when it has ended.
         is_busy: asked before it is ended: for a few seconds it may finish what it is at.
         heard: called with each line it writes; says whether the line belongs on the terminal. None: what matters.
+        is_needed: where it ends each time it is started, all is given up; else only it is, but for a try now and then.
+        descriptors: what it is handed open, by number.
         pause: seconds until it is started again after it has ended.
         lines: the last ones that it wrote.
     """
@@ -51,6 +53,8 @@ class ManagedProcess:
     once: bool = False
     is_busy: Callable[["ManagedProcess"], bool] = lambda _: False
     heard: Callable[[str], bool] = matters
+    is_needed: bool = True
+    descriptors: Sequence[int] = ()
     process: subprocess.Popen[str] | None = None
     pause: float = 1.0
     due: float = 0.0
@@ -74,11 +78,14 @@ class ManagedProcess:
         until(lambda: not self.is_busy(self), _LAST_TICK_PATIENCE)
         self.signal(self.stop_with)
 
-    def keep_log(self, logs: Path, process: subprocess.Popen[str]) -> None:
+    def keep_log(self, logs: Path | None, process: subprocess.Popen[str]) -> None:
         """Write what a process of it prints to its log, and what matters of it to the terminal."""
-        logs.mkdir(parents=True, exist_ok=True)
-        handler = RotatingFileHandler(logs / f"{self.name}.log", maxBytes=5_000_000, backupCount=2, encoding="utf-8")
-        handler.terminator = ""
+        handler: logging.Handler = logging.NullHandler()
+        if logs is not None:
+            logs.mkdir(parents=True, exist_ok=True)
+            log = logs / f"{self.name}.log"
+            handler = RotatingFileHandler(log, maxBytes=5_000_000, backupCount=2, encoding="utf-8")
+            handler.terminator = ""
         assert process.stdout is not None  # noqa: S101 - it was opened as a pipe
         with process.stdout as lines:
             for each in lines:
@@ -96,7 +103,7 @@ class Supervisor:
     """Keeps managed processes running.
 
     Attributes:
-        logs: the folder of their logs.
+        logs: the folder of their logs; None: what they say is for the terminal alone.
         environment: what they all are given.
         first_pause: seconds until one that ended is started again; doubled each time it ends at once again.
         most_pause: seconds above which it is not doubled any more.
@@ -104,7 +111,7 @@ class Supervisor:
         parts: the processes, in the order in which they were started.
     """
 
-    logs: Path
+    logs: Path | None
     environment: Mapping[str, str]
     first_pause: float = 1.0
     most_pause: float = 30.0
@@ -123,6 +130,7 @@ class Supervisor:
             text=True,
             errors="replace",
             start_new_session=True,
+            pass_fds=part.descriptors,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock that a thread could hold
         )
         part.started = time.monotonic()
@@ -152,7 +160,7 @@ class Supervisor:
                     part.reader.join(1.0)  # what it wrote last says why
                 last = "".join(f"\n  {line}" for line in part.lines)
                 how = how_ended(status)
-                if part.starts >= STARTS and not part.has_lived:
+                if part.is_needed and part.starts >= STARTS and not part.has_lived:
                     raise CannotGoOn(f"{part.name} {how} each time it was started; its last lines:{last}")
                 say(f"{part.name} {how}; starting it again in {part.pause:.0f} s{last}", error=True)
                 part.due = now + part.pause

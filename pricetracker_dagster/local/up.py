@@ -19,14 +19,15 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
 from pricetracker_dagster.instance.home import check_dagster_yaml, dagster_home
 from pricetracker_dagster.local import parts
-from pricetracker_dagster.local.addresses import CannotStart, ui_host, ui_port
+from pricetracker_dagster.local.addresses import Address, CannotStart, free_or_asked, ui_host
 from pricetracker_dagster.local.process_groups import die_with_parent
 from pricetracker_dagster.local.runs import FrozenRuns
+from pricetracker_dagster.local.serving import serving_address
 from pricetracker_dagster.local.supervisor import Supervisor
 from pricetracker_dagster.local.terminal import say
 from pricetracker_dagster.local.watchdog import Watchdog
 from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
-from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, http_address, load_settings
+from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, load_settings
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
 from pricetracker_dagster.store.store import open_store
 
@@ -56,17 +57,18 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
     if warning:
         say("", warning, error=True)
     with only_one(settings) as lock:
-        free, said = ui_port(host, port, settings.ui.port)
+        free, said = free_or_asked(host, port, settings.ui.port, "the UI")
         if said:
             say("", said)
-        lock.write(f"process {os.getpid()}, {http_address(host, free)}\n")
+        ui = Address(host, free)
+        lock.write(f"process {os.getpid()}, {ui.url}\n")
         lock.flush()
         check_dagster_yaml(settings, lambda line: say("", line, error=True))
         with suppress(PricetrackerError):  # ticks and readers tell of it
             publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
         supervisor = Supervisor(settings.data_folder.logs, _environment(settings))
         try:
-            _run_parts(supervisor, settings, host, free, stop)
+            _run_parts(supervisor, settings, ui, _served_at(settings), stop)
         finally:
             say("stopping …")
             supervisor.stop()
@@ -78,7 +80,21 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
     return 0
 
 
-def _run_parts(supervisor: Supervisor, settings: Settings, host: str, port: int, stop: threading.Event) -> None:
+def _served_at(settings: Settings) -> Address | None:
+    """Return where prices are served over HTTP; None, and why, where they are not: ticks go on without it."""
+    try:
+        address, said = serving_address(settings.http, None, None)
+    except CannotStart as error:
+        say("", f"prices are not served over HTTP: {error}", error=True)
+        return None
+    if said:
+        say("", said)
+    return address
+
+
+def _run_parts(
+    supervisor: Supervisor, settings: Settings, ui: Address, served: Address | None, stop: threading.Event
+) -> None:
     """Start all parts and keep them running until the end is asked for."""
     workspace = dagster_home(settings) / "workspace.yaml"
     if settings.simulated:
@@ -87,12 +103,16 @@ def _run_parts(supervisor: Supervisor, settings: Settings, host: str, port: int,
     if stop.is_set():
         return
     # as it is now: messages link to it
-    link = {f"{PREFIX}UI__HOST": host, f"{PREFIX}UI__PORT": str(port)}
+    link = {f"{PREFIX}UI__HOST": ui.host, f"{PREFIX}UI__PORT": str(ui.port)}
+    if served is not None:
+        link |= {f"{PREFIX}HTTP__HOST": served.host, f"{PREFIX}HTTP__PORT": str(served.port)}
     supervisor.environment = {**supervisor.environment, **link}
     code = parts.start_code_server(supervisor, workspace, stop)
-    parts.start_ui(supervisor, workspace, host, port)
+    parts.start_ui(supervisor, workspace, ui)
     parts.start_daemon(supervisor, workspace)
-    parts.say_where(supervisor, settings, host, port, stop)
+    if served is not None:
+        parts.start_serve(supervisor, served)
+    parts.say_where(supervisor, settings, ui, served, stop)
     watchdog, frozen = Watchdog(), FrozenRuns(code)
     supervisor.start(watchdog.process())
     while not stop.wait(0.5):

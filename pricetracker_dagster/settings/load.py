@@ -199,6 +199,7 @@ _EXAMPLES: Mapping[tuple[str, ...], str] = {
     ("alerts", "routes", "match", "metrics"): '["KRAKEN:*"]',
     ("alerts", "routes", "match", "rules"): '["spike"]',
     ("alerts", "routes", "match", "measures"): '["price", "volume"]',
+    ("http", "cors"): '["https://charts.example.org"]',
 }
 """Lists, and how one is written."""
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from pricetracker_dagster.process.secrets import keep_address, keep_channel, keep_login
 from pricetracker_dagster.settings.channels import is_channel_name
 
-_ADDRESSES = ("exchanges", "ui")
+_ADDRESSES = ("exchanges", "http", "ui")
 """Tables whose URLs are shown, without what is secret in them. Any other URL is one of a channel: secret as a whole."""
 
 

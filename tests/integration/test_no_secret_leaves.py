@@ -40,6 +40,8 @@ HOLD_NONE = {
     "metrics",
     "data",
     "ui.host",
+    "http.host",
+    "http.cors",
     "alerts.rules.name",
     "alerts.rules.metrics",
     "alerts.rules.measures",
@@ -57,6 +59,8 @@ PLANTED: dict[str, Any] = {
     "exchanges.simulated.url": "http://127.0.0.1:1/{s}pathofagateway",
     "exchanges.simulated.login": "{s}user:{s}pass",
     "ui.url": "https://{s}user:{s}pass@ui.example/",
+    "http.url": "https://{s}user:{s}pass@prices.example/",
+    "http.token": "{s}token-of-the-api",
     "alerts.channels": [
         "json://{s}user:{s}pass@{broken}/{s}broken?token={s}query",
         "json://127.0.0.1:1/{s}refused",

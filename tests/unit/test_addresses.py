@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from pricetracker_dagster.local.addresses import CannotStart, ui_port
+from pricetracker_dagster.local.addresses import CannotStart, free_or_asked
 from pricetracker_dagster.process.proxies import is_loopback, keep_loopback_off_proxies
 
 
@@ -20,15 +20,15 @@ def taken() -> Iterator[int]:
 
 
 def test_a_usual_port_that_is_taken_gives_way_to_the_next(taken: int) -> None:
-    port, said = ui_port("127.0.0.1", None, taken)
+    port, said = free_or_asked("127.0.0.1", None, taken, "the UI")
     assert port > taken
     assert said == f"port {taken} is taken; the UI takes {port}"
     with pytest.raises(CannotStart, match=f"port {taken} on 127.0.0.1 is taken"):
-        ui_port("127.0.0.1", taken, 3000)
+        free_or_asked("127.0.0.1", taken, 3000, "the UI")
 
 
 def test_ports_end_where_there_are_no_more() -> None:
-    port, _ = ui_port("127.0.0.1", None, 65530)
+    port, _ = free_or_asked("127.0.0.1", None, 65530, "the UI")
     assert 65530 <= port <= 65535
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from pricetracker_dagster.local.addresses import CannotStart, is_free, listens, ui_host, ui_port
+from pricetracker_dagster.local.addresses import CannotStart, free_or_asked, is_free, listens, ui_host
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.53"])
@@ -32,7 +32,7 @@ def test_a_name_that_nobody_knows_is_refused() -> None:
 
 def test_an_address_of_another_machine_is_told_as_such_and_not_as_a_taken_port() -> None:
     with pytest.raises(CannotStart, match=r"nothing can listen on 192\.0\.2\.7, port 3000: "):
-        ui_port("192.0.2.7", None, 3000)
+        free_or_asked("192.0.2.7", None, 3000, "the UI")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -47,6 +47,6 @@ def test_a_taken_port_is_passed_over_on_ipv4_and_ipv6(host: str) -> None:
         port = holder.getsockname()[1]
         assert not is_free(host, port)
         assert listens(host, port)
-        assert ui_port(host, None, port)[0] > port
+        assert free_or_asked(host, None, port, "the UI")[0] > port
         with pytest.raises(CannotStart, match="is taken: choose another with --port"):
-            ui_port(host, port, 3000)
+            free_or_asked(host, port, 3000, "the UI")

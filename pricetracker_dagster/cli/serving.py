@@ -1,0 +1,51 @@
+"""The command ``serve``: the HTTP API and the page, answered by one process or by several."""
+
+import signal
+import socket
+import threading
+
+import click
+
+from pricetracker_dagster.settings import Settings, load_settings
+
+
+@click.command()
+@click.option("--host", help="Where it listens. [default: http.host, 127.0.0.1]")
+@click.option("--port", type=click.IntRange(1, 65535), help="[default: http.port, 8000, or the next free one]")
+@click.option("--workers", type=click.IntRange(1, 64), help="So many processes. [default: http.workers, 1]")
+@click.option("--descriptor", type=int, hidden=True, help="One of several: the socket is open already.")
+def serve(*, host: str | None, port: int | None, workers: int | None, descriptor: int | None) -> None:
+    """Serve prices over HTTP: an API and a page, from the published file alone.
+
+    Beyond this machine it starts only with http.token, or with http.public = true.
+    """
+    from pricetracker_dagster.local.serving import READY, keep_workers, listen, serving_address
+
+    settings = load_settings()
+    if descriptor is not None:
+        with socket.socket(fileno=descriptor) as listening:
+            _answer(settings, listening, READY)
+        return
+    address, said = serving_address(settings.http, host, port)
+    if said:
+        click.echo(said)
+    workers = workers or settings.http.workers
+    with listen(address) as listening:
+        where = f"prices    {address.url}"
+        if workers == 1:
+            _answer(settings, listening, where)
+            return
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        keep_workers(listening, workers, stop, on_ready=lambda: click.echo(where))
+
+
+def _answer(settings: Settings, listening: socket.socket, line: str) -> None:
+    """Answer in this process until the end is asked for; print a line once it does."""
+    from pricetracker_dagster.web import server
+    from pricetracker_dagster.web.app import build_app
+    from pricetracker_dagster.web.gate import guarded
+
+    app = guarded(build_app(settings), settings.http)
+    server.serve(app, listening, lambda: click.echo(line))
