@@ -5,7 +5,7 @@ Each part is read on its own: what is damaged is named, and the others are shown
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from pricetracker_dagster.alerts.messages.routing import Subject, urls
 from pricetracker_dagster.alerts.operators.state import OperatorState, is_in_force
 from pricetracker_dagster.alerts.watchdog.judge import judge
 from pricetracker_dagster.alerts.watchdog.look import damaged_tables, free_bytes, is_explained, newest_minute
-from pricetracker_dagster.alerts.watchdog.observation import Observation, Sign
+from pricetracker_dagster.alerts.watchdog.observation import Observation, Work
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, minutes_in, newest_closed_minute
 from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.files.data_folder import StateFile
@@ -27,17 +27,34 @@ from pricetracker_dagster.store.doubts import Waiting
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.published_access import covered, moved_from, moved_message
 from pricetracker_dagster.store.records import Row
-from pricetracker_dagster.store.store import open_store
+from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import tracked_since
 
 T = TypeVar("T")
 
-Work = tuple[Sequence[Sign], datetime | None, dict[str, int]]
-"""Dagster's signs of life, the newest time in the future that it has stored, the runs at work by job."""
+
+class _Reader:
+    """Reads each part on its own: what cannot be read is a trouble, and hides nothing else."""
+
+    def __init__(self) -> None:
+        self.troubles: list[str] = []
+
+    def __call__(self, what: str, ask: Callable[[], T], otherwise: T) -> T:
+        try:
+            return ask()
+        except Exception as error:  # Delta's, DuckDB's, SQLAlchemy's, the file system's
+            is_told = isinstance(error, StoreError)
+            self.troubles.append(str(error) if is_told else f"{what} cannot be read: {first_line(error)}")
+            return otherwise
 
 
 def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[str, Any]:
     """Return how all is at ``now``, UTC, as plain values that JSON can hold but for times.
+
+    Args:
+        settings: whose data folder, metrics, limits and channels.
+        now: the time of the judgement.
+        work: reads what Dagster does.
 
     Returns:
         ``well``, ``troubles`` (a line each, empty where all is well) and what they are judged from.
@@ -45,40 +62,80 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     found: dict[str, Any] = {"well": False, "now": now, "data": str(settings.folder)}
     if not settings.folder.exists():
         return {**found, "troubles": [f"{settings.folder} is not there: nothing has run yet; start `pricetracker up`"]}
-    troubles: list[str] = []
-
-    def read(what: str, ask: Callable[[], T], otherwise: T) -> T:
-        try:
-            return ask()
-        except Exception as error:  # Delta's, DuckDB's, SQLAlchemy's, the file system's
-            is_told = isinstance(error, StoreError)
-            troubles.append(str(error) if is_told else f"{what} cannot be read: {first_line(error)}")
-            return otherwise
-
-    store = open_store(settings)
-    records = store.records
-    as_of = read(f"the published file {store.folder.published.name}", lambda: covered(store.folder.published), None)
-    found |= {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
-    old = read("the published file", lambda: moved_from(store.folder.published), None)
-    if old is not None:
-        troubles.append(moved_message(store.folder.published, old))
+    read, store = _Reader(), open_store(settings)
+    found |= _published(store, now, read)
     nothing: list[dict[str, Any]] = []
     metrics = read("the table minute_prices", lambda: _metrics(settings, now), nothing)
-    no_work: Work = (), None, {}
-    signs, ahead, in_progress = read("Dagster's storage", work, no_work)
-    found |= {
-        "metrics": metrics,
-        "up": read("state/up.lock", lambda: said_by_holder(settings.state / StateFile.UP_LOCK), None),
-        "runs_in_progress": in_progress,
-        "evaluations": [{"part": sign.name, "last": sign.at, "trouble": sign.trouble or None} for sign in signs],
-    }
-    alerts = read("the table alerts", records.alerts.rows, nothing)
-    incidents = read("the table incidents", records.incidents.rows, nothing)
-    deliveries = read("the table deliveries", records.deliveries.rows, nothing)
+    did = read("Dagster's storage", work, Work())
+    up = read("state/up.lock", lambda: said_by_holder(settings.state / StateFile.UP_LOCK), None)
+    found |= {"metrics": metrics, "up": up, **_of_dagster(did)}
+    records = store.records
+    alerts, incidents, deliveries = (
+        read(f"the table {name}", table.rows, nothing)
+        for name, table in (
+            ("alerts", records.alerts),
+            ("incidents", records.incidents),
+            ("deliveries", records.deliveries),
+        )
+    )
     operators = read("silences and acknowledgements", lambda: OperatorState.read(records, now), OperatorState())
-    troubles += operators.troubles
+    read.troubles += operators.troubles
+    found |= _of_alarms(alerts, incidents, operators, now)
+    found |= {"channels": _channels(settings, deliveries)}
+    found |= _of_machine(settings, store, now, read)
+    damaged = read("which tables are damaged", lambda: damaged_tables(store), None)
+    newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
+    # where the prices cannot be read it is not known whether they stand still
+    seen = Observation(
+        now,
+        did.signs,
+        did.ahead,
+        newest,
+        covered=not metrics or is_explained(incidents, settings, now),
+        recovered=ended(EVALUATION, incidents, now),
+        published=found["as_of"],
+        damaged=damaged,
+        mended=ended(STORAGE, incidents, now),
+        free=found["disk_free_bytes"],
+        clocks=found["clock_difference_seconds"],
+    )
+    still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
+    if found["as_of"] is None:  # reported below
+        still.pop(PUBLICATION, None)
+    troubles = read.troubles
+    troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
     opened = [row for row in incidents if row["state"] == "open"]
-    found |= {
+    troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
+    troubles += _of_what_was_found(found, troubles)
+    return {**found, "troubles": list(dict.fromkeys(troubles)), "well": not troubles}
+
+
+def _published(store: Store, now: datetime, read: _Reader) -> dict[str, Any]:
+    """Return what the published file covers."""
+    published = store.folder.published
+    as_of = read(f"the published file {published.name}", lambda: covered(published), None)
+    old = read("the published file", lambda: moved_from(published), None)
+    if old is not None:
+        read.troubles.append(moved_message(published, old))
+    return {"as_of": as_of, "as_of_age_seconds": None if as_of is None else round((now - as_of).total_seconds() - 60)}
+
+
+def _of_dagster(did: Work) -> dict[str, Any]:
+    """Return what Dagster does and when it was last alive."""
+    tick = did.last_tick
+    return {
+        "runs_in_progress": did.in_progress,
+        "last_tick_seconds": None if tick is None else tick.seconds,
+        "last_tick_ended_at": None if tick is None else tick.ended_at,
+        "evaluations": [{"part": sign.name, "last": sign.at, "trouble": sign.trouble or None} for sign in did.signs],
+    }
+
+
+def _of_alarms(
+    alerts: Sequence[Row], incidents: Sequence[Row], operators: OperatorState, now: datetime
+) -> dict[str, Any]:
+    """Return what is open, who looks after it, and what is silent."""
+    return {
         "alerts_open": [
             {**_shown(row, "id", "state", "minute"), **_operators_on(operators, row, "alert", now)}
             for row in alerts
@@ -86,64 +143,47 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         ],
         "incidents_open": [
             {**_shown(row, "id", "cause", "reason", "first", "last"), **_operators_on(operators, row, "incident", now)}
-            for row in opened
+            for row in incidents
+            if row["state"] == "open"
         ],
         "silences": [
             _shown(row, "id", "metrics", "rule", "until", "who", "reason")
             for row in operators.silences
             if is_in_force(row, now)
         ],
-        "channels": _channels(settings, deliveries),
     }
+
+
+def _of_machine(settings: Settings, store: Store, now: datetime, read: _Reader) -> dict[str, Any]:
+    """Return what waits for a second answer, and the state of disk and clock."""
     waiting = read("state/doubts.json", lambda: store.prices.waiting(now), Waiting(0, {}, None))
-    free = read("free disk", lambda: free_bytes(settings.folder), None)
-    clocks = clock_differences(settings.state, now)
-    found |= {
+    published = store.folder.published
+    return {
         "doubts": {"count": waiting.total, "metrics": dict(waiting.by_metric), "oldest": waiting.oldest},
-        "disk_free_bytes": free,
-        "clock_difference_seconds": clocks,
+        "disk_free_bytes": read("free disk", lambda: free_bytes(settings.folder), None),
+        "clock_difference_seconds": clock_differences(settings.state, now),
         "sizes_bytes": {
             "data": _size(settings.folder),
-            "published": store.folder.published.stat().st_size if store.folder.published.exists() else 0,
+            "published": published.stat().st_size if published.exists() else 0,
             "dagster": _size(settings.data_folder.dagster_home),
         },
     }
-    damaged = read("which tables are damaged", lambda: damaged_tables(store), None)
-    newest = read("the newest minute", lambda: newest_minute(settings, now), None) if metrics else None
-    # where the prices cannot be read it is not known whether they stand still
-    seen = Observation(
-        now,
-        signs,
-        ahead,
-        newest,
-        covered=not metrics or is_explained(incidents, settings, now),
-        recovered=ended(EVALUATION, incidents, now),
-        published=as_of,
-        damaged=damaged,
-        mended=ended(STORAGE, incidents, now),
-        free=free,
-        clocks=clocks,
-    )
-    still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
-    if as_of is None:  # reported below
-        still.pop(PUBLICATION, None)
-    troubles += [*(damaged or ()), *(verdict.reason for kind, verdict in still.items() if kind != STORAGE)]
-    troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
-    if as_of is not None and as_of > now:
-        troubles.append(f"as_of, {as_of:%Y-%m-%d %H:%M} UTC, is yet to come: a clock was ahead; the next tick mends it")
+
+
+def _of_what_was_found(found: Mapping[str, Any], troubles: Sequence[str]) -> list[str]:
+    """Return the troubles that follow from what is shown, beside those that are known."""
+    as_of, more = found["as_of"], []
+    if as_of is not None and as_of > found["now"]:
+        more.append(f"as_of, {as_of:%Y-%m-%d %H:%M} UTC, is yet to come: a clock was ahead; the next tick mends it")
     if as_of is None and not any("published" in trouble for trouble in troubles):
-        troubles.append("nothing is published yet: run `pricetracker up` or `pricetracker tick`")
-    for each in metrics:
+        more.append("nothing is published yet: run `pricetracker up` or `pricetracker tick`")
+    for each in found["metrics"]:
         if each["newest_minute"] is None:
-            troubles.append(f"{each['metric']}: nothing is stored of the last 24 hours")
+            more.append(f"{each['metric']}: nothing is stored of the last 24 hours")
         elif each["missing"]:
-            troubles.append(f"{each['metric']}: {each['missing']} minutes of the last 24 hours are missing")
-    for channel in found["channels"]:
-        if channel["delivered"] is False:
-            troubles.append(f"channel {channel['channel']} did not take its last message: {channel['error']}")
-    found["troubles"] = list(dict.fromkeys(troubles))
-    found["well"] = not troubles
-    return found
+            more.append(f"{each['metric']}: {each['missing']} minutes of the last 24 hours are missing")
+    failed = [channel for channel in found["channels"] if channel["delivered"] is False]
+    return [*more, *(f"channel {each['channel']} did not take its last message: {each['error']}" for each in failed)]
 
 
 def _metrics(settings: Settings, now: datetime) -> list[dict[str, Any]]:

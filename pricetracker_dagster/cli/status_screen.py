@@ -48,6 +48,8 @@ def lines(found: dict[str, Any]) -> list[str]:
     at_work = ", ".join(f"{job} ({count})" for job, count in found["runs_in_progress"].items()) or "none"
     said.append(f"up          {found['up'] or 'does not run'}")
     said.append(f"runs        {at_work}")
+    if found["last_tick_seconds"] is not None:
+        said.append(f"last tick   {found['last_tick_seconds']:.1f} s, ended {_time(found['last_tick_ended_at'])}")
     for each in found["evaluations"]:
         trouble = f"  {each['trouble']}" if each["trouble"] else ""
         said.append(f"evaluated   {each['part']:<30} {_time(each['last'])}{trouble}")

@@ -8,9 +8,8 @@ the process that keeps it running.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.scheduler.instigation import (
@@ -21,11 +20,11 @@ from dagster._core.scheduler.instigation import (
     SensorInstigatorData,
     TickStatus,
 )
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.storage.dagster_run import FINISHED_STATUSES, IN_PROGRESS_RUN_STATUSES
 from dagster._core.storage.tags import SCHEDULED_EXECUTION_TIME_TAG
 
 from pricetracker_dagster.alerts.future_records import AHEAD
-from pricetracker_dagster.alerts.watchdog.observation import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign, Tick, Work
 from pricetracker_dagster.instance.tags import MINUTE, TICK
 from pricetracker_dagster.schedules import every_minute
 from pricetracker_dagster.sensors import default_sensors
@@ -37,21 +36,16 @@ _BACK = timedelta(hours=25)
 """How far before the present a time of the future is put: further than any standstill that may be allowed, so that a
 tick that was dated back is taken for no sign of life. Of what is due since then Dagster evaluates the newest alone."""
 
+_RECENT_TICKS = 20
+"""Among so many that are over, the last one that began is looked for."""
+
 _MOST = 1000
 """Most ticks or runs of the future that are put right at once: sixteen hours of a clock that was ahead."""
 
 _BY_ANOTHER_CLOCK = " by a clock that was ahead"
 
 
-class Evaluations(NamedTuple):
-    """The signs of life of daemon, schedule and sensors, the newest stored time in the future, runs not over by job."""
-
-    signs: Sequence[Sign]
-    ahead: datetime | None
-    in_progress: dict[str, int]
-
-
-def evaluations(instance: dg.DagsterInstance, now: datetime) -> Evaluations:
+def evaluations(instance: dg.DagsterInstance, now: datetime) -> Work:
     """Read what an instance knows of its own work at a time, UTC."""
     states = {state.instigator_name: state for state in instance.all_instigator_state()}
     signs = [_heartbeat(instance, now), _evaluated(instance, "schedule", every_minute.name, states, now)]
@@ -59,7 +53,18 @@ def evaluations(instance: dg.DagsterInstance, now: datetime) -> Evaluations:
     newest = [moment for state in states.values() if (moment := _newest_of(instance, state)) > now + AHEAD]
     at_work = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED), limit=100)
     in_progress = Counter(sorted(run.job_name for run in at_work))
-    return Evaluations(signs, max(newest, default=None), in_progress)
+    return Work(signs, max(newest, default=None), in_progress, _last_tick(instance, now))
+
+
+def _last_tick(instance: dg.DagsterInstance, now: datetime) -> Tick | None:
+    """Return the newest tick that is over, whether it succeeded or not, and not dated by a clock that was ahead."""
+    over = dg.RunsFilter(tags={TICK: "true"}, statuses=FINISHED_STATUSES)
+    for record in instance.get_run_records(over, limit=_RECENT_TICKS):
+        # one that was ended in the queue never began
+        if record.start_time and record.end_time and record.end_time <= (now + AHEAD).timestamp():
+            seconds = max(0.0, record.end_time - record.start_time)
+            return Tick(round(seconds, 3), datetime.fromtimestamp(record.end_time, UTC))
+    return None
 
 
 def bring_back(instance: dg.DagsterInstance, now: datetime) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from pricetracker_dagster.alerts.watchdog.observation import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign, Work
 from pricetracker_dagster.instance.home import is_kept, opened
-from pricetracker_dagster.local.evaluations import Evaluations, evaluations
+from pricetracker_dagster.local.evaluations import evaluations
 from pricetracker_dagster.settings import Settings
 
 _CODE_ANSWERS_WITHIN = 10.0
@@ -46,15 +46,15 @@ def wrong(signs: Sequence[Sign], answers: bool | None, environment: "os._Environ
     return "; ".join(dict.fromkeys(found)) or "daemon and code server seem well; see logs/daemon.log in the data folder"
 
 
-def read_work(settings: Settings, now: datetime) -> Evaluations:
+def read_work(settings: Settings, now: datetime) -> Work:
     """Read what Dagster does. It makes nothing."""
     if not is_kept(settings.data_folder.dagster_home):  # it never ran
-        return Evaluations([Sign("the daemon", None), Sign("the schedule every_minute", None)], None, {})
+        return Work([Sign("the daemon", None), Sign("the schedule every_minute", None)])
     with opened(settings.data_folder) as instance:
         return evaluations(instance, now)
 
 
 def signs(settings: Settings, now: datetime) -> tuple[Sequence[Sign], datetime | None]:
     """Read Dagster's signs of life."""
-    found, ahead, _ = read_work(settings, now)
-    return found, ahead
+    did = read_work(settings, now)
+    return did.signs, did.ahead

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.alerts.status import status
+from pricetracker_dagster.alerts.watchdog.observation import Work
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.validate import Validated, validate_rows
 from pricetracker_dagster.cli import main
@@ -176,7 +177,7 @@ def test_status_shows_what_waits(start: Callable[..., Bench]) -> None:
     now = datetime.now(UTC)
 
     def seen() -> tuple[dict[str, object], str]:
-        found = status(load_settings(), now, lambda: ((), None, {}))
+        found = status(load_settings(), now, Work)
         json.dumps(found, default=str)
         return found["doubts"], next(line for line in lines(found) if line.startswith("doubts"))
 

@@ -18,6 +18,7 @@ from pricetracker_dagster.alerts.operators import actions
 from pricetracker_dagster.alerts.operators.actions import OperatorError
 from pricetracker_dagster.alerts.operators.state import OperatorState
 from pricetracker_dagster.alerts.status import status
+from pricetracker_dagster.alerts.watchdog.observation import Work
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.files.locks import Deadline, locked
@@ -279,7 +280,7 @@ def test_it_is_published_shown_in_status_and_in_the_ui(settings: Settings, monke
     shown = json.loads(run("alerts", "--open", "--format", "json").stdout)
     assert [row["acknowledged_by"] for row in shown] == [None, None, "ann"]
 
-    found = status(settings, datetime.now(UTC), lambda: ((), None, {}))
+    found = status(settings, datetime.now(UTC), Work)
     [silence] = found["silences"]
     assert (silence["id"], silence["reason"]) == ("s1", "delisting")
     by_id = {row["id"]: row for row in (*found["alerts_open"], *found["incidents_open"])}

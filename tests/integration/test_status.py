@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from pricetracker_dagster.alerts.status import status
-from pricetracker_dagster.alerts.watchdog.observation import Sign
+from pricetracker_dagster.alerts.watchdog.observation import Sign, Work
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.collect.tick import collect_minute
@@ -34,7 +34,7 @@ def bench(start: Callable[..., Bench], webhook: Webhook) -> Bench:
 def looked(bench: Bench, *, alive: bool = True) -> dict[str, Any]:
     at = bench.now if alive else None
     signs = [Sign("the daemon", at), Sign("the schedule every_minute", at)]
-    return status(load_settings(), bench.now, lambda: (signs, None, {"minute_tick": 1}))
+    return status(load_settings(), bench.now, lambda: Work(signs, None, {"minute_tick": 1}))
 
 
 def files_below(folder: Path) -> set[Path]:

@@ -1,8 +1,9 @@
-"""What one look of the watchdog sees: signs of life, and the state of store, disk and clock."""
+"""What one look of the watchdog sees: signs of life, what Dagster does, and the state of store, disk and clock."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -17,6 +18,25 @@ class Sign(NamedTuple):
     at: datetime | None
     trouble: str = ""
     is_off: bool = False
+
+
+class Tick(NamedTuple):
+    """A tick that is over, however it ended: how long its run took, and when that ended, UTC."""
+
+    seconds: float
+    ended_at: datetime
+
+
+class Work(NamedTuple):
+    """What Dagster does and has done of late."""
+
+    signs: Sequence[Sign] = ()
+    """Signs of life of daemon, schedule and sensors."""
+    ahead: datetime | None = None
+    """The newest time in the future that it has stored."""
+    in_progress: Mapping[str, int] = MappingProxyType({})
+    """Runs that are not over, by job."""
+    last_tick: Tick | None = None
 
 
 @dataclass
