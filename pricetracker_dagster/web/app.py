@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from pricetracker_dagster.errors import PricetrackerError, UnknownName
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.web import api
+from pricetracker_dagster.web import api, pages
 from pricetracker_dagster.web.generations import Generations
 from pricetracker_dagster.web.kept import App, KeptAnswers
 from pricetracker_dagster.web.parameters import FORMS
@@ -46,6 +46,7 @@ def build_app(settings: Settings) -> App:
         redoc_url=None,
     )
     app.include_router(router)
+    app.router.routes.extend(pages.routes())
     app.add_exception_handler(Problem, _told)
     app.add_exception_handler(RequestValidationError, _not_of_its_form)
     app.add_exception_handler(HTTPException, _of_http)
