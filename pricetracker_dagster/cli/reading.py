@@ -1,5 +1,6 @@
 """What answers from the published file: ``metrics``, ``history``, ``rank``, ``sql``."""
 
+import re
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import click
 
 from pricetracker_dagster.cli.output import show_answer
 from pricetracker_dagster.cli.parameters import FORMAT, StatementCommand
-from pricetracker_dagster.errors import is_utf8
+from pricetracker_dagster.errors import first_line, is_utf8
 from pricetracker_dagster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -64,7 +65,13 @@ def sql_(statement: str, output_format: str, *, unlocked: bool) -> None:
         raise click.UsageError("the statement is not in UTF-8: write it so")
     if not duckdb.extract_statements(statement):
         raise click.UsageError('the statement is empty: write e.g. "FROM metric_rank"')
-    show_published(questions.Question(statement), output_format, unlocked=unlocked)
+    try:
+        show_published(questions.Question(statement), output_format, unlocked=unlocked)
+    except duckdb.Error as error:
+        if unlocked or not re.search("disabled (by|through) configuration|configuration has been locked", str(error)):
+            raise
+        reach = "a statement reaches the published tables alone, and sets nothing; with --unlocked it may"
+        raise click.ClickException(f"{first_line(error)}: {reach}") from error
 
 
 def show_published(question: "Question", output_format: str, *, unlocked: bool = False) -> None:

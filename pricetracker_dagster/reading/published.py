@@ -27,7 +27,7 @@ def ask(published: Path, question: Question) -> duckdb.DuckDBPyRelation:
     """Answer one question and close the file: quick, and blocks nobody. The rows are held in memory.
 
     Raises:
-        NotPublished, PublishedDamaged, StoreError: as of published_access.connect().
+        NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
     """
     with attached(published) as connection:
         return connection.sql(question.statement, params=dict(question.parameters) or None).materialize()
@@ -58,7 +58,7 @@ class PublishedFile:
             unlocked: let statements of a user reach other files, too.
 
         Raises:
-            NotPublished, PublishedDamaged, StoreError: as of published_access.connect().
+            NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
         """
         self.path = published
         self._stack = ExitStack()
@@ -175,7 +175,7 @@ class Follower:
         """Return the newest published file, held open.
 
         Raises:
-            NotPublished, PublishedDamaged, StoreError: as of published_access.connect().
+            NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
         """
         with self._lock:
             now = time.monotonic()

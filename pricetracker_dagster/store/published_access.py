@@ -33,8 +33,8 @@ class Moved(PricetrackerError):
 
 
 @contextmanager
-def connect(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the published file to read, apart from everything else in this process: for statements of users.
+def opened(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the published file to read, apart from all else in this process: to be held, or for statements of users.
 
     Args:
         published: the file.
@@ -42,16 +42,9 @@ def connect(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckD
 
     Raises:
         NotPublished: there is no file yet.
-        PublishedDamaged: it cannot be opened, or what its views read is gone.
-        StoreError: it, or what its views read, is there and cannot be read by this user.
+        PublishedDamaged: it cannot be opened. What is asked of it later may find a file of its views gone: explained().
+        StoreError: it is there and cannot be read by this user.
     """
-    with opened(published, unlocked=unlocked) as connection, explained(connection, published):
-        yield connection
-
-
-@contextmanager
-def opened(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open it likewise, to be held: errors of what is asked later are put into plain words by explained()."""
     with _open(published, sql.opened) as connection:
         if not unlocked:
             with explained(connection, published):
@@ -61,7 +54,7 @@ def opened(published: Path, *, unlocked: bool = False) -> Iterator[duckdb.DuckDB
 
 @contextmanager
 def attached(published: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open it for the short questions of our own, ten times quicker. Errors as of connect()."""
+    """Open it for the short questions of our own, ten times quicker. Errors as of opened()."""
     with _open(published, sql.attached) as connection, explained(connection, published):
         yield connection
 
@@ -90,7 +83,7 @@ def explained(connection: duckdb.DuckDBPyConnection, published: Path) -> Iterato
     """Say which file is damaged or gone, where an error of a question is about that.
 
     Raises:
-        PublishedDamaged, StoreError: as of connect().
+        PublishedDamaged, StoreError: as of opened().
     """
     try:
         yield

@@ -187,6 +187,24 @@ def test_a_reader_that_has_seen_enough_is_no_error(published: Path, output_forma
     assert (answer.stdout.strip(), answer.stderr) == ("range" if output_format == "csv" else "", "")
 
 
+@pytest.mark.parametrize(
+    "statement", ["COPY (SELECT 1) TO 'there.csv'", "SET threads = 1", "FROM read_text('/etc/hostname')"]
+)
+def test_a_statement_reaches_other_files_and_sets_the_engine_only_unlocked(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    locked = pricetracker("sql", statement)
+    assert locked.returncode == 1
+    assert locked.stderr.startswith("Error: ")
+    assert locked.stderr.endswith(
+        "a statement reaches the published tables alone, and sets nothing; with --unlocked it may\n"
+    )
+    assert not (tmp_path / "there.csv").exists()
+    assert pricetracker("sql", "--unlocked", statement).returncode == 0
+    assert (tmp_path / "there.csv").exists() == ("COPY" in statement)
+
+
 def test_before_anything_is_published_it_says_what_to_run(write_settings: Callable[[str], Path]) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]')
     answer = pricetracker("rank", "price")

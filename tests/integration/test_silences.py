@@ -24,7 +24,7 @@ from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_access import connect
+from pricetracker_dagster.store.published_access import opened
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.store import open_store
 from tests.integration.test_records import alert, incident
@@ -264,7 +264,7 @@ def test_it_is_published_shown_in_status_and_in_the_ui(settings: Settings, monke
         assert run("acknowledge", own, *BY_ANN).exit_code == 0
 
     def answer(statement: str) -> list[tuple[Any, ...]]:
-        with connect(published) as connection:
+        with opened(published) as connection:
             return connection.sql(statement).fetchall()
 
     assert answer("SELECT id, metrics, who FROM silences") == [("s1", "KRAKEN:ETH*", "ann")]
@@ -317,7 +317,7 @@ def test_an_acknowledgement_of_the_time_before_it_fired_is_not_shown(settings: S
         [{"fact": FIRING, "subject": "alert", "who": "ann", "made_at": early, "note": None}]
     )
     publish(open_store(settings), None, now=datetime.now(UTC))
-    with connect(settings.data_folder.published) as connection:
+    with opened(settings.data_folder.published) as connection:
         by = connection.sql("SELECT DISTINCT acknowledged_by FROM alerts").fetchall()
     assert by == [(None,)]
 
