@@ -16,6 +16,9 @@ from pricetracker_dagster.web.cache import Cache, Kept, Key
 LOOK_EVERY = 0.25
 """Seconds between two looks at which file is there: one ``stat``, however many requests come."""
 
+_PREPARE_SECONDS = 0.4
+"""How long a new file is held back for its answers to be ready: it is in force within a second."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -96,7 +99,8 @@ class Generations:
             following = Generation(file, Cache(self._cache_bytes))
             before = self.current
             if before is not None:
-                await self._prepare(before, following)
+                with suppress(TimeoutError):  # what is not ready is worked out for who asks first
+                    await asyncio.wait_for(self._prepare(before, following), _PREPARE_SECONDS)
             self.current, self.trouble = following, ""
             if before is not None:
                 before.end()

@@ -6,7 +6,6 @@ for that. Before a new file takes over, what was asked for most is worked out fr
 
 import asyncio
 import gzip
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any
@@ -28,7 +27,7 @@ FILE = "pricetracker.file"
 COMPRESS = "pricetracker.compress"
 """And whether an answer that is streamed is to be compressed."""
 
-_PREPARED, _PREPARE_SECONDS = 32, 0.5
+_PREPARED = 32
 _LEVEL = 6
 
 
@@ -79,13 +78,9 @@ class KeptAnswers:
             self._count(path, 200)
 
     async def prepare(self, before: Generation, following: Generation) -> None:
-        """Work out from a new file what was asked for most of the one before, as far as there is time."""
-        until = time.monotonic() + _PREPARE_SECONDS
+        """Work out from a new file what was asked for most of the one before."""
         for key in before.cache.most_asked(_PREPARED):
-            if time.monotonic() > until:
-                return
-            scope = _scope_of(key)
-            await self._work_out(following, key, scope, _nothing_received, _nowhere)
+            await self._work_out(following, key, _scope_of(key), _nothing_received, _nowhere)
 
     async def _worked_out(
         self, generation: Generation, key: Key, scope: Scope, receive: Receive, send: Send
