@@ -42,6 +42,7 @@ def build_app(settings: Settings) -> App:
         version="1",
         summary="Minute prices: metrics, ranking, history, candles, alerts, what was missed.",
         lifespan=running,
+        redirect_slashes=False,  # to an address that is made of the header Host
         docs_url=None,
         redoc_url=None,
     )

@@ -12,11 +12,14 @@ import dagster as dg
 import pytest
 
 from pricetracker_dagster.assets.checks import price_checks
+from pricetracker_dagster.local.addresses import free_port
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.settings import Settings, config_file, load_settings
+from pricetracker_dagster.settings import CONFIG_VARIABLE, Settings, config_file, load_settings
 from pricetracker_dagster.simulator import Market, Simulator
 from pricetracker_dagster.store.store import Store, open_store
 from tests.odd_kraken import OddKraken
+from tests.published_day import METRICS, publish_a_day
+from tests.serve_command import Served, contents
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 
@@ -144,3 +147,41 @@ def ctrl_c_is_heeded() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+RIGHT = "a-token-of-24-characters"
+"""A token; nothing that a server prints may hold it."""
+
+Serve = Callable[..., Served]
+"""Of the fixture ``serve``: the lines of the table [http], and arguments of the command."""
+
+
+@pytest.fixture(scope="session")
+def day_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose data folder has a published day, in which nothing may be written."""
+    folder = tmp_path_factory.mktemp("served")
+    publish_a_day(folder / "data")
+    return folder
+
+
+@pytest.fixture
+def serve(day_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Start servers of the published day, which stays as it is; what they print holds no secret and no mistake."""
+    running: list[Served] = []
+    before = contents(day_folder / "data")
+
+    def start(settings: str = "", *arguments: str) -> Served:
+        metrics = ", ".join(f'"{metric}"' for metric in METRICS)
+        (day_folder / "pricetracker.toml").write_text(f"metrics = [{metrics}]\n[http]\n{settings}\n")
+        monkeypatch.setenv(CONFIG_VARIABLE, str(day_folder / "pricetracker.toml"))
+        running.append(Served(day_folder, *(arguments or ("--port", str(free_port())))))
+        return running[-1]
+
+    yield start
+    for served in running:
+        served.process.kill()
+        served.process.wait()
+    for served in running:
+        assert RIGHT not in served.said()
+        assert "Traceback" not in served.said()
+    assert contents(day_folder / "data") == before

@@ -1,124 +1,29 @@
 """``pricetracker serve`` as a user starts it on a published day: where it listens, who is let in, workers, its end."""
 
-import contextlib
 import json
 import os
-import re
 import signal
 import socket
-import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from pricetracker_dagster.local.addresses import CannotStart, free_port
 from pricetracker_dagster.local.serving import serving_address
-from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
-from tests.commands import COMMAND, pricetracker
-from tests.published_day import METRICS, publish_a_day
+from pricetracker_dagster.settings import load_settings
+from tests.commands import pricetracker
+from tests.integration.conftest import RIGHT, Serve
+from tests.published_day import METRICS
+from tests.serve_command import ask
 from tests.waiting import until
-
-RIGHT = "a-token-of-24-characters"
-BTC = 'metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:GRTETH"]\n'
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: Any
-    body: bytes
-
-
-class _Stays(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-def ask(url: str, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
-    """Ask, and return whatever is answered, a redirection too."""
-    request = urllib.request.Request(url, body, dict(headers or {}))  # noqa: S310
-    try:
-        with urllib.request.build_opener(_Stays).open(request, timeout=20) as answer:
-            return Answer(answer.status, answer.headers, answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.headers, error.read())
-
-
-class Served:
-    """A server that runs, and what it has printed."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self._output = folder / f"serve-{len(list(folder.glob('serve-*')))}.txt"
-        with self._output.open("w") as output:
-            command = [*COMMAND, "serve", *arguments]
-            self.process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, text=True)
-        self.url = until(self._printed, 60, "it says where it listens")
-
-    def _printed(self) -> str | None:
-        assert self.process.poll() is None, self.said()
-        found = re.search(r"^prices    (http://\S+)$", self.said(), re.MULTILINE)
-        return found[1] if found else None
-
-    def said(self) -> str:
-        return self._output.read_text()
-
-    def workers(self) -> set[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {int(child) for child in children}
-
-    def answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            return ask(f"{self.url}/pricetracker/metrics").status == 200
-        return False
-
-
-Serve = Callable[..., Served]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose data folder has a published day, in which nothing may be written."""
-    folder = tmp_path_factory.mktemp("served")
-    publish_a_day(folder / "data")
-    return folder
-
-
-def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Each file and folder in it, with its size and the time of its last change."""
-    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
-
-
-@pytest.fixture
-def serve(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Start a server with these settings; the data folder stays as it is."""
-    running: list[Served] = []
-    before = contents(folder / "data")
-
-    def start(settings: str = "", *arguments: str) -> Served:
-        (folder / "pricetracker.toml").write_text(f"{BTC}[http]\n{settings}\n")
-        monkeypatch.setenv(CONFIG_VARIABLE, str(folder / "pricetracker.toml"))
-        arguments = arguments or ("--port", str(free_port()))
-        running.append(Served(folder, *arguments))
-        return running[-1]
-
-    yield start
-    for served in running:
-        served.process.kill()
-        served.process.wait()
-        assert RIGHT not in served.said()
-        assert "Traceback" not in served.said()
-    assert contents(folder / "data") == before
 
 
 def test_it_listens_on_loopback_alone_and_answers_from_the_published_file(serve: Serve) -> None:
     served = serve()
     assert served.url.startswith("http://127.0.0.1:")
-    port = int(served.url.rpartition(":")[2])
+    port = served.port
     listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     assert {line[1] for line in listening if line[3] == "0A" and line[1].endswith(f":{port:04X}")} == {
         f"0100007F:{port:04X}"
@@ -161,7 +66,7 @@ def test_a_port_that_is_taken_is_an_error_where_it_was_asked_for_and_else_passed
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         served = serve(f"port = {port}", "--host", "127.0.0.1")
-        assert f"port {port} is taken; the server of prices takes {served.url.rpartition(':')[2]}" in served.said()
+        assert f"port {port} is taken; the server of prices takes {served.port}" in served.said()
         refused = pricetracker("serve", "--port", str(port))
     assert refused.returncode == 1
     assert refused.stderr == f"Error: port {port} on 127.0.0.1 is taken: choose another with --port\n"
@@ -170,7 +75,7 @@ def test_a_port_that_is_taken_is_an_error_where_it_was_asked_for_and_else_passed
 def test_beyond_this_machine_it_starts_only_with_a_token_or_what_is_public(
     write_settings: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_settings(BTC)
+    write_settings('metrics = ["KRAKEN:BTCUSD"]')
     for host in ("0.0.0.0", "::"):  # noqa: S104
         refused = pricetracker("serve", "--host", host)
         assert refused.returncode == 1
@@ -212,7 +117,7 @@ def test_workers_end_with_the_process_that_has_started_them(serve: Serve) -> Non
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_well(serve: Serve, number: signal.Signals) -> None:
     served = serve()
-    with socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])), timeout=10) as idle:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as idle:
         served.process.send_signal(number)
         assert served.process.wait(5) == 0
         assert idle.recv(10) == b""
