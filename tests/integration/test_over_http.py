@@ -1,6 +1,7 @@
 """Both Python faces answer the same: the file itself, and the HTTP API that serves it."""
 
 import gc
+import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,15 +9,20 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import requests
+from pydantic import SecretStr
 
 from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.reading.http_answers import NotAllowed
 from pricetracker_dagster.reading.prices import Prices
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.settings.http import HttpSettings
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.web.app import build_app
+from pricetracker_dagster.web.gate import guarded
 from tests.published_day import AS_OF, METRICS, SPIKE, Day, publish_a_day
 from tests.serving import served
 from tests.waiting import until
@@ -130,6 +136,28 @@ def test_an_answer_outlives_later_ones_and_the_object_that_gave_it(url: str) -> 
 
 def test_the_object_says_where_it_reads_and_how_new_that_is(url: str, remote: Prices) -> None:
     assert repr(remote) == f"<prices of {url}: 3 metrics, up to 2026-03-03 12:04 UTC>"
+
+
+def test_a_gate_opens_for_its_token_alone(day: Day) -> None:
+    token = secrets.token_urlsafe(24)
+    settings = Settings(metrics=METRICS, data=str(day.published.parent), http=HttpSettings(token=SecretStr(token)))
+    with served(guarded(build_app(settings), settings.http)) as url:
+        assert open_prices(url, token=token).snapshot().fetchall()
+        for wrong in (None, token[:-1]):
+            with pytest.raises(
+                NotAllowed, match=rf"^{url} lets in who knows its token .*PRICETRACKER_HTTP__TOKEN$"
+            ) as error:
+                open_prices(url, token=wrong)
+            assert token not in str(error.value)
+
+
+def test_who_asks_too_often_is_answered_after_a_while(day: Day) -> None:
+    settings = Settings(metrics=METRICS, data=str(day.published.parent), http=HttpSettings(requests_per_second=30))
+    with served(guarded(build_app(settings), settings.http)) as url:
+        session, prices = requests.Session(), open_prices(url)
+        while session.get(f"{url}/pricetracker/snapshot", timeout=10).status_code == 200:
+            pass
+        assert prices.snapshot().fetchall()
 
 
 def test_later_answers_are_of_the_newest_file_and_earlier_ones_stay(tmp_path: Path) -> None:
