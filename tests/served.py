@@ -5,13 +5,12 @@
 """
 
 import asyncio
+import socket
 import sys
 
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from pricetracker_dagster.local.addresses import Address
-from pricetracker_dagster.local.serving import listen
 from pricetracker_dagster.process.guard import guard
 from pricetracker_dagster.settings.http import HttpSettings
 from pricetracker_dagster.web import connection, server
@@ -48,7 +47,7 @@ if __name__ == "__main__":
     # patience and limits that a test can wait for
     connection.REQUEST_SECONDS, connection.STALLED_SECONDS, connection.MOST_CONNECTIONS = 1.0, 2.0, 20
     guard()
-    with listen(Address("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
         app = guarded(application, HttpSettings(requests_per_second=0))
         port = listening.getsockname()[1]
         server.serve(app, listening, lambda: print(f"http://127.0.0.1:{port}", flush=True))

@@ -13,32 +13,31 @@ from pricetracker_dagster.settings import Settings, load_settings
 @click.option("--host", help="Where it listens. [default: http.host, 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help="[default: http.port, 8000, or the next free one]")
 @click.option("--workers", type=click.IntRange(1, 64), help="So many processes. [default: http.workers, 1]")
-@click.option("--descriptor", type=int, hidden=True, help="One of several: the socket is open already.")
+@click.option("--descriptor", type=int, hidden=True, help="A socket that is open already.")
 def serve(*, host: str | None, port: int | None, workers: int | None, descriptor: int | None) -> None:
     """Serve prices over HTTP: an API and a page, from the published file alone.
 
     Beyond this machine it starts only with http.token, or with http.public = true.
     """
-    from pricetracker_dagster.local.serving import READY, keep_workers, listen, serving_address
+    from pricetracker_dagster.local.serving import READY, keep_workers, listen
 
     settings = load_settings()
     if descriptor is not None:
-        with socket.socket(fileno=descriptor) as listening:
-            _answer(settings, listening, READY)
-        return
-    address, said = serving_address(settings.http, host, port)
-    if said:
-        click.echo(said)
+        opened, answers = socket.socket(fileno=descriptor), READY
+    else:
+        (opened, address), said = listen(settings.http, host, port)
+        answers = f"prices    {address.url}"
+        if said:
+            click.echo(said)
     workers = workers or settings.http.workers
-    with listen(address) as listening:
-        where = f"prices    {address.url}"
+    with opened as listening:
         if workers == 1:
-            _answer(settings, listening, where)
+            _answer(settings, listening, answers)
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        keep_workers(listening, workers, stop, on_ready=lambda: click.echo(where))
+        keep_workers(listening, workers, stop, on_ready=lambda: click.echo(answers))
 
 
 def _answer(settings: Settings, listening: socket.socket, line: str) -> None:

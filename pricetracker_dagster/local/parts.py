@@ -5,14 +5,17 @@ Web server and daemon share a code server: ``dagster dev``, in the background of
 
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.local.addresses import LOOPBACK, Address, free_port, listens
 from pricetracker_dagster.local.process_groups import python
 from pricetracker_dagster.local.runs import has_runs
+from pricetracker_dagster.local.serving import Listening, server_process
 from pricetracker_dagster.local.supervisor import ManagedProcess, Supervisor
-from pricetracker_dagster.local.terminal import say
+from pricetracker_dagster.local.terminal import matters, say
 from pricetracker_dagster.settings import PREFIX, Settings, command, http_address
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.store import open_store
@@ -66,16 +69,28 @@ def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.E
     return code
 
 
-def start_ui(supervisor: Supervisor, workspace: Path, address: Address) -> None:
+class Shown(NamedTuple):
+    """Something that people open in a browser: its name, its part, its URL, and whether it answers yet."""
+
+    name: str
+    part: str
+    url: str
+    answers: Callable[[], bool]
+
+
+def start_ui(supervisor: Supervisor, workspace: Path, address: Address) -> Shown:
     """Start the web server of the UI."""
     listen = ("--host", address.host, "--port", str(address.port))
     supervisor.start(ManagedProcess("ui", python("dagster_webserver", "--workspace", str(workspace), *listen)))
+    return Shown("the UI", "ui", address.url, lambda: listens(*address))
 
 
-def start_serve(supervisor: Supervisor, address: Address) -> None:
+def start_serve(supervisor: Supervisor, served: Listening) -> Shown:
     """Start the server of the HTTP API and the page. Prices are tracked without it, too."""
-    command = python("pricetracker_dagster.cli", "serve", "--host", address.host, "--port", str(address.port))
-    supervisor.start(ManagedProcess("serve", command, is_needed=False))
+    process, answers = server_process("serve", served.socket, shows=matters)
+    process.is_needed = False
+    supervisor.start(process)
+    return Shown("prices", "serve", served.address.url, answers.is_set)
 
 
 def start_daemon(supervisor: Supervisor, workspace: Path) -> None:
@@ -84,28 +99,13 @@ def start_daemon(supervisor: Supervisor, workspace: Path) -> None:
     supervisor.start(ManagedProcess("daemon", daemon, stop_with=signal.SIGINT))
 
 
-def say_where(
-    supervisor: Supervisor, settings: Settings, ui: Address, served: Address | None, stop: threading.Event
-) -> None:
-    """Say where everything is, once the UI and the server of prices answer.
-
-    Args:
-        supervisor: what keeps the parts running.
-        settings: the settings in force.
-        ui: where the UI listens.
-        served: where the server of prices listens; None: it was not started.
-        stop: set when the end is asked for.
-    """
-
-    def say_address(name: str, part: str, address: Address) -> None:
-        if supervisor.wait_for(lambda: listens(*address) or stop.is_set(), _READY_PATIENCE):
-            say(name, address.url)
-        else:
-            say("", f"no answer at {address.url} yet; its log: {settings.data_folder.logs}/{part}.log")
-
-    say_address("the UI", "ui", ui)
-    if served is not None and not stop.is_set():
-        say_address("prices", "serve", served)
+def say_where(supervisor: Supervisor, settings: Settings, shown: Sequence[Shown], stop: threading.Event) -> None:
+    """Say where everything is, once that answers."""
+    for each in shown:
+        if not supervisor.wait_for(lambda: each.answers() or stop.is_set(), _READY_PATIENCE):  # noqa: B023 - called here
+            say("", f"no answer at {each.url} yet; its log: {settings.data_folder.logs}/{each.part}.log")
+        elif not stop.is_set():
+            say(each.name, each.url)
     if not stop.is_set():
         say("the data", str(settings.folder))
         say("by SQL", f'{command(simulated=settings.simulated)} sql "FROM metric_rank"')

@@ -22,7 +22,7 @@ from pricetracker_dagster.local import parts
 from pricetracker_dagster.local.addresses import Address, CannotStart, free_or_asked, ui_host
 from pricetracker_dagster.local.process_groups import die_with_parent
 from pricetracker_dagster.local.runs import FrozenRuns
-from pricetracker_dagster.local.serving import serving_address
+from pricetracker_dagster.local.serving import Listening, listen
 from pricetracker_dagster.local.supervisor import Supervisor
 from pricetracker_dagster.local.terminal import say
 from pricetracker_dagster.local.watchdog import Watchdog
@@ -67,11 +67,14 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         with suppress(PricetrackerError):  # ticks and readers tell of it
             publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
         supervisor = Supervisor(settings.data_folder.logs, _environment(settings))
+        served = _listen(settings)
         try:
-            _run_parts(supervisor, settings, ui, _served_at(settings), stop)
+            _run_parts(supervisor, settings, ui, served, stop)
         finally:
             say("stopping …")
             supervisor.stop()
+            if served is not None:
+                served.socket.close()
             sweep(open_store(settings))
             settings.simulator_file.unlink(missing_ok=True)
             if marker is not None:
@@ -80,20 +83,20 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
     return 0
 
 
-def _served_at(settings: Settings) -> Address | None:
-    """Return where prices are served over HTTP; None, and why, where they are not: ticks go on without it."""
+def _listen(settings: Settings) -> Listening | None:
+    """Listen where prices are to be served over HTTP; where that cannot be, say why: ticks go on without it."""
     try:
-        address, said = serving_address(settings.http, None, None)
+        served, said = listen(settings.http)
     except CannotStart as error:
         say("", f"prices are not served over HTTP: {error}", error=True)
         return None
     if said:
         say("", said)
-    return address
+    return served
 
 
 def _run_parts(
-    supervisor: Supervisor, settings: Settings, ui: Address, served: Address | None, stop: threading.Event
+    supervisor: Supervisor, settings: Settings, ui: Address, served: Listening | None, stop: threading.Event
 ) -> None:
     """Start all parts and keep them running until the end is asked for."""
     workspace = dagster_home(settings) / "workspace.yaml"
@@ -105,14 +108,15 @@ def _run_parts(
     # as it is now: messages link to it
     link = {f"{PREFIX}UI__HOST": ui.host, f"{PREFIX}UI__PORT": str(ui.port)}
     if served is not None:
-        link |= {f"{PREFIX}HTTP__HOST": served.host, f"{PREFIX}HTTP__PORT": str(served.port)}
+        host, port = served.address
+        link |= {f"{PREFIX}HTTP__HOST": host, f"{PREFIX}HTTP__PORT": str(port)}
     supervisor.environment = {**supervisor.environment, **link}
     code = parts.start_code_server(supervisor, workspace, stop)
-    parts.start_ui(supervisor, workspace, ui)
+    shown = [parts.start_ui(supervisor, workspace, ui)]
     parts.start_daemon(supervisor, workspace)
     if served is not None:
-        parts.start_serve(supervisor, served)
-    parts.say_where(supervisor, settings, ui, served, stop)
+        shown.append(parts.start_serve(supervisor, served))
+    parts.say_where(supervisor, settings, shown, stop)
     watchdog, frozen = Watchdog(), FrozenRuns(code)
     supervisor.start(watchdog.process())
     while not stop.wait(0.5):

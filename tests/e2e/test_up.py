@@ -5,6 +5,7 @@ told in a few real minutes; outages and ends are tested on the simulator's clock
 """
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -43,6 +44,13 @@ class Stack:
     @property
     def published(self) -> Path:
         return self.home.data / "pricetracker.duckdb"
+
+    @property
+    def prices(self) -> str:
+        def said() -> re.Match[str] | None:
+            return re.search(r"^prices\s+(http://\S+)", self.home.output(), re.MULTILINE)
+
+        return str(until(said, 60, "prices are served")[1])
 
     @property
     def exchange(self) -> str:
@@ -106,6 +114,12 @@ def test_the_ranking_means_something_in_the_first_minute(stack: Stack) -> None:
     assert (rank["observations"] == 1440).all()
 
 
+def test_prices_are_served_over_http_where_it_says(stack: Stack) -> None:
+    answer = fetch(f"{stack.prices}/pricetracker/metricsrank?measure_name=price")
+    assert [row["metric"] for row in answer["data"]] == METRICS
+    assert f"{stack.prices}\n" in stack.home.output()
+
+
 def test_a_second_one_says_that_it_runs_already_and_where(stack: Stack, burst: Burst) -> None:
     second = stack.home.run("up", timeout=60)
     assert second.returncode == 1
@@ -160,6 +174,17 @@ def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
     [code, *_] = code_servers()
     os.kill(code, signal.SIGKILL)
     until(lambda: any(pid != code for pid in code_servers()), 30, "the code server is there again")
+
+
+def test_a_server_of_prices_that_dies_is_started_again_at_the_same_address(stack: Stack) -> None:
+    def servers() -> list[int]:
+        return [pid for pid, line in processes_of(stack.home.folder).items() if " serve " in line]
+
+    [server] = servers()
+    os.kill(server, signal.SIGKILL)
+    # who asks meanwhile waits for the next one
+    assert fetch(f"{stack.prices}/pricetracker/snapshot")["data"][0]["metrics"] == len(METRICS)
+    assert [pid for pid in servers() if pid != server]
 
 
 def test_ended_by_sigterm_it_leaves_no_process_no_file_of_its_own_and_no_missed_minute(

@@ -58,6 +58,16 @@ def test_ended_before_it_is_up_it_leaves_nothing(home: Home, number: signal.Sign
     assert processes_of(home.folder) == {}
 
 
+def test_where_prices_may_not_be_served_it_says_why_and_goes_on(home: Home) -> None:
+    home.environment["PRICETRACKER_HTTP__HOST"] = "0.0.0.0"  # noqa: S104
+    process = home.start("up", "--simulated")
+    until(lambda: " simulate --port" in " ".join(processes_of(home.folder).values()), 60, "a first process is started")
+    assert "prices are not served over HTTP: 0.0.0.0 (--host, http.host) is reached from other" in home.output()
+    assert "http.public = true" in home.output()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+
+
 def test_it_ends_with_the_file_that_make_removes_when_it_is_interrupted(home: Home) -> None:
     marker = home.folder / "up"
     marker.touch()

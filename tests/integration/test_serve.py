@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pricetracker_dagster.local.addresses import CannotStart, free_port
-from pricetracker_dagster.local.serving import serving_address
+from pricetracker_dagster.local.serving import listen
 from pricetracker_dagster.settings import load_settings
 from tests.commands import pricetracker
 from tests.integration.conftest import RIGHT, Serve
@@ -86,9 +86,11 @@ def test_beyond_this_machine_it_starts_only_with_a_token_or_what_is_public(
         with monkeypatch.context() as patched:
             for key, value in allowed.items():
                 patched.setenv(f"PRICETRACKER_HTTP__{key}", value)
-            assert serving_address(load_settings().http, "0.0.0.0", None)[0].host == "0.0.0.0"  # noqa: S104
+            listening, _ = listen(load_settings().http, "0.0.0.0")  # noqa: S104
+            with listening.socket:
+                assert listening.address.host == "0.0.0.0"  # noqa: S104
     with pytest.raises(CannotStart, match="reached from other machines"):
-        serving_address(load_settings().http, "0.0.0.0", None)  # noqa: S104
+        listen(load_settings().http, "0.0.0.0")  # noqa: S104
 
 
 def test_workers_share_the_address_and_one_that_is_killed_is_replaced(serve: Serve) -> None:
