@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 import requests
@@ -66,9 +67,10 @@ class Api:
             ApiError: the URL is none.
         """
         try:
-            self.url = http_url(url, "http://127.0.0.1:8000")
+            parts = urlsplit(http_url(url, "http://127.0.0.1:8000"))
         except ValueError as error:
             raise ApiError(f'"{secrets.shown_url(url)}" is {error}') from None
+        self.url = urlunsplit(parts._replace(query="", fragment="")).rstrip("/")  # of the page's address, what it shows
         secrets.keep_address(self.url)
         self.shown = secrets.shown_url(self.url)
         self._session = proxies.open_session(self.url)
@@ -135,10 +137,10 @@ class Api:
         if 300 <= status < 400:
             place = plain(secrets.shown_url(answer.headers.get("Location", "nowhere")), 300)
             return ApiError(f"{self.shown} points elsewhere: open_prices() of the address that it means, {place}")
-        if not told:
-            return self._no_api(f"it answers {status} {plain(answer.reason or '')}".strip())
-        if status == 404:
+        if told and status == 404 and urlsplit(answer.url).query:
             return UnknownName(detail)
+        if not told or status == 404:
+            return self._no_api(f"it answers {status} {plain(answer.reason or '')}".strip())
         if status == 422:
             return kind(detail)
         return ApiError(f"{self.shown} answers {status}: {detail}")

@@ -110,6 +110,12 @@ def test_what_is_no_url_is_said_at_once(url: str) -> None:
         open_prices(url)
 
 
+def test_the_address_of_what_the_page_shows_leads_to_the_api(server: Server) -> None:
+    prices = open_prices(f"{server.url}/?from=mail#metric=KRAKEN:BTCUSD&show=price")
+    assert server.url in repr(prices)
+    assert {path for path, _ in server.asked} == {"/pricetracker/snapshot"}
+
+
 def test_a_token_is_borne_and_a_missing_one_is_named_with_the_way_out(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +169,7 @@ def test_who_is_to_wait_waits_once_as_long_as_the_api_says(server: Server, naps:
             (200, {"Content-Type": ARROW, "Content-Length": "9999", "Connection": "close"}, GOOD[2]),
             "was cut: ask again",
         ),
+        (problem(404, "there is nothing at /x"), "is no HTTP API of pricetracker"),
         (problem(503, "nothing is published yet"), "answers 503: nothing is published yet"),
         (problem(500, "a mistake of pricetracker"), "answers 500: a mistake"),
     ],
