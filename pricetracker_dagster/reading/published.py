@@ -71,8 +71,11 @@ class PublishedFile:
                 break
             self._stack.close()
         self.identity = before
-        with explained(self._connection, published):
-            [(unix,)] = self._connection.execute("SELECT epoch(as_of) FROM snapshot").fetchall()
+        with ExitStack() as unless_read:
+            unless_read.callback(self._stack.close)
+            with explained(self._connection, published):
+                [(unix,)] = self._connection.execute("SELECT epoch(as_of) FROM snapshot").fetchall()
+            unless_read.pop_all()
         self.as_of = None if unix is None else datetime.fromtimestamp(unix, UTC)
 
     @cached_property

@@ -5,10 +5,10 @@ JSON is ``{"as_of": …, "data": [{…}, …]}``: times are ISO 8601 in UTC, num
 
 import json
 import threading
+import time
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Any
 
@@ -18,21 +18,13 @@ from starlette.responses import Response, StreamingResponse
 from pricetracker_dagster.reading.lines import ROWS_AT_ONCE, batches, csv_lines, json_lines
 from pricetracker_dagster.reading.published import PublishedFile
 from pricetracker_dagster.reading.questions import Question
+from pricetracker_dagster.web.negotiation import CSV, JSON
 from pricetracker_dagster.web.problems import Problem
-
-JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
 
 WHOLE_BYTES = 8 * 1024 * 1024
 """A longer answer is streamed."""
 
 _CHUNK = 64 * 1024
-
-
-@lru_cache(maxsize=256)
-def kind_of(accept: bytes) -> str:
-    """Return in which form somebody wants an answer: the first of ours that the header Accept names, else JSON."""
-    named = [each.partition(";")[0].strip() for each in accept.decode("latin-1").lower().split(",")]
-    return next((each for each in named if each in (JSON, CSV, ARROW)), JSON)
 
 
 def answer(
@@ -45,7 +37,7 @@ def answer(
         question: what is asked.
         kind: JSON, CSV or ARROW.
         compress: whether an answer that is streamed is to be compressed; a whole one is left as it is.
-        seconds: how long the engine may take for it, or for the next part of it.
+        seconds: how long the engine may take for it; once an answer is streamed, for the next part of it.
         name: of a file in which a browser saves CSV.
 
     Raises:
@@ -54,12 +46,15 @@ def answer(
     """
     parts = _parts(file, question, kind, seconds)
     first: list[bytes] = []
-    size = 0
+    size, until = 0, time.monotonic() + seconds
     for part in parts:
         first.append(part)
         size += len(part)
         if size > WHOLE_BYTES:
             break
+        if time.monotonic() > until:
+            parts.close()
+            raise _too_long(seconds)
     else:
         return Response(b"".join(first), media_type=kind, headers=_headers(kind, name))
     rest: Iterator[bytes] = chain(first, parts)
@@ -76,7 +71,7 @@ def _headers(kind: str, name: str) -> dict[str, str]:
 
 def _parts(file: PublishedFile, question: Question, kind: str, seconds: float) -> Generator[bytes, None, None]:
     """Yield the bytes of an answer as they come."""
-    with file.cursor() as cursor, _limited(cursor, seconds) as within:
+    with file.cursor() as cursor, closing(cursor), _limited(cursor, seconds) as within:
         relation = within(lambda: file.relation(cursor, question))
         assert relation is not None  # noqa: S101 - our questions answer something
         if kind == JSON:
@@ -141,18 +136,30 @@ def _limited(cursor: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[Call
     """Give a function that asks the engine and ends what takes too long."""
 
     def within(ask: Callable[[], Any]) -> Any:
-        timer = threading.Timer(seconds, cursor.interrupt)
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            cursor.interrupt()
+
+        timer = threading.Timer(seconds, end)
         timer.daemon = True
         timer.start()
         try:
             return ask()
-        except duckdb.InterruptException:
-            wider = "ask for a shorter range or wider candles (every)"
-            raise Problem(503, f"the answer takes longer than {seconds:g} s (http.timeout_seconds): {wider}") from None
+        except Exception:  # Arrow makes an error of its own of the engine's
+            if ended.is_set():
+                raise _too_long(seconds) from None
+            raise
         finally:
             timer.cancel()
 
     yield within
+
+
+def _too_long(seconds: float) -> Problem:
+    wider = "ask for a shorter range or wider candles (every)"
+    return Problem(503, f"the answer takes longer than {seconds:g} s (http.timeout_seconds): {wider}")
 
 
 def _compressed(parts: Iterator[bytes]) -> Iterator[bytes]:

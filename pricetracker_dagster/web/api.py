@@ -19,8 +19,9 @@ from pricetracker_dagster.reading.questions import Question
 from pricetracker_dagster.reading.times import WrongTimes, between
 from pricetracker_dagster.settings.http import HttpSettings
 from pricetracker_dagster.web import parameters as given
-from pricetracker_dagster.web.answers import ARROW, CSV, JSON, answer, kind_of
+from pricetracker_dagster.web.answers import answer
 from pricetracker_dagster.web.kept import COMPRESS, FILE, ROOT
+from pricetracker_dagster.web.negotiation import ARROW, CSV, JSON, kind_of
 from pricetracker_dagster.web.problems import Problem
 from pricetracker_dagster.web.schemas import answers_of
 
@@ -35,7 +36,7 @@ def routes(settings: HttpSettings) -> APIRouter:
     most = settings.largest_answer
 
     def told(request: Request, form: str | None, question: Question) -> Response:
-        kind = _KINDS[form] if form else kind_of(request.headers.get("accept", "").encode("latin-1"))
+        kind = _KINDS[form] if form else kind_of(",".join(request.headers.getlist("accept")).encode("latin-1"))
         name = request.url.path.rpartition("/")[2]
         return answer(
             _file(request),
@@ -144,14 +145,18 @@ def paths(router: APIRouter) -> frozenset[str]:
     return frozenset(route.path for route in router.routes if isinstance(route, APIRoute))
 
 
-def _known_parameters(request: Request) -> None:
-    """Refuse a query with a parameter that its path does not know: a slip would be left out in silence."""
+async def _known_parameters(request: Request) -> None:
+    """Refuse a parameter that the path does not know, or that comes twice: one would be left out in silence."""
     known = [str(each.alias) for each in request.scope["route"].dependant.query_params]
-    for name in request.query_params:
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        shown = name[:100]
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = difflib.get_close_matches(shown, known, n=1)
             said = f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known)}"
-            raise Problem(422, f'there is no parameter "{name[:100]}"{said}', parameter=name[:100], known=known)
+            raise Problem(422, f'there is no parameter "{shown}"{said}', parameter=shown, known=known)
+        if given.count(name) > 1:
+            raise Problem(422, f"{name} is given {given.count(name)} times: give it once", parameter=name)
 
 
 def _file(request: Request) -> PublishedFile:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import duckdb
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -13,9 +14,10 @@ from pricetracker_dagster.errors import PricetrackerError, UnknownName
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.web import api, pages
 from pricetracker_dagster.web.generations import Generations
-from pricetracker_dagster.web.kept import App, KeptAnswers
+from pricetracker_dagster.web.kept import KeptAnswers
 from pricetracker_dagster.web.parameters import FORMS
 from pricetracker_dagster.web.problems import Problem, problem
+from pricetracker_dagster.web.working import App
 
 _MB = 1024 * 1024
 
@@ -52,8 +54,9 @@ def build_app(settings: Settings) -> App:
     app.add_exception_handler(RequestValidationError, _not_of_its_form)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(PricetrackerError, _mendable)
+    app.add_exception_handler(duckdb.Error, _of_the_engine)
     app.add_exception_handler(Exception, _own_mistake)
-    kept = KeptAnswers(app, api.paths(router), lambda *_: None)
+    kept = KeptAnswers(app, api.paths(router), lambda *_: None, settings.http.timeout_seconds)
     return kept
 
 
@@ -64,6 +67,15 @@ async def _told(_: Request, error: Exception) -> Response:
 
 async def _mendable(_: Request, error: Exception) -> Response:
     return problem(404 if isinstance(error, UnknownName) else 503, str(error))
+
+
+async def _of_the_engine(_: Request, error: Exception) -> Response:
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return problem(503, "the answer needs more memory than there is: ask for a shorter range")
+    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):  # our statements fit our own tables
+        said = "what is published is of another version of pricetracker: the next tick publishes it anew"
+        return problem(503, said, headers={"Retry-After": "60"})
+    raise error
 
 
 async def _own_mistake(_: Request, __: Exception) -> Response:

@@ -4,6 +4,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+Headers = list[tuple[bytes, bytes]]
+
 
 class Key(NamedTuple):
     """What tells answers apart: path, query as it was sent, media type, and whether it is compressed."""
@@ -15,10 +17,11 @@ class Key(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An answer: its headers and its body."""
+    """An answer: its headers, its body and its status. Only those of 200 are kept in the cache."""
 
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
+    status: int = 200
 
 
 class Cache:
@@ -37,6 +40,10 @@ class Cache:
             self._kept.move_to_end(key)
             self._asked[key] += 1
         return found
+
+    def peek(self, key: Key) -> Kept | None:
+        """Return an answer likewise, for no reader."""
+        return self._kept.get(key)
 
     def put(self, key: Key, answer: Kept) -> None:
         """Keep an answer, unless it would take more than a quarter of the memory."""

@@ -1,25 +1,20 @@
 """Stands before the API: what was answered once of a published file is sent again without any other work.
 
 An unchanged answer is a 304 from the identity of the file alone. Whoever asks for what is just being worked out waits
-for that. Before a new file takes over, what was asked for most is worked out from it, so that nobody waits for it.
+for that; what else is asked meanwhile waits for one of few places. Before a new file takes over, what was asked for
+most is worked out from it, so that nobody waits for it.
 """
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
 
-from pricetracker_dagster.web.answers import CSV, JSON, kind_of
-from pricetracker_dagster.web.cache import Kept, Key
+from pricetracker_dagster.web.cache import Headers, Kept, Key
 from pricetracker_dagster.web.generations import Generation, Generations
+from pricetracker_dagster.web.negotiation import CSV, JSON, kind_of, takes_gzip
+from pricetracker_dagster.web.places import Places
 from pricetracker_dagster.web.problems import Problem
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from pricetracker_dagster.web.working import App, Message, Receive, Scope, Send, ask, whole
 
 ROOT = "/pricetracker/"
 FILE = "pricetracker.file"
@@ -30,19 +25,29 @@ COMPRESS = "pricetracker.compress"
 _PREPARED = 32
 _LEVEL = 6
 
+_AT_ONCE, _WAITING = 4, 200
+"""Answers that are worked out at the same time (each uses all cores, and some memory), and how many may wait."""
+
+_STREAMS = 16
+"""Long answers that are sent at the same time."""
+
 
 class KeptAnswers:
     """An ASGI app before another one."""
 
-    def __init__(self, app: App, paths: frozenset[str], count: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, app: App, paths: frozenset[str], count: Callable[[str, int], None], seconds: float = 10.0
+    ) -> None:
         """Stand before an app.
 
         Args:
             app: what works answers out.
             paths: those of it that depend on nothing but the published file.
             count: is told path and status of each answer that is given here.
+            seconds: how long a request may wait until it is worked on.
         """
         self._app, self._paths, self._count = app, paths, count
+        self._places, self._streams = Places(_AT_ONCE, _WAITING, seconds), 0
         self.generations: Generations | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,128 +58,131 @@ class KeptAnswers:
             return
         generation = None if self.generations is None else self.generations.current
         if generation is None:
-            await self._not_published()(scope, receive, send)
-            self._count(path, 503)
+            await self._answer(scope, send, self._not_published())
             return
         accept = encoding = known = b""
         for name, value in scope["headers"]:
             if name == b"if-none-match":
                 known += value
             elif name == b"accept":
-                accept = value
+                accept = accept + b"," + value if accept else value
             elif name == b"accept-encoding":
-                encoding = value
-        if known and generation.etag in known:
-            await _send(send, 304, [(b"etag", generation.etag), *_VALIDATION], b"", head=True)
-            self._count(path, 304)
+                encoding = encoding + b"," + value if encoding else value
+        kind = kind_of(accept)
+        if known and (generation.tags[kind] in known or known == b"*"):
+            unchanged = Kept([(b"etag", generation.etag(kind)), *_VALIDATION], b"", 304)
+            await self._answer(scope, send, unchanged)
             return
-        key = Key(path, scope["query_string"], kind_of(accept), _takes_gzip(encoding))
+        key = Key(path, scope["query_string"], kind, takes_gzip(encoding))
         kept = generation.cache.get(key)
         if kept is None:
             with generation:
                 kept = await self._worked_out(generation, key, scope, receive, send)
         if kept is not None:
-            await _send(send, 200, kept.headers, kept.body, head=scope["method"] == "HEAD")
-            self._count(path, 200)
+            await self._answer(scope, send, kept)
 
     async def prepare(self, before: Generation, following: Generation) -> None:
-        """Work out from a new file what was asked for most of the one before."""
+        """Work out from a new file what was asked for most of the one before, until it takes over."""
         for key in before.cache.most_asked(_PREPARED):
-            await self._work_out(following, key, _scope_of(key), _nothing_received, _nowhere)
+            if self.generations is not None and self.generations.current is following:
+                return
+            await self._worked_out(following, key, _scope_of(key), _nothing_received, _nowhere)
+
+    async def _answer(self, scope: Scope, send: Send, kept: Kept) -> None:
+        await send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else kept.body})
+        self._count(scope["path"], kept.status)
 
     async def _worked_out(
         self, generation: Generation, key: Key, scope: Scope, receive: Receive, send: Send
     ) -> Kept | None:
         """Return what the app answers, or None where it was sent as it came."""
         pending = generation.pending.get(key)
-        if pending is not None:
-            kept = await asyncio.shield(pending)
-            if kept is not None:
-                return kept
-            return await self._work_out(generation, key, scope, receive, send)
-        future: asyncio.Future[Kept | None] = asyncio.get_running_loop().create_future()
-        generation.pending[key] = future
-        try:
-            kept = await self._work_out(generation, key, scope, receive, send)
-            future.set_result(kept)
+        if pending is not None and (kept := await asyncio.shield(pending)) is not None:
             return kept
-        finally:
-            del generation.pending[key]
+        future: asyncio.Future[Kept | None] = asyncio.get_running_loop().create_future()
+        generation.pending.setdefault(key, future)
+
+        def let_go(kept: Kept | None) -> None:
+            """Answer those who wait; None: it is streamed, which each of them has to ask for."""
             if not future.done():
-                future.set_result(None)
+                future.set_result(kept)
+            if generation.pending.get(key) is future:
+                del generation.pending[key]
+
+        kept = None
+        try:
+            async with self._places.taken() as give_back:
+
+                def streams() -> None:
+                    give_back()
+                    let_go(None)
+
+                kept = await self._work_out(generation, key, scope, receive, send, streams)
+        except Problem as problem:
+            kept = whole(problem)
+        finally:
+            let_go(kept)
+        return kept
 
     async def _work_out(
-        self, generation: Generation, key: Key, scope: Scope, receive: Receive, send: Send
+        self,
+        generation: Generation,
+        key: Key,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        streams: Callable[[], None],
     ) -> Kept | None:
-        """Ask the app; keep a whole answer, plain and compressed, and pass on what is streamed or wrong."""
-        start: Message = {}
-        parts: list[bytes] = []
-        passed = False
+        """Ask the app; keep a whole answer, plain and compressed."""
+        streaming = False
 
-        async def caught(message: Message) -> None:
-            nonlocal passed
-            if message["type"] == "http.response.start":
-                start.update(message)
-                names = {name for name, _ in message["headers"]}
-                passed = message["status"] != 200 or b"content-length" not in names
-                if passed:
-                    if message["status"] == 200:
-                        message = {**message, "headers": _with_validators(message["headers"], generation)}
-                    self._count(key.path, message["status"])
-                    await send(message)
-            elif passed:
-                await send({**message, "body": b""} if scope["method"] == "HEAD" else message)
-            else:
-                parts.append(message.get("body", b""))
+        def begins(headers: Headers) -> Headers:
+            nonlocal streaming
+            if self._streams >= _STREAMS:
+                said = f"{self._streams} long answers are being sent already: ask again later, or for a shorter range"
+                raise Problem(503, said, headers={"Retry-After": "10"})
+            streaming = True
+            self._streams += 1
+            streams()
+            self._count(key.path, 200)
+            return _with_validators(headers, generation, key)
 
-        inner = {**scope, "method": "GET", FILE: generation.file, COMPRESS: key.compressed}
-        await self._app(inner, receive, caught)
-        if passed or not start:
-            return None
-        body = b"".join(parts)
-        headers = _with_validators(start["headers"], generation)
-        plain = Kept(headers, body)
-        generation.cache.put(key._replace(compressed=False), plain)
-        if not key.compressed or len(body) < 500:
-            generation.cache.put(key, plain)
+        plain = generation.cache.peek(key._replace(compressed=False))
+        if plain is None:
+            inner = {**scope, FILE: generation.file, COMPRESS: key.compressed}
+            try:
+                found = await ask(self._app, inner, receive, send, begins)
+            finally:
+                self._streams -= streaming
+            if found is None or found.status != 200:
+                return found
+            plain = Kept(_with_validators(found.headers, generation, key), found.body)
+            generation.cache.put(key._replace(compressed=False), plain)
+        if not key.compressed:
             return plain
-        small = await asyncio.get_running_loop().run_in_executor(None, gzip.compress, body, _LEVEL)
-        others = [(name, value) for name, value in headers if name != b"content-length"]
-        length = str(len(small)).encode()
-        compressed = Kept([*others, (b"content-encoding", b"gzip"), (b"content-length", length)], small)
-        generation.cache.put(key, compressed)
-        return compressed
+        kept = await _compressed(plain) if len(plain.body) >= 500 else plain
+        generation.cache.put(key, kept)
+        return kept
 
-    def _not_published(self) -> Any:
+    def _not_published(self) -> Kept:
         trouble = self.generations.trouble if self.generations is not None else ""
         said = trouble or "nothing is published yet: run `pricetracker up` or `pricetracker tick` first"
-        return Problem(503, said, headers={"Retry-After": "10"}).response()
+        return whole(Problem(503, said, headers={"Retry-After": "10"}))
+
+
+async def _compressed(plain: Kept) -> Kept:
+    small = await asyncio.get_running_loop().run_in_executor(None, gzip.compress, plain.body, _LEVEL)
+    others = [(name, value) for name, value in plain.headers if name != b"content-length"]
+    length = str(len(small)).encode()
+    return Kept([*others, (b"content-encoding", b"gzip"), (b"content-length", length)], small)
 
 
 _VALIDATION = [(b"cache-control", b"no-cache"), (b"vary", b"Accept, Accept-Encoding")]
 
 
-def _with_validators(headers: list[tuple[bytes, bytes]], generation: Generation) -> list[tuple[bytes, bytes]]:
-    return [*headers, (b"etag", generation.etag), *_VALIDATION]
-
-
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, head: bool) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else body})
-
-
-@lru_cache(maxsize=256)
-def _takes_gzip(encoding: bytes) -> bool:
-    """Say whether a client takes gzip: named, or everything is, and not with a weight of 0."""
-    weights = {}
-    for each in encoding.decode("latin-1").lower().split(","):
-        name, _, parameter = each.partition(";")
-        weight = parameter.partition("q=")[2].strip()
-        try:
-            weights[name.strip()] = float(weight) if weight else 1.0
-        except ValueError:
-            weights[name.strip()] = 0.0
-    return weights.get("gzip", weights.get("*", 0.0)) > 0
+def _with_validators(headers: Headers, generation: Generation, key: Key) -> Headers:
+    return [*headers, (b"etag", generation.etag(key.kind)), *_VALIDATION]
 
 
 def _scope_of(key: Key) -> Scope:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from pricetracker_dagster.candles.schema import TIMESTAMP, column
 from pricetracker_dagster.store import schema
-from pricetracker_dagster.web.answers import ARROW, CSV, JSON
+from pricetracker_dagster.web.negotiation import ARROW, CSV, JSON
 from pricetracker_dagster.web.problems import MEDIA_TYPE
 
 _PROBLEM = {
