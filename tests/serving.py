@@ -11,16 +11,16 @@ from tests.waiting import until
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[str]:
-    """Serve an application, and give its URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on", access_log=False)
+def served(app: ASGIApp, port: int = 0) -> Iterator[str]:
+    """Serve an application, and give its URL; on any free port where none is given."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="on", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive(), 20, "the server answers", every=0.01)
-    [port] = {socket.getsockname()[1] for each in server.servers for socket in each.sockets}
+    [taken] = {socket.getsockname()[1] for each in server.servers for socket in each.sockets}
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{taken}"
     finally:
         server.should_exit = True
         thread.join(10)

@@ -16,7 +16,7 @@ const SIGNS = {
 
 /** Build the lamp, the age and the banners; `announce` says a change to screen readers. */
 export function createHealth(announce) {
-  const state = { health: null, asOf: null, failure: null, since: null, retry: 0, signIn: false };
+  const state = { health: null, asOf: null, failure: null, since: null, signIn: false, unavailable: false };
   let lampBefore = "";
 
   function draw() {
@@ -102,7 +102,7 @@ export function createHealth(announce) {
     },
     /** Take the newest minute of what is shown, in ms; null while there is none. */
     covers(asOf) {
-      Object.assign(state, { asOf, failure: null, since: null, signIn: false });
+      Object.assign(state, { asOf, failure: null, since: null, signIn: false, unavailable: false });
       draw();
     },
     /** Take that nothing answers, and why. */
