@@ -15,12 +15,13 @@ class Limit:
         self._ahead = burst * self._each
         self._due: dict[str, float] = {}
 
-    def wait(self, client: str, now: float) -> float:
+    def wait(self, client: str, now: float, *, counts: bool = True) -> float:
         """Count a request, unless there were too many.
 
         Args:
             client: its address.
             now: seconds of a clock that cannot be set.
+            counts: False: only say what would be.
 
         Returns:
             Seconds until it may be sent again; 0 where it is within the limit.
@@ -31,6 +32,8 @@ class Limit:
         due = max(self._due.get(client, now), now) + self._each
         if (excess := due - now - self._ahead) > 1e-9:
             return excess
+        if not counts:
+            return 0.0
         if client not in self._due and len(self._due) >= _MOST:
             self._forget(now)
         self._due[client] = due

@@ -1,6 +1,8 @@
 """The form in which a person gives the token: a page of its own that needs no JavaScript, and signing out again.
 
-Once the token was right, the browser keeps a cookie that stands for it (token.py).
+Once the token was right, the browser keeps a cookie that stands for it (token.py). It does not send it where a link of
+another site is followed, so the form has a button for who has signed in already. Neither form names an address: what
+stands after the # in that of the page, which no server is told, goes with them, and with the redirection that follows.
 """
 
 import html
@@ -62,11 +64,14 @@ class SignIn:
             return Response(_file("sign_in.css"), media_type="text/css", headers={"Cache-Control": "max-age=3600"})
         if self._token is None:
             return _to("/")
+        signed_in = self._token.is_in(request.headers.get("cookie", "").encode("latin-1"))
         if path == SIGN_OUT:  # another site's page, whose requests come without the cookie, signs nobody out
-            signed_in = self._token.is_in(request.headers.get("cookie", "").encode("latin-1"))
             return self._with_cookie(_to(SIGN_IN), request, "", 0) if signed_in else _to(SIGN_IN)
         if method != "POST":
-            return _form(200, back=_own_path(request.query_params.get("next", "/")))
+            back = _own_path(request.query_params.get("next", "/"))
+            if not signed_in:
+                return _form(200, back=back)
+            return _to(back) if "go" in request.query_params else _page("signed_in.html", 200, back)
         return await self._judged(request, self._token)
 
     async def _judged(self, request: Request, token: Token) -> Response:
@@ -81,11 +86,13 @@ class SignIn:
         given = parse_qs(body.decode("latin-1"), encoding="utf-8", errors="replace")
         back = _own_path(given.get("next", ["/"])[0])
         client = request.client.host if request.client else ""
-        if wait := self._attempts.wait(client, self._clock()):
+        now = self._clock()
+        if wait := self._attempts.wait(client, now, counts=False):
             seconds = max(1, math.ceil(wait))
             said = f"Too many attempts from your address. Try again in {seconds} s."
             return _form(429, said, back, headers={"Retry-After": str(seconds)})
         if not token.is_right(given.get("token", [""])[0].strip().encode("utf-8", "replace")):
+            self._attempts.wait(client, now)
             return _form(401, "This is not the token.", back, headers=CHALLENGE)
         return self._with_cookie(_to(back), request, token.cookie, _KEPT_SECONDS)
 
@@ -98,7 +105,11 @@ class SignIn:
 
 def _form(status: int, said: str = "", back: str = "/", headers: dict[str, str] | None = None) -> Response:
     note = f'<p class="said" role="alert">{html.escape(said)}</p>' if said else ""
-    page = Template(_file("sign_in.html")).substitute(note=note, back=html.escape(back, quote=True))
+    return _page("sign_in.html", status, back, headers, note=note)
+
+
+def _page(name: str, status: int, back: str, headers: dict[str, str] | None = None, **parts: str) -> Response:
+    page = Template(_file(name)).substitute(parts, back=html.escape(back, quote=True))
     return HTMLResponse(page, status, {"Cache-Control": "no-store", **(headers or {})})
 
 

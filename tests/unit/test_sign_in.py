@@ -40,7 +40,7 @@ def test_the_form_needs_nothing_but_itself_and_its_style() -> None:
     page = ask(gate(), "/sign-in", HERE)
     assert (page.status, page.headers["cache-control"]) == (200, "no-store")
     assert not re.search(r"<script|<style|style=|\son\w+=|javascript:|data:|https?:", page.text)
-    assert re.findall(r'(?:href|src|action)="([^"]+)"', page.text) == ["/sign-in.css", "/sign-in", "/"]
+    assert re.findall(r'(?:href|src|action)="([^"]+)"', page.text) == ["/sign-in.css"]
     assert '<label for="token">' in page.text
     style = ask(gate(), "/sign-in.css", HERE)
     assert (style.status, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
@@ -129,12 +129,18 @@ def test_guessing_is_slowed_for_who_guesses_and_for_nobody_else() -> None:
     assert slowed.headers["retry-after"] == "10"
     assert give(asked, RIGHT, client="127.0.0.2").status == 303
     clock.now += 10
-    assert [give(asked, token).status for token in (RIGHT, "one more")] == [303, 429]
+    assert [give(asked, token).status for token in (RIGHT, RIGHT, "one more", RIGHT)] == [303, 303, 401, 429]
 
 
 def test_who_signs_out_has_no_cookie_any_more() -> None:
     asked = gate()
     [cookie] = SimpleCookie(give(asked, RIGHT).headers["set-cookie"]).values()
+    page = ask(asked, "/sign-in?next=/%3Fa=b", {**HERE, "Cookie": f"{cookie.key}={cookie.value}"})
+    assert '<form method="post" action="/sign-out">' in page.text
+    assert '<a href="/?a=b">' in page.text
+    goes_on = ask(asked, "/sign-in?next=/%3Fa=b&go=on", {**HERE, "Cookie": f"{cookie.key}={cookie.value}"})
+    assert (goes_on.status, goes_on.headers["location"]) == (303, "/?a=b")
+    assert ask(asked, "/sign-in?next=/%3Fa=b&go=on", HERE).status == 200
     answer = ask(asked, "/sign-out", {**HERE, "Cookie": f"{cookie.key}={cookie.value}"}, method="POST")
     assert (answer.status, answer.headers["location"]) == (303, "/sign-in")
     assert "max-age=0" in answer.headers["set-cookie"].lower()
