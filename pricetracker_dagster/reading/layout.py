@@ -71,6 +71,8 @@ def _axes(drawn: Drawn) -> dict[str, Any]:
             "hoverformat": "%Y-%m-%d %H:%M UTC",
             "range": [f"{moment:%Y-%m-%dT%H:%M:%S}" for moment in (drawn.start, drawn.as_of + MINUTE)],
             "rangeslider": {"visible": False},
+            "spikecolor": _INK,
+            "spikethickness": 1,
             "anchor": "y2" if candles else "y",
         },
         "yaxis": _NUMBERS | {"title": {"text": f"{above} ({UNITS[above]})"}, "domain": [0.3, 1] if candles else [0, 1]},
