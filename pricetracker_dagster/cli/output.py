@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pricetracker_dagster.cli.background import done_in_background, in_background
 from pricetracker_dagster.cli.table import TABLE_ROWS, print_table, say_how_many
-from pricetracker_dagster.cli.writing import as_json, csv_cell, csv_of, write
+from pricetracker_dagster.cli.writing import csv_cell, csv_of, write
 from pricetracker_dagster.reading import text
 from pricetracker_dagster.reading.lines import aliases, batches, csv_lines, json_lines, projected
+from pricetracker_dagster.reading.values import as_json
 
 if TYPE_CHECKING:
     import duckdb

@@ -9,7 +9,7 @@ import click
 
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT
-from pricetracker_dagster.cli.writing import as_json
+from pricetracker_dagster.reading.values import as_json
 from pricetracker_dagster.settings import Settings, backfill_command, command, load_settings
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from pricetracker_dagster.settings import Settings, load_settings
 @click.option("--port", type=click.IntRange(1, 65535), help="[default: http.port, 8000, or the next free one]")
 @click.option("--workers", type=click.IntRange(1, 64), help="So many processes. [default: http.workers, 1]")
 @click.option("--descriptor", type=int, hidden=True, help="A socket that is open already.")
-def serve(*, host: str | None, port: int | None, workers: int | None, descriptor: int | None) -> None:
+@click.option("--worker", default="", hidden=True, help="Which of several this one is.")
+def serve(*, host: str | None, port: int | None, workers: int | None, descriptor: int | None, worker: str) -> None:
     """Serve prices over HTTP: an API and a page, from the published file alone.
 
     Beyond this machine it starts only with http.token, or with http.public = true.
@@ -31,8 +32,8 @@ def serve(*, host: str | None, port: int | None, workers: int | None, descriptor
             click.echo(said)
     workers = workers or settings.http.workers
     with opened as listening:
-        if workers == 1:
-            _answer(settings, listening, answers)
+        if worker or workers == 1:
+            _answer(settings, listening, answers, worker)
             return
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -40,11 +41,13 @@ def serve(*, host: str | None, port: int | None, workers: int | None, descriptor
         keep_workers(listening, workers, stop, on_ready=lambda: click.echo(answers))
 
 
-def _answer(settings: Settings, listening: socket.socket, line: str) -> None:
+def _answer(settings: Settings, listening: socket.socket, line: str, worker: str) -> None:
     """Answer in this process until the end is asked for; print a line once it does."""
     from pricetracker_dagster.web import server
     from pricetracker_dagster.web.app import build_app
     from pricetracker_dagster.web.gate import guarded
+    from pricetracker_dagster.web.request_counts import RequestCounts
 
-    app = guarded(build_app(settings), settings.http)
+    requests = RequestCounts(worker)
+    app = requests.counted(guarded(build_app(settings, requests), settings.http))
     server.serve(app, listening, lambda: click.echo(line))

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from pricetracker_dagster.cli.output import without_dagsters_warnings
-from pricetracker_dagster.cli.writing import as_json
 from pricetracker_dagster.process.secrets import masked
+from pricetracker_dagster.reading.values import as_json
 from pricetracker_dagster.settings import load_settings
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from pricetracker_dagster.candles import digits as figures
-from pricetracker_dagster.cli.writing import as_iso, write
+from pricetracker_dagster.cli.writing import write
+from pricetracker_dagster.reading.values import as_iso
 
 TABLE_ROWS = 1000
 """What a table shows at most: nobody reads on, and to lay out more costs a terminal seconds."""

@@ -1,7 +1,4 @@
-"""How values of Python are written for programs, as CSV and JSON, and bytes to standard output at once.
-
-text.py writes values of the database in the same way.
-"""
+"""How values of Python are written as CSV, and bytes to standard output at once."""
 
 import csv
 import io
@@ -13,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.reading.values import as_iso, as_json
 
 
 class OutputFailed(PricetrackerError, OSError):
@@ -33,24 +31,6 @@ def csv_cell(value: Any) -> Any:
     if isinstance(value, list | dict):
         return json.dumps(as_json(value), ensure_ascii=False)
     return as_iso(value) if isinstance(value, datetime) else value
-
-
-def as_iso(moment: datetime) -> str:
-    """Return a time as programs read it: ISO 8601, UTC as Z."""
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def as_json(value: Any) -> Any:
-    """Return what standard JSON can write; NaN and infinity are null."""
-    if isinstance(value, dict):
-        return {str(key): as_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, int | str):
-        return value
-    return as_iso(value) if isinstance(value, datetime) else str(value)
 
 
 def write(*chunks: "bytes | memoryview") -> None:

@@ -97,8 +97,8 @@ def keep_workers(listening: socket.socket, count: int, stop: threading.Event, on
     """
     supervisor = Supervisor(None, {**os.environ, "PYTHONUNBUFFERED": "1"})
     workers = [
-        server_process(f"worker {number + 1}", listening, "--workers", "1", shows=lambda line: bool(line.strip()))
-        for number in range(count)
+        server_process(f"worker {number}", listening, "--worker", number, shows=lambda line: bool(line.strip()))
+        for number in map(str, range(1, count + 1))
     ]
     try:
         for worker, _ in workers:

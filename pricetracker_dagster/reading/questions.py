@@ -120,6 +120,11 @@ def of_missed(metric: str | None = None) -> Question:
     return Question(sql.load("reading/sql/missed.sql"), {"metric": metric})
 
 
+def of_missed_counts() -> Question:
+    """Ask how many minutes of the last 24 hours each metric lacks: metric, minutes (0 where it lacks none)."""
+    return Question(sql.load("reading/sql/missed_counts.sql"))
+
+
 def of_snapshot() -> Question:
     """Ask what the file is: as_of, published_at, metrics, rows, schema_version in one row."""
     return Question("FROM snapshot")

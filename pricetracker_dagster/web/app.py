@@ -9,26 +9,31 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from pricetracker_dagster.errors import PricetrackerError, UnknownName
 from pricetracker_dagster.settings import Settings
-from pricetracker_dagster.web import api, pages
+from pricetracker_dagster.web import api, health, pages, prometheus, sign_in
 from pricetracker_dagster.web.generations import Generations
 from pricetracker_dagster.web.kept import KeptAnswers
 from pricetracker_dagster.web.parameters import FORMS
 from pricetracker_dagster.web.problems import Problem, problem
+from pricetracker_dagster.web.request_counts import RequestCounts
 from pricetracker_dagster.web.working import App
 
 _MB = 1024 * 1024
 
 
-def build_app(settings: Settings) -> App:
+def build_app(settings: Settings, requests: RequestCounts | None = None) -> App:
     """Return the whole as an ASGI app.
 
     Args:
         settings: the published file of their data folder is followed; ``settings.http`` says who gets what.
+        requests: of the answers of this process, whoever counts them; /metrics tells of them.
     """
+    requests = requests or RequestCounts()
     router = api.routes(settings.http)
+    judge = health.Judge(settings)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
@@ -48,7 +53,9 @@ def build_app(settings: Settings) -> App:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(router)
+    of_operation = health.routes(judge), prometheus.routes(settings.data_folder.published, judge, requests)
+    for each in (router, *of_operation):
+        app.include_router(each)
     app.router.routes.extend(pages.routes())
     app.add_exception_handler(Problem, _told)
     app.add_exception_handler(RequestValidationError, _not_of_its_form)
@@ -57,6 +64,8 @@ def build_app(settings: Settings) -> App:
     app.add_exception_handler(duckdb.Error, _of_the_engine)
     app.add_exception_handler(Exception, _own_mistake)
     kept = KeptAnswers(app, api.paths(router), lambda *_: None, settings.http.timeout_seconds)
+    routes = [*app.routes, *(route for each in (router, *of_operation) for route in each.routes)]
+    requests.paths = {*sign_in.PATHS, *(route.path for route in routes if isinstance(route, Route))}
     return kept
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -104,6 +105,12 @@ def test_workers_share_the_address_and_one_that_is_killed_is_replaced(serve: Ser
     after = until(lambda: served.workers() if len(served.workers() - {killed}) == 2 else None, 30, "it is replaced")
     assert other in after
     assert "was ended by SIGKILL" in served.said()
+    counted = until(
+        lambda: re.findall(r'_requests_total{.*worker="(.*)"}', ask(f"{served.url}/metrics").body.decode()),
+        60,
+        "it counts for itself",
+    )
+    assert set(counted) < {"1", "2"}
     served.process.send_signal(signal.SIGTERM)
     assert served.process.wait(10) == 0
     assert not [pid for pid in after | before if Path(f"/proc/{pid}").exists()]

@@ -1,0 +1,180 @@
+"""GET /metrics over a real server, read by Prometheus' own parser: figures of real files, of Dagster, of requests."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+import requests
+from fastapi import FastAPI
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from pricetracker_dagster.alerts.watchdog.observation import Sign, Tick, Work
+from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.web import prometheus
+from pricetracker_dagster.web.app import build_app
+from pricetracker_dagster.web.gate import guarded
+from pricetracker_dagster.web.health import Judge
+from pricetracker_dagster.web.request_counts import RequestCounts
+from tests.integration.conftest import Bench
+from tests.published_day import AS_OF, METRICS, publish_a_day
+from tests.serving import served
+from tests.waiting import until
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+ENDED = datetime(2026, 3, 3, 12, 0, 3, tzinfo=UTC)
+
+
+def series(text: str) -> Series:
+    """Each sample of an answer, by its name and labels."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    found = {(each.name, frozenset(each.labels.items())): each.value for each in samples}
+    assert len(found) == len(samples)
+    return found
+
+
+def scraped(url: str, **headers: str) -> Series:
+    answer = requests.get(f"{url}/metrics", headers=headers, timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert answer.headers["cache-control"] == "no-store"
+    return series(answer.text)
+
+
+def value(found: Series, name: str, **labels: str) -> float:
+    return found[f"pricetracker_{name}", frozenset(labels.items())]
+
+
+@pytest.fixture
+def day(write_settings: Callable[[str], Path], tmp_path: Path) -> Path:
+    """The published file of a day, long ago."""
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0\n')
+    return publish_a_day(tmp_path / "data").published
+
+
+def test_figures_of_the_data_are_those_of_the_published_file(day: Path) -> None:
+    with duckdb.connect(str(day), read_only=True) as connection:
+        rows, missed, open_alerts, open_incidents = connection.execute(
+            """SELECT
+                (SELECT count(*) FROM minute_prices), (SELECT count(*) FROM missed_minutes),
+                (SELECT count(*) FROM alerts WHERE state <> 'resolved'),
+                (SELECT count(*) FROM incidents WHERE state = 'open')"""
+        ).fetchall()[0]
+    app = FastAPI()
+    judge = Judge(load_settings(), work=lambda *_: Work())
+    app.include_router(prometheus.routes(day, judge, RequestCounts(), now=lambda: AS_OF.timestamp() + 75))
+    with served(app) as url:
+        found = scraped(url)
+    assert value(found, "as_of_timestamp_seconds") == AS_OF.timestamp()
+    assert value(found, "newest_minute_age_seconds") == 15  # it was over 60 seconds after it began
+    assert value(found, "published_timestamp_seconds") == AS_OF.timestamp() + 65
+    assert value(found, "metrics") == 3
+    assert value(found, "rows") == rows == 3 * 1560 - 10
+    assert {metric: value(found, "missed_minutes", metric=metric) for metric in METRICS} == {
+        "KRAKEN:BTCUSD": missed,
+        "KRAKEN:ETHUSD": 0,
+        "KRAKEN:GRTETH": 0,
+    }
+    assert (missed, open_alerts, open_incidents) == (10, 1, 0)
+    assert value(found, "open_alerts") == open_alerts
+    assert value(found, "open_incidents") == open_incidents
+    assert value(found, "size_bytes", part="published") == day.stat().st_size
+    assert value(found, "healthy") == 0
+    assert ("pricetracker_last_tick_duration_seconds", frozenset()) not in found
+
+
+@pytest.fixture
+def bench_url(start: Callable[..., Bench]) -> Iterator[tuple[str, Bench]]:
+    bench = start("BTCUSD", "ETHUSD", extra="[watch]\nfree_disk_mb = 1\n")
+    tracked = [str(metric) for metric in bench.settings.tracked]
+    collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
+    publish(bench.store, tracked, now=bench.now)
+
+    def work(_: Settings, now: datetime) -> Work:
+        return Work([Sign("the daemon", now), Sign("the schedule", now)], last_tick=Tick(2.75, ENDED))
+
+    app, judge = FastAPI(), Judge(bench.settings, work=work, now=lambda: bench.now)
+    app.include_router(prometheus.routes(bench.store.folder.published, judge, RequestCounts("2"), now=lambda: 0.0))
+    with served(app) as url:
+        yield url, bench
+
+
+def test_figures_of_operation_are_those_of_the_judgement(bench_url: tuple[str, Bench]) -> None:
+    url, bench = bench_url
+    found = scraped(url)
+    assert value(found, "healthy") == 1
+    assert value(found, "last_tick_duration_seconds") == 2.75
+    assert value(found, "last_tick_ended_timestamp_seconds") == ENDED.timestamp()
+    assert value(found, "clock_difference_seconds", exchange="SIMULATED") == 0
+    assert value(found, "disk_free_bytes") > 0
+    files = [file for file in bench.settings.folder.rglob("*") if not file.is_dir()]
+    assert value(found, "size_bytes", part="data") == sum(file.lstat().st_size for file in files)
+
+
+def test_a_newer_published_file_is_told_at_the_next_scrape(bench_url: tuple[str, Bench]) -> None:
+    url, bench = bench_url
+    before = value(scraped(url), "as_of_timestamp_seconds")
+    bench.now = bench.now.replace(minute=bench.now.minute + 1)
+    collect_minute(bench.settings, bench.minute, now=lambda: bench.now)
+    publish(bench.store, [str(metric) for metric in bench.settings.tracked], now=bench.now)
+    until(lambda: value(scraped(url), "as_of_timestamp_seconds") == before + 60, 10, "the new file is told")
+
+
+def test_openmetrics_is_given_to_who_asks_for_it_and_an_odd_wish_is_no_error(bench_url: tuple[str, Bench]) -> None:
+    url, _ = bench_url
+    wish = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3"
+    answer = requests.get(f"{url}/metrics", headers={"Accept": wish}, timeout=60)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    families = {family.name: family for family in openmetrics.text_string_to_metric_families(answer.text)}  # type: ignore[no-untyped-call]
+    assert families["pricetracker_rows"].samples[0].value == 2 * 719
+    for odd in ("application/openmetrics-text;version=x", "text/plain;version=one", ";;,=", "text/plain;version=9.é"):
+        answer = requests.get(f"{url}/metrics", headers={"Accept": odd.encode("latin-1")}, timeout=60)
+        assert answer.status_code == 200
+        assert "pricetracker_rows" in answer.text
+
+
+def test_requests_are_counted_by_path_and_status_whoever_answers_them(day: Path) -> None:
+    settings, counts = load_settings(), RequestCounts("2")
+    asked = Counter[tuple[str, str]]()
+    with served(counts.counted(guarded(build_app(settings, counts), settings.http))) as url:
+        for target, headers, path, status in [
+            ("/pricetracker/metricsrank?measure_name=price", {}, "/pricetracker/metricsrank", 200),
+            ("/pricetracker/metricsrank?measure_name=price", {}, "/pricetracker/metricsrank", 200),
+            ("/pricetracker/metricsrank?measure_name=nothing", {}, "/pricetracker/metricsrank", 404),
+            ("/pricetracker/candles", {}, "/pricetracker/candles", 422),
+            ("/", {}, "/", 200),
+            ("/page/main.js", {}, "/page/main.js", 200),
+            ("/docs", {}, "/docs", 200),
+            ("/openapi.json", {}, "/openapi.json", 200),
+            ("/made-up/by/a/client?a=b", {}, "other", 404),
+            ("/pricetracker/snapshot", {"Host": "elsewhere.example"}, "/pricetracker/snapshot", 421),
+            ("/health", {}, "/health", 503),
+        ]:
+            answer = requests.get(url + target, headers=headers, timeout=60, allow_redirects=False)
+            assert answer.status_code == status, target
+            asked[path, str(status)] += 1
+        etag = requests.get(f"{url}/pricetracker/metrics", timeout=60).headers["etag"]
+        requests.get(f"{url}/pricetracker/metrics", headers={"If-None-Match": etag}, timeout=60)
+        asked |= {("/pricetracker/metrics", "200"): 1, ("/pricetracker/metrics", "304"): 1}
+        found = scraped(url)
+    counted = {
+        (labels["path"], labels["status"]): times
+        for (name, pairs), times in found.items()
+        if name == "pricetracker_http_requests_total" and (labels := dict(pairs))["worker"] == "2"
+    }
+    assert counted == asked
+
+
+def test_where_nothing_is_published_the_figures_of_data_are_left_out(
+    write_settings: Callable[[str], Path], tmp_path: Path
+) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n')
+    with served(build_app(load_settings())) as url:
+        found = scraped(url)
+    assert found == {("pricetracker_healthy", frozenset()): 0}
+    assert not (tmp_path / "data").exists()
