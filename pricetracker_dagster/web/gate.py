@@ -30,6 +30,10 @@ _PAGES = ("/", "/docs")
 """What is shown to people, who are led to the form; everything else is asked by programs."""
 
 
+_ICON = "/page/icon.svg"
+"""The one file of the page that the form shows, too."""
+
+
 def guarded(app: ASGIApp, http: HttpSettings) -> ASGIApp:
     """Return an application behind the gate, with the headers that every answer has; to other sites as listed."""
     inner: ASGIApp = Gate(app, http)
@@ -91,7 +95,7 @@ class Gate:
         path = scope["path"]
         if path in PATHS:
             return self._sign_in
-        if self._token is None or (cookies is not None and self._token.is_in(cookies)):
+        if self._token is None or path == _ICON or (cookies is not None and self._token.is_in(cookies)):
             return self._app
         if authorization is not None:
             if self._token.is_borne(authorization):
@@ -101,7 +105,7 @@ class Gate:
             query = scope["query_string"].decode("latin-1")
             back = quote(f"{path}?{query}" if query else path, safe="")
             return RedirectResponse(f"{SIGN_IN}?next={back}", 303, {"Cache-Control": "no-store"})
-        said = "is not the token" if authorization is not None else "a token is needed"
+        said = "this is not the token" if authorization is not None else "a token is needed"
         detail = f"{said}: send the header Authorization: Bearer … with the value of the setting http.token"
         return problem(401, detail, headers=CHALLENGE)
 

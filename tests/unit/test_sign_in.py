@@ -40,8 +40,9 @@ def test_the_form_needs_nothing_but_itself_and_its_style() -> None:
     page = ask(gate(), "/sign-in", HERE)
     assert (page.status, page.headers["cache-control"]) == (200, "no-store")
     assert not re.search(r"<script|<style|style=|\son\w+=|javascript:|data:|https?:", page.text)
-    assert re.findall(r'(?:href|src|action)="([^"]+)"', page.text) == ["/sign-in.css"]
+    assert re.findall(r'(?:href|src|action)="([^"]+)"', page.text) == ["/page/icon.svg", "/sign-in.css"]
     assert '<label for="token">' in page.text
+    assert ask(gate(), "/page/icon.svg", HERE).text == "inside"
     style = ask(gate(), "/sign-in.css", HERE)
     assert (style.status, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
     assert "url(" not in style.text
