@@ -153,7 +153,6 @@ def routes(
         except TimeoutError:
             return None
 
-    @router.get(PATH, responses=_ANSWERS, response_class=Response)
     async def metrics(request: Request) -> Response:
         """Figures for monitoring, in Prometheus' text format, or OpenMetrics where that is accepted."""
         of_data, judgement = await asyncio.gather(of_published(), judge.judgement(_PATIENCE))
@@ -161,6 +160,8 @@ def routes(
         body = encode(Scrape(of_data, judgement.found, requests, now()))
         return Response(body, headers={"Cache-Control": "no-store", "Content-Type": media_type, "Vary": "Accept"})
 
+    router.add_api_route(PATH, metrics, methods=["GET"], responses=_ANSWERS, response_class=Response)
+    router.add_api_route(PATH, metrics, methods=["HEAD"], include_in_schema=False)
     return router
 
 

@@ -1,5 +1,7 @@
 """GET /metrics over a real server, read by Prometheus' own parser: figures of real files, of Dagster, of requests."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import requests
+import yaml
 from fastapi import FastAPI
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,6 +27,7 @@ from pricetracker_dagster.web.request_counts import RequestCounts
 from tests.integration.conftest import Bench
 from tests.published_day import AS_OF, METRICS, publish_a_day
 from tests.serving import served
+from tests.unit.test_packaging import ROOT
 from tests.waiting import until
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -98,15 +102,17 @@ def bench_url(start: Callable[..., Bench]) -> Iterator[tuple[str, Bench]]:
     def work(_: Settings, now: datetime) -> Work:
         return Work([Sign("the daemon", now), Sign("the schedule", now)], last_tick=Tick(2.75, ENDED))
 
-    app, judge = FastAPI(), Judge(bench.settings, work=work, now=lambda: bench.now)
-    app.include_router(prometheus.routes(bench.store.folder.published, judge, RequestCounts("2"), now=lambda: 0.0))
-    with served(app) as url:
+    app, counts = FastAPI(), RequestCounts("2")
+    judge = Judge(bench.settings, work=work, now=lambda: bench.now)
+    app.include_router(prometheus.routes(bench.store.folder.published, judge, counts, now=lambda: 0.0))
+    with served(counts.counted(app)) as url:
         yield url, bench
 
 
 def test_figures_of_operation_are_those_of_the_judgement(bench_url: tuple[str, Bench]) -> None:
     url, bench = bench_url
     found = scraped(url)
+    assert requests.head(f"{url}/metrics", timeout=60).status_code == 200
     assert value(found, "healthy") == 1
     assert value(found, "last_tick_duration_seconds") == 2.75
     assert value(found, "last_tick_ended_timestamp_seconds") == ENDED.timestamp()
@@ -178,3 +184,62 @@ def test_where_nothing_is_published_the_figures_of_data_are_left_out(
         found = scraped(url)
     assert found == {("pricetracker_healthy", frozenset()): 0}
     assert not (tmp_path / "data").exists()
+
+
+def names(url: str) -> set[str]:
+    """The names of the metrics that are given."""
+    scraped(url)  # a request that is counted
+    return {name for name, _ in scraped(url)}
+
+
+def test_the_document_names_each_metric_with_its_labels(bench_url: tuple[str, Bench]) -> None:
+    url, _ = bench_url
+    section = (
+        (ROOT / "docs" / "reading.md").read_text(encoding="utf-8").partition("## Grafana")[2].partition("\n## ")[0]
+    )
+    told = "".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
+    documented = {f"pricetracker_{name}" for name in re.findall(r"`([a-z_]+)[`{]", told)}
+    assert documented == names(url)
+    config = yaml.safe_load(section.partition("```yaml")[2].partition("```")[0])
+    [job] = config["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["127.0.0.1:8000"]}]
+    assert "metrics_path" not in job  # it is what Prometheus asks for by default
+
+
+def test_the_dashboard_asks_for_metrics_and_labels_that_are_given(bench_url: tuple[str, Bench]) -> None:
+    url, _ = bench_url
+    scraped(url)
+    found = scraped(url)
+    labels = {label for _, pairs in found for label, _ in pairs} | {"instance"}
+    board = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
+    variables = {each["name"] for each in board["templating"]["list"]}
+    targets = [target for panel in board["panels"] for target in panel["targets"]]
+    expressions = [target["expr"] for target in targets]
+    expressions += [each["expr"] for each in board["annotations"]["list"]]
+    expressions += [each["definition"] for each in board["templating"]["list"] if "definition" in each]
+    asked = {name for each in expressions for name in re.findall(r"pricetracker_\w+", each)}
+    assert asked <= names(url)
+    grouped = {
+        label
+        for each in expressions
+        for label in re.findall(r"by \((\w+)\)|\{(\w+)=~|, (\w+)\)$", each)
+        for label in label
+    }
+    legends = {label for target in targets for label in re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])}
+    assert (grouped | legends) - {""} <= labels
+    used = {name for each in expressions for name in re.findall(r"\$(\w+)", each)}
+    assert used <= variables | {"__rate_interval"}
+    assert {target["datasource"]["uid"] for target in targets} == {"${datasource}"}
+
+
+def test_the_panels_of_the_dashboard_have_a_place_and_a_number_of_their_own() -> None:
+    panels = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = Counter(
+        (x, y)
+        for place in (panel["gridPos"] for panel in panels)
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    )
+    assert set(cells.values()) == {1}
+    assert {x for x, _ in cells} == set(range(24))
