@@ -15,7 +15,7 @@ const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&
 /** Traces and layout of a chart. `view`: show, rows, entries (with gaps), ranges (missed), alerts, window, colours. */
 export function figure(view) {
   const candles = view.show === "candles";
-  const data = candles ? [candleTrace(view), volumeTrace(view)] : [lineTrace(view)];
+  const data = candles ? [candleTrace(view), volumeTrace(view)] : measureTraces(view);
   return { data: [...data, ...alertTraces(view, candles), ...missedTrace(view)], layout: layout(view, candles) };
 }
 
@@ -49,24 +49,21 @@ function volumeTrace({ rows, colours, window }) {
   };
 }
 
-function lineTrace({ entries, show, colours, window }) {
-  const bars = show === "volume";
+/** The price as a line, other measures as bars from zero; where nothing is stored the value is null, and nothing is drawn. */
+function measureTraces({ entries, show, colours, window }) {
   const trace = {
     x: entries.map((entry) => at(entry.at)),
-    y: entries.map((entry) => (entry.gap ? null : entry.value)), // null: the line is interrupted
+    y: entries.map((entry) => (entry.gap ? null : entry.value)),
     hoverinfo: "none",
     name: measureLabel(show),
   };
-  if (bars) return { ...trace, type: "bar", width: window.step * MINUTE * 0.8, marker: { color: colours.line, opacity: 0.7 } };
-  const alone = entries.map((entry, i) => !entry.gap && (entries[i - 1]?.gap ?? true) && (entries[i + 1]?.gap ?? true));
-  return {
-    ...trace,
-    type: "scatter",
-    mode: "lines+markers",
-    connectgaps: false,
-    line: { color: colours.line, width: 1.4, shape: show === "price" ? "linear" : "hvh" },
-    marker: { color: colours.line, size: alone.map((is) => (is ? 4 : 0)), line: { width: 0 } }, // one minute between gaps
-  };
+  if (show !== "price") {
+    const color = show === "volume" ? colours.line : entries.map((entry) => (entry.value < 0 ? colours.down : colours.up));
+    return [{ ...trace, type: "bar", width: window.step * MINUTE * 0.8, marker: { color, opacity: 0.75, line: { width: 0 } } }];
+  }
+  const alone = entries.filter((entry, i) => !entry.gap && (entries[i - 1]?.gap ?? true) && (entries[i + 1]?.gap ?? true));
+  const dots = { type: "scatter", mode: "markers", x: alone.map((entry) => at(entry.at)), y: alone.map((entry) => entry.value), marker: { color: colours.line, size: 4 }, hoverinfo: "skip", name: "a minute between gaps" };
+  return [{ ...trace, type: "scatter", mode: "lines", connectgaps: false, line: { color: colours.line, width: 1.4 } }, ...(alone.length ? [dots] : [])];
 }
 
 /** Where an alert stands: on the axis of its measure where that is drawn, else at the foot of the chart. */
@@ -164,7 +161,7 @@ function layout(view, candles) {
       ],
     },
     yaxis: { ...axis, ...crosshair, side: "right", domain: candles ? [0.25, 1] : [0, 1], nticks: 7, rangemode: show === "volume" ? "tozero" : "normal", exponentformat: "none", separatethousands: true },
-    ...(candles ? { yaxis2: { ...axis, side: "right", domain: [0, 0.2], nticks: 3, rangemode: "tozero", exponentformat: "SI" } } : {}),
+    ...(candles ? { yaxis2: { ...axis, side: "right", domain: [0, 0.2], nticks: 3, rangemode: "tozero", exponentformat: "B" } } : {}),
     yaxis3: { overlaying: "y", domain: [0, 1], range: [0, 1.015], visible: false, fixedrange: true },
     shapes: [...shades(view), ...lines(view)],
   };

@@ -60,13 +60,13 @@ export function computed(value, digits = 5) {
   return Math.abs(told) >= 10 ** digits ? fitting(Math.round(value), 12) : fitting(told, digits, 10);
 }
 
-/** How to write a column of numbers so that its decimal points stand below each other. */
-export function column(values) {
+/** How to write a column of numbers so that its decimal points stand below each other, with at most so many decimals. */
+export function column(values, most = 14) {
   const told = values.filter((value) => value !== null && value !== undefined).map((value) => rounded(value));
   const size = Math.max(0, ...told.map(Math.abs));
   const whole = size >= 1 ? Math.floor(Math.log10(size)) + 1 : 0;
   const wanted = Math.max(0, ...told.slice(0, 3000).map(decimals));
-  const places = size < 1e-3 ? Math.min(wanted, 14) : Math.min(wanted, Math.max(0, 9 - whole));
+  const places = Math.min(most, size < 1e-3 ? wanted : Math.min(wanted, Math.max(0, 9 - whole)));
   return (value) => {
     if (value === null || value === undefined) return NOTHING;
     const text = grouped(value.toFixed(places));

@@ -122,7 +122,7 @@ addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input[type=search]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
-    if (matchMedia("(max-width: 1099px)").matches) go({ metric: "", view: "" });
+    if (!byId("find").offsetWidth) go({ metric: "", view: "" });
     byId("find").focus();
     byId("find").select();
   } else if (event.key === "Escape") leave(typing);

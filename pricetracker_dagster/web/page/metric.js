@@ -69,7 +69,7 @@ export function createMetric(announce) {
     const ranges = missedRanges(missed, window);
     view = { metric: shown.metric, show: shown.show, window, rows, entries: withGaps(rows, window), ranges, alerts: alertsWithin(alerts, window) };
     const candles = view.show === "candles";
-    view.write = Object.fromEntries((candles ? ["close", "volume"] : ["value"]).map((name) => [name, column(rows.flatMap((row) => (name === "close" ? [row.open, row.high, row.low, row.close] : [row[name]])))]));
+    view.write = Object.fromEntries((candles ? ["close", "volume"] : ["value"]).map((name) => [name, column(rows.flatMap((row) => (name === "close" ? [row.open, row.high, row.low, row.close] : [row[name]])), view.show === "change_percentage" ? 4 : undefined)]));
     part.problem.hidden = true;
     part.empty.hidden = rows.length > 0;
     setText(part.empty, `No minute of ${shown.metric} is stored in these ${words}.`);
