@@ -63,6 +63,7 @@ def _sources() -> dict[str, Source]:
     return {
         "/": own["index.html"],
         "/docs": own["docs.html"],
+        "/favicon.ico": own["icon.svg"],  # asked for by a browser where a document names no icon, as one of JSON
         **{f"/page/{name}": source for name, source in own.items()},
         "/plotly.min.js": Source(_package("plotly") / "package_data" / "plotly.min.js", A_DAY),
         **{f"/docs/{name}": Source(swagger / name, A_DAY) for name in ("swagger-ui.css", "swagger-ui-bundle.js")},

@@ -67,6 +67,14 @@ def test_the_table_has_what_the_chart_has_and_so_has_the_csv(url: str, left_open
     assert float(rows[-1]["value"]) == (MINUTES - 1) % 5 + 0.25
 
 
+def test_the_price_is_a_line_that_a_gap_interrupts(left_open: Page) -> None:
+    chart = show(left_open, METRICS[0], "price", 6)
+    [line] = [trace for trace in chart["data"] if trace["name"] == "Price"]
+    assert line["type"] == "scatter"
+    assert line["y"].count(None) == 1
+    assert "a minute between gaps" not in [trace["name"] for trace in chart["data"]]
+
+
 @pytest.mark.parametrize(("hours", "bins"), [(1, 60), (6, 360), (24, 288)])
 def test_candles_are_drawn_over_a_range(left_open: Page, hours: int, bins: int) -> None:
     chart = show(left_open, METRICS[1], "candles", hours)

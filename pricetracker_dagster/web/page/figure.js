@@ -61,7 +61,8 @@ function measureTraces({ entries, show, colours, window }) {
     const color = show === "volume" ? colours.line : entries.map((entry) => (entry.value < 0 ? colours.down : colours.up));
     return [{ ...trace, type: "bar", width: window.step * MINUTE * 0.8, marker: { color, opacity: 0.75, line: { width: 0 } } }];
   }
-  const alone = entries.filter((entry, i) => !entry.gap && (entries[i - 1]?.gap ?? true) && (entries[i + 1]?.gap ?? true));
+  const stored = (i) => entries[i] !== undefined && !entries[i].gap;
+  const alone = entries.filter((_, i) => stored(i) && !stored(i - 1) && !stored(i + 1));
   const dots = { type: "scatter", mode: "markers", x: alone.map((entry) => at(entry.at)), y: alone.map((entry) => entry.value), marker: { color: colours.line, size: 4 }, hoverinfo: "skip", name: "a minute between gaps" };
   return [{ ...trace, type: "scatter", mode: "lines", connectgaps: false, line: { color: colours.line, width: 1.4 } }, ...(alone.length ? [dots] : [])];
 }
