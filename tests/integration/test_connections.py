@@ -214,6 +214,7 @@ def test_a_signal_ends_it_within_seconds_whatever_is_being_answered(number: sign
             assert served.process.wait(10) == 0
             assert time.monotonic() - began < 4
             assert b"0\r\n\r\n" not in everything(streaming)  # it is cut, and does not pass for whole
+            assert is_refused(everything(stuck), 503, "being stopped")
     finally:
         said = end(served)
     assert "Traceback" not in said
