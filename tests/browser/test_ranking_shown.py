@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from pricetracker_dagster.store.publish import publish
 from tests.browser.conftest import PHONE, Open, Serve, ranked
 from tests.market import table, walk
-from tests.published_day import METRICS, Day
+from tests.published_day import GONE, METRICS, Day
 
 LABELS = {"price": "Price", "volume": "Volume", "change_absolute": "Change", "change_percentage": "Change %"}
 
@@ -87,6 +87,14 @@ def test_the_row_of_an_alerting_metric_says_so_in_words(url: str, open_page: Ope
     expect(marks).to_have_count(1)
     assert marks.inner_text().strip() == "alert"
     assert "KRAKEN:BTCUSD" in page.locator("#ranking-body tr[data-firing]").inner_text()
+
+
+def test_a_deviation_over_fewer_minutes_than_that_of_others_says_so(url: str, open_page: Open) -> None:
+    page = open_page(url)
+    ranked(page)
+    short = page.locator("#ranking-body .short:visible")
+    expect(short).to_have_text(f"{1440 - len(GONE)} min")
+    assert short.get_attribute("title") == f"its deviation is over {1440 - len(GONE)} minutes, others have 1440"
 
 
 def test_what_is_open_and_what_has_ended_is_listed(url: str, open_page: Open) -> None:

@@ -94,7 +94,7 @@ function updateAlert(item, row, shown) {
   setText(item.name_, row.metric);
   const show = row.measure === "price" || row.measure === "volume" ? "candles" : row.measure;
   setAttribute(item.name_, "href", link(shown, { metric: row.metric, show, view: "" }));
-  span(item.time, row.minute, row.resolved_at ?? row.last_minute, isOpen(row));
+  span(item.time, row.minute, Date.parse(row.last_minute ?? row.minute) + 60_000, isOpen(row)); // it may be recorded later
   setText(item.text, alertText(row));
   const peak = row.peak_ratio > row.ratio ? `peak ${computed(row.peak_ratio, 3)} ×` : null;
   more(item, [`rule ${row.rule}`, counted(row.minutes ?? 1, "minute") + " above", peak, row.ended_because, ...kept(row)]);
@@ -126,7 +126,7 @@ function span(node, from, to, open) {
   if (!from) return;
   if (!node.firstChild) node.append(timeElement(from), document.createTextNode(""));
   setTime(node.firstChild, from, `${when(from, now())}`);
-  const seconds = ((open ? now() : Date.parse(to)) - Date.parse(from)) / 1000;
+  const seconds = ((open ? now() : new Date(to).getTime()) - Date.parse(from)) / 1000;
   const text = Number.isFinite(seconds) ? ` UTC, ${open ? "for " : "lasted "}${lasting(Math.max(60, Math.floor(seconds / 60) * 60))}` : " UTC";
   if (node.lastChild.nodeValue !== text) node.lastChild.nodeValue = text;
 }

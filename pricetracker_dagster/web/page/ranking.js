@@ -25,6 +25,7 @@ export function createRanking() {
   let all = [];
   let shown = null;
   let known = false; // whether there was an answer
+  let most = 0; // minutes that the deviation of a metric is over, where nothing is missing
   let current = ""; // the metric whose row the keys move from
   const rows = new Rows(scroll, body, { key: (row) => row.metric, make, update });
   const choose = chooseMeasure();
@@ -39,7 +40,7 @@ export function createRanking() {
     const name = element("a", { class: "name", tabindex: "-1" }, element("span", { class: "exchange" }), element("span"));
     const cells = {
       rank: element("td", { class: "rank", role: "cell" }),
-      metric: element("th", { class: "who", scope: "row", role: "rowheader" }, name, element("span", { class: "mark", hidden: true })),
+      metric: element("th", { class: "who", scope: "row", role: "rowheader" }, name, element("span", { class: "mark", hidden: true }), element("span", { class: "short quiet", hidden: true })),
       last_value: element("td", { class: "last", role: "cell" }),
       change_24h_percent: element("td", { class: "change", role: "cell" }),
       stddev: element("td", { class: "dev", role: "cell" }),
@@ -65,7 +66,8 @@ export function createRanking() {
     setAttribute(name, "title", row.metric);
     setAttribute(name, "tabindex", row.metric === current ? "0" : "-1");
     setAttribute(name, "aria-current", row.metric === shown.metric ? "true" : null);
-    mark(cells.metric.lastChild, row.firing);
+    mark(cells.metric.children[1], row.firing);
+    tellShort(cells.metric.lastChild, row.observations, most);
     setText(cells.last_value, fitting(row.last_value));
     setAttribute(cells.last_value, "title", row.last_minute ? `${number(row.last_value, 15)} at ${clock(row.last_minute)} UTC` : null);
     setText(cells.change_24h_percent, change(row.change_24h_percent));
@@ -126,6 +128,7 @@ export function createRanking() {
       shown = now;
       all = answer?.data ?? all;
       known ||= answer !== null;
+      most = Math.max(0, ...all.map((row) => row.observations ?? 0));
       if (document.activeElement !== find && find.value !== shown.find) find.value = shown.find;
       choose(shown.measure);
       for (const tell of heads) tell(shown.sort);
@@ -158,6 +161,13 @@ export function order(rows, sort) {
 function mark(node, firing) {
   node.hidden = !firing;
   setText(node, firing > 1 ? `${firing} alerts` : firing ? "alert" : "");
+}
+
+/** A deviation over less time than that of the others is no like among likes: how many minutes it is over is said. */
+function tellShort(node, observations, most) {
+  node.hidden = observations === null || observations >= most;
+  setText(node, node.hidden ? "" : `${observations} min`);
+  setAttribute(node, "title", node.hidden ? null : `its deviation is over ${observations} minutes, others have ${most}`);
 }
 
 function chooseMeasure() {
