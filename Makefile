@@ -36,12 +36,13 @@ format: $(VENV)/dev.stamp ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, judge, import, print; the alarms' worst hour
+bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, judge, import, print, serve; the alarms' worst hour
 	@$(BIN)/python -m benchmarks.tick
 	@$(BIN)/python -m benchmarks.publish
 	@$(BIN)/python -m benchmarks.judge
 	@$(BIN)/python -m benchmarks.import_csv
 	@$(BIN)/python -m benchmarks.output
+	@$(BIN)/python -m benchmarks.serve
 	@$(BIN)/python -m benchmarks.alarms
 
 drill: $(VENV)/dev.stamp ## the whole thing for half an hour under faults, then every minute compared

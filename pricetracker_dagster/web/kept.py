@@ -8,6 +8,7 @@ most is worked out from it, so that nobody waits for it.
 import asyncio
 import gzip
 from collections.abc import Callable
+from functools import partial
 
 from pricetracker_dagster.web.cache import Headers, Kept, Key
 from pricetracker_dagster.web.generations import Generation, Generations
@@ -172,7 +173,8 @@ class KeptAnswers:
 
 
 async def _compressed(plain: Kept) -> Kept:
-    small = await asyncio.get_running_loop().run_in_executor(None, gzip.compress, plain.body, _LEVEL)
+    compress = partial(gzip.compress, plain.body, _LEVEL, mtime=0)  # the same bytes whenever it is done
+    small = await asyncio.get_running_loop().run_in_executor(None, compress)
     others = [(name, value) for name, value in plain.headers if name != b"content-length"]
     length = str(len(small)).encode()
     return Kept([*others, (b"content-encoding", b"gzip"), (b"content-length", length)], small)

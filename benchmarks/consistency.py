@@ -1,0 +1,58 @@
+"""Whether answers over HTTP are each of one published file: compared by SQL with the files that were published.
+
+For answers in JSON whose paths are given with the statement that answers the same in SQL.
+"""
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from benchmarks.http_clients import Seen
+
+
+def mixed(seen: Iterable[Seen], statements: Mapping[int, str], files: Path) -> list[str]:
+    """Return what is wrong with answers; nothing if each is that of one published file.
+
+    Args:
+        seen: answers.
+        statements: by request, what gives the same rows in SQL.
+        files: the folder of the published files.
+    """
+    published = {_as_of(file): file for file in files.iterdir()}
+    tags: dict[bytes, set[str]] = defaultdict(set)
+    wrong = []
+    for answer in seen:
+        body = gzip.decompress(answer.body) if answer.body[:2] == b"\x1f\x8b" else answer.body
+        told = json.loads(body)
+        as_of, rows = told["as_of"], told["data"]
+        tags[answer.tag].add(as_of)
+        where = f"request {answer.request}, as of {as_of}"
+        if as_of not in published:
+            wrong.append(f"{where}: no such file was published")
+        elif {row["as_of"] for row in rows if "as_of" in row} - {as_of}:
+            wrong.append(f"{where}: there are rows of other minutes")
+        elif rows != (expected := _rows(published[as_of], statements[answer.request])):
+            wrong.append(f"{where}: {len(rows)} rows differ from the {len(expected)} of the file")
+    wrong += [f"the entity tag {tag!r} stands for {sorted(stands)}" for tag, stands in tags.items() if len(stands) > 1]
+    return wrong
+
+
+def _as_of(file: Path) -> str:
+    return str(_rows(file, "SELECT as_of FROM snapshot")[0]["as_of"])
+
+
+def _rows(file: Path, statement: str) -> list[dict[str, Any]]:
+    with duckdb.connect(str(file), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = connection.execute(statement).fetchall()
+        names = [name for name, *_ in connection.description or ()]
+    return [{name: _told(value) for name, value in zip(names, row, strict=True)} for row in rows]
+
+
+def _told(value: Any) -> Any:
+    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if hasattr(value, "strftime") else value
