@@ -11,7 +11,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -168,7 +167,8 @@ def served(folder: Path) -> Iterator[tuple[int, int]]:
 def publishing(store: Store, folder: Path, metrics: int) -> Iterator[None]:
     """Publish a minute each second meanwhile."""
     before = len(list(kept_files(store).iterdir()))
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.publishing", str(folder), str(metrics)]) as process:
+    command = python("benchmarks.publishing", str(folder), str(metrics))
+    with subprocess.Popen(command, cwd=Path(__file__).parents[1]) as process:
         try:
             while len(list(kept_files(store).iterdir())) == before:
                 assert process.poll() is None, "the publisher has ended"

@@ -1,44 +1,16 @@
 """A new published file under load: no error, no answer of two files, and the server lets go of every file before."""
 
 import os
-import re
-import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+import duckdb
 
 from benchmarks.consistency import mixed
 from benchmarks.http_clients import Answered, Seen, ask
-from pricetracker_dagster.local.process_groups import python
-from pricetracker_dagster.settings import CONFIG_VARIABLE
-from tests.market import AS_OF, METRICS, market, one_minute_more
+from benchmarks.publishing import fill, kept_files
+from benchmarks.serve import PATHS, begin, publishing, served
+from tests.market import market
 from tests.waiting import until
-
-BTC = METRICS[0]
-RANKING = "SELECT * FROM metric_rank WHERE measure = '{}' ORDER BY rank"
-HISTORY = f"FROM history_24h WHERE metric = '{BTC}' AND measure = '{{}}' ORDER BY minute"
-PATHS = {
-    "/pricetracker/metricsrank?measure_name=price": RANKING.format("price"),
-    f"/pricetracker/historicalprices?metric_name={BTC}&measure_name=volume": HISTORY.format("volume"),
-    "/pricetracker/metricsrank?measure_name=change_percent": RANKING.format("change_percentage"),
-    "/pricetracker/metrics": "FROM available_metrics",
-    "/pricetracker/snapshot": "FROM snapshot",
-}
-
-
-@contextmanager
-def serving(settings: Path) -> Iterator[tuple[int, int]]:
-    """Run `pricetracker serve`; give its port and its process id."""
-    environment = {**os.environ, CONFIG_VARIABLE: str(settings), "PYTHONUNBUFFERED": "1"}
-    command = python("pricetracker_dagster.cli", "serve")
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            found = until(lambda: re.search(r":(\d+)/?$", process.stdout.readline().strip()), 30, "it says where")  # type: ignore[union-attr]
-            yield int(found[1]), process.pid
-        finally:
-            process.terminate()
 
 
 def open_files(process: int) -> list[str]:
@@ -47,41 +19,20 @@ def open_files(process: int) -> list[str]:
     return [name for name in held if "pricetracker.duckdb" in name]
 
 
-def test_publications_under_load_mix_nothing_and_leave_nothing_behind(
-    tmp_path: Path, write_settings: Callable[[str], Path]
-) -> None:
-    settings = write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0')
-    store, _ = market(tmp_path / "data", days=1)
-    kept = tmp_path / "kept"
-    kept.mkdir()
-    minutes = [AS_OF]
-    os.link(store.folder.published, kept / "0.duckdb")
-    stop = threading.Event()
-
-    def publish() -> None:
-        while not stop.wait(0.4):
-            minutes.append(one_minute_more(store, minutes[-1], close=100.0 + len(minutes)))
-            os.link(store.folder.published, kept / f"{len(minutes)}.duckdb")
-
+def test_publications_under_load_mix_nothing_and_leave_nothing_behind(tmp_path: Path) -> None:
+    store = fill(tmp_path, 3, begin())
     parts: list[Answered] = []
-    with serving(settings) as (port, process):
-        publisher = threading.Thread(target=publish)
-        publisher.start()
-        try:
-            while len(minutes) < 7:
-                parts.append(ask(port, list(PATHS), connections=10, seconds=1.0, known=5))
-        finally:
-            stop.set()
-            publisher.join()
-        statuses = {status for part in parts for status in part.statuses}
-        assert statuses == {200, 304}
+    with served(tmp_path) as (port, process):
+        with publishing(store, tmp_path, 3):
+            while len(list(kept_files(store).iterdir())) < 7:
+                parts.append(ask(port, list(PATHS), connections=20, seconds=0.5, known=5))
+        assert {status for part in parts for status in part.statuses} == {200, 304}
         until(lambda: len(open_files(process)) == 1, 10, "the files before are closed")
-    tags = {tag for part in parts for _, tag in part.seen}
-    assert len(tags) >= 4
+    assert len({tag for part in parts for _, tag in part.seen}) >= 4
     for part in parts:
         assert all(len(same) == 1 for same in part.seen.values())  # a tag stands for one body
         seen = [each for same in part.seen.values() for each in same]
-        assert mixed(seen, dict(enumerate(PATHS.values())), kept) == []
+        assert mixed(seen, dict(enumerate(PATHS.values())), kept_files(store)) == []
 
 
 def test_what_judges_answers_sees_one_that_is_mixed(tmp_path: Path) -> None:
