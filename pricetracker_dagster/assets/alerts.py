@@ -7,7 +7,8 @@ import dagster as dg
 
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.assets.minute_prices import minute_prices
-from pricetracker_dagster.assets.ui_metadata import OWNER, rounded, sql_command, table_columns, table_metadata
+from pricetracker_dagster.assets.ui_metadata import OWNER, page, rounded, sql_command, table_columns, table_metadata
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.schema import ACKNOWLEDGEMENTS, ALERTS, INCIDENTS, SILENCES, Table
 
@@ -64,7 +65,7 @@ def written_down(table: Table, rows: Sequence[Row], *, simulated: bool) -> dg.As
     return dg.AssetMaterialization(table.name, metadata=metadata)
 
 
-def what_changed(watched: SensorOutcome, *, simulated: bool) -> list[dg.AssetMaterialization]:
+def what_changed(watched: SensorOutcome, settings: Settings) -> list[dg.AssetMaterialization]:
     """Return what a sensor reports of one look: an event for each of the two assets with a row that changed."""
     return [
         dg.AssetMaterialization(
@@ -75,7 +76,8 @@ def what_changed(watched: SensorOutcome, *, simulated: bool) -> list[dg.AssetMat
                 "messages": len(watched.attempts),
                 "not_delivered": sum(not attempt["delivered"] for attempt in watched.attempts),
                 "what": _shown(rows, table, (*columns, "held_by")),
-                "sql": sql_command(sql, simulated=simulated),
+                "page": page(settings, view="alarms"),
+                "sql": sql_command(sql, simulated=settings.simulated),
             },
         )
         for table, rows, columns, sql in (

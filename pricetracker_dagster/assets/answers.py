@@ -8,6 +8,8 @@ from pricetracker_dagster.assets.ui_metadata import (
     OWNER,
     TROUBLES,
     duckdb_command,
+    page,
+    page_of_a_metric,
     rounded,
     sql_command,
     table_columns,
@@ -44,6 +46,7 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     for trouble in published.troubles:
         context.log.warning("%s", trouble)
     newest = "FROM history_24h WHERE measure = 'price' ORDER BY minute DESC LIMIT 10"
+    settings = tracker.settings()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": published.values,
@@ -52,8 +55,9 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
             "size_bytes": published.path.stat().st_size,
             **({TROUBLES: dg.MetadataValue.json(list(published.troubles))} if published.troubles else {}),
             **_as_of(published),
+            "page": page_of_a_metric(settings),
             "file": dg.MetadataValue.path(published.path),
-            "sql": sql_command(newest, simulated=tracker.settings().simulated),
+            "sql": sql_command(newest, simulated=settings.simulated),
             "duckdb": duckdb_command(published.path),
         }
     )
@@ -72,6 +76,7 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
 
     Reads the published file; where that is older than the prices, it publishes first.
     """
+    settings = tracker.settings()
     published = _publish(context, tracker)
     rows = ask(published.path, of_rank()).to_dicts()
     fewer = fewer_observations(rows)
@@ -90,7 +95,8 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
                 records, dg.TableSchema([*table_columns(METRIC_RANK, _OF_A_RANK), observations])
             ),
             **_as_of(published),
-            "sql": sql_command("FROM metric_rank WHERE measure = 'price'", simulated=tracker.settings().simulated),
+            "page": page(settings),
+            "sql": sql_command("FROM metric_rank WHERE measure = 'price'", simulated=settings.simulated),
         }
     )
 
@@ -106,7 +112,13 @@ def charts_24h(tracker: dg.ResourceParam[Tracker]) -> dg.MaterializeResult[None]
     pictures = {
         chart.metric: dg.MetadataValue.md(f"![{chart.metric}](data:image/png;base64,{chart.png})") for chart in drawn
     }
-    return dg.MaterializeResult(metadata={"dagster/row_count": sum(chart.minutes for chart in drawn), **pictures})
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(chart.minutes for chart in drawn),
+            "page": page_of_a_metric(tracker.settings()),
+            **pictures,
+        }
+    )
 
 
 def _publish(context: dg.AssetExecutionContext, tracker: Tracker) -> Published:

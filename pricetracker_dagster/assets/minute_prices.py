@@ -10,6 +10,7 @@ from pricetracker_dagster.assets.ui_metadata import (
     EVERY_MINUTE,
     OWNER,
     TROUBLES,
+    page_of_a_metric,
     sample,
     sql_command,
     table_metadata,
@@ -105,6 +106,7 @@ def minute_prices(
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
             "missing_why": dg.MetadataValue.json(missing_why),
             "rejected_rows": sample("row", collected.rejected),
+            "page": page_of_a_metric(settings),
             "folder": dg.MetadataValue.path(store.prices.location.url),
             "sql": sql_command(newest, simulated=settings.simulated),
         }

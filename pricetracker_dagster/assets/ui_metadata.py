@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import dagster as dg
 
 from pricetracker_dagster.candles import digits as figures
 from pricetracker_dagster.errors import first_line
-from pricetracker_dagster.settings import command
+from pricetracker_dagster.settings import Settings, command
 from pricetracker_dagster.store.schema import Table, comments, sql_types
 
 OWNER = "team:pricetracker"
@@ -57,6 +58,16 @@ def sql_command(statement: str, *, simulated: bool) -> dg.MetadataValue:
     """Return the command that answers an SQL statement, to be copied from the UI."""
     # as text: the UI hides Markdown behind a button
     return dg.MetadataValue.text(f'{command(simulated=simulated)} sql "{statement}"')
+
+
+def page(settings: Settings, **shown: str) -> dg.MetadataValue:
+    """Return the address of the page, where it shows something: its parameters are those of ``page/address.js``."""
+    return dg.MetadataValue.url(f"{settings.http.link}/{'#' if shown else ''}{urlencode(shown, safe=':')}")
+
+
+def page_of_a_metric(settings: Settings) -> dg.MetadataValue:
+    """Return the address of the page where it shows the first metric; from there the others are a click away."""
+    return page(settings, metric=str(settings.tracked[0]))
 
 
 def duckdb_command(published: Path) -> dg.MetadataValue:

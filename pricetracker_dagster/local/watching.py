@@ -78,7 +78,7 @@ class Watch:
         if look.changed and is_kept(settings.data_folder.dagster_home):
             with suppress(Exception), open_instance(settings) as instance:  # the UI shows it where it can
                 watched = SensorOutcome(incidents=look.changed, attempts=look.attempts)
-                for event in what_changed(watched, simulated=settings.simulated):
+                for event in what_changed(watched, settings):
                     instance.report_runless_asset_event(event)
         if look.seen.ahead is not None:
             with open_instance(settings) as instance:

@@ -38,7 +38,7 @@ def spike_alerts(
     return dg.SensorResult(
         skip_reason=None if watched.alerts else said,
         cursor=watched.cursor,
-        asset_events=what_changed(watched, simulated=settings.simulated),
+        asset_events=what_changed(watched, settings),
     )
 
 
@@ -63,7 +63,7 @@ def missed_minutes(
     show_incidents(context, settings, report_publication(settings, tracker.now(), missed_minutes.name))
     return dg.SensorResult(
         skip_reason=None if watched.incidents else "nothing new is missing",
-        asset_events=what_changed(watched, simulated=settings.simulated),
+        asset_events=what_changed(watched, settings),
     )
 
 

@@ -69,5 +69,5 @@ def log_troubles(context: Context, outcome: SensorOutcome) -> None:
 
 def show_incidents(context: Context, settings: Settings, outcome: SensorOutcome) -> None:
     """Show incidents that have changed on their asset."""
-    for event in what_changed(outcome, simulated=settings.simulated):
+    for event in what_changed(outcome, settings):
         context.instance.report_runless_asset_event(event)
