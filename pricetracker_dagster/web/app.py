@@ -63,7 +63,7 @@ def build_app(settings: Settings, requests: RequestCounts | None = None) -> App:
     app.add_exception_handler(PricetrackerError, _mendable)
     app.add_exception_handler(duckdb.Error, _of_the_engine)
     app.add_exception_handler(Exception, _own_mistake)
-    kept = KeptAnswers(app, api.paths(router), lambda *_: None, settings.http.timeout_seconds)
+    kept = KeptAnswers(app, api.paths(router), settings.http.timeout_seconds)
     routes = [*app.routes, *(route for each in (router, *of_operation) for route in each.routes)]
     requests.paths = {*sign_in.PATHS, *(route.path for route in routes if isinstance(route, Route))}
     return kept

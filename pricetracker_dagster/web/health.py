@@ -8,7 +8,10 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import APIRouter
@@ -56,6 +59,13 @@ def read_work(settings: Settings, now: datetime) -> "Work":
     return probes.read_work(settings, now)
 
 
+def newest(published: Path) -> str | None:
+    """Return what tells the newest published file from others; None where there is none or it cannot be looked at."""
+    with suppress(OSError):
+        return identity(published)
+    return None
+
+
 class Judge:
     """Judges how everything is: in a thread, once for all who ask within some seconds."""
 
@@ -74,8 +84,8 @@ class Judge:
             now: returns the time, UTC.
         """
         self._settings, self._work, self._now = settings, work, now
-        published = settings.data_folder.published
-        self._judged = SharedWork(self._judge, keep=KEEP_SECONDS, depends_on=lambda: identity(published))
+        published = partial(newest, settings.data_folder.published)
+        self._judged = SharedWork(self._judge, keep=KEEP_SECONDS, depends_on=published)
 
     async def judgement(self, seconds: float) -> Judgement:
         """Return a judgement that is a few seconds old at most; one that takes longer than so many is a bad one."""

@@ -36,18 +36,15 @@ _STREAMS = 16
 class KeptAnswers:
     """An ASGI app before another one."""
 
-    def __init__(
-        self, app: App, paths: frozenset[str], count: Callable[[str, int], None], seconds: float = 10.0
-    ) -> None:
+    def __init__(self, app: App, paths: frozenset[str], seconds: float = 10.0) -> None:
         """Stand before an app.
 
         Args:
             app: what works answers out.
             paths: those of it that depend on nothing but the published file.
-            count: is told path and status of each answer that is given here.
             seconds: how long a request may wait until it is worked on.
         """
-        self._app, self._paths, self._count = app, paths, count
+        self._app, self._paths = app, paths
         self._places, self._streams = Places(_AT_ONCE, _WAITING, seconds), 0
         self.generations: Generations | None = None
 
@@ -92,7 +89,6 @@ class KeptAnswers:
     async def _answer(self, scope: Scope, send: Send, kept: Kept) -> None:
         await send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else kept.body})
-        self._count(scope["path"], kept.status)
 
     async def _worked_out(
         self, generation: Generation, key: Key, scope: Scope, receive: Receive, send: Send
@@ -146,7 +142,6 @@ class KeptAnswers:
             streaming = True
             self._streams += 1
             streams()
-            self._count(key.path, 200)
             return _with_validators(headers, generation, key)
 
         plain = generation.cache.peek(key._replace(compressed=False))

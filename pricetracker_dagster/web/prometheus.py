@@ -5,6 +5,7 @@ What cannot be had is left out, rather than be told as 0. Names are those of Pro
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -22,8 +23,8 @@ from starlette.responses import Response
 
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.reading import questions
-from pricetracker_dagster.reading.published import PublishedFile, identity
-from pricetracker_dagster.web.health import Judge
+from pricetracker_dagster.reading.published import PublishedFile
+from pricetracker_dagster.web.health import Judge, newest
 from pricetracker_dagster.web.request_counts import RequestCounts
 from pricetracker_dagster.web.shared_work import SharedWork
 
@@ -33,6 +34,8 @@ _PATIENCE = 8.0
 """Seconds for which the figures are waited for: a scraper waits for ten."""
 
 _FOR_GOOD = float("inf")
+
+_VERSION = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){0,2} *")
 
 
 class Figures(NamedTuple):
@@ -59,7 +62,7 @@ def figures(published: Path) -> Figures | None:
                 len(file.answer(question))
                 for question in (questions.of_alerts(only_open=True), questions.of_incidents(only_open=True))
             )
-    except (PricetrackerError, duckdb.Error):
+    except (PricetrackerError, duckdb.Error, OSError):
         return None
     return Figures(as_of, published_at, metrics, rows, missed, alerts, incidents)
 
@@ -145,7 +148,7 @@ def routes(
         now: returns the seconds since 1970.
     """
     router = APIRouter(tags=["operation"])
-    read = SharedWork(partial(figures, published), keep=_FOR_GOOD, depends_on=lambda: identity(published))
+    read = SharedWork(partial(figures, published), keep=_FOR_GOOD, depends_on=partial(newest, published))
 
     async def of_published() -> Figures | None:
         try:
@@ -166,10 +169,10 @@ def routes(
 
 
 def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    try:
-        return choose_encoder(accept)
-    except TypeError:  # a version that is no number
-        return choose_encoder("")
+    """Return what writes the form that is accepted, and its media type."""
+    # the library compares versions as numbers, and its media type repeats what was asked for
+    numbered = all(_VERSION.fullmatch(each) for each in re.findall("version=([^;,]*)", accept))
+    return choose_encoder(accept if numbered else "")
 
 
 _TEXT = {"schema": {"type": "string"}}

@@ -141,6 +141,7 @@ def test_openmetrics_is_given_to_who_asks_for_it_and_an_odd_wish_is_no_error(ben
     for odd in ("application/openmetrics-text;version=x", "text/plain;version=one", ";;,=", "text/plain;version=9.é"):
         answer = requests.get(f"{url}/metrics", headers={"Accept": odd.encode("latin-1")}, timeout=60)
         assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert "pricetracker_rows" in answer.text
 
 
@@ -184,6 +185,15 @@ def test_where_nothing_is_published_the_figures_of_data_are_left_out(
         found = scraped(url)
     assert found == {("pricetracker_healthy", frozenset()): 0}
     assert not (tmp_path / "data").exists()
+
+
+def test_a_data_folder_that_is_none_is_told_and_no_error(write_settings: Callable[[str], Path], tmp_path: Path) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n')
+    settings = load_settings()
+    (tmp_path / "data").write_text("a file, put there since")
+    with served(build_app(settings)) as url:
+        assert requests.get(f"{url}/health", timeout=60).json()["well"] is False
+        assert value(scraped(url), "healthy") == 0
 
 
 def names(url: str) -> set[str]:
