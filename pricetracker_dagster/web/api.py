@@ -47,15 +47,21 @@ def routes(settings: HttpSettings) -> APIRouter:
             name=name,
         )
 
-    def path(name: str, table: str) -> Callable[[F], F]:
-        return router.get(f"/{name}", name=name, responses=answers_of(table), response_class=Response)
+    def path(name: str, table: str, summary: str) -> Callable[[F], F]:
+        return router.get(
+            f"/{name}",
+            name=name,
+            summary=summary,
+            responses=answers_of(table),
+            response_class=Response,
+        )
 
-    @path("metrics", "available_metrics")
+    @path("metrics", "available_metrics", "What there is")
     def metrics(request: Request, form: given.Form = None) -> Response:
         """What has values in the last 24 hours."""
         return told(request, form, asked("metrics", None))
 
-    @path("metricsrank", "metric_rank")
+    @path("metricsrank", "metric_rank", "The ranking by standard deviation")
     def metricsrank(
         request: Request,
         measure_name: given.AnyMeasureName = None,
@@ -64,7 +70,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         """The metrics by standard deviation over the last 24 hours, of one measure or of each."""
         return told(request, form, asked("rank", None, measure=measure_name))
 
-    @path("historicalprices", "history_24h")
+    @path("historicalprices", "history_24h", "A measure over time")
     def historicalprices(
         request: Request,
         metric_name: given.MetricName,
@@ -78,7 +84,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         metric, times = given.checked_metric(metric_name), _times(request, start, end, every, most)
         return told(request, form, asked("history", _file(request).as_of, metric=metric, measure=measure_name, **times))
 
-    @path("candles", "candles")
+    @path("candles", "candles", "Candles, resampled")
     def candles(
         request: Request,
         metric_name: given.MetricName,
@@ -91,7 +97,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         metric, times = given.checked_metric(metric_name), _times(request, start, end, every, most)
         return told(request, form, asked("candles", _file(request).as_of, metric=metric, **times))
 
-    @path("overview", "overview")
+    @path("overview", "overview", "The ranking with newest values and shapes")
     def overview(
         request: Request,
         measure_name: given.MeasureName,
@@ -100,7 +106,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         """A row a metric in the order of its rank: newest value, change and shape over 24 hours, alerts that fire."""
         return told(request, form, asked("overview", None, measure=measure_name))
 
-    @path("alerts", "alerts")
+    @path("alerts", "alerts", "Alerts")
     def alerts(
         request: Request,
         only_open: given.OnlyOpen = False,
@@ -112,7 +118,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         moment, metric = given.checked_time("since", since), given.checked_metric(metric_name)
         return told(request, form, asked("alerts", None, only_open=only_open, since=moment, metric=metric, most=most))
 
-    @path("incidents", "incidents")
+    @path("incidents", "incidents", "Incidents")
     def incidents(
         request: Request,
         only_open: given.OnlyOpen = False,
@@ -123,7 +129,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         moment = given.checked_time("since", since)
         return told(request, form, asked("incidents", None, only_open=only_open, since=moment, most=most))
 
-    @path("missed", "missed_minutes")
+    @path("missed", "missed_minutes", "Missed minutes")
     def missed(
         request: Request,
         metric_name: given.AnyMetricName = None,
@@ -132,7 +138,7 @@ def routes(settings: HttpSettings) -> APIRouter:
         """The closed minutes of the last 24 hours that are not stored, with the cause."""
         return told(request, form, asked("missed", None, metric=given.checked_metric(metric_name)))
 
-    @path("snapshot", "snapshot")
+    @path("snapshot", "snapshot", "The published file")
     def snapshot(request: Request, form: given.Form = None) -> Response:
         """What the published file is, in one row."""
         return told(request, form, asked("snapshot", None))

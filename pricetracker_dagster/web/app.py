@@ -16,6 +16,7 @@ from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.web import api, health, pages, prometheus, sign_in
 from pricetracker_dagster.web.generations import Generations
 from pricetracker_dagster.web.kept import KeptAnswers
+from pricetracker_dagster.web.openapi import describe
 from pricetracker_dagster.web.parameters import FORMS
 from pricetracker_dagster.web.problems import Problem, problem
 from pricetracker_dagster.web.request_counts import RequestCounts
@@ -50,6 +51,7 @@ def build_app(settings: Settings, requests: RequestCounts | None = None) -> App:
         summary="Minute prices: metrics, ranking, history, candles, alerts, what was missed.",
         lifespan=running,
         redirect_slashes=False,  # to an address that is made of the header Host
+        generate_unique_id_function=lambda route: "_".join([*map(str, route.tags), route.name]),
         docs_url=None,
         redoc_url=None,
     )
@@ -57,6 +59,7 @@ def build_app(settings: Settings, requests: RequestCounts | None = None) -> App:
     for each in (router, *of_operation):
         app.include_router(each)
     app.router.routes.extend(pages.routes())
+    describe(app, settings.http)
     app.add_exception_handler(Problem, _told)
     app.add_exception_handler(RequestValidationError, _not_of_its_form)
     app.add_exception_handler(HTTPException, _of_http)

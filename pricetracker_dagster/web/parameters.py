@@ -38,7 +38,11 @@ _MEASURE = Query(
 
 
 def _time(what: str) -> object:
-    return Query(description=f"{what} {FORMS['start']}; without a zone it is UTC.", max_length=40)
+    return Query(
+        description=f"{what} {FORMS['start']}; without a zone it is UTC, a date alone its midnight.",
+        json_schema_extra={"format": "date-time"},
+        max_length=40,
+    )
 
 
 MetricName = Annotated[str, _METRIC]
@@ -52,7 +56,8 @@ Every = Annotated[
     str | None,
     Query(
         description=f"How wide the candles are: {FORM}. They begin at multiples of it since 1970 and are whole.",
-        json_schema_extra={"pattern": "^[1-9][0-9]{0,3}[mhd]$"},
+        examples=["5m"],
+        json_schema_extra={"pattern": "^[1-9][0-9]{0,5}[mhd]$"},
         max_length=10,
     ),
 ]
