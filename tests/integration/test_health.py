@@ -82,7 +82,7 @@ def test_stale_prices_are_503_with_the_reason_by_the_whole_app_and_dagsters_own_
     assert any("no sign of life" in trouble and "the daemon" in trouble for trouble in shown["troubles"])
     assert str(tmp_path) not in answer.text
     assert "nobody-knows" not in answer.text
-    assert described["get"]["responses"].keys() == {"200", "503"}
+    assert described["get"]["responses"].keys() == {"200", "401", "421", "429", "503"}
     assert "head" not in described
 
 
