@@ -93,7 +93,7 @@ def test_nothing_published_yet_is_said_and_ends_with_the_first_minute(
     folder.mkdir()
     with serve(folder) as url:
         page = open_page(url, expected=("503",))
-        expect(page.locator(".banner")).to_contain_text("nothing is published yet")
+        expect(page.locator(".banner")).to_contain_text("nothing is published yet", ignore_case=True)
         stored(folder, newest())
         expect(page.locator("#found")).to_have_text("60 metrics", timeout=20_000)
         expect(page.locator(".banner[data-kind=stale]")).to_have_count(0)

@@ -16,7 +16,7 @@ const SIGNS = {
 
 /** Build the lamp, the age and the banners; `announce` says a change to screen readers. */
 export function createHealth(announce) {
-  const state = { health: null, asOf: null, failure: null, since: null, signIn: false, unavailable: false };
+  const state = { health: null, unjudged: null, asOf: null, failure: null, since: null, signIn: false, unavailable: false };
   let lampBefore = "";
 
   function draw() {
@@ -41,10 +41,10 @@ export function createHealth(announce) {
 
   function drawLamp(stale) {
     const troubles = state.health?.troubles ?? [];
-    const kind = state.failure ? "silent" : stale || troubles.length ? "trouble" : state.health ? "well" : "silent";
+    const kind = state.failure || (state.unjudged && !stale) ? "silent" : stale || troubles.length ? "trouble" : state.health ? "well" : "silent";
     const more = troubles.length > 1 ? ` (and ${troubles.length - 1} more)` : "";
     const told = {
-      silent: state.failure ? `${state.unavailable ? "No numbers" : "No answer"}: ${state.failure}` : "No answer yet",
+      silent: state.failure ? `${state.unavailable ? "No numbers" : "No answer"}: ${state.failure}` : state.unjudged ? `Health is not known: ${state.unjudged}` : "No answer yet",
       trouble: troubles.length ? `${troubles[0]}${more}` : "The newest minute is old",
       well: "All is well",
     }[kind];
@@ -84,7 +84,7 @@ export function createHealth(announce) {
     if (stale) {
       banners.push({ kind: "stale", title: "Stale data.", text: `The newest minute is ${when(state.asOf, now())} UTC and ended ${lasting(age)} ago. Do not take these numbers for the present.` });
     }
-    if (state.health && state.health.as_of === null && state.asOf === null) {
+    if (state.health && state.health.as_of === null && state.asOf === null && !state.failure) {
       banners.push({ kind: "stale", title: "Nothing is published yet.", text: "The first minute appears here as soon as it is stored." });
     }
     if (state.health?.simulated) banners.push({ kind: "simulated", title: "Simulated data.", text: "These prices are invented by the built-in simulator; no exchange was asked." });
@@ -97,7 +97,12 @@ export function createHealth(announce) {
   return {
     /** Take an answer of /health. */
     hear(health) {
-      state.health = health;
+      Object.assign(state, { health, unjudged: null });
+      draw();
+    },
+    /** Take that /health says nothing, and why; whether the prices are invented is remembered. */
+    unjudged(why) {
+      state.unjudged = why;
       draw();
     },
     /** Take the newest minute of what is shown, in ms; null while there is none. */

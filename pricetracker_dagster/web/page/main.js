@@ -54,13 +54,9 @@ function title(now) {
 
 /** One look at everything that is shown. It answers the newest minute in ms. */
 async function look() {
-  const asked = Date.now();
-  const judged = askHealth().then((told) => {
-    compare(told.now, asked);
-    health.hear(told);
-  });
+  lookAtHealth();
   const now = shown();
-  const [overview] = await Promise.all([ask("overview", { measure_name: now.measure }), judged.catch(rethrowAfter)]);
+  const overview = await ask("overview", { measure_name: now.measure });
   asOf = overview.as_of === null ? null : Date.parse(overview.as_of);
   health.covers(asOf);
   if (now.measure === shown().measure) answer = overview;
@@ -69,9 +65,16 @@ async function look() {
   return asOf;
 }
 
-/** A server that has no health to tell still has numbers; one that answers nothing fails the look by the overview. */
-function rethrowAfter(error) {
-  if (error.kind === "sign-in") throw error;
+/** No number waits for the judgement, which may take seconds; whoever does not answer fails the look by the overview. */
+async function lookAtHealth() {
+  const asked = Date.now();
+  try {
+    const told = await askHealth();
+    compare(told.now, asked);
+    health.hear(told);
+  } catch (error) {
+    health.unjudged(error.message);
+  }
 }
 
 async function lookAtAlarms(now) {
