@@ -84,7 +84,7 @@ class KeptAnswers:
         for key in before.cache.most_asked(_PREPARED):
             if self.generations is not None and self.generations.current is following:
                 return
-            await self._worked_out(following, key, _scope_of(key), _nothing_received, _nowhere)
+            await self._worked_out(following, key, _scope_of(key), _gone, _nowhere)
 
     async def _answer(self, scope: Scope, send: Send, kept: Kept) -> None:
         await send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
@@ -201,8 +201,9 @@ def _scope_of(key: Key) -> Scope:
     }
 
 
-async def _nothing_received() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+async def _gone() -> Message:
+    """Be a client that has gone: what turns out too long to be kept is not worked out to its end."""
+    return {"type": "http.disconnect"}
 
 
 async def _nowhere(_: Message) -> None:

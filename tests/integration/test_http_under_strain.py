@@ -222,3 +222,19 @@ def test_a_new_file_is_in_force_within_a_second_whatever_becomes_of_what_is_aske
         until(lambda: "12:06:00Z" in status(snapshot)[1], 10, "the next file")
         assert status(f"{url}/pricetracker/missed")[0] == 200
     until(lambda: gc.collect() is not None and published_files_held() == [], 10, "all files are let go")
+
+
+def test_what_is_asked_most_may_have_become_too_long_to_be_kept(
+    tmp_path: Path, write_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0')
+    store, _ = market(tmp_path / "data", days=1)
+    long = f"/pricetracker/candles?metric_name={BTC}"
+    with served(build_app(load_settings())) as url:
+        tag = requests.get(url + long, timeout=10).headers["etag"]
+        monkeypatch.setattr("pricetracker_dagster.web.answers.WHOLE_BYTES", 10_000)
+        one_minute_more(store, AS_OF)
+        until(lambda: requests.get(f"{url}/pricetracker/snapshot", timeout=5).headers["etag"] != tag, 10, "a new file")
+        answer = requests.get(url + long, timeout=10)
+        assert answer.headers["transfer-encoding"] == "chunked"
+        assert answer.json()["data"][-1]["minute"] == "2026-03-03T12:05:00Z"
