@@ -54,3 +54,19 @@ open_prices({str(published)!r}).chart("KRAKEN:BTCUSD", "candles").to_json()
     found = imported(code)
     assert "plotly" in found
     assert not found & {"pandas", "dagster", "matplotlib"}
+
+
+def test_serving_imports_dagster_when_health_is_asked_for_first_and_never_pandas(tmp_path: Path) -> None:
+    publish_a_day(tmp_path)
+    code = f"""
+from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.web.app import build_app
+from tests.asgi import ask
+app = build_app(Settings(metrics=["KRAKEN:BTCUSD"], data={str(tmp_path)!r}))
+assert ask(app, "/pricetracker/metrics").status == 503  # it is not started
+assert ask(app, "/docs").status == 200
+"""
+    assert not imported(code) & {"dagster", "pandas", "plotly", "apprise", "matplotlib"}
+    found = imported(f'{code}\nassert ask(app, "/health").status == 503')
+    assert "dagster" in found
+    assert not found & {"pandas", "plotly", "matplotlib"}
