@@ -128,10 +128,8 @@ def across_publications(folder: Path, requests: int) -> None:
             parts.append(ask(port, list(PATHS), connections=CONNECTIONS, requests=requests // 10, known=7))
             memory.append(resident(process))
             files.append(open_files(process))
-    wrong: list[str] = []
-    for part in parts:
-        statements = dict(enumerate(PATHS.values()))
-        wrong += mixed([each for same in part.seen.values() for each in same], statements, kept_files(store))
+    seen = [each for part in parts for same in part.seen.values() for each in same]
+    wrong = mixed(seen, dict(enumerate(PATHS.values())), kept_files(store))
     answers = sum(part.statuses.total() for part in parts)
     unchanged, errors = sum(part.statuses[304] for part in parts), sum(part.errors for part in parts)
     lasted = sum(part.lasted for part in parts)

@@ -29,10 +29,9 @@ def test_publications_under_load_mix_nothing_and_leave_nothing_behind(tmp_path: 
         assert {status for part in parts for status in part.statuses} == {200, 304}
         until(lambda: len(open_files(process)) == 1, 10, "the files before are closed")
     assert len({tag for part in parts for _, tag in part.seen}) >= 4
-    for part in parts:
-        assert all(len(same) == 1 for same in part.seen.values())  # a tag stands for one body
-        seen = [each for same in part.seen.values() for each in same]
-        assert mixed(seen, dict(enumerate(PATHS.values())), kept_files(store)) == []
+    assert all(len(same) == 1 for part in parts for same in part.seen.values())  # a tag stands for one body
+    seen = [each for part in parts for same in part.seen.values() for each in same]
+    assert mixed(seen, dict(enumerate(PATHS.values())), kept_files(store)) == []
 
 
 def test_what_judges_answers_sees_one_that_is_mixed(tmp_path: Path) -> None:
