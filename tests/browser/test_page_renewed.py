@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pandas as pd
+import requests
 from playwright.sync_api import expect
 
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
@@ -97,3 +98,23 @@ def test_nothing_published_yet_is_said_and_ends_with_the_first_minute(
         stored(folder, newest())
         expect(page.locator("#found")).to_have_text("60 metrics", timeout=20_000)
         expect(page.locator(".banner[data-kind=stale]")).to_have_count(0)
+
+
+def test_invented_prices_are_told_on_every_view_and_the_lamp_says_what_is_wrong(
+    tmp_path: Path, serve: Serve, open_page: Open
+) -> None:
+    minutes = pd.date_range(end=newest(), periods=10, freq="min", unit="us")
+    store = store_in(tmp_path / "data")
+    store.prices.upsert(table(walk("SIMULATED:BTCUSD", minutes)))
+    publish(store, ["SIMULATED:BTCUSD"], now=datetime.now(UTC))
+    with serve(store.folder.path) as url:
+        page = open_page(url)
+        for view in ("#view=alarms", "#metric=SIMULATED:BTCUSD", "#"):
+            page.evaluate("(address) => { location.hash = address; }", view)
+            expect(page.locator(".banner[data-kind=simulated]")).to_be_in_viewport()
+        lamp = page.locator("#lamp")
+        expect(lamp).to_have_attribute("data-kind", "trouble", timeout=30_000)
+        troubles = requests.get(f"{url}/health", timeout=30).json()["troubles"]
+        lamp.locator("summary").click()
+        expect(page.locator("#troubles li")).to_have_text(troubles)
+        expect(page.locator("#dagster-ui")).to_have_attribute("href", "http://127.0.0.1:3000/assets")

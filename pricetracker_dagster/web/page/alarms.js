@@ -14,7 +14,8 @@ export const isOpen = (row) => row.state !== "resolved";
 
 /** What an alert says of its first minute: value, average, how many times. */
 export function alertText(alert) {
-  const times = alert.ratio === null ? "" : `, ${computed(alert.ratio, 3)} × the average of ${computed(alert.average, 5)}`;
+  const times =
+    alert.ratio === null ? "" : `, ${computed(alert.ratio, 3)} × the average of ${computed(alert.average, 5)}`;
   return `${measureLabel(alert.measure)} ${number(alert.value, 6)}${times}`;
 }
 
@@ -31,12 +32,22 @@ export function createAlarms(announce) {
   let known = null;
 
   function show(shown, alerts, incidents) {
-    const rows = [...alerts.map((row) => ({ ...row, kind: "alert" })), ...incidents.map((row) => ({ ...row, kind: "incident" }))];
-    const newest = (row) => Date.parse(row.kind === "alert" ? (row.last_minute ?? row.minute) : (row.opened_at ?? row.last));
+    const rows = [
+      ...alerts.map((row) => ({ ...row, kind: "alert" })),
+      ...incidents.map((row) => ({ ...row, kind: "incident" })),
+    ];
+    const newest = (row) =>
+      Date.parse(row.kind === "alert" ? (row.last_minute ?? row.minute) : (row.opened_at ?? row.last));
     rows.sort((a, b) => newest(b) - newest(a));
     const open = rows.filter(isOpen);
     fill(parts[0], open, "Open now", "Nothing is open.", shown);
-    fill(parts[1], rows.filter((row) => !isOpen(row)), "Ended within 24 hours", "Nothing ended within the last 24 hours.", shown);
+    fill(
+      parts[1],
+      rows.filter((row) => !isOpen(row)),
+      "Ended within 24 hours",
+      "Nothing ended within the last 24 hours.",
+      shown,
+    );
     const firing = open.filter((row) => row.state !== "pending");
     const count = byId("open-count");
     count.hidden = firing.length === 0;
@@ -50,7 +61,10 @@ export function createAlarms(announce) {
     known = new Set(firing.map((row) => row.id));
     if (!began?.length) return;
     const [first] = began;
-    const what = first.kind === "alert" ? `Alert on ${first.metric}: ${alertText(first)}` : `Incident: ${first.reason ?? first.cause}`;
+    const what =
+      first.kind === "alert"
+        ? `Alert on ${first.metric}: ${alertText(first)}`
+        : `Incident: ${first.reason ?? first.cause}`;
     announce(began.length > 1 ? `${counted(began.length, "new alarm")}. ${what}` : what);
   }
 
@@ -62,7 +76,13 @@ function fill({ title, list, empty }, rows, words, none, shown) {
   empty.hidden = rows.length > 0;
   list.hidden = rows.length === 0;
   setText(empty, none);
-  keyed(list, rows.slice(0, MOST), (row) => `${row.kind} ${row.id}`, make, (item, row) => update(item, row, shown));
+  keyed(
+    list,
+    rows.slice(0, MOST),
+    (row) => `${row.kind} ${row.id}`,
+    make,
+    (item, row) => update(item, row, shown),
+  );
   if (rows.length > MOST) {
     empty.hidden = false;
     setText(empty, `and ${rows.length - MOST} more: pricetracker alerts, pricetracker incidents`);
@@ -74,7 +94,13 @@ function make(row) {
   const item = element(
     "li",
     { class: "fact", "data-kind": row.kind },
-    element("p", { class: "fact-head" }, element("span", { class: "tag" }), head, element("span", { class: "fact-time" })),
+    element(
+      "p",
+      { class: "fact-head" },
+      element("span", { class: "tag" }),
+      head,
+      element("span", { class: "fact-time" }),
+    ),
     element("p", { class: "fact-text" }),
     element("p", { class: "fact-more quiet" }),
   );
@@ -97,7 +123,13 @@ function updateAlert(item, row, shown) {
   span(item.time, row.minute, Date.parse(row.last_minute ?? row.minute) + 60_000, isOpen(row)); // it may be recorded later
   setText(item.text, alertText(row));
   const peak = row.peak_ratio > row.ratio ? `peak ${computed(row.peak_ratio, 3)} ×` : null;
-  more(item, [`rule ${row.rule}`, counted(row.minutes ?? 1, "minute") + " above", peak, row.ended_because, ...kept(row)]);
+  more(item, [
+    `rule ${row.rule}`,
+    counted(row.minutes ?? 1, "minute") + " above",
+    peak,
+    row.ended_because,
+    ...kept(row),
+  ]);
 }
 
 function updateIncident(item, row) {
@@ -105,14 +137,18 @@ function updateIncident(item, row) {
   span(item.time, row.first ?? row.opened_at, row.resolved_at ?? row.last, isOpen(row));
   setText(item.text, row.reason ?? "");
   const metrics = row.metrics ?? [];
-  const whose = metrics.length > 3 ? `${metrics.slice(0, 2).join(", ")} and ${metrics.length - 2} more` : metrics.join(", ");
+  const whose =
+    metrics.length > 3 ? `${metrics.slice(0, 2).join(", ")} and ${metrics.length - 2} more` : metrics.join(", ");
   const missed = row.count ? `${counted(row.count, "minute")} missed` : null;
   more(item, [whose, missed, row.missing ? `${row.missing} still missing` : null, ...kept(row)]);
 }
 
 /** Who looks after it, and what keeps its messages back. */
 function kept(row) {
-  return [row.acknowledged_by ? `acknowledged by ${row.acknowledged_by}` : null, row.held_by ? `messages held by ${row.held_by}` : null];
+  return [
+    row.acknowledged_by ? `acknowledged by ${row.acknowledged_by}` : null,
+    row.held_by ? `messages held by ${row.held_by}` : null,
+  ];
 }
 
 function more(item, told) {
@@ -127,6 +163,8 @@ function span(node, from, to, open) {
   if (!node.firstChild) node.append(timeElement(from), document.createTextNode(""));
   setTime(node.firstChild, from, `${when(from, now())}`);
   const seconds = ((open ? now() : new Date(to).getTime()) - Date.parse(from)) / 1000;
-  const text = Number.isFinite(seconds) ? ` UTC, ${open ? "for " : "lasted "}${lasting(Math.max(60, Math.floor(seconds / 60) * 60))}` : " UTC";
+  const text = Number.isFinite(seconds)
+    ? ` UTC, ${open ? "for " : "lasted "}${lasting(Math.max(60, Math.floor(seconds / 60) * 60))}`
+    : " UTC";
   if (node.lastChild.nodeValue !== text) node.lastChild.nodeValue = text;
 }

@@ -1,5 +1,5 @@
-// Asking the server, and nothing but that: each address is asked for again with the tag of its last answer, and what has
-// not changed is the same object as before. What is shown of an answer or a failure belongs to the parts.
+// Asking the server, and nothing but that: each address is asked for again with the tag of its last answer, and what
+// has not changed is the same object as before. What is shown of an answer or a failure belongs to the parts.
 
 const TIMEOUT = 15_000;
 const KEPT = 24;
@@ -65,7 +65,10 @@ async function get(address, headers, signal) {
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Failure("unreachable", error.name === "TimeoutError" ? "no answer within 15 s" : "the server does not answer");
+    throw new Failure(
+      "unreachable",
+      error.name === "TimeoutError" ? "no answer within 15 s" : "the server does not answer",
+    );
   }
 }
 
@@ -87,6 +90,7 @@ async function failure(response, told = null) {
     }
   }
   const kinds = { 401: "sign-in", 403: "sign-in", 404: "unknown" };
-  const kind = kinds[response.status] ?? (response.status < 500 ? "refused" : problem.detail ? "unavailable" : "unreachable");
+  const kind =
+    kinds[response.status] ?? (response.status < 500 ? "refused" : problem.detail ? "unavailable" : "unreachable");
   return new Failure(kind, problem.detail ?? problem.title ?? `the server answers ${response.status}`, problem);
 }

@@ -1,5 +1,5 @@
-// The chart's element: plotly, loaded where the first chart is opened, the crosshair by pointer and by keys, and the line
-// that reads what is under it. What is drawn is in figure.js.
+// The chart's element: plotly, loaded where the first chart is opened, the crosshair by pointer and by keys, and the
+// line that reads what is under it. What is drawn is in figure.js.
 
 import { element, setAttribute } from "./dom.js";
 import { figure } from "./figure.js";
@@ -15,7 +15,13 @@ function plotly() {
       loading = null; // the server may be back for the next look
       reject(new Error("the chart's program could not be loaded; the table has the same numbers"));
     };
-    document.head.append(element("script", { src: "/plotly.min.js", onload: () => (globalThis.Plotly ? resolve(globalThis.Plotly) : failed()), onerror: failed }));
+    document.head.append(
+      element("script", {
+        src: "/plotly.min.js",
+        onload: () => (globalThis.Plotly ? resolve(globalThis.Plotly) : failed()),
+        onerror: failed,
+      }),
+    );
   });
   return loading;
 }
@@ -23,7 +29,20 @@ function plotly() {
 /** Build a chart; `read(index)` is called with the row under the crosshair, null where there is none. */
 export function createChart(read) {
   const place = element("div", { class: "plot" });
-  const root = element("div", { class: "chart", role: "slider", tabindex: "0", "aria-label": "Crosshair", "aria-valuemin": "0", "aria-valuemax": "0", "aria-valuenow": "0", "aria-valuetext": "" }, place);
+  const root = element(
+    "div",
+    {
+      class: "chart",
+      role: "slider",
+      tabindex: "0",
+      "aria-label": "Crosshair",
+      "aria-valuemin": "0",
+      "aria-valuemax": "0",
+      "aria-valuenow": "0",
+      "aria-valuetext": "",
+    },
+    place,
+  );
   let view = null;
   let at = null; // the row that the keys have moved to
   let lib = null;
@@ -43,7 +62,9 @@ export function createChart(read) {
     await lib.react(place, data, layout, CONFIG);
     if (fresh) {
       place.on("plotly_hover", ({ points }) => {
-        const point = points.find((each) => each.curveNumber === 0) ?? points.find((each) => view.show === "candles" && each.curveNumber === 1);
+        const point =
+          points.find((each) => each.curveNumber === 0) ??
+          points.find((each) => view.show === "candles" && each.curveNumber === 1);
         if (point) read(rowOf(point.pointNumber));
       });
       place.on("plotly_unhover", () => read(at));
@@ -84,7 +105,8 @@ export function createChart(read) {
     root,
     /** Draw a view; the same zoom stays where it is the same metric, measure and range. */
     async show(next) {
-      if (view && (view.metric !== next.metric || view.show !== next.show || view.window.hours !== next.window.hours)) at = null;
+      if (view && (view.metric !== next.metric || view.show !== next.show || view.window.hours !== next.window.hours))
+        at = null;
       view = next;
       if (at !== null) at = Math.min(at, view.rows.length - 1);
       await draw();
@@ -105,7 +127,21 @@ export function createChart(read) {
 function colours(root) {
   const style = getComputedStyle(root);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = { paper: "pane", text: "text", quiet: "quiet", grid: "grid", axis: "edge", line: "accent", volume: "volume", up: "up", down: "down", alert: "alert", missed: "missed", missedFill: "missed-fill", cross: "quiet" };
+  const names = {
+    paper: "pane",
+    text: "text",
+    quiet: "quiet",
+    grid: "grid",
+    axis: "edge",
+    line: "accent",
+    volume: "volume",
+    up: "up",
+    down: "down",
+    alert: "alert",
+    missed: "missed",
+    missedFill: "missed-fill",
+    cross: "quiet",
+  };
   const found = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, of(name)]));
   return { ...found, font: style.fontFamily };
 }

@@ -1,5 +1,5 @@
-// What plotly draws, as plain data: traces and layout from rows, gaps, missed ranges and alerts. Loading plotly, drawing and
-// the crosshair are in chart.js; the colours come from the style sheet.
+// What plotly draws, as plain data: traces and layout from rows, gaps, missed ranges and alerts. Loading plotly,
+// drawing and the crosshair are in chart.js; the colours come from the style sheet.
 
 import { clock, computed, day, number } from "./format.js";
 import { measureLabel } from "./values.js";
@@ -58,24 +58,47 @@ function measureTraces({ entries, show, colours, window }) {
     name: measureLabel(show),
   };
   if (show !== "price") {
-    const color = show === "volume" ? colours.line : entries.map((entry) => (entry.value < 0 ? colours.down : colours.up));
-    return [{ ...trace, type: "bar", width: window.step * MINUTE * 0.8, marker: { color, opacity: 0.75, line: { width: 0 } } }];
+    const color =
+      show === "volume" ? colours.line : entries.map((entry) => (entry.value < 0 ? colours.down : colours.up));
+    return [
+      {
+        ...trace,
+        type: "bar",
+        width: window.step * MINUTE * 0.8,
+        marker: { color, opacity: 0.75, line: { width: 0 } },
+      },
+    ];
   }
   const stored = (i) => entries[i] !== undefined && !entries[i].gap;
   const alone = entries.filter((_, i) => stored(i) && !stored(i - 1) && !stored(i + 1));
-  const dots = { type: "scatter", mode: "markers", x: alone.map((entry) => at(entry.at)), y: alone.map((entry) => entry.value), marker: { color: colours.line, size: 4 }, hoverinfo: "skip", name: "a minute between gaps" };
-  return [{ ...trace, type: "scatter", mode: "lines", connectgaps: false, line: { color: colours.line, width: 1.4 } }, ...(alone.length ? [dots] : [])];
+  const dots = {
+    type: "scatter",
+    mode: "markers",
+    x: alone.map((entry) => at(entry.at)),
+    y: alone.map((entry) => entry.value),
+    marker: { color: colours.line, size: 4 },
+    hoverinfo: "skip",
+    name: "a minute between gaps",
+  };
+  return [
+    { ...trace, type: "scatter", mode: "lines", connectgaps: false, line: { color: colours.line, width: 1.4 } },
+    ...(alone.length ? [dots] : []),
+  ];
 }
 
 /** Where an alert stands: on the axis of its measure where that is drawn, else at the foot of the chart. */
 function alertTraces({ alerts, show, colours, window }, candles) {
-  const axis = (alert) => (candles ? { price: "y", volume: "y2" }[alert.measure] : alert.measure === show ? "y" : undefined);
+  const axis = (alert) =>
+    candles ? { price: "y", volume: "y2" }[alert.measure] : alert.measure === show ? "y" : undefined;
   const drawn = alerts.filter((alert) => axis(alert));
   return ["y", "y2"].flatMap((yaxis) => {
     const mine = drawn.filter((alert) => axis(alert) === yaxis);
     if (!mine.length) return [];
     const x = mine.map((alert) => at(alert.at));
-    const hover = { hoverlabel: { bgcolor: colours.paper, bordercolor: colours.alert, font: { color: colours.text } }, yaxis };
+    const hover = {
+      hoverlabel: { bgcolor: colours.paper, bordercolor: colours.alert, font: { color: colours.text } },
+      yaxis,
+    };
     return [
       {
         ...hover,
@@ -94,10 +117,15 @@ function alertTraces({ alerts, show, colours, window }, candles) {
         x,
         y: mine.map((alert) => alert.value),
         text: mine.map((alert) => `${computed(alert.ratio, 2)} ×`),
-        textposition: mine.map((alert) => (alert.at > window.end - 0.15 * (window.end - window.start) ? "middle left" : "middle right")),
+        textposition: mine.map((alert) =>
+          alert.at > window.end - 0.15 * (window.end - window.start) ? "middle left" : "middle right",
+        ),
         textfont: { color: colours.alert, size: 11 },
         marker: { symbol: "diamond", size: 9, color: colours.alert, line: { color: colours.paper, width: 1 } },
-        hovertemplate: mine.map((alert) => `${clock(alert.at)} UTC · ${plain(alert.rule)}<br>value ${number(alert.value)}<br>average ${computed(alert.average, 5)}<extra></extra>`),
+        hovertemplate: mine.map(
+          (alert) =>
+            `${clock(alert.at)} UTC · ${plain(alert.rule)}<br>value ${number(alert.value)}<br>average ${computed(alert.average, 5)}<extra></extra>`,
+        ),
         cliponaxis: false,
         name: "alert",
       },
@@ -108,7 +136,8 @@ function alertTraces({ alerts, show, colours, window }, candles) {
 /** Points at the head of each missed range that tell its cause on hover. */
 function missedTrace({ ranges, colours }) {
   if (!ranges.length) return [];
-  const told = ({ from, to, count, cause }) => `missed ${clock(from)}–${clock(to - MINUTE)} UTC (${count} min)<br>${plain(cause)}<extra></extra>`;
+  const told = ({ from, to, count, cause }) =>
+    `missed ${clock(from)}–${clock(to - MINUTE)} UTC (${count} min)<br>${plain(cause)}<extra></extra>`;
   return [
     {
       type: "scatter",
@@ -127,8 +156,22 @@ function missedTrace({ ranges, colours }) {
 
 function layout(view, candles) {
   const { colours, window, show, metric } = view;
-  const axis = { gridcolor: colours.grid, zeroline: !candles && show !== "price" && show !== "volume", zerolinecolor: colours.axis, linecolor: colours.axis, tickfont: { color: colours.quiet, size: 11 }, fixedrange: true };
-  const crosshair = { showspikes: true, spikemode: "across", spikesnap: "cursor", spikedash: "dot", spikethickness: 1, spikecolor: colours.cross };
+  const axis = {
+    gridcolor: colours.grid,
+    zeroline: !candles && show !== "price" && show !== "volume",
+    zerolinecolor: colours.axis,
+    linecolor: colours.axis,
+    tickfont: { color: colours.quiet, size: 11 },
+    fixedrange: true,
+  };
+  const crosshair = {
+    showspikes: true,
+    spikemode: "across",
+    spikesnap: "cursor",
+    spikedash: "dot",
+    spikethickness: 1,
+    spikecolor: colours.cross,
+  };
   return {
     autosize: true,
     margin: { l: 8, r: 66, t: 12, b: 40 },
@@ -161,8 +204,19 @@ function layout(view, candles) {
         { dtickrange: [3_600_000 * 23, null], value: "%-d %b" },
       ],
     },
-    yaxis: { ...axis, ...crosshair, side: "right", domain: candles ? [0.25, 1] : [0, 1], nticks: 7, rangemode: show === "volume" ? "tozero" : "normal", exponentformat: "none", separatethousands: true },
-    ...(candles ? { yaxis2: { ...axis, side: "right", domain: [0, 0.2], nticks: 3, rangemode: "tozero", exponentformat: "B" } } : {}),
+    yaxis: {
+      ...axis,
+      ...crosshair,
+      side: "right",
+      domain: candles ? [0.25, 1] : [0, 1],
+      nticks: 7,
+      rangemode: show === "volume" ? "tozero" : "normal",
+      exponentformat: "none",
+      separatethousands: true,
+    },
+    ...(candles
+      ? { yaxis2: { ...axis, side: "right", domain: [0, 0.2], nticks: 3, rangemode: "tozero", exponentformat: "B" } }
+      : {}),
     yaxis3: { overlaying: "y", domain: [0, 1], range: [0, 1.015], visible: false, fixedrange: true },
     shapes: [...shades(view), ...lines(view)],
   };

@@ -115,7 +115,12 @@ export function when(time, beside) {
 /** A length of time in at most two units: 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h. */
 export function lasting(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   let rest = whole;
   const told = [];
   for (const [size, unit] of parts) {
@@ -132,7 +137,8 @@ const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyl
 const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone ?? "local time";
 
 /** What stands in the title of a time: the same time where the reader is. */
-export const localTime = (time) => `${local.format(new Date(time))} (${zone()}) · ${new Date(time).toISOString().replace(".000", "")}`;
+export const localTime = (time) =>
+  `${local.format(new Date(time))} (${zone()}) · ${new Date(time).toISOString().replace(".000", "")}`;
 
 /** A time element: UTC in the text, the local time on hover. */
 export function timeElement(time, text = clock(time)) {

@@ -12,11 +12,20 @@ const SIGNS = {
   well: "M8 1a7 7 0 100 14A7 7 0 008 1z",
   trouble: "M8 1l7.5 14H.5z",
   silent: "M2 2h12v12H2z",
+  asking: "M3 7h10v2H3z",
 };
 
 /** Build the lamp, the age and the banners; `announce` says a change to screen readers. */
 export function createHealth(announce) {
-  const state = { health: null, unjudged: null, asOf: null, failure: null, since: null, signIn: false, unavailable: false };
+  const state = {
+    health: null,
+    unjudged: null,
+    asOf: null,
+    failure: null,
+    since: null,
+    signIn: false,
+    unavailable: false,
+  };
   let lampBefore = "";
 
   function draw() {
@@ -41,10 +50,13 @@ export function createHealth(announce) {
 
   function drawLamp(stale) {
     const troubles = state.health?.troubles ?? [];
-    const kind = state.failure || (state.unjudged && !stale) ? "silent" : stale || troubles.length ? "trouble" : state.health ? "well" : "silent";
+    const kind = kindNow(stale, troubles);
     const more = troubles.length > 1 ? ` (and ${troubles.length - 1} more)` : "";
     const told = {
-      silent: state.failure ? `${state.unavailable ? "No numbers" : "No answer"}: ${state.failure}` : state.unjudged ? `Health is not known: ${state.unjudged}` : "No answer yet",
+      asking: "Looking …",
+      silent: state.failure
+        ? `${state.unavailable ? "No numbers" : "No answer"}: ${state.failure}`
+        : `Health is not known: ${state.unjudged}`,
       trouble: troubles.length ? `${troubles[0]}${more}` : "The newest minute is old",
       well: "All is well",
     }[kind];
@@ -53,10 +65,24 @@ export function createHealth(announce) {
     setText(byId("lamp-text"), told);
     setAttribute(byId("lamp-text"), "title", told);
     const lines = troubles.length ? troubles : [told];
-    keyed(byId("troubles"), lines, (line) => line, () => element("li"), setText);
+    keyed(
+      byId("troubles"),
+      lines,
+      (line) => line,
+      () => element("li"),
+      setText,
+    );
     drawFacts();
-    if (lampBefore && lampBefore !== kind) announce(kind === "well" ? "All is well again" : told);
+    if (lampBefore && lampBefore !== "asking" && lampBefore !== kind)
+      announce(kind === "well" ? "All is well again" : told);
     lampBefore = kind;
+  }
+
+  function kindNow(stale, troubles) {
+    if (state.failure) return "silent";
+    if (stale || troubles.length) return "trouble";
+    if (state.unjudged) return "silent";
+    return state.health ? "well" : "asking";
   }
 
   function drawFacts() {
@@ -66,7 +92,13 @@ export function createHealth(announce) {
       ["Data folder", health.data ?? null],
       ["Looked at", health.now ? `${clock(health.now, true)} UTC` : null],
     ].filter(([, text]) => text);
-    keyed(byId("facts"), facts, ([name]) => name, ([name]) => element("div", {}, element("dt", {}, name), element("dd")), (row, [, text]) => setText(row.lastChild, text));
+    keyed(
+      byId("facts"),
+      facts,
+      ([name]) => name,
+      ([name]) => element("div", {}, element("dt", {}, name), element("dd")),
+      (row, [, text]) => setText(row.lastChild, text),
+    );
     const ui = byId("dagster-ui");
     const address = link(health.ui);
     ui.hidden = !address;
@@ -75,22 +107,53 @@ export function createHealth(announce) {
 
   function drawBanners(age, stale) {
     const banners = [];
-    if (state.signIn) banners.push({ kind: "stale", title: "Signed out.", text: "This server asks for its token.", to: "/sign-in", call: "Sign in" });
-    else if (state.unavailable) banners.push({ kind: "stale", title: "No numbers.", text: `${state.failure}. Asking again in a moment.` });
+    if (state.signIn)
+      banners.push({
+        kind: "stale",
+        title: "Signed out.",
+        text: "This server asks for its token.",
+        to: "/sign-in",
+        call: "Sign in",
+      });
+    else if (state.unavailable)
+      banners.push({ kind: "stale", title: "No numbers.", text: `${state.failure}. Asking again in a moment.` });
     else if (state.failure) {
       const since = state.since ? ` since ${clock(state.since, true)} UTC` : "";
-      banners.push({ kind: "stale", title: "No answer from the server", text: `${since ? `${since.trim()}; ` : ""}what is shown is as it was then. Asking again in a moment.` });
+      banners.push({
+        kind: "stale",
+        title: "No answer from the server",
+        text: `${since ? `${since.trim()}; ` : ""}what is shown is as it was then. Asking again in a moment.`,
+      });
     }
     if (stale) {
-      banners.push({ kind: "stale", title: "Stale data.", text: `The newest minute is ${when(state.asOf, now())} UTC and ended ${lasting(age)} ago. Do not take these numbers for the present.` });
+      banners.push({
+        kind: "stale",
+        title: "Stale data.",
+        text: `The newest minute is ${when(state.asOf, now())} UTC and ended ${lasting(age)} ago. Do not take these numbers for the present.`,
+      });
     }
     if (state.health && state.health.as_of === null && state.asOf === null && !state.failure) {
-      banners.push({ kind: "stale", title: "Nothing is published yet.", text: "The first minute appears here as soon as it is stored." });
+      banners.push({
+        kind: "stale",
+        title: "Nothing is published yet.",
+        text: "The first minute appears here as soon as it is stored.",
+      });
     }
-    if (state.health?.simulated) banners.push({ kind: "simulated", title: "Simulated data.", text: "These prices are invented by the built-in simulator; no exchange was asked." });
+    if (state.simulated || state.health?.simulated)
+      banners.push({
+        kind: "simulated",
+        title: "Simulated data.",
+        text: "These prices are invented by the built-in simulator; no exchange was asked.",
+      });
     const region = byId("banners");
     region.hidden = banners.length === 0;
-    keyed(region, banners, (each) => each.title, makeBanner, (node, each) => setText(node.querySelector("span"), each.text));
+    keyed(
+      region,
+      banners,
+      (each) => each.title,
+      makeBanner,
+      (node, each) => setText(node.querySelector("span"), each.text),
+    );
   }
 
   setInterval(draw, 1000);
@@ -105,9 +168,9 @@ export function createHealth(announce) {
       state.unjudged = why;
       draw();
     },
-    /** Take the newest minute of what is shown, in ms; null while there is none. */
-    covers(asOf) {
-      Object.assign(state, { asOf, failure: null, since: null, signIn: false, unavailable: false });
+    /** Take the newest minute of what is shown, in ms, null while there is none; and whether its prices are invented. */
+    covers(asOf, simulated) {
+      Object.assign(state, { asOf, simulated, failure: null, since: null, signIn: false, unavailable: false });
       draw();
     },
     /** Take that nothing answers, and why. */
@@ -125,7 +188,13 @@ export function createHealth(announce) {
 }
 
 function makeBanner(banner) {
-  const node = element("p", { class: "banner", "data-kind": banner.kind }, element("strong", {}, banner.title), " ", element("span"));
+  const node = element(
+    "p",
+    { class: "banner", "data-kind": banner.kind },
+    element("strong", {}, banner.title),
+    " ",
+    element("span"),
+  );
   if (banner.to) node.append(" ", element("a", { href: banner.to }, banner.call));
   return node;
 }
@@ -135,9 +204,10 @@ function link(text) {
   if (!text) return null;
   try {
     const address = new URL(text, location.href);
-    return ["http:", "https:"].includes(address.protocol) ? address.href.replace(/\/$/, "") + (address.pathname === "/" ? "/assets" : "") : null;
+    return ["http:", "https:"].includes(address.protocol)
+      ? address.href.replace(/\/$/, "") + (address.pathname === "/" ? "/assets" : "")
+      : null;
   } catch {
     return null;
   }
 }
-

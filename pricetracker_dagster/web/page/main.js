@@ -1,5 +1,5 @@
-// The page put together: what the address shows is given to the parts, and a look each minute asks for what they need. No
-// part asks another; what they draw is their own.
+// The page put together: what the address shows is given to the parts, and a look each minute asks for what they need.
+// No part asks another; what they draw is their own.
 
 import { go, link, shown, whenShown } from "./address.js";
 import { createAlarms } from "./alarms.js";
@@ -58,7 +58,10 @@ async function look() {
   const now = shown();
   const overview = await ask("overview", { measure_name: now.measure });
   asOf = overview.as_of === null ? null : Date.parse(overview.as_of);
-  health.covers(asOf);
+  health.covers(
+    asOf,
+    overview.data.some((row) => row.metric.startsWith("SIMULATED:")),
+  );
   if (now.measure === shown().measure) answer = overview;
   const drawn = draw();
   await Promise.all([lookAtAlarms(drawn), lookAtMetric(drawn)]);
@@ -109,7 +112,8 @@ whenShown(() => {
   }
   lookAtMetric(now).catch(failed);
   if (now.metric !== was.metric) {
-    if (now.metric && !byId("ranking-scroll").offsetWidth) metric.focus(); // beside the ranking, the keys go on there
+    if (now.metric && !byId("ranking-scroll").offsetWidth)
+      metric.focus(); // beside the ranking, the keys go on there
     else if (now.metric) ranking.focus(now.metric);
     else ranking.focus(was.metric);
   } else if (now.view !== was.view && now.view === "alarms") byId("alarms-title").focus({ preventScroll: true });

@@ -1,18 +1,16 @@
-// One metric: its chart over a range of time, what was missed and what was alerted in it, the table of the same numbers, and
-// the CSV of them. The chart itself is in chart.js, what is derived from the rows in series.js.
+// One metric: its chart over a range of time, what was missed and what was alerted in it, the table of the same
+// numbers, and the CSV of them. The chart itself is in chart.js, what is derived from the rows in series.js.
 
-import { go } from "./address.js";
 import { alertText } from "./alarms.js";
 import { ask, url } from "./api.js";
 import { createChart } from "./chart.js";
-import { byId, element, keyed, setAttribute, setText } from "./dom.js";
+import { byId, keyed, setAttribute, setText } from "./dom.js";
 import { binText } from "./figure.js";
-import { change, column, counted, direction, number, timeElement, when } from "./format.js";
+import { change, column, counted, direction, number, when } from "./format.js";
+import { build, makeNote, makeReading } from "./metric_parts.js";
 import { metricTable } from "./metric_table.js";
-import { alertsWithin, causesWithin, missedRanges, timed, window_, withGaps } from "./series.js";
-import { MEASURES, RANGES, measureLabel, measureUnit, rangeOf } from "./values.js";
-
-const SHOWS = [{ name: "candles", label: "Candles", unit: "open, high, low, close and volume" }, ...MEASURES];
+import { alertsWithin, causesWithin, missedRanges, timed, timeRange, withGaps } from "./series.js";
+import { measureLabel, measureUnit, rangeOf } from "./values.js";
 
 /** Build the view of a metric into the page; `announce` says to screen readers what was opened. */
 export function createMetric(announce) {
@@ -39,7 +37,7 @@ export function createMetric(announce) {
     head(shown, row, ui);
     if (asOf === null) return;
     const { step, words } = rangeOf(shown.hours, shown.show);
-    const window = { ...window_(asOf, shown.hours, step), hours: shown.hours };
+    const window = { ...timeRange(asOf, shown.hours, step), hours: shown.hours };
     const range = { start: iso(window.start), end: iso(window.end), every: `${step}m` };
     const candles = shown.show === "candles";
     const name = candles ? "candles" : "historicalprices";
@@ -48,13 +46,23 @@ export function createMetric(announce) {
     setAttribute(part.csv, "download", `${shown.metric.replace(":", "_")}_${shown.show}_${shown.hours}h.csv`);
     const of = { metric_name: shown.metric };
     try {
-      const came = await Promise.all([ask(name, question, mine.stop.signal), ask("missed", of, mine.stop.signal), ask("alerts", { ...of, since: range.start }, mine.stop.signal)]);
+      const came = await Promise.all([
+        ask(name, question, mine.stop.signal),
+        ask("missed", of, mine.stop.signal),
+        ask("alerts", { ...of, since: range.start }, mine.stop.signal),
+      ]);
       if (mine !== asked) return;
       if (answers && came.every((answer, i) => answer === answers[i])) return;
       const first = answers === null;
       answers = came;
-      await draw(shown, window, came.map((answer) => answer.data), words);
-      if (first) announce(`${shown.metric}, ${measureLabel(shown.show)}, ${words}: ${counted(view.rows.length, "row")}`);
+      await draw(
+        shown,
+        window,
+        came.map((answer) => answer.data),
+        words,
+      );
+      if (first)
+        announce(`${shown.metric}, ${measureLabel(shown.show)}, ${words}: ${counted(view.rows.length, "row")}`);
     } catch (error) {
       if (mine.stop.signal.aborted) return;
       if (error.kind !== "unknown" && error.kind !== "refused") throw error;
@@ -67,16 +75,36 @@ export function createMetric(announce) {
   async function draw(shown, window, [data, missed, alerts], words) {
     const rows = timed(data);
     const ranges = missedRanges(missed, window);
-    view = { metric: shown.metric, show: shown.show, window, rows, entries: withGaps(rows, window), ranges, alerts: alertsWithin(alerts, window) };
+    view = {
+      metric: shown.metric,
+      show: shown.show,
+      window,
+      rows,
+      entries: withGaps(rows, window),
+      ranges,
+      alerts: alertsWithin(alerts, window),
+    };
     const candles = view.show === "candles";
-    view.write = Object.fromEntries((candles ? ["close", "volume"] : ["value"]).map((name) => [name, column(rows.flatMap((row) => (name === "close" ? [row.open, row.high, row.low, row.close] : [row[name]])), view.show === "change_percentage" ? 4 : undefined)]));
+    view.write = Object.fromEntries(
+      (candles ? ["close", "volume"] : ["value"]).map((name) => [
+        name,
+        column(
+          rows.flatMap((row) => (name === "close" ? [row.open, row.high, row.low, row.close] : [row[name]])),
+          view.show === "change_percentage" ? 4 : undefined,
+        ),
+      ]),
+    );
     part.problem.hidden = true;
     part.empty.hidden = rows.length > 0;
     setText(part.empty, `No minute of ${shown.metric} is stored in these ${words}.`);
     part.chartPlace.hidden = rows.length === 0;
     notes();
     table.show(view);
-    setAttribute(chart.root, "aria-label", `Crosshair of the chart: ${measureLabel(shown.show)} of ${shown.metric}, ${words}. The table below has the same numbers`);
+    setAttribute(
+      chart.root,
+      "aria-label",
+      `Crosshair of the chart: ${measureLabel(shown.show)} of ${shown.metric}, ${words}. The table below has the same numbers`,
+    );
     read(null);
     try {
       if (rows.length) await chart.show(view);
@@ -94,25 +122,68 @@ export function createMetric(announce) {
     const told = !row
       ? []
       : view.show === "candles"
-        ? [["O", write.close(row.open)], ["H", write.close(row.high)], ["L", write.close(row.low)], ["C", write.close(row.close)], ["V", write.volume(row.volume)]]
+        ? [
+            ["O", write.close(row.open)],
+            ["H", write.close(row.high)],
+            ["L", write.close(row.low)],
+            ["C", write.close(row.close)],
+            ["V", write.volume(row.volume)],
+          ]
         : [[measureLabel(view.show), write.value(row.value)]];
-    keyed(part.reading, row ? [["", binText(row.at, view.window)], ...told] : [], ([name]) => name, makeReading, (node, [, text]) => setText(node.lastChild, text));
-    setAttribute(part.reading, "data-direction", row?.close !== undefined ? (row.close >= row.open ? "up" : "down") : null);
-    chart.told(index, row ? `${binText(row.at, view.window)} ${told.map((each) => each.join(" ")).join(", ")}` : "nothing");
+    keyed(
+      part.reading,
+      row ? [["", binText(row.at, view.window)], ...told] : [],
+      ([name]) => name,
+      makeReading,
+      (node, [, text]) => setText(node.lastChild, text),
+    );
+    setAttribute(
+      part.reading,
+      "data-direction",
+      row?.close !== undefined ? (row.close >= row.open ? "up" : "down") : null,
+    );
+    chart.told(
+      index,
+      row ? `${binText(row.at, view.window)} ${told.map((each) => each.join(" ")).join(", ")}` : "nothing",
+    );
   }
 
   function notes() {
-    const missed = view.ranges.map((range) => ({ ...range, key: `missed ${range.from}`, kind: "missed", text: `${counted(range.count, "minute")} missed: ${range.cause}` }));
+    const missed = view.ranges.map((range) => ({
+      ...range,
+      key: `missed ${range.from}`,
+      kind: "missed",
+      text: `${counted(range.count, "minute")} missed: ${range.cause}`,
+    }));
     const gaps = view.entries
       .filter((entry) => entry.gap && !causesWithin(view.ranges, entry.from, entry.to))
-      .map((gap) => ({ ...gap, key: `gap ${gap.from}`, kind: "missed", text: `nothing stored for ${counted(Math.round((gap.to - gap.from) / 60_000), "minute")}` }));
-    const alerts = view.alerts.map((alert) => ({ key: alert.id, from: alert.at, kind: "alert", text: `${alert.state}: ${alertText(alert)} (${alert.rule})` }));
+      .map((gap) => ({
+        ...gap,
+        key: `gap ${gap.from}`,
+        kind: "missed",
+        text: `nothing stored for ${counted(Math.round((gap.to - gap.from) / 60_000), "minute")}`,
+      }));
+    const alerts = view.alerts.map((alert) => ({
+      key: alert.id,
+      from: alert.at,
+      kind: "alert",
+      text: `${alert.state}: ${alertText(alert)} (${alert.rule})`,
+    }));
     const all = [...missed, ...gaps, ...alerts].sort((a, b) => b.from - a.from).slice(0, 50);
     part.notesBox.hidden = all.length === 0;
-    keyed(part.notes, all, (note) => note.key, makeNote, (node, note) => {
-      setText(node.children[1], `${when(note.from, view.window.end)}${note.to - note.from > 60_000 ? `–${when(note.to - 60_000, note.from)}` : ""}`);
-      setText(node.lastChild, note.text);
-    });
+    keyed(
+      part.notes,
+      all,
+      (note) => note.key,
+      makeNote,
+      (node, note) => {
+        setText(
+          node.children[1],
+          `${when(note.from, view.window.end)}${note.to - note.from > 60_000 ? `–${when(note.to - 60_000, note.from)}` : ""}`,
+        );
+        setText(node.lastChild, note.text);
+      },
+    );
   }
 
   function head(shown, row, ui) {
@@ -120,9 +191,15 @@ export function createMetric(announce) {
     setText(part.last, shown.measure === "price" && row ? number(row.last_value, 8) : "");
     setText(part.change, row ? change(row.change_24h_percent) : "");
     setAttribute(part.change, "data-direction", direction(row?.change_24h_percent));
-    setText(part.rank, row?.rank ? `rank ${row.rank} of ${row.of} by ${measureLabel(shown.measure).toLowerCase()}` : "");
+    setText(
+      part.rank,
+      row?.rank ? `rank ${row.rank} of ${row.of} by ${measureLabel(shown.measure).toLowerCase()}` : "",
+    );
     for (const input of part.inputs) input.checked = input.value === shown[input.name];
-    setText(part.unit, shown.show === "candles" ? "price in quote currency, volume in base units" : measureUnit(shown.show));
+    setText(
+      part.unit,
+      shown.show === "candles" ? "price in quote currency, volume in base units" : measureUnit(shown.show),
+    );
     part.dagster.hidden = !ui;
     if (ui) setAttribute(part.dagster, "href", ui.replace(/\/assets$/, "/assets/minute_prices"));
   }
@@ -151,50 +228,3 @@ export function createMetric(announce) {
 }
 
 const iso = (time) => `${new Date(time).toISOString().slice(0, 19)}Z`;
-
-function makeReading([name]) {
-  return element("span", { class: "reading" }, name ? element("abbr", { title: { O: "open", H: "high", L: "low", C: "close", V: "volume" }[name] ?? name }, name) : "", element("b"));
-}
-
-function makeNote(note) {
-  return element("li", { "data-kind": note.kind }, element("span", { class: "note-sign", "aria-hidden": "true" }, note.kind === "alert" ? "◆" : "▼"), timeElement(note.from), element("span"));
-}
-
-function choices(name, label, options) {
-  const box = element("fieldset", { class: "choices" }, element("legend", { class: "hidden" }, label));
-  const inputs = options.map(({ value, text, title }) => {
-    const input = element("input", { type: "radio", name, value, onchange: () => go({ [name]: value }) });
-    box.append(element("label", { title }, input, element("span", {}, text)));
-    return input;
-  });
-  return { box, inputs };
-}
-
-function build() {
-  const what = choices("show", "What is shown", SHOWS.map((each) => ({ value: each.name, text: each.label, title: each.unit })));
-  const range = choices("hours", "Range", RANGES.map((each) => ({ value: each.hours, text: each.label, title: each.words })));
-  const part = {
-    inputs: [...what.inputs, ...range.inputs],
-    title: element("h2", { id: "metric-title", tabindex: "-1" }),
-    last: element("span", { class: "metric-last" }),
-    change: element("span", { class: "change" }),
-    rank: element("span", { class: "quiet metric-rank" }),
-    unit: element("span", { class: "quiet" }),
-    csv: element("a", { class: "csv" }, "CSV"),
-    dagster: element("a", { hidden: true }, "Dagster"),
-    reading: element("p", { class: "readings" }),
-    chartPlace: element("div", { class: "chart-place" }),
-    empty: element("p", { class: "empty", hidden: true }),
-    problem: element("p", { class: "problem", role: "alert", hidden: true }),
-    notes: element("ul", { class: "notes" }),
-    tableScroll: element("div", { class: "scroll table-scroll", tabindex: "0", role: "region", "aria-label": "Table of what the chart shows" }),
-  };
-  const close = element("button", { type: "button", class: "close", title: "Back to the ranking (Esc)", "aria-label": "Close the metric", onclick: () => go({ metric: "" }) }, "✕");
-  part.notesBox = element("section", { class: "notes-box", "aria-label": "Missed minutes and alerts", hidden: true }, part.notes);
-  byId("metric").append(
-    element("div", { class: "pane-head metric-head" }, part.title, part.last, part.change, part.rank, close),
-    element("div", { class: "pane-head controls" }, what.box, range.box),
-    element("div", { class: "metric-body" }, part.reading, part.problem, part.empty, part.chartPlace, part.notesBox, element("p", { class: "under quiet" }, part.unit, element("span", { class: "links" }, part.dagster, part.csv)), part.tableScroll),
-  );
-  return part;
-}

@@ -1,5 +1,5 @@
-// The table of what a chart shows, newest first, for who reads numbers and who cannot see the chart: a gap is a row that
-// says why nothing is there. Its rows are made as they scroll into view (rows.js).
+// The table of what a chart shows, newest first, for who reads numbers and who cannot see the chart: a gap is a row
+// that says why nothing is there. Its rows are made as they scroll into view (rows.js).
 
 import { element, setAttribute, setText } from "./dom.js";
 import { binText } from "./figure.js";
@@ -20,11 +20,17 @@ export function metricTable(scroll) {
   scroll.append(table);
   let view = null;
   let columns = [];
-  const rows = new Rows(scroll, body, { key: (entry) => `${columns.length} ${entry.gap ? "gap " : ""}${entry.at}`, make, update });
+  const rows = new Rows(scroll, body, {
+    key: (entry) => `${columns.length} ${entry.gap ? "gap " : ""}${entry.at}`,
+    make,
+    update,
+  });
 
   function make(entry) {
     const time = element("th", { scope: "row" }, timeElement(entry.at), element("small"));
-    const cells = entry.gap ? [element("td", { colspan: String(columns.length), class: "gap" })] : columns.map(() => element("td"));
+    const cells = entry.gap
+      ? [element("td", { colspan: String(columns.length), class: "gap" })]
+      : columns.map(() => element("td"));
     return element("tr", {}, time, ...cells);
   }
 
@@ -32,21 +38,31 @@ export function metricTable(scroll) {
     const [time, part] = tr.firstChild.children;
     if (entry.gap) {
       const count = Math.round((entry.to - entry.from) / MINUTE);
-      const until = count > view.window.step ? `–${binText(entry.to - view.window.step * MINUTE, view.window).replace(" UTC", "")}` : "";
+      const until =
+        count > view.window.step
+          ? `–${binText(entry.to - view.window.step * MINUTE, view.window).replace(" UTC", "")}`
+          : "";
       setTime(time, entry.from, binText(entry.from, view.window).replace(" UTC", until));
       const cause = causesWithin(view.ranges, entry.from, entry.to);
-      setText(tr.lastChild, cause ? `${counted(count, "minute")} missed: ${cause}` : `nothing stored for ${counted(count, "minute")}`);
+      setText(
+        tr.lastChild,
+        cause ? `${counted(count, "minute")} missed: ${cause}` : `nothing stored for ${counted(count, "minute")}`,
+      );
       return;
     }
     setTime(time, entry.at, binText(entry.at, view.window).replace(" UTC", ""));
-    const partial = entry.minutes !== undefined && entry.minutes < view.window.step && entry.at + view.window.step * MINUTE <= view.window.end;
+    const partial =
+      entry.minutes !== undefined &&
+      entry.minutes < view.window.step &&
+      entry.at + view.window.step * MINUTE <= view.window.end;
     setText(part, partial ? ` ${entry.minutes} of ${view.window.step}` : "");
     setAttribute(part, "title", partial ? "minutes stored in this bin" : null);
     columns.forEach((name, i) => setText(tr.children[i + 1], text(entry, name)));
   }
 
   function text(entry, name) {
-    if (name === "trades") return entry.trades === null || entry.trades === undefined ? "–" : entry.trades.toLocaleString("en-US");
+    if (name === "trades")
+      return entry.trades === null || entry.trades === undefined ? "–" : entry.trades.toLocaleString("en-US");
     return (view.write[name] ?? view.write.close ?? view.write.value)(entry[name]);
   }
 
@@ -56,14 +72,26 @@ export function metricTable(scroll) {
       const before = view;
       view = next;
       columns = view.show === "candles" ? CANDLE : ["value"];
-      const labels = ["Minute (UTC)", ...(view.show === "candles" ? CANDLE : [`${measureLabel(view.show)}, ${measureUnit(view.show)}`])];
+      const labels = [
+        "Minute (UTC)",
+        ...(view.show === "candles" ? CANDLE : [`${measureLabel(view.show)}, ${measureUnit(view.show)}`]),
+      ];
       if (head.children.length !== labels.length || before?.show !== view.show) {
-        head.replaceChildren(...labels.map((label) => element("th", { scope: "col" }, label.charAt(0).toUpperCase() + label.slice(1))));
+        head.replaceChildren(
+          ...labels.map((label) => element("th", { scope: "col" }, label.charAt(0).toUpperCase() + label.slice(1))),
+        );
       }
       const shown = view.entries.toReversed();
-      setText(caption, `${measureLabel(view.show)} of ${view.metric}, newest first, every ${counted(view.window.step, "minute")}`);
+      setText(
+        caption,
+        `${measureLabel(view.show)} of ${view.metric}, newest first, every ${counted(view.window.step, "minute")}`,
+      );
       setAttribute(table, "aria-rowcount", shown.length + 1);
-      if (before && (before.metric !== view.metric || before.show !== view.show || before.window.hours !== view.window.hours)) scroll.scrollTop = 0;
+      if (
+        before &&
+        (before.metric !== view.metric || before.show !== view.show || before.window.hours !== view.window.hours)
+      )
+        scroll.scrollTop = 0;
       rows.show(shown);
     },
     clear() {
@@ -71,4 +99,3 @@ export function metricTable(scroll) {
     },
   };
 }
-

@@ -1,5 +1,6 @@
 // The ranking: its table, the choice of a measure, sorting, searching, and moving through it by keyboard. It shows the
-// answer of /pricetracker/overview that it is given; asking for it belongs to main.js, and what is chosen to the address.
+// answer of /pricetracker/overview that it is given; asking for it belongs to main.js, and what is chosen to the
+// address.
 
 import { go, link } from "./address.js";
 import { byId, element, setAttribute, setText } from "./dom.js";
@@ -37,10 +38,21 @@ export function createRanking() {
   body.addEventListener("focusin", (event) => point(event.target.closest("tr")?.metric ?? current));
 
   function make() {
-    const name = element("a", { class: "name", tabindex: "-1" }, element("span", { class: "exchange" }), element("span"));
+    const name = element(
+      "a",
+      { class: "name", tabindex: "-1" },
+      element("span", { class: "exchange" }),
+      element("span"),
+    );
     const cells = {
       rank: element("td", { class: "rank", role: "cell" }),
-      metric: element("th", { class: "who", scope: "row", role: "rowheader" }, name, element("span", { class: "mark", hidden: true }), element("span", { class: "short quiet", hidden: true })),
+      metric: element(
+        "th",
+        { class: "who", scope: "row", role: "rowheader" },
+        name,
+        element("span", { class: "mark", hidden: true }),
+        element("span", { class: "short quiet", hidden: true }),
+      ),
       last_value: element("td", { class: "last", role: "cell" }),
       change_24h_percent: element("td", { class: "change", role: "cell" }),
       stddev: element("td", { class: "dev", role: "cell" }),
@@ -69,7 +81,11 @@ export function createRanking() {
     mark(cells.metric.children[1], row.firing);
     tellShort(cells.metric.lastChild, row.observations, most);
     setText(cells.last_value, fitting(row.last_value));
-    setAttribute(cells.last_value, "title", row.last_minute ? `${number(row.last_value, 15)} at ${clock(row.last_minute)} UTC` : null);
+    setAttribute(
+      cells.last_value,
+      "title",
+      row.last_minute ? `${number(row.last_value, 15)} at ${clock(row.last_minute)} UTC` : null,
+    );
     setText(cells.change_24h_percent, change(row.change_24h_percent));
     setAttribute(cells.change_24h_percent, "data-direction", direction(row.change_24h_percent));
     setText(cells.stddev, computed(row.stddev));
@@ -87,12 +103,24 @@ export function createRanking() {
     if (!sorted.some((row) => row.metric === current)) current = sorted[0]?.metric ?? "";
     rows.show(sorted);
     setAttribute(byId("ranking-table"), "aria-rowcount", sorted.length + 1);
-    setText(byId("found"), !known ? "" : wanted ? `${found.length} of ${counted(all.length, "metric")}` : counted(all.length, "metric"));
+    setText(
+      byId("found"),
+      !known ? "" : wanted ? `${found.length} of ${counted(all.length, "metric")}` : counted(all.length, "metric"),
+    );
     const empty = byId("ranking-empty");
     empty.hidden = sorted.length > 0;
-    if (known) setText(empty, all.length ? `No metric contains “${shown.find.trim()}”. Esc clears the search.` : "Nothing is stored of the last 24 hours yet.");
+    if (known)
+      setText(
+        empty,
+        all.length
+          ? `No metric contains “${shown.find.trim()}”. Esc clears the search.`
+          : "Nothing is stored of the last 24 hours yet.",
+      );
     const unit = measureUnit(shown.measure);
-    setText(byId("ranking-caption"), `Metrics by standard deviation of ${measureLabel(shown.measure).toLowerCase()} (${unit}) over 24 hours`);
+    setText(
+      byId("ranking-caption"),
+      `Metrics by standard deviation of ${measureLabel(shown.measure).toLowerCase()} (${unit}) over 24 hours`,
+    );
   }
 
   function point(metric) {
@@ -108,7 +136,10 @@ export function createRanking() {
     if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("thead")) return;
     const page = Math.max(1, Math.floor(scroll.clientHeight / rows.height) - 2);
     const last = rows.rows.length - 1;
-    const at = Math.max(0, rows.rows.findIndex((row) => row.metric === current));
+    const at = Math.max(
+      0,
+      rows.rows.findIndex((row) => row.metric === current),
+    );
     const steps = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: last };
     if (!(event.key in steps) || last < 0) return;
     event.preventDefault();
@@ -167,7 +198,11 @@ function mark(node, firing) {
 function tellShort(node, observations, most) {
   node.hidden = observations === null || observations >= most;
   setText(node, node.hidden ? "" : `${observations} min`);
-  setAttribute(node, "title", node.hidden ? null : `its deviation is over ${observations} minutes, others have ${most}`);
+  setAttribute(
+    node,
+    "title",
+    node.hidden ? null : `its deviation is over ${observations} minutes, others have ${most}`,
+  );
 }
 
 function chooseMeasure() {
@@ -196,7 +231,14 @@ function head() {
     let sort = "";
     const arrow = element("span", { class: "arrow", "aria-hidden": "true" });
     const press = () => go({ sort: sort === first ? second : first }, { replace: true });
-    th.append(element("button", { type: "button", title: column.title, onclick: press }, element("span", {}, column.label), arrow));
+    th.append(
+      element(
+        "button",
+        { type: "button", title: column.title, onclick: press },
+        element("span", {}, column.label),
+        arrow,
+      ),
+    );
     return (chosen) => {
       sort = chosen;
       const mine = chosen.replace("-", "") === column.name;

@@ -1,10 +1,10 @@
-// From the answers' rows to what a chart and a table show: minutes in ms, gaps between them, missed minutes as ranges with
-// their cause. Nothing here draws.
+// From the answers' rows to what a chart and a table show: minutes in ms, gaps between them, missed minutes as ranges
+// with their cause. Nothing here draws.
 
 const MINUTE = 60_000;
 
 /** The time range that is shown: `hours` up to the end of the newest minute, beginning with a whole bin. */
-export function window_(asOf, hours, step) {
+export function timeRange(asOf, hours, step) {
   const end = asOf + MINUTE;
   const start = Math.floor((end - Number(hours) * 60 * MINUTE) / (step * MINUTE)) * step * MINUTE;
   return { start, end, step };
@@ -24,7 +24,8 @@ export function withGaps(rows, { end, step }) {
   rows.forEach((row, i) => {
     entries.push(row);
     const next = rows[i + 1]?.at ?? Math.ceil(end / size) * size;
-    if (next > row.at + size) entries.push({ gap: true, at: row.at + size, from: row.at + size, to: Math.min(next, end) });
+    if (next > row.at + size)
+      entries.push({ gap: true, at: row.at + size, from: row.at + size, to: Math.min(next, end) });
   });
   return entries.filter((entry) => !entry.gap || entry.to > entry.from);
 }

@@ -1,5 +1,5 @@
-// A sparkline: 48 half hours as one small path, null where no minute is. It is hidden from screen readers, which hear the
-// change instead.
+// A sparkline: 48 half hours as one small path, null where no minute is. It is hidden from screen readers, which hear
+// the change instead.
 
 import { drawing, setAttribute } from "./dom.js";
 
