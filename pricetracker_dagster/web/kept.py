@@ -67,17 +67,17 @@ class KeptAnswers:
             elif name == b"accept-encoding":
                 encoding = encoding + b"," + value if encoding else value
         kind = kind_of(accept)
-        if known and (generation.tags[kind] in known or known == b"*"):
-            unchanged = Kept([(b"etag", generation.etag(kind)), *_VALIDATION], b"", 304)
-            await self._answer(scope, send, unchanged)
+        if known and generation.tags[kind] in known:
+            await self._answer(scope, send, _unchanged(generation, kind))
             return
         key = Key(path, scope["query_string"], kind, takes_gzip(encoding))
         kept = generation.cache.get(key)
         if kept is None:
             with generation:
                 kept = await self._worked_out(generation, key, scope, receive, send)
-        if kept is not None:
-            await self._answer(scope, send, kept)
+        if kept is not None:  # a star means whatever there is, so there has to be something
+            is_known = known == b"*" and kept.status == 200
+            await self._answer(scope, send, _unchanged(generation, kind) if is_known else kept)
 
     async def prepare(self, before: Generation, following: Generation) -> None:
         """Work out from a new file what was asked for most of the one before, until it takes over."""
@@ -176,6 +176,10 @@ async def _compressed(plain: Kept) -> Kept:
 
 
 _VALIDATION = [(b"cache-control", b"no-cache"), (b"vary", b"Accept, Accept-Encoding")]
+
+
+def _unchanged(generation: Generation, kind: str) -> Kept:
+    return Kept([(b"etag", generation.etag(kind)), *_VALIDATION], b"", 304)
 
 
 def _with_validators(headers: Headers, generation: Generation, key: Key) -> Headers:

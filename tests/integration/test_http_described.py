@@ -40,7 +40,7 @@ def test_the_api_is_as_its_description_says(tmp_path: Path) -> None:
     settings.write_text(CONFIGURATION)
     with served(tmp_path) as (port, _):
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings), "run"]
-        bounds = ["--seed", SEED, "--max-examples", "20", "--max-time", "20", "--phases", "examples,coverage,fuzzing"]
+        bounds = ["--seed", SEED, "--max-examples", "20", "--max-time", "15", "--phases", "examples,coverage,fuzzing"]
         more = ["--continue-on-failure", "--no-color", "--wait-for-schema", "20", "--generation-database", "none"]
         url = f"http://127.0.0.1:{port}/openapi.json"
         done = subprocess.run(

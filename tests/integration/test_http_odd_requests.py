@@ -90,6 +90,8 @@ def test_a_tag_is_of_one_form_and_is_compared_weakly(url: str) -> None:
     assert (status(json, "text/csv"), status(csv, "text/csv")) == (200, 304)
     assert status(json.removeprefix("W/"), "application/json") == 304
     assert status("*", "application/json") == 304
+    nothing = requests.get(f"{url}{RANK}x", headers={"If-None-Match": "*"}, timeout=10)
+    assert nothing.status_code == 404
     assert status(json[:-2], "application/json") == 200
     unchanged = requests.get(url + RANK, headers={"If-None-Match": json}, timeout=10)
     assert (unchanged.content, unchanged.headers["etag"]) == (b"", json)

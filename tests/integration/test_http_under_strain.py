@@ -5,7 +5,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.reading.lines import batches
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.web.app import build_app
 from tests.market import AS_OF, METRICS, market, one_minute_more
@@ -238,3 +239,23 @@ def test_what_is_asked_most_may_have_become_too_long_to_be_kept(
         answer = requests.get(url + long, timeout=10)
         assert answer.headers["transfer-encoding"] == "chunked"
         assert answer.json()["data"][-1]["minute"] == "2026-03-03T12:05:00Z"
+
+
+def test_a_long_answer_that_cannot_be_finished_is_seen_to_have_no_end(
+    tmp_path: Path, write_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pricetracker_dagster.web.answers.WHOLE_BYTES", 50_000)
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0')
+    market(tmp_path / "data", days=DAYS)
+
+    def torn(lines: duckdb.DuckDBPyRelation) -> Iterator[memoryview]:
+        yield next(batches(lines))
+        raise duckdb.IOException("a file of the views is gone")
+
+    with served(build_app(load_settings())) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pricetracker_dagster.web.answers.batches", torn)
+        for encoding in ("gzip", "identity"):
+            with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                requests.get(url + LONG, headers={"Accept-Encoding": encoding}, timeout=10)
+        patch.undo()
+        assert status(url + LONG)[0] == 200
