@@ -71,10 +71,11 @@ def measure(folder: Path, metrics: int, seconds: float) -> None:
         print(f"  ranking: {rankings.rate / fresh:.0f} times as many as by a fresh connection of DuckDB each")
     if metrics < 1000:
         return
-    for name, server in (("VictoriaMetrics", victoria_metrics), ("Prometheus", prometheus)):
+    others = ("VictoriaMetrics", "victoria-metrics", victoria_metrics), ("Prometheus", "prometheus", prometheus)
+    for name, package, server in others:
         with server(folder / name, candles) as port_of_other:
             if port_of_other is None:
-                print(f"  {name} is not installed (apt-get install {name.lower().replace('am', 'a-m')})")
+                print(f"  {name} is not installed (Debian: apt-get install {package})")
                 continue
             path = ranking_path(as_of)
             compare(store, ranked(port_of_other, path), as_of)
