@@ -29,9 +29,16 @@ def number(text: str) -> float:
     return float(text.replace(",", "").replace("\N{MINUS SIGN}", "-").removesuffix("%").strip())
 
 
+@pytest.fixture
+def home(left_open: Page) -> Page:
+    """A page that is open already, on its first view."""
+    left_open.evaluate("() => { location.hash = ''; }")
+    return left_open
+
+
 @pytest.mark.parametrize("measure", LABELS)
-def test_the_ranking_is_that_of_sql(url: str, day: Day, open_page: Open, measure: str) -> None:
-    page = open_page(url)
+def test_the_ranking_is_that_of_sql(day: Day, home: Page, measure: str) -> None:
+    page = home
     ranked(page)
     page.get_by_label(LABELS[measure], exact=True).first.check()
     expect(page.locator("#ranking-caption")).to_contain_text(f"of {LABELS[measure].lower()} (")
@@ -80,8 +87,8 @@ def test_a_search_leaves_what_it_finds_and_escape_ends_it(url: str, open_page: O
     assert len(ranked(page)) == 3
 
 
-def test_the_row_of_an_alerting_metric_says_so_in_words(url: str, open_page: Open) -> None:
-    page = open_page(url)
+def test_the_row_of_an_alerting_metric_says_so_in_words(home: Page) -> None:
+    page = home
     ranked(page)
     marks = page.locator("#ranking-body .mark:visible")
     expect(marks).to_have_count(1)
@@ -89,16 +96,16 @@ def test_the_row_of_an_alerting_metric_says_so_in_words(url: str, open_page: Ope
     assert "KRAKEN:BTCUSD" in page.locator("#ranking-body tr[data-firing]").inner_text()
 
 
-def test_a_deviation_over_fewer_minutes_than_that_of_others_says_so(url: str, open_page: Open) -> None:
-    page = open_page(url)
+def test_a_deviation_over_fewer_minutes_than_that_of_others_says_so(home: Page) -> None:
+    page = home
     ranked(page)
     row = page.locator("#ranking-body tr", has_text="BTCUSD")
     expect(row.locator(".short")).to_have_text(f"{1440 - len(GONE)} min")
     expect(page.locator("#ranking-body .short", has_text="min")).to_have_count(1)
 
 
-def test_what_is_open_and_what_has_ended_is_listed(url: str, open_page: Open) -> None:
-    page = open_page(url)
+def test_what_is_open_and_what_has_ended_is_listed(home: Page) -> None:
+    page = home
     alert = page.locator(".fact[data-kind=alert]")
     expect(alert.locator(".tag")).to_have_text("firing")
     expect(alert).to_contain_text("Volume 301, 134 × the average of 2.25")
