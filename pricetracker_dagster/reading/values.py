@@ -1,6 +1,7 @@
 """How values of Python are written for programs. text.py writes values of the database in the same way."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ def as_iso(moment: datetime) -> str:
 
 def as_json(value: Any) -> Any:
     """Return what standard JSON can write; NaN and infinity are null."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]

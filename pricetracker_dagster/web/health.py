@@ -21,7 +21,7 @@ from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.process.secrets import masked
 from pricetracker_dagster.reading.published import identity
 from pricetracker_dagster.reading.values import as_json
-from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.settings import Settings, SettingsError, config_file, load_settings
 from pricetracker_dagster.web.shared_work import SharedWork
 
 if TYPE_CHECKING:
@@ -99,11 +99,19 @@ class Judge:
 
         now = self._now()
         try:
-            found = status(self._settings, now, lambda: self._work(self._settings, now))
+            settings = self._in_force()
+            found = status(settings, now, lambda: self._work(settings, now))
+        except SettingsError as error:
+            return self._bad(str(error).replace(f"{config_file().parent}/", ""))
         except Exception as error:
             _log.exception("how all is could not be judged")
             return self._bad(f"how all is could not be judged, by a mistake of pricetracker: {first_line(error)}")
         return self._told(found)
+
+    def _in_force(self) -> Settings:
+        """Return the settings as they are now: a metric that is listed later is judged, too, as each tick has it."""
+        found = load_settings()
+        return found if found.folder == self._settings.folder else self._settings
 
     def _bad(self, trouble: str) -> Judgement:
         unknown = {"now": self._now(), "as_of": None, "as_of_age_seconds": None}

@@ -1,10 +1,13 @@
 """GET /health over a real server: the judgement of `pricetracker status`, its status, what it hides, what it costs."""
 
+import asyncio
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -13,7 +16,7 @@ from fastapi import FastAPI
 from pricetracker_dagster.alerts.status import status
 from pricetracker_dagster.alerts.watchdog.observation import Sign, Work
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.settings import Settings, config_file, load_settings
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.web import health
 from pricetracker_dagster.web.app import build_app
@@ -64,6 +67,23 @@ def test_where_all_is_well_it_is_the_judgement_of_the_command_without_the_place_
     assert str(bench.settings.folder) not in answer.text
     assert webhook.address not in answer.text
     assert set(bench.settings.folder.rglob("*")) == before
+
+
+def test_settings_that_change_while_it_runs_are_judged_as_they_are_now(bench: Bench) -> None:
+    def judged() -> dict[str, Any]:
+        return dict(json.loads(asyncio.run(judge.judgement(30)).body))
+
+    judge = health.Judge(bench.settings, work=lambda *_: Work(), now=lambda: bench.now)
+    file = config_file()
+    file.write_text(file.read_text().replace('["KRAKEN:BTCUSD"]', '["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]'))
+    found = judged()
+    assert [each["metric"] for each in found["metrics"]] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]
+    assert "SIMULATED:ETHUSD: nothing is stored of the last 24 hours" in found["troubles"]
+    assert found["runs_in_progress"] == {}
+    judge = health.Judge(bench.settings, work=alive, now=lambda: bench.now)
+    file.write_text("metrics = []")
+    [trouble] = judged()["troubles"]
+    assert trouble == 'pricetracker.toml: metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"'
 
 
 def test_stale_prices_are_503_with_the_reason_by_the_whole_app_and_dagsters_own_storage(
