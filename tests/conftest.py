@@ -36,10 +36,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in list(os.environ):
-        if variable.startswith(PREFIX):
-            monkeypatch.delenv(variable)
+def _settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for variable in _variables():
+        monkeypatch.delenv(variable)
+    yield
+    for variable in _variables():  # what a command sets for its process is not to reach a later test's module
+        del os.environ[variable]
+
+
+def _variables() -> list[str]:
+    return [variable for variable in os.environ if variable.startswith(PREFIX)]
 
 
 @pytest.fixture(autouse=True)
