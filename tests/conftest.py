@@ -35,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="takes long, and QUICK_TESTS is set"))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _settings_of_the_tests_alone() -> None:
+    for variable in _variables():
+        del os.environ[variable]
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_the_test_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for variable in _variables():
