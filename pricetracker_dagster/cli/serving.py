@@ -6,6 +6,7 @@ import threading
 
 import click
 
+from pricetracker_dagster.cli.output import without_dagsters_warnings
 from pricetracker_dagster.settings import Settings, load_settings
 
 
@@ -48,6 +49,7 @@ def _answer(settings: Settings, listening: socket.socket, line: str, worker: str
     from pricetracker_dagster.web.gate import guarded
     from pricetracker_dagster.web.request_counts import RequestCounts
 
+    without_dagsters_warnings()  # which /health imports
     requests = RequestCounts(worker)
     app = requests.counted(guarded(build_app(settings, requests), settings.http))
     server.serve(app, listening, lambda: click.echo(line))
