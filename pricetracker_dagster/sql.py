@@ -60,7 +60,7 @@ def opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     The connection stays open for what was materialized.
     """
     connection = _open({"temp_directory": f"{file}.tmp"})
-    name = '"' + file.stem.replace('"', '""') + '"'
+    name = identifier(file.stem)
     connection.execute(f"ATTACH {literal(str(file))} AS {name} (READ_ONLY)")
     try:
         connection.execute(f"USE {name}")
@@ -137,6 +137,11 @@ def filled(file: str, sources: Mapping[str, str]) -> str:
 def literal(text: str) -> str:
     """Return a text as an SQL literal, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Return a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 @cache

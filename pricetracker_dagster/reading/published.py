@@ -5,7 +5,6 @@ The other way to read is once: ask() opens, asks and closes, for the short quest
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from pathlib import Path
 import duckdb
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.errors import UnknownName, did_you_mean
 from pricetracker_dagster.reading.questions import Question
@@ -90,7 +88,7 @@ class PublishedFile:
         """Give a connection of one's own to this file; errors that are about its files say which, and the way out."""
         cursor = sql.cursor(self._connection)
         with explained(cursor, self.path):
-            cursor.execute(f'USE "{self.path.stem}"')
+            cursor.execute(f"USE {sql.identifier(self.path.stem)}")
             yield cursor
 
     def answer(self, question: Question) -> duckdb.DuckDBPyRelation:
@@ -147,30 +145,17 @@ class PublishedFile:
         hint = f"; did you mean {ours}?" if ours in self.metrics else did_you_mean(metric, self.metrics)
         raise UnknownName(f"no values of {metric} {when}{hint}")
 
-    def day(self) -> tuple[datetime, datetime]:
-        """Return the 24 hours that the file is about, UTC: their first minute, and the end of the last one."""
-        newest = self.as_of or datetime.fromtimestamp(0, UTC)
-        end = newest + MINUTE
-        return end - DAY, end
-
     def close(self) -> None:
         """Let the file go. What was held in memory stays."""
         self._stack.close()
 
 
 class Follower:
-    """Gives the newest published file, and looks for a newer one not more often than it is worth."""
+    """Gives the newest published file."""
 
-    def __init__(self, published: Path, *, look_every: float = 0.0) -> None:
-        """Follow a path.
-
-        Args:
-            published: where the file is, now or later.
-            look_every: seconds for which what was seen holds.
-        """
+    def __init__(self, published: Path) -> None:
+        """Follow a path, where the file is now or later."""
         self.path = published
-        self._look_every = look_every
-        self._looked = -1e9
         self._lock = threading.Lock()
         self._current: PublishedFile | None = None
 
@@ -181,11 +166,8 @@ class Follower:
             NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
         """
         with self._lock:
-            now = time.monotonic()
-            if self._current is None or now - self._looked >= self._look_every:
-                if self._current is None or identity(self.path) != self._current.identity:
-                    self._current = PublishedFile(self.path)  # who still asks the one before keeps it
-                self._looked = now
+            if self._current is None or identity(self.path) != self._current.identity:
+                self._current = PublishedFile(self.path)  # who still asks the one before keeps it
             return self._current
 
 

@@ -179,6 +179,14 @@ def test_a_metric_that_is_no_longer_tracked_is_known_by_its_older_minutes(tmp_pa
     assert len(prices.candles("KRAKEN:XRPUSD", "2026-03-02", "2026-03-03").fetchall()) == 1440
 
 
+def test_a_published_file_may_be_called_anything(made: Made, tmp_path: Path) -> None:
+    copy = tmp_path / 'the "best" [prices]*.duckdb'
+    copy.write_bytes(made[0].folder.published.read_bytes())
+    prices = open_prices(copy)
+    assert len(prices.candles(BTC, every="1h").fetchall()) == 25
+    assert prices.sql("SELECT count(*) FROM metric_rank").fetchall() == [(12,)]
+
+
 def test_it_follows_the_newest_file_while_each_answer_stays_as_it_was(tmp_path: Path) -> None:
     store, _ = market(tmp_path, days=2)
     prices = open_prices(tmp_path)
