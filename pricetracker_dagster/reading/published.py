@@ -126,7 +126,8 @@ class PublishedFile:
 
     @cached_property
     def _files(self) -> list[str]:
-        return sorted(str(path) for path in files_of_views(self._connection, "minute_prices"))
+        with self.cursor() as cursor:  # of one's own: several threads may ask for this at once
+            return sorted(files_of_views(cursor, "minute_prices"))
 
     def _check(self, cursor: duckdb.DuckDBPyConnection, question: Question) -> None:
         """Refuse a metric of which neither the last 24 hours nor the range in question have anything."""
