@@ -6,9 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.settings.section import Section
-from pricetracker_dagster.settings.urls import host_name, http_address, http_url
+from pricetracker_dagster.settings.urls import host_name, http_url, link, public_url
 
 _SHORTEST_TOKEN, _LONGEST_TOKEN = 16, 1000
 
@@ -48,7 +47,7 @@ class HttpSettings(Section):
     """Rows that one answer has at most."""
     timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600)
     """How long the question behind an answer may take."""
-    url: str = ""
+    url: Annotated[str, AfterValidator(public_url)] = ""
     """How people reach it, for links, e.g. behind a reverse proxy; empty: host and port. A login is left out."""
 
     @field_validator("token")
@@ -62,12 +61,7 @@ class HttpSettings(Section):
             raise ValueError(f"only letters of ASCII, digits and signs, no spaces, can be sent in a header: {remedy}")
         return token
 
-    @field_validator("url")
-    @classmethod
-    def _empty_or_a_url(cls, url: str) -> str:
-        return http_url(without_login(url)[0], "https://prices.example.org") if url else url
-
     @property
     def link(self) -> str:
         """The page's address as links name it, without a trailing slash."""
-        return self.url.rstrip("/") or http_address(self.host, self.port)
+        return link(self.url, self.host, self.port)

@@ -12,7 +12,6 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from pricetracker_dagster.candles.metric import Metric, parse_metric
 from pricetracker_dagster.errors import did_you_mean
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
-from pricetracker_dagster.process.secret_forms import without_login
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
 from pricetracker_dagster.settings.exchanges import LISTED, SIMULATED, Exchanges, ExchangeSettings
 from pricetracker_dagster.settings.folder import check_data_folder, check_is_no_file, simulated_folder
@@ -21,7 +20,7 @@ from pricetracker_dagster.settings.routes import AlertRoute
 from pricetracker_dagster.settings.secret import keep_given, keep_secrets
 from pricetracker_dagster.settings.section import Section, its_own_name, no_truth_as_number
 from pricetracker_dagster.settings.source import PREFIX, config_file, read_file, source_of
-from pricetracker_dagster.settings.urls import host_name, http_address, http_url
+from pricetracker_dagster.settings.urls import host_name, link, public_url
 
 
 class CollectSettings(Section):
@@ -51,20 +50,14 @@ class UiSettings(Section):
 
     host: Annotated[str, AfterValidator(host_name)] = "127.0.0.1"
     port: int = Field(default=3000, ge=1, le=65535)
-    url: str = ""
+    url: Annotated[str, AfterValidator(public_url)] = ""
     """How people reach it, for links in messages, e.g. behind a reverse proxy; empty: host and port. A login is
     left out."""
-
-    @field_validator("url")
-    @classmethod
-    def _empty_or_a_url(cls, url: str) -> str:
-        # who reads a message is to see no password
-        return http_url(without_login(url)[0], "https://prices.example.org") if url else url
 
     @property
     def link(self) -> str:
         """The UI's address as messages name it, without a trailing slash."""
-        return self.url.rstrip("/") or http_address(self.host, self.port)
+        return link(self.url, self.host, self.port)
 
 
 def _simulated(patterns: Sequence[str]) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ import re
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from pricetracker_dagster.process.secret_forms import without_login
+
 
 def http_url(text: str, example: str) -> str:
     """Return a URL without a trailing slash; raise ValueError where no request can be sent to it."""
@@ -16,6 +18,20 @@ def http_url(text: str, example: str) -> str:
     if not usable or re.search(r"[\s\x00-\x1f]", text):
         raise ValueError(f"not a URL: write e.g. {example}")
     return text.rstrip("/")
+
+
+def public_url(text: str) -> str:
+    """Return how people reach a server, for links: without a login, which no reader of a message is to see.
+
+    Raises:
+        ValueError: it is no URL. An empty text stays so: people reach it by host and port.
+    """
+    return http_url(without_login(text)[0], "https://prices.example.org") if text else text
+
+
+def link(url: str, host: str, port: int) -> str:
+    """Return a server's address as links name it, without a trailing slash: its public URL, else host and port."""
+    return url.rstrip("/") or http_address(host, port)
 
 
 def http_address(host: str, port: int) -> str:
