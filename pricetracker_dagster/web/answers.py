@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from pricetracker_dagster.reading.lines import ROWS_AT_ONCE, batches, csv_lines, json_lines
 from pricetracker_dagster.reading.published import PublishedFile
 from pricetracker_dagster.reading.questions import Question
+from pricetracker_dagster.reading.values import as_json
 from pricetracker_dagster.web.negotiation import CSV, JSON
 from pricetracker_dagster.web.problems import Problem
 
@@ -75,8 +76,7 @@ def _parts(file: PublishedFile, question: Question, kind: str, seconds: float) -
         relation = within(lambda: file.relation(cursor, question))
         assert relation is not None  # noqa: S101 - our questions answer something
         if kind == JSON:
-            as_of = None if file.as_of is None else f"{file.as_of:%Y-%m-%dT%H:%M:%SZ}"
-            yield b'{"as_of": ' + json.dumps(as_of).encode() + b', "data": ['
+            yield b'{"as_of": ' + json.dumps(as_json(file.as_of)).encode() + b', "data": ['
             begin = 1
             for batch in _each(within, batches(json_lines(relation))):
                 yield bytes(batch[begin:])
