@@ -36,14 +36,8 @@ format: $(VENV)/dev.stamp ## format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## ratios: a tick, publish and rank, judge, import, print, serve; the alarms' worst hour
-	@$(BIN)/python -m benchmarks.tick
-	@$(BIN)/python -m benchmarks.publish
-	@$(BIN)/python -m benchmarks.judge
-	@$(BIN)/python -m benchmarks.import_csv
-	@$(BIN)/python -m benchmarks.output
-	@$(BIN)/python -m benchmarks.serve
-	@$(BIN)/python -m benchmarks.alarms
+bench: $(VENV)/dev.stamp ## every figure beside its peer and its goal: one table, one page (benchmarks/out)
+	@$(BIN)/python -m benchmarks
 
 drill: $(VENV)/dev.stamp ## the whole thing for half an hour under faults, then every minute compared
 	@$(BIN)/python -m benchmarks.drill

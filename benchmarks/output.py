@@ -6,7 +6,10 @@ code: no zone, no list, no NaN is treated.
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from statistics import median
+
+from benchmarks.rows import Row, alone, faster, within
 
 ROWS = 1_000_000
 ROUNDS = 3
@@ -26,31 +29,29 @@ PANDAS = (
 )
 
 
-def main() -> None:
-    """Measure and print medians and their ratios."""
-    print(f"print {ROWS:,} rows of 9 columns, {ROUNDS} of each in turn")
-    for output_format in ("csv", "json"):
-        turns = [(cost(OURS, output_format), cost(PANDAS, output_format)) for _ in range(ROUNDS)]
+def measure() -> Iterator[Row]:
+    """Print rows both ways, in turn."""
+    for kind in ("csv", "json"):
+        turns = [(cost(OURS, kind), cost(PANDAS, kind)) for _ in range(ROUNDS)]
         ours, theirs = (median(turn[i][0] for turn in turns) for i in (0, 1))
         memory, their_memory = (max(turn[i][1] for turn in turns) for i in (0, 1))
-        print(
-            f"  {output_format} {ours:.1f} s, {memory:.0f} MiB   pandas {theirs:.1f} s, {their_memory:.0f} MiB   "
-            f"ratio {theirs / ours:.1f}, memory {their_memory / memory:.1f}"
-        )
+        what = f"print {ROWS:,} rows as {kind.upper()}"
+        yield within(faster(what, "s", ours, theirs, "pandas"), 3)
+        yield within(faster(f"{what}, most memory", "MiB", memory, their_memory, "pandas"), 250)
 
 
 def cost(code: str, output_format: str) -> tuple[float, float]:
     """Return seconds and peak memory in MiB of a program, with those of starting Python."""
-    measure = (
+    program = (
         "import resource, subprocess, sys, time\n"
         "begin = time.monotonic()\n"
         "subprocess.run([sys.executable, '-W', 'ignore', '-c', *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)\n"
         "print(time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
     )
-    told = subprocess.check_output([sys.executable, "-c", measure, ASK + code, output_format], text=True)
+    told = subprocess.check_output([sys.executable, "-c", program, ASK + code, output_format], text=True)
     seconds, memory = map(float, told.split())
     return seconds, memory
 
 
 if __name__ == "__main__":
-    main()
+    alone(measure)

@@ -23,6 +23,7 @@ import duckdb
 from benchmarks.consistency import mixed
 from benchmarks.http_clients import Answered, ask
 from benchmarks.publishing import fill, kept_files, names
+from benchmarks.rows import Row, absent, alone, bounded
 from benchmarks.series_servers import free_port, prometheus, ranked, ranking_path, victoria_metrics
 from pricetracker_dagster.local.process_groups import python
 from pricetracker_dagster.settings import CONFIG_VARIABLE
@@ -30,6 +31,10 @@ from pricetracker_dagster.store.store import Store
 
 CONNECTIONS = 50
 FRESH = 50
+
+TIMES = 20
+GOAL = f">= {TIMES} x"
+"""How many times as many answers as another server gives."""
 
 ROOT = "/pricetracker"
 METRIC = names(1)[0]
@@ -44,54 +49,63 @@ PATHS = {
 }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long each question is asked")
-    parser.add_argument("--requests", type=int, help="send so many requests across publications instead")
-    arguments = parser.parse_args()
+def measure(seconds: float = 4.0) -> Iterator[Row]:
+    """Ask for ranking and history of 3 and of 1,000 metrics, and others for the same.
+
+    Args:
+        seconds: how long each question is asked.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.requests:
-            across_publications(Path(folder), arguments.requests)
-            return
         for metrics in (3, 1000):
-            measure(Path(folder) / str(metrics), metrics, arguments.seconds)
+            yield from _measured(Path(folder) / str(metrics), metrics, seconds)
 
 
-def measure(folder: Path, metrics: int, seconds: float) -> None:
-    """Measure ranking and history of so many metrics, and what stands beside."""
+def _measured(folder: Path, metrics: int, seconds: float) -> Iterator[Row]:
     as_of = begin()
     store = fill(folder, metrics, as_of)
     candles = store.prices.files()
-    print(f"{metrics:,} metrics, {CONNECTIONS} connections, compressed, a publication each second, {seconds:g} s each")
-    with served(folder) as (port, _):
-        with publishing(store, folder, metrics):
-            rankings, _ = (told(port, path, store, seconds) for path in list(PATHS)[:2])
-            print(f"  fresh connection    {(fresh := fresh_connections(store)):7,.0f} a second, one after the other")
-        print(f"  ranking: {rankings.rate / fresh:.0f} times as many as by a fresh connection of DuckDB each")
+    with served(folder) as (port, _), publishing(store, folder, metrics):
+        told = {path: judged(port, path, store, seconds) for path in list(PATHS)[:2]}
+        fresh = fresh_connections(store)
+    rankings, histories = told.values()
+    ranking, history = f"ranking of {metrics:,} metrics over HTTP", f"history of one of {metrics:,} metrics over HTTP"
+    at_least, at_most = (5000, 30) if metrics == 1000 else (None, None)
+    yield rate(ranking, rankings.rate, fresh, "a fresh connection of DuckDB each")
+    for what, answered in ((ranking, rankings), (history, histories)):
+        yield bounded(f"{what}, answers", "answers/s", answered.rate, at_least=at_least)
+        yield bounded(f"{what}, 99 of 100 within", "ms", answered.percentile(99), at_most=at_most)
     if metrics < 1000:
         return
     others = ("VictoriaMetrics", "victoria-metrics", victoria_metrics), ("Prometheus", "prometheus", prometheus)
     for name, package, server in others:
+        beside = f"{ranking}, beside {name}"
         with server(folder / name, candles) as port_of_other:
             if port_of_other is None:
-                print(f"  {name} is not installed (Debian: apt-get install {package})")
+                yield absent(beside, "answers/s", rankings.rate, GOAL, f"Debian: apt-get install {package}")
                 continue
             path = ranking_path(as_of)
             compare(store, ranked(port_of_other, path), as_of)
             other = ask(port_of_other, [path], connections=CONNECTIONS, seconds=seconds)
-            print(f"  {name:<19} {other}; ours: {rankings.rate / other.rate:.0f} times as many")
+            yield rate(beside, rankings.rate, other.rate, name, GOAL)
 
 
-def told(port: int, path: str, store: Store, seconds: float) -> Answered:
-    """Ask for one path, judge the answers, and say what it took."""
+def rate(name: str, ours: float, peer: float, peer_name: str, goal: str = "") -> Row:
+    """Return the row of answers a second."""
+    ratio = ours / peer
+    return Row(name, "answers/s", ours, peer, ratio, goal, ratio >= TIMES if goal else None, peer_name)
+
+
+def judged(port: int, path: str, store: Store, seconds: float) -> Answered:
+    """Ask for one path and judge each answer.
+
+    Raises:
+        AssertionError: an answer is an error, or not that of one published file.
+    """
     ask(port, [path], connections=CONNECTIONS, seconds=0.5)
     answered = ask(port, [path], connections=CONNECTIONS, seconds=seconds)
     wrong = mixed([each for same in answered.seen.values() for each in same], {0: PATHS[path]}, kept_files(store))
-    name = path.removeprefix(f"{ROOT}/").partition("?")[0]
-    print(f"  {name:<19} {answered}, {len(answered.seen)} files, {len(wrong)} mixed")
-    for each in wrong[:5]:
-        print(f"    {each}")
+    assert not wrong, "\n".join(wrong[:5])
+    assert not answered.errors, f"{answered.errors} of {answered.statuses.total()} answers are errors"
     return answered
 
 
@@ -191,6 +205,19 @@ def resident(process: int) -> float:
 def open_files(process: int) -> int:
     """Return how many files a process has open."""
     return len(list(Path(f"/proc/{process}/fd").iterdir()))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each question is asked")
+    parser.add_argument("--requests", type=int, help="send so many requests across publications instead")
+    arguments = parser.parse_args()
+    if not arguments.requests:
+        alone(lambda: measure(arguments.seconds))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        across_publications(Path(folder), arguments.requests)
 
 
 if __name__ == "__main__":

@@ -25,5 +25,6 @@ def test_it_names_files_for_each_task() -> None:
         "## A rule",
         "## A command",
         "## An asset",
+        "## A benchmark",
     ]
     assert len(NAMED) > 25
