@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from deltalake.exceptions import CommitFailedError
 
+from pricetracker_dagster.store import compaction
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.live_files import PARTITION
@@ -102,6 +103,8 @@ def _clean(delta: Delta) -> int:
 
 def _join(delta: Delta, order: list[str], day: str | None = None) -> bool:
     """Rewrite a table, or one day of it, as few files, ordered for readers. False where write conflicts persist."""
+    if day is not None and delta.location.local_path is not None:
+        return compaction.join(delta, day)
     for _ in range(_TRIES):
         try:
             delta.load().optimize.z_order(

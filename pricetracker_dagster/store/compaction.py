@@ -1,0 +1,92 @@
+"""Compaction: the files of a UTC day of the prices become one, in the order of metric and minute.
+
+In that order a metric's rows lie together: the file is a third smaller than in z-order, and who asks for one metric
+reads the row groups that may hold it. When a day is due is decided in maintenance.py.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import PurePosixPath
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.store.data_files import commit, discard, file_schema, write_file
+from pricetracker_dagster.store.delta import Delta
+from pricetracker_dagster.store.errors import StoreError
+from pricetracker_dagster.store.live_files import PARTITION, patterns, sizes
+from pricetracker_dagster.store.writing import check_space
+
+LEVEL = 9
+"""Of compression: above it a tenth is saved for ten times the work."""
+
+_AT_ONCE = 2_000_000
+"""So many rows are sorted at once, roughly: memory stays bounded however many metrics there are."""
+
+_TRIES = 5
+
+
+def join(prices: Delta, day: str) -> bool:
+    """Rewrite a UTC day (ISO 8601) of a table on this machine as one file. False where its files kept being replaced.
+
+    Safe beside writers: what they add meanwhile stays beside the new file, and where they replace a file of which it
+    was made it is made anew. Memory is bounded, whatever the day holds.
+    """
+    return any(_join(prices, day) for _ in range(_TRIES))
+
+
+def _join(prices: Delta, day: str) -> bool:
+    with prices.write():
+        table = prices.load()
+        old = _files_of(table, day)
+        if len(old) < 2:
+            return True
+        check_space(prices.location, sum(old.values()))
+        connection = sql.connect()
+        paths = [str(prices.path / path) for path in old]
+        with prices.read():
+            rows = _sorted(connection, paths)
+            new = write_file(prices, file_schema(table), date.fromisoformat(day), rows, LEVEL)
+        version = None
+        try:
+            _check(prices, connection, paths, new.rows)
+            version = commit(
+                prices,
+                table,
+                [new],
+                dict.fromkeys(old, day),
+                lambda now: old.keys() <= _files_of(now, day).keys(),
+                changes=False,
+            )
+        finally:
+            if version is None and new.path not in _files_of(prices.load(), day):
+                discard(prices, [new.path])
+        return version is not None
+
+
+def _files_of(table: DeltaTable, day: str) -> dict[str, int]:
+    """Return path and size of the live files of a day."""
+    return {path: size for path, size in sizes(table).items() if PurePosixPath(path).parts[0] == f"{PARTITION}={day}"}
+
+
+def _sorted(connection: duckdb.DuckDBPyConnection, files: list[str]) -> Iterator[pa.Table]:
+    """Return the rows of files in the order of metric and minute, some metrics at a time."""
+    values = {"files": patterns(files)}
+    ranges = connection.execute(sql.load("store/sql/metric_ranges.sql"), {**values, "rows": _AT_ONCE}).fetchall()
+    for first, last in ranges:
+        ordered = connection.sql(
+            sql.load("store/sql/day_sorted.sql"), params={**values, "first": first, "last": last}
+        ).to_arrow_table()
+        yield ordered.select(SCHEMA.names)
+
+
+def _check(prices: Delta, connection: duckdb.DuckDBPyConnection, files: list[str], written: int) -> None:
+    """Raise where another number of rows was written than read: nothing may be lost."""
+    [counted] = connection.execute(
+        "SELECT count(*) FROM read_parquet($files, hive_partitioning = false)", {"files": patterns(files)}
+    ).fetchall()
+    if counted[0] != written:
+        raise StoreError(f"{written} rows were written of {counted[0]}: the files stay as they are", prices.name)
