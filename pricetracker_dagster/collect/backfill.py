@@ -10,6 +10,7 @@ from pricetracker_dagster.collect.clocks import exchange_time
 from pricetracker_dagster.collect.context import by_exchange
 from pricetracker_dagster.collect.result import Collected
 from pricetracker_dagster.collect.storing import batches, store_answers
+from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.base import Exchange, PairUnknown
 from pricetracker_dagster.exchanges.registry import open_exchange
 from pricetracker_dagster.files.locks import Deadline
@@ -43,8 +44,19 @@ def backfill(
         on_progress: called with minutes done, minutes to do in all and the metric's name.
 
     Returns:
-        What was stored and what is missing in the whole range. Minutes before a pair's first trade are not missing.
+        What was stored and what is missing in the whole range. Minutes before a pair's first trade are not missing,
+        nor are those that ``keep_days`` removes: nobody is asked for them.
+
+    Raises:
+        PricetrackerError: ``keep_days`` removes all of them.
     """
+    kept_since = settings.kept_since(datetime.now(UTC))
+    if kept_since is not None and last < kept_since:
+        raise PricetrackerError(
+            f"keep_days = {settings.keep_days} keeps no prices before {kept_since:%Y-%m-%d}: to fetch older ones, "
+            "raise it or set it to 0"
+        )
+    first = max(first, kept_since or first)
     store = open_store(settings)
     collected = Collected.of(settings, last)
     whole = MinuteRange(first, last)

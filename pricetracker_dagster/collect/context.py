@@ -44,8 +44,9 @@ class Context:
 
     @property
     def horizon(self) -> datetime:
-        """The oldest minute that a tick looks at, UTC."""
-        return self.minute - timedelta(days=self.settings.collect.heal_days)
+        """The oldest minute that a tick looks at, UTC: what keep_days removes is no gap."""
+        oldest = self.minute - timedelta(days=self.settings.collect.heal_days)
+        return max(oldest, self.settings.kept_since(self.minute) or oldest)
 
 
 def by_exchange(metrics: Iterable[Metric]) -> dict[str, list[Metric]]:

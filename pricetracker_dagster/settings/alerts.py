@@ -63,6 +63,9 @@ class AlertSettings(Section):
     """How long after its end a minute may still come before it is missed."""
     incident_resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
     """So many minutes in a row must be stored before a metric is back; an incident ends when all its metrics are."""
+    keep_days: int = Field(default=365, ge=1, le=36_525)
+    """How long resolved alerts and incidents are kept, with their messages; what is open stays. What the last
+    collect.heal_days may still change stays, too."""
     heartbeat_url: SecretStr = SecretStr("")
     """Requested after each good tick; a service that hears nothing for a while says so."""
     routes: tuple[AlertRoute, ...] = ()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -101,7 +102,10 @@ class Settings(BaseSettings):
     simulated: bool = False
     """Follow the same pairs on the built-in simulator, as ``SIMULATED:…``, in a data folder of their own."""
     keep_runs_hours: int = Field(default=48, ge=1, le=876_000)
-    """How long Dagster remembers each tick. Prices are kept for good."""
+    """How long Dagster remembers each tick. Prices are kept for good, unless keep_days says otherwise."""
+    keep_days: int = Field(default=0, ge=0, le=36_525)
+    """How many whole UTC days of minute prices are kept beside today's, 2 or more; 0: all, for good. What is older is
+    announced first, a day before it is removed."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
     watch: WatchSettings = WatchSettings()
@@ -121,10 +125,17 @@ class Settings(BaseSettings):
         del context
         keep_secrets(self)
 
-    @field_validator("keep_runs_hours", mode="before")
+    @field_validator("keep_runs_hours", "keep_days", mode="before")
     @classmethod
     def _true_is_no_number(cls, value: Any) -> Any:
         return no_truth_as_number(value, int)
+
+    @field_validator("keep_days")
+    @classmethod
+    def _a_day_of_history_stays(cls, keep_days: int) -> int:
+        if keep_days == 1:
+            raise ValueError("keep_days 1 is less than the 24 hours that are published: write 2 or more, 0 for all")
+        return keep_days
 
     @field_validator("metrics")
     @classmethod
@@ -192,6 +203,12 @@ class Settings(BaseSettings):
     def data_folder(self) -> DataFolder:
         """Where everything in the data folder lies."""
         return DataFolder(self.folder)
+
+    def kept_since(self, now: datetime) -> datetime | None:
+        """Return the oldest minute that ``keep_days`` keeps at a moment, a midnight in UTC; None: all are kept."""
+        if not self.keep_days:
+            return None
+        return datetime.combine(now.astimezone(UTC).date() - timedelta(days=self.keep_days), time(), UTC)
 
     @property
     def state(self) -> Path:

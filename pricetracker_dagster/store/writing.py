@@ -104,6 +104,14 @@ def wait_for_repair(folder: DataFolder) -> None:
             pass
 
 
+def wait_for_tick(folder: DataFolder, seconds: float) -> None:
+    """Wait until no tick is at work, for so long at most; nothing is created or written for that."""
+    lock = folder.state / StateFile.TICK_LOCK
+    if lock.exists():
+        with suppress(OSError, DeadlineExceeded), locked(lock, Deadline.after(seconds), shared=True):
+            pass
+
+
 def literal(unix: int) -> str:
     """Write a moment, Unix seconds, as a predicate takes it."""
     return f"arrow_cast({unix * 1_000_000}, 'Timestamp(Microsecond, Some(\"UTC\"))')"

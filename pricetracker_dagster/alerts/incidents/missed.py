@@ -81,7 +81,9 @@ def review_missed(
     rows = review(_missed(store, missing, recent, context, grace_ends, watched), recent, context)
     was_open = {row["id"] for row in recent if row["state"] == OPEN}
     for row in rows:
-        if row["first"] < oldest and row["state"] == RESOLVED and row["id"] in was_open:
+        # of what keep_days has removed nobody can say any more what was missing
+        kept = row["first"] >= (settings.kept_since(now) or row["first"])
+        if row["first"] < oldest and row["state"] == RESOLVED and row["id"] in was_open and kept:
             row["missing"] = _lost(store, row, since, newest)
     return recent, rows
 
