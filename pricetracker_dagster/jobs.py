@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -10,10 +11,12 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from pricetracker_dagster.assets.answers import charts_24h, history_24h, metric_rank
 from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER, minute_prices
-from pricetracker_dagster.instance.retention import delete_old_runs
+from pricetracker_dagster.instance.retention import forget
 from pricetracker_dagster.instance.tags import HOURLY, MINUTE, TICK
+from pricetracker_dagster.process.priority import at_low_priority
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.upkeep import keep_store
+from pricetracker_dagster.store.writing import wait_for_tick
 
 minute_tick = dg.define_asset_job(
     "minute_tick",
@@ -33,20 +36,32 @@ charts = dg.define_asset_job(
 
 @dg.op
 def keep_prices_and_runs(context: dg.OpExecutionContext, tracker: dg.ResourceParam[Tracker]) -> None:
-    """Compact and clean the Delta tables, delete old runs of ticks and of hourly jobs."""
-    done = maintain(tracker.store())
-    context.log.info("%s", done)
-    for trouble in done.troubles:
+    """Compact and clean the Delta tables, remove what is over or too old, delete old runs; ticks go first."""
+    settings, store, now = tracker.settings(), tracker.store(), tracker.now()
+    kept = at_low_priority(lambda: keep_store(store, settings, now))
+    context.log.info("%s", kept.maintained)
+    if kept.removal is not None:
+        context.log.warning("%s", kept.removal)
+    for trouble in kept.troubles:
         context.log.error("%s", trouble)
-    older_than = tracker.now() - timedelta(hours=tracker.settings().keep_runs_hours)
-    deleted = delete_old_runs(context.instance, [TICK, HOURLY], older_than)
-    context.log.info("%d runs deleted", deleted)
-    context.add_output_metadata({"runs_deleted": deleted, "prices": str(done)})
+    older_than = now - timedelta(hours=settings.keep_runs_hours)
+    gives_way = partial(wait_for_tick, store.folder, TICK_ENDS_AFTER.total_seconds())
+    forgotten = forget(context.instance, [TICK, HOURLY], older_than, before_each=gives_way)
+    context.log.info("%s", forgotten)
+    context.add_output_metadata(
+        {
+            "runs_deleted": forgotten.runs,
+            "keep_days": str(kept.removal or "nothing to remove"),
+            "records_removed": dg.MetadataValue.json(dict(kept.records)),
+            "days_left_for_the_next_hour": len(kept.maintained.left),
+            "prices": str(kept.maintained),
+        }
+    )
 
 
 @dg.job(
     executor_def=dg.in_process_executor,
-    description="Hourly: small files made few, files nobody needs any more removed, old runs deleted.",
+    description="Hourly: small files made few, what nobody needs any more removed, old runs deleted.",
     tags={HOURLY: "true"},
 )
 def upkeep() -> None:

@@ -1,83 +1,127 @@
-"""How long Dagster remembers runs. It forgets nothing by itself: 200 KB a tick would be 100 GB a year."""
+"""How long Dagster remembers runs. It forgets nothing by itself: 200 KB a tick would be 100 GB a year.
 
-import shutil
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+Here belongs which runs go, and that what they materialized stays shown. What deleting a run leaves behind is in
+leftovers.py. It is the same on SQLite and on Postgres.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import dagster as dg
-import sqlalchemy as db
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
-from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from pricetracker_dagster.instance import leftovers
 
 KEPT = "kept"
-"""Value of the tag on a run that stays for good."""
+"""Value that an earlier version gave the tag of a run that was to stay, for what it had materialized."""
 
-_AT_MOST = 500
-"""Runs deleted at once, so that the hourly maintenance stays short."""
+FAILED_KEPT = timedelta(days=30)
+"""How long failed runs are kept."""
 
-_PARTITION = "dagster/partition"
+FAILED_AT_MOST = 500
+"""So many failed runs are kept beyond the time of good ones, the newest: an outage may fail 1,440 a day."""
 
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_BATCH = 100
+
+_GOOD = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
+_FAILED = [dg.DagsterRunStatus.FAILURE]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is deleted at once of what may have piled up; the next time goes on.
+
+    Attributes:
+        runs: so many at most.
+        seconds: after so many no further batch is begun.
+    """
+
+    runs: int = 3000
+    seconds: float = 300.0
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """How many runs were deleted, and what else: rows of Dagster's tables, files and folders.
+
+    ``left`` is whether there was no time for all of it.
+    """
+
+    runs: int
+    rows: int
+    files: int
+    left: bool = False
+
+
+def forget(
+    instance: dg.DagsterInstance,
+    tags: Sequence[str],
+    older_than: datetime,
+    *,
+    limits: Limits | None = None,
+    before_each: Callable[[], object] = lambda: None,
+) -> Forgotten:
+    """Delete old runs, and what they and events outside of runs leave behind, in bounded steps.
+
+    Args:
+        instance: of SQLite or Postgres.
+        tags: runs that have one of them as ``"true"`` are ours to delete; others a person has started.
+        older_than: runs created before go, failed ones FAILED_KEPT after that.
+        limits: how much of it.
+        before_each: called before each step, e.g. to let a tick go first.
+    """
+    limits = limits or Limits()
+    end = time.monotonic() + limits.seconds
+    deleted = 0
+    while time.monotonic() < end and deleted < limits.runs:
+        before_each()
+        batch = _old_runs(instance, tags, older_than, min(_BATCH, limits.runs - deleted))
+        _delete(instance, batch)
+        deleted += len(batch)
+        if not batch:
+            break
+    left = bool(_old_runs(instance, tags, older_than, 1))
+    before_each()
+    rows = leftovers.forget_rows(instance, older_than, older_than - FAILED_KEPT)
+    before_each()
+    files = leftovers.remove_stray_files(instance, older_than - FAILED_KEPT)
+    return Forgotten(deleted, rows, files, left)
 
 
 def delete_old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_than: datetime) -> int:
-    """Delete finished runs with a tag ``"true"`` and created before ``older_than``, and the files they leave.
+    """Do the same and return how many runs were deleted."""
+    return forget(instance, tags, older_than).runs
 
-    The newest successful run of each job and partition stays, its tag's value set to KEPT: deleting it would make
-    Dagster show what it materialized as never materialized. What checks said in deleted runs is deleted too.
 
-    Returns:
-        How many runs were deleted.
-    """
-    deleted = 0
-    newest: dict[tuple[str, str | None], str | None] = {}  # by job and partition
+def _old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_than: datetime, most: int) -> list[str]:
+    """Return the oldest runs that go, at most so many."""
+    found: dict[str, None] = {}
     for tag in tags:
-        old = instance.get_run_records(
-            dg.RunsFilter(tags={tag: "true"}, statuses=_FINISHED, created_before=older_than),
-            limit=_AT_MOST,
-            ascending=True,
-        )
-        for record in old:
-            run = record.dagster_run
-            job, partition = run.job_name, run.tags.get(_PARTITION)
-            if (job, partition) not in newest:
-                newest[job, partition] = _newest_success(instance, tag, job, partition)
-            if run.run_id == newest[job, partition]:
-                instance.add_run_tags(run.run_id, {tag: KEPT})
-            else:
-                instance.delete_run(run.run_id)
-                _remove_files(instance, run.run_id)
-                deleted += 1
-    _forget_checks(instance, older_than)
-    return deleted
+        ours = {tag: ["true", KEPT]}
+
+        def oldest(statuses: list[dg.DagsterRunStatus], before: datetime, limit: int) -> None:
+            filters = dg.RunsFilter(tags=ours, statuses=statuses, created_before=before)  # noqa: B023 - called below
+            records = instance.get_run_records(filters, limit=limit, ascending=True)
+            found.update(dict.fromkeys(record.dagster_run.run_id for record in records))
+
+        oldest(_GOOD, older_than, most)
+        oldest(_FAILED, older_than - FAILED_KEPT, most)
+        failed = instance.get_runs_count(dg.RunsFilter(tags=ours, statuses=_FAILED, created_before=older_than))
+        if failed > FAILED_AT_MOST:
+            oldest(_FAILED, older_than, min(most, failed - FAILED_AT_MOST))
+    return [*found][:most]
 
 
-def _newest_success(instance: dg.DagsterInstance, tag: str, job: str, partition: str | None) -> str | None:
-    tags = {tag: "true", **({_PARTITION: partition} if partition else {})}
-    success = dg.RunsFilter(job_name=job, tags=tags, statuses=[dg.DagsterRunStatus.SUCCESS])
-    runs = instance.get_run_records(success, limit=1)
-    return runs[0].dagster_run.run_id if runs else None
+def _delete(instance: dg.DagsterInstance, runs: Sequence[str]) -> None:
+    """Delete runs and all that is left of them, but for the fact that they materialized something.
 
-
-def _remove_files(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Remove what delete_run() leaves on disk: the run's own SQLite file and its folder of logs."""
-    events = instance.event_log_storage
-    if isinstance(events, SqliteEventLogStorage):
-        database = Path(events.path_for_shard(run_id))
-        for file in database.parent.glob(f"{database.name}*"):  # with SQLite's -wal and -shm
-            file.unlink(missing_ok=True)
-    shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
-
-
-def _forget_checks(instance: dg.DagsterInstance, older_than: datetime) -> None:
-    """Delete what checks said before a moment, which delete_run() leaves; the newest word of each check stays."""
-    events = instance.event_log_storage
-    if not isinstance(events, SqlEventLogStorage):
-        return
-    checks = AssetCheckExecutionsTable.c
-    newest = db.select(db.func.max(checks.id)).group_by(checks.asset_key, checks.check_name)
-    old = checks.create_timestamp < older_than.astimezone(UTC).replace(tzinfo=None)  # the database's own time is UTC
-    with events.index_connection() as connection:
-        connection.execute(AssetCheckExecutionsTable.delete().where(old, checks.id.not_in(newest)))
+    What no other event says any more is said anew without a run, before any run goes: killed in between, nothing is
+    shown as never materialized, and nothing is said twice.
+    """
+    for materialization in leftovers.only_said_by(instance, runs):
+        instance.report_runless_asset_event(materialization)
+    for run in runs:
+        instance.delete_run(run)
+        leftovers.remove_files(instance, run)
+    leftovers.forget_tags(instance, runs)
