@@ -26,10 +26,23 @@ def _extent(candles: pa.Table) -> tuple[datetime | None, datetime | None]:
     return (None, None) if oldest is None else (utc(oldest), utc(newest))
 
 
+def spans_of(candles: pa.Table) -> dict[str, MinuteRange]:
+    """Return the first and the last minute of each metric among candles (SCHEMA)."""
+    asked = "SELECT metric, epoch(min(minute)), epoch(max(minute)) FROM candles GROUP BY metric"
+    found = sql.connect(candles=candles).execute(asked).fetchall()
+    return {metric: MinuteRange(utc(first), utc(last)) for metric, first, last in found}
+
+
 def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.Table]:
     """Split the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
     days = sql.connect(candles=candles).execute(sql.load("candles/table_by_day.sql"), {"first": first, "last": last})
     return {day: within(candles, [MinuteRange(*ends)]) for day, *ends in days.fetchall()}
+
+
+def of_metric(candles: pa.Table, metric: str) -> pa.Table:
+    """Return the candles (SCHEMA) of one metric."""
+    found = sql.connect(candles=candles).sql("FROM candles WHERE metric = $metric", params={"metric": metric})
+    return found.to_arrow_table().cast(SCHEMA)
 
 
 def within(candles: pa.Table, spans: Sequence[MinuteRange]) -> pa.Table:

@@ -4,9 +4,11 @@ validate.sql parts the rows by the rule of validate_problem.sql, validate_rows.s
 validate_closed.sql finds minutes that are not over.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import NamedTuple
 
 import duckdb
@@ -14,7 +16,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import newest_closed_minute, utc
-from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.candles.schema import RAW_COLUMNS, SCHEMA
 from pricetracker_dagster.errors import plain
 
 
@@ -48,6 +50,45 @@ class Validated:
     derived: pa.Table | None = None
 
 
+@dataclass(frozen=True)
+class Unvalidated:
+    """One metric's candles as its exchange answered them.
+
+    They are validated when they are looked at: with those of many others by validate_together(), or alone by ``kept``
+    and ``rejected``, which are those of Validated.
+
+    Attributes:
+        rows: their cells, in the order of RAW_COLUMNS.
+        fetched_at: when they were answered, UTC.
+    """
+
+    rows: Sequence[Sequence[object]]
+    fetched_at: datetime
+
+    @property
+    def kept(self) -> pa.Table:
+        """The valid candles."""
+        return self._alone.kept
+
+    @property
+    def rejected(self) -> list[RejectedRow]:
+        """The other rows."""
+        return self._alone.rejected
+
+    @cached_property
+    def _alone(self) -> Validated:
+        return validate_together([self])
+
+    def speaks_of(self, minute: datetime) -> bool:
+        """Say whether a row is of a minute, UTC, valid or not, or of a whole one after it."""
+        wanted, times = int(minute.timestamp()), [_number(row[1]) for row in self.rows if len(row) > 1]
+        return any(unix // 60 * 60 == wanted or (unix > wanted and unix % 60 == 0) for unix in times)
+
+
+Answer = Validated | Unvalidated
+"""What an exchange has answered of one metric."""
+
+
 def validate(connection: duckdb.DuckDBPyConnection) -> Validated:
     """Validate the candles in the table or view ``raw`` of a connection.
 
@@ -60,9 +101,9 @@ def validate(connection: duckdb.DuckDBPyConnection) -> Validated:
     define_candle_problem(connection)
     connection.execute(sql.load("candles/validate.sql"))
     kept = connection.sql(
-        "SELECT * EXCLUDE (problem, whole, row) FROM validated WHERE problem IS NULL"
+        "SELECT * EXCLUDE (line, problem, whole, row) FROM validated WHERE problem IS NULL"
     ).to_arrow_table()
-    connection.execute("SELECT metric, epoch(minute), problem, row FROM validated WHERE problem IS NOT NULL")
+    connection.execute("SELECT metric, epoch(minute), problem, row FROM validated WHERE problem NOTNULL ORDER BY line")
     rejected = connection.fetchall()
     return Validated(
         kept=kept.cast(SCHEMA),
@@ -80,11 +121,40 @@ def define_candle_problem(connection: duckdb.DuckDBPyConnection) -> None:
 
 def validate_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Validated:
     """Validate candles as exchanges answered them: rows in the order of RAW_COLUMNS, any number of metrics."""
-    connection = sql.connect()
+    return validate_together([Unvalidated([*rows], fetched_at)])
+
+
+def validate_together(answers: Sequence[Answer]) -> Validated:
+    """Return the rows of any number of answers as those of one, validated in one pass as far as they are not yet.
+
+    At least one answer. Of two valid rows for one minute of what is validated here the later one is kept.
+    """
+    parts = [answer for answer in answers if isinstance(answer, Validated)]
     # Through DuckDB and not pyarrow.array(), which imports pandas: 0.5 s of CPU in each tick.
-    values = {"rows": [as_texts(row) for row in rows], "fetched_at": fetched_at}
-    connection.execute(sql.load("candles/validate_rows.sql"), values)
-    return validate(connection)
+    rows = [
+        [answer.fetched_at.isoformat(), *as_texts(row)][: 1 + len(RAW_COLUMNS)]
+        for answer in answers
+        if isinstance(answer, Unvalidated)
+        for row in answer.rows
+    ]
+    if rows or not parts:
+        connection = sql.connect()
+        connection.execute(sql.load("candles/validate_rows.sql"), {"rows": rows})
+        parts.append(validate(connection))
+    derived = [part.derived for part in parts if part.derived is not None]
+    return Validated(
+        pa.concat_tables([part.kept for part in parts]),
+        [row for part in parts for row in part.rejected],
+        pa.concat_tables(derived) if derived else None,
+    )
+
+
+def _number(cell: object) -> float:
+    """Return the number that a cell is, NaN where it is none."""
+    try:
+        return float(str(cell))
+    except ValueError:
+        return math.nan
 
 
 def as_texts(row: Iterable[object]) -> list[str | None]:

@@ -23,6 +23,7 @@ checked AS (
     FROM numbered
 )
 SELECT
+    line,
     metric,
     minute,
     open_ AS open,

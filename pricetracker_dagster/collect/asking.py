@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
 from pricetracker_dagster.candles.metric import Metric
-from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.candles.validate import Answer
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.files.locks import Deadline
 
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
     """
 
     metrics: tuple[str, ...]
-    what: Validated | Exception | None
+    what: Answer | Exception | None
     late: bool = False
 
 
@@ -58,7 +58,7 @@ class Findings:
 
         threading.Thread(target=run, daemon=True).start()
 
-    def put(self, metric: Metric, what: Validated | Exception, *, late: bool = False) -> None:
+    def put(self, metric: Metric, what: Answer | Exception, *, late: bool = False) -> None:
         """Tell what was found of a metric."""
         self._queue.put(Finding((str(metric),), what, late))
 

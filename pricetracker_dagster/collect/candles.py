@@ -9,7 +9,7 @@ from functools import partial
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, newest_closed_minute
 from pricetracker_dagster.candles.table import newest_minute
-from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.candles.validate import Answer, Unvalidated
 from pricetracker_dagster.collect.asking import Findings, in_turns
 from pricetracker_dagster.collect.clocks import wait_until_closed
 from pricetracker_dagster.collect.context import Context, by_exchange
@@ -87,14 +87,14 @@ def _ask(
 
     def ask(metric: Metric, times: int) -> float | None:
         try:
-            validated = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
+            answer = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
         except Exception as error:
             if not (times and isinstance(error, NotAsked)):  # what it said when it was asked tells more
                 findings.put(metric, not_over or with_its_place(error, metric, pairs, context.settings))
             failed[metric] += 1
             return retry_pause(error, failed[metric])
-        late = not _speaks_of(validated, newest)
-        findings.put(metric, validated, late=late)
+        late = not _speaks_of(answer, newest)
+        findings.put(metric, answer, late=late)
         if not_over is not None:
             findings.put(metric, not_over)
         again = times - failed[metric]
@@ -128,9 +128,11 @@ def _since(
     return max(reached, min([again, doubted.get(metric, again), *missed]))
 
 
-def _speaks_of(validated: Validated, minute: datetime) -> bool:
-    newest = newest_minute(validated.kept)  # a tick that is late itself finds minutes after its own
-    return (newest is not None and newest >= minute) or any(row.minute == minute for row in validated.rejected)
+def _speaks_of(answer: Answer, minute: datetime) -> bool:
+    if isinstance(answer, Unvalidated):
+        return answer.speaks_of(minute)
+    newest = newest_minute(answer.kept)  # a tick that is late itself finds minutes after its own
+    return (newest is not None and newest >= minute) or any(row.minute == minute for row in answer.rejected)
 
 
 def with_its_place(error: Exception, metric: Metric, pairs: Collection[str], settings: Settings) -> Exception:

@@ -6,11 +6,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
-import pyarrow as pa
-
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, minutes_in, overlaps
-from pricetracker_dagster.candles.table import oldest_minute, within
+from pricetracker_dagster.candles.table import within
 from pricetracker_dagster.candles.validate import Validated
 from pricetracker_dagster.collect.asking import Findings, in_turns
 from pricetracker_dagster.collect.candles import CORRECTED_MINUTES
@@ -43,7 +41,7 @@ class Healing:
         context: Context,
         since_when: Mapping[str, datetime],
         newest: Mapping[str, datetime],
-        answers: Mapping[str, pa.Table],
+        oldest: Mapping[str, datetime],
     ) -> None:
         """Find out what is to be rebuilt.
 
@@ -51,11 +49,11 @@ class Healing:
             context: the tick.
             since_when: since when each metric is tracked.
             newest: each metric's newest minute that was stored before the tick.
-            answers: the candles that have come of each metric.
+            oldest: the oldest minute among the candles that have come of each metric.
         """
         self._context = context
         self._newest = newest
-        self._answers = answers
+        self._oldest = oldest
         self._wanted: Gaps = {}
         self._past: dict[Metric, MinuteRange] = {}
         with context.collected.noting_trouble("what is stored could not be read"):
@@ -112,8 +110,7 @@ class Healing:
         before = (CORRECTED_MINUTES - 1) * MINUTE
         begins: dict[Metric, datetime] = {}
         for metric, gaps in wanted.items():
-            newest, answer = self._newest.get(str(metric)), self._answers.get(str(metric))
-            first = None if answer is None else oldest_minute(answer)
+            newest, first = self._newest.get(str(metric)), self._oldest.get(str(metric))
             if newest is not None and gaps[-1].first == newest + MINUTE and (first is None or first > newest):
                 begins[metric] = gaps[-1].first - before
         missing: Mapping[str, Sequence[MinuteRange]] = {}

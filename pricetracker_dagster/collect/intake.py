@@ -1,12 +1,10 @@
 """What a tick's threads find, noted and stored as it comes."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from datetime import datetime
 
-import pyarrow as pa
-
-from pricetracker_dagster.candles.table import newest_minute
-from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.candles.validate import Answer
 from pricetracker_dagster.collect.asking import Findings
 from pricetracker_dagster.collect.context import Context, unix
 from pricetracker_dagster.collect.storing import store_answers
@@ -29,8 +27,8 @@ class Intake:
         """Nothing has come yet."""
         self.has_minute: set[str] = set()
         """The metrics of which the tick's own minute is stored."""
-        self.answers: dict[str, pa.Table] = {}
-        """The candles that came of each metric last."""
+        self.oldest: dict[str, datetime] = {}
+        """The oldest minute among the candles that came of each metric last."""
         self._context = context
         self._began = time.monotonic()
         self._late: dict[str, bool] = {}
@@ -56,35 +54,35 @@ class Intake:
 
     def _gather(self, findings: Findings, *, of_candles: bool, all_of_them: bool) -> bool:
         collected, deadline = self._context.collected, self._context.deadline
-        waiting: list[tuple[str, Validated]] = []
+        waiting: dict[object, tuple[str, Answer]] = {}
         stored_at = time.monotonic()
         while findings.askers and (deadline.remaining > 0 or not findings.empty()):
             found = findings.get(timeout=min(STORED_EVERY, deadline.remaining + _GRACE))
             for metric in found.metrics:
                 self._heard.add(metric)
-                if isinstance(found.what, Validated):
-                    if of_candles:  # a later answer says of the same minutes what they are now
-                        waiting = [each for each in waiting if each[0] != metric]
+                if isinstance(found.what, Answer):
+                    if of_candles:
                         collected.forgive(metric)
-                        self.answers[metric] = found.what.kept
-                    waiting.append((metric, found.what))
+                        self.oldest.pop(metric, None)
+                    # a later answer for candles says of the same minutes what they are now
+                    waiting[metric if of_candles else len(waiting)] = (metric, found.what)
                     self._late[metric] = found.late
                 if of_candles and not isinstance(found.what, NotAsked):
                     self._context.turns[metric].asked = unix(self._context.minute)
             if isinstance(found.what, Exception):
                 collected.note_error(found.metrics, found.what)
             if waiting and time.monotonic() - stored_at > STORED_EVERY:
-                self._store(waiting)
-                waiting, stored_at = [], time.monotonic()
+                self._store(waiting.values())
+                waiting, stored_at = {}, time.monotonic()
             overdue = self.has_minute and time.monotonic() - self._began > _STRAGGLERS
             if findings.askers and overdue and not all_of_them:
-                self._store(waiting)
+                self._store(waiting.values())
                 return False
-        self._store(waiting)
+        self._store(waiting.values())
         return True
 
-    def _store(self, answers: Sequence[tuple[str, Validated]]) -> None:
+    def _store(self, answers: Iterable[tuple[str, Answer]]) -> None:
         context, prices = self._context, self._context.store.prices
-        stored = store_answers(prices, context.collected, answers, context.horizon, context.now())
-        own = {metric for metric, validated in answers if newest_minute(validated.kept) == context.minute}
-        self.has_minute |= stored & own
+        stored, spans = store_answers(prices, context.collected, [*answers], context.horizon, context.now())
+        self.oldest |= {metric: span.first for metric, span in spans.items()}
+        self.has_minute |= {metric for metric in stored if metric in spans and spans[metric].last == context.minute}

@@ -1,13 +1,14 @@
 """Answers of exchanges into the table of prices, together where that goes and a metric at a time where not."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-import pyarrow as pa
-
-from pricetracker_dagster.candles.table import by_day
-from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.candles.minutes import MinuteRange
+from pricetracker_dagster.candles.schema import NO_CANDLES
+from pricetracker_dagster.candles.table import by_day, of_metric, spans_of
+from pricetracker_dagster.candles.validate import Answer, Validated, validate_together
 from pricetracker_dagster.collect.result import Collected, Stored
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.base import ExchangeError
@@ -21,36 +22,58 @@ _BATCH = 6 * 60
 """Rebuilt minutes that are stored at once: a backfill that is stopped has lost no more than these."""
 
 
+class StoredAnswers(NamedTuple):
+    """The metrics of which all that came is stored, and the first and last valid minute that came of each."""
+
+    metrics: set[str]
+    spans: Mapping[str, MinuteRange]
+
+
 def store_answers(
     prices: PriceTable,
     collected: Collected,
-    answers: Sequence[tuple[str, Validated]],
+    answers: Sequence[tuple[str, Answer]],
     first: datetime,
     now: datetime | None = None,
-) -> set[str]:
-    """Upsert what was kept of each metric, a day at a time, and add it to the account.
+) -> StoredAnswers:
+    """Validate and upsert what was answered of each metric, a day at a time, and add it to the account.
 
-    Rows that cannot be stored are noted for their metric, and the others go in. Return those of which all is stored.
+    Rows that cannot be stored are noted for their metric, and the others go in.
     """
     if not answers:
-        return set()
-    for metric, validated in answers:
-        collected.rejected += validated.rejected
-        if validated.rejected:
-            collected.causes.setdefault(metric, REJECTED)
-    failed = set()
-    together = _upsert(prices, collected, [validated for _, validated in answers], first, now)
+        return StoredAnswers(set(), {})
+    metrics = {metric for metric, _ in answers}
+    validated, failed = _validated(collected, answers)
+    collected.rejected += validated.rejected
+    for metric in dict.fromkeys(row.metric for row in validated.rejected):
+        collected.causes.setdefault(metric, REJECTED)
+    together = _upsert(prices, collected, validated, first, now)
     if together is not None:
         until = time.monotonic() + SPLIT_WITHIN
         about_rows = not isinstance(together, OSError | PricetrackerError)
-        for metric, validated in answers:
+        for metric in metrics - failed:
             problem: Exception | None = together
-            if about_rows and len(answers) > 1 and time.monotonic() < until:
-                problem = _upsert(prices, collected, [validated], first, now)
+            if about_rows and len(metrics) > 1 and time.monotonic() < until:
+                alone = Validated(of_metric(validated.kept, metric), [], validated.derived)
+                problem = _upsert(prices, collected, alone, first, now)
             if problem is not None:
                 failed.add(metric)
                 collected.note_error([metric], problem, stored=False)
-    return {metric for metric, _ in answers} - failed
+    return StoredAnswers(metrics - failed, spans_of(validated.kept))
+
+
+def _validated(collected: Collected, answers: Sequence[tuple[str, Answer]]) -> tuple[Validated, set[str]]:
+    """Validate answers in one pass; where that fails an answer at a time, and return the metrics of which one fails."""
+    try:
+        return validate_together([answer for _, answer in answers]), set()
+    except Exception as error:
+        if len(answers) == 1:
+            [(metric, _)] = answers
+            collected.note_error([metric], error)
+            return Validated(NO_CANDLES, []), {metric}
+    parts = [_validated(collected, [answer]) for answer in answers]
+    failed = {metric for _, of_one in parts for metric in of_one}
+    return validate_together([part for part, _ in parts]), failed
 
 
 def batches(pages: Iterator[Validated]) -> Iterator[list[Validated]]:
@@ -71,18 +94,17 @@ def batches(pages: Iterator[Validated]) -> Iterator[list[Validated]]:
 
 
 def _upsert(
-    prices: PriceTable, collected: Collected, answers: Sequence[Validated], first: datetime, now: datetime | None
+    prices: PriceTable, collected: Collected, rows: Validated, first: datetime, now: datetime | None
 ) -> Exception | None:
-    """Upsert some answers together, a day at a time; return what went wrong with one of the days, or None."""
+    """Upsert some rows together, a day at a time; return what went wrong with one of the days, or None."""
     problem: Exception | None = None
     try:
-        days = by_day(pa.concat_tables([validated.kept for validated in answers]), first, collected.minute)
+        days = by_day(rows.kept, first, collected.minute)
     except Exception as error:
         return error
-    derived = [validated.derived for validated in answers if validated.derived is not None]
-    for day, rows in days.items():
+    for day, of_day in days.items():
         try:
-            upserted = prices.upsert(rows, derived=pa.concat_tables(derived) if derived else None, now=now)
+            upserted = prices.upsert(of_day, derived=rows.derived, now=now)
         except Exception as error:
             problem = error
             continue

@@ -131,7 +131,7 @@ class _Tick:
         with self.context.collected.noting_trouble("that its own minute came late was not noted"):
             stored = [metric for metric in self._intake.has_minute if metric in self._newest]
             _note_late_minute(self.context, stored, self._gaps)
-        self._healing = Healing(self.context, self._since_when, self._newest, self._intake.answers)
+        self._healing = Healing(self.context, self._since_when, self._newest, self._intake.oldest)
 
 
 def _note_stop(context: Context, gaps: Mapping[str, Sequence[MinuteRange]], since: Mapping[str, datetime]) -> None:

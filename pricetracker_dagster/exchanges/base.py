@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from pricetracker_dagster.candles.validate import Validated
+from pricetracker_dagster.candles.validate import Answer, Validated
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.locks import Deadline
 
@@ -34,9 +34,10 @@ class Exchange(Protocol):
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
         """Return every pair it knows. A list that was kept and lacks some of ``wanted`` is asked for again."""
 
-    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Answer:
         """Fetch the closed minutes of ``pair`` from ``since`` on, with one request: at most ``reach`` back.
 
+        The rows may be left for whoever stores them to validate, with those of all other metrics in one pass.
         A minute without trades is a row: where the exchange lists none, it is filled (candles/no_trade.py).
         With ``patient=False`` it asks once, whatever the failure: the caller asks for others first (retry_pause()).
         """

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pricetracker_dagster.candles.validate import Answer
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable
@@ -422,7 +423,7 @@ def test_an_answer_of_more_than_can_be_meant_is_not_looked_at(
 
 def rejected_rows(known: Kraken) -> list[str]:
     """What is kept of the rows that BTCUSD's answers are refused for."""
-    pages = [known.candles("BTCUSD", NEWEST, soon()), *known.history("BTCUSD", NEWEST, NEWEST, soon())]
+    pages: list[Answer] = [known.candles("BTCUSD", NEWEST, soon()), *known.history("BTCUSD", NEWEST, NEWEST, soon())]
     return [row.row for page in pages for row in page.rejected]
 
 

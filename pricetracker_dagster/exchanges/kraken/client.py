@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, floor_minute, utc
-from pricetracker_dagster.candles.validate import Validated, validate_rows
+from pricetracker_dagster.candles.validate import Unvalidated, Validated
 from pricetracker_dagster.errors import plain
 from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import ExchangeError, ExchangeUnreachable
@@ -75,7 +75,7 @@ class Kraken:
         self._pairs = kept
         return kept.names.keys()
 
-    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Validated:
+    def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Unvalidated:
         """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
         # exclusive: the minute before, so that `since` itself is in the answer
         query = {"interval": "1", "since": str(int((since - MINUTE).timestamp()))}
@@ -86,7 +86,7 @@ class Kraken:
             raise ExchangeUnreachable(f"{self.name}: OHLC of {pair}: {other}")
         wanted = [row for row in rows if _is_wanted(row, since, now)]
         cells = [(metric, *row[:5], *row[6:8]) if isinstance(row, list) else (metric, row) for row in wanted]
-        return validate_rows(cells, fetched_at=now)
+        return Unvalidated(cells, fetched_at=now)
 
     def history(
         self, pair: str, first: datetime, last: datetime, deadline: Deadline, *, before: pa.Table | None = None
