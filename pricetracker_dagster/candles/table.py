@@ -36,7 +36,10 @@ def spans_of(candles: pa.Table) -> dict[str, MinuteRange]:
 def by_day(candles: pa.Table, first: datetime, last: datetime) -> dict[date, pa.Table]:
     """Split the candles (SCHEMA) of minutes ``first`` to ``last`` by their UTC day, oldest day first."""
     days = sql.connect(candles=candles).execute(sql.load("candles/table_by_day.sql"), {"first": first, "last": last})
-    return {day: within(candles, [MinuteRange(*ends)]) for day, *ends in days.fetchall()}
+    parts = {}
+    for day, rows, *ends in days.fetchall():  # mostly it is one, and has them all
+        parts[day] = candles if rows == candles.num_rows else within(candles, [MinuteRange(*ends)])
+    return parts
 
 
 def of_metric(candles: pa.Table, metric: str) -> pa.Table:

@@ -17,6 +17,7 @@ from pricetracker_dagster.collect.intake import Intake
 from pricetracker_dagster.collect.storing import batches
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.store import coverage
+from pricetracker_dagster.store.coverage import Gaps
 from pricetracker_dagster.store.records import REJECTED
 from pricetracker_dagster.store.tracked import added_later
 
@@ -29,7 +30,7 @@ _CLOSE_TOGETHER = timedelta(hours=1)
 _PIECE_OF_PAST = timedelta(hours=1)
 """How much of the day before a metric that was added later is fetched at once, whole or not at all."""
 
-Gaps = dict[Metric, list[MinuteRange]]
+Wanted = dict[Metric, list[MinuteRange]]
 """By metric what is to be rebuilt, oldest first."""
 
 
@@ -41,6 +42,7 @@ class Healing:
         context: Context,
         since_when: Mapping[str, datetime],
         newest: Mapping[str, datetime],
+        gaps: Gaps | None,
         oldest: Mapping[str, datetime],
     ) -> None:
         """Find out what is to be rebuilt.
@@ -49,12 +51,14 @@ class Healing:
             context: the tick.
             since_when: since when each metric is tracked.
             newest: each metric's newest minute that was stored before the tick.
+            gaps: what was missing of each before the tick; None where that could not be read.
             oldest: the oldest minute among the candles that have come of each metric.
         """
         self._context = context
         self._newest = newest
+        self._gaps = gaps
         self._oldest = oldest
-        self._wanted: Gaps = {}
+        self._wanted: Wanted = {}
         self._past: dict[Metric, MinuteRange] = {}
         with context.collected.noting_trouble("what is stored could not be read"):
             self._wanted = self._find_wanted(since_when)
@@ -126,7 +130,7 @@ class Healing:
                 widened[metric] = [*wanted[metric][:-1], MinuteRange(begin, newest_gap.last)]
         return widened
 
-    def _find_wanted(self, since_when: Mapping[str, datetime]) -> Gaps:
+    def _find_wanted(self, since_when: Mapping[str, datetime]) -> Wanted:
         """Return the gaps to rebuild, oldest first, of each metric that is not at a pause and could be asked."""
         causes = self._context.collected.causes
         begin = {
@@ -149,11 +153,19 @@ class Healing:
         self, since_when: Mapping[str, datetime], begin: Mapping[Metric, datetime]
     ) -> dict[Metric, list[MinuteRange]]:
         """Return what candles did not bring of each metric since ``begin``, oldest first."""
-        since = {str(metric): min(since_when[str(metric)], self._context.minute) for metric in begin}
-        missing = coverage.missing(self._context.store.prices, since, self._context.horizon, self._context.minute)
+        context, prices = self._context, self._context.store.prices
+        since = {str(metric): min(since_when[str(metric)], context.minute) for metric in begin}
+        missing: Gaps = {}
+        if self._gaps is not None:
+            # of others rows came from before they were tracked, so that more of their minutes are expected now
+            steady = [metric for metric in since if since_when[metric] <= self._oldest.get(metric, context.minute)]
+            missing = coverage.still_missing(prices, {each: self._gaps[each] for each in steady if each in self._gaps})
+            known = set(steady)
+            since = {metric: moment for metric, moment in since.items() if metric not in known}
+        missing |= coverage.missing(prices, since, context.horizon, context.minute)
         gaps = {}
         for metric, first in begin.items():
-            span = MinuteRange(first, self._context.minute)
+            span = MinuteRange(first, context.minute)
             gaps[metric] = [part for gap in missing.get(str(metric), ()) for part in overlaps(gap, [span])]
         return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
 

@@ -72,7 +72,7 @@ class _Tick:
         self._intake = Intake(self.context)
         self._healing: Healing | None = None
         self._newest: Mapping[str, datetime] = {}
-        self._gaps: Mapping[str, Sequence[MinuteRange]] = {}
+        self._gaps: coverage.Gaps | None = None
         self._since_when: Mapping[str, datetime] = {}
 
     @property
@@ -83,7 +83,7 @@ class _Tick:
     def collect(self) -> None:
         """Ask for candles and store those that come, but for stragglers."""
         self._look()
-        ask_for_candles(self.context, self._newest, self._gaps, self._candles)
+        ask_for_candles(self.context, self._newest, self._gaps or {}, self._candles)
         if self._intake.candles(self._candles):
             self._plan_healing()
 
@@ -122,16 +122,15 @@ class _Tick:
         with collected.noting_trouble("since when metrics are tracked could not be read"):
             self._since_when = note_tracked(self.context.settings.state, collected.metrics, minute)
         with collected.noting_trouble("what is stored could not be read"):
-            self._newest = prices.newest(collected.metrics, horizon, minute)
-            self._gaps = coverage.missing(prices, self._since_when, horizon, minute)
+            self._newest, self._gaps = coverage.look(prices, self._since_when, horizon, minute)
         with collected.noting_trouble("the minutes for which no tick was run were not noted"):
-            _note_stop(self.context, self._gaps, self._since_when)
+            _note_stop(self.context, self._gaps or {}, self._since_when)
 
     def _plan_healing(self) -> None:
         with self.context.collected.noting_trouble("that its own minute came late was not noted"):
             stored = [metric for metric in self._intake.has_minute if metric in self._newest]
-            _note_late_minute(self.context, stored, self._gaps)
-        self._healing = Healing(self.context, self._since_when, self._newest, self._intake.oldest)
+            _note_late_minute(self.context, stored, self._gaps or {})
+        self._healing = Healing(self.context, self._since_when, self._newest, self._gaps, self._intake.oldest)
 
 
 def _note_stop(context: Context, gaps: Mapping[str, Sequence[MinuteRange]], since: Mapping[str, datetime]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, overlaps
 from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import RecordTable
 
@@ -19,6 +19,13 @@ FIRST_ROW_WITHIN = timedelta(days=7)
 
 Gaps = dict[str, list[MinuteRange]]
 """By metric its missing minutes, oldest first; a metric that lacks none has no entry."""
+
+
+class Look(NamedTuple):
+    """What a look into the store shows of a range: each metric's newest stored minute in it, and what is missing."""
+
+    newest: dict[str, datetime]
+    missing: Gaps
 
 
 class Cause(NamedTuple):
@@ -42,7 +49,12 @@ def missing(prices: PriceTable, since: Mapping[str, datetime | None], first: dat
         first: the oldest minute.
         last: the newest minute, which is closed.
     """
-    gaps = prices.gaps(list(since), first, last)
+    return look(prices, since, first, last).missing
+
+
+def look(prices: PriceTable, since: Mapping[str, datetime | None], first: datetime, last: datetime) -> Look:
+    """Return the same, and each metric's newest stored minute from ``first`` to ``last``."""
+    newest, gaps = prices.newest_and_gaps(list(since), first, last)
     # of a metric that begins in the range, the minutes before are none of its gaps
     late = {metric: begin for metric, begin in since.items() if metric in gaps and (begin is None or begin > first)}
     leading = [metric for metric in late if gaps[metric][0].first == first]
@@ -52,7 +64,19 @@ def missing(prices: PriceTable, since: Mapping[str, datetime | None], first: dat
             begin, (_, end) = late[metric], gaps[metric].pop(0)
             if begin is not None and begin <= end:
                 gaps[metric].insert(0, MinuteRange(begin, end))
-    return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
+    return Look(newest, {metric: of_metric for metric, of_metric in gaps.items() if of_metric})
+
+
+def still_missing(prices: PriceTable, gaps: Mapping[str, Sequence[MinuteRange]]) -> Gaps:
+    """Return those of some missing minutes that have no row yet: rows come, and none goes."""
+    if not gaps:
+        return {}
+    first = min(of_metric[0].first for of_metric in gaps.values())
+    now = prices.gaps([*gaps], first, max(of_metric[-1].last for of_metric in gaps.values()))
+    left = {
+        metric: [part for gap in gaps[metric] for part in overlaps(gap, of_metric)] for metric, of_metric in now.items()
+    }
+    return {metric: of_metric for metric, of_metric in left.items() if of_metric}
 
 
 def missing_of_day(prices: PriceTable, since: Mapping[str, datetime | None], last: datetime) -> Gaps:

@@ -166,20 +166,24 @@ class PriceTable(Delta):
 
         Which of them are missing is decided in coverage.py.
         """
+        return self.newest_and_gaps(metrics, first, last)[1]
+
+    def newest_and_gaps(
+        self, metrics: Sequence[str], first: datetime, last: datetime
+    ) -> tuple[dict[str, datetime], dict[str, list[MinuteRange]]]:
+        """Return the same as newest() and as gaps() do, at the cost of one: rows are read once, and only counted."""
         if first > last or not metrics:
-            return {}
-        span = MinuteRange(first, last)
+            return {}, {}
         files = self.files(first, last)
         if not files:
-            return {metric: [span] for metric in metrics}
-        stored = dict(self.ask("counted.sql", files, first=first, last=last, metrics=[*metrics]).fetchall())
-        incomplete = [metric for metric in metrics if stored.get(metric, 0) != span.length]
-        gaps: dict[str, list[MinuteRange]] = {metric: [] for metric in incomplete}
-        if incomplete:  # mostly none is
-            found = self.ask("gaps.sql", files, first=first, last=last, metrics=incomplete)
-            for metric, begin, end in found.fetchall():
-                gaps[metric].append(MinuteRange(utc(begin), utc(end)))
-        return gaps
+            return {}, {metric: [MinuteRange(first, last)] for metric in metrics}
+        connection, bounds = sql.connect(), {"first": first, "last": last, "metrics": [*metrics]}
+        connection.register("stored_days", self.ask("stored_days.sql", files, connection, **bounds).to_arrow_table())
+        newest = connection.execute("SELECT metric, epoch(max(last)) FROM stored_days GROUP BY metric").fetchall()
+        gaps: dict[str, list[MinuteRange]] = {}
+        for metric, begin, end in self.ask("gaps.sql", files, connection, **bounds).fetchall():
+            gaps.setdefault(metric, []).append(MinuteRange(utc(begin), utc(end)))
+        return {metric: utc(unix) for metric, unix in newest}, gaps
 
     def newest(self, metrics: Sequence[str], since: datetime, until: datetime = _LAST) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""
