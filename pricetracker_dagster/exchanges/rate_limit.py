@@ -4,11 +4,13 @@ While a tick is at work, requests of low priority wait: the newest minute comes 
 """
 
 import math
+import threading
 import time
+from collections import deque
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from pricetracker_dagster.files.data_folder import StateFile, allowance_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
@@ -19,6 +21,9 @@ BURST = 5
 _LONGEST = 60.0
 """Seconds that a turn may lie ahead, beside a burst, whatever the file says: no turn is taken after the deadline of
 a tick, and an exchange that asks for it is left alone for some seconds only."""
+
+_AHEAD = 0.1
+"""Seconds for which turns are taken ahead, by who asks more often than that."""
 
 
 @cache
@@ -33,7 +38,10 @@ def boot_id() -> str:
 class RateLimiter:
     """The allowance of one exchange: ``per_second`` on average, BURST at once (the generic cell rate algorithm).
 
-    The processes that share it keep it in a folder. With a low priority they wait while a tick is at work.
+    The processes that share it keep in a folder the time of the latest turn that was given, and until when nobody may
+    ask. Who asks again and again while nobody else does takes several turns ahead, so that not each costs the lock of
+    the file. A turn that is not used in time is lost, so those of a process that was killed delay others by no more
+    than _AHEAD. With a low priority one turn is taken at a time, and none while a tick is at work.
     """
 
     def __init__(self, folder: Path, name: str, per_second: float, *, low_priority: bool = False) -> None:
@@ -43,6 +51,11 @@ class RateLimiter:
         self._folder = folder
         self._interval = 1.0 / per_second
         self._low_priority = low_priority
+        self._one_at_a_time = threading.Lock()
+        self._turns: deque[float] = deque()
+        self._latest_of_mine = -math.inf
+        self._at_once = 1
+        self._most_at_once = 1 if low_priority else max(1, int(_AHEAD * per_second))
 
     def wait(self, deadline: Deadline) -> None:
         """Wait until a request may go out.
@@ -50,42 +63,96 @@ class RateLimiter:
         Raises:
             DeadlineExceeded: that is after the deadline; the allowance is then left to others.
         """
-        if self._low_priority:
-            with locked(self._folder / StateFile.TICK_LOCK, deadline, shared=True):
-                pass
+        while True:
+            if self._low_priority:
+                with locked(self._folder / StateFile.TICK_LOCK, deadline, shared=True):
+                    pass
+            turn = self._take(deadline)
+            time.sleep(max(0.0, turn - time.monotonic()))
+            late = time.monotonic() - turn
+            # it may have been stopped meanwhile, and somebody may have been asked to slow down
+            if late < max(_AHEAD, BURST * self._interval) and self._blocked_until() <= time.monotonic():
+                return
+
+    def block(self, seconds: float) -> None:
+        """Block all requests for so many seconds: the exchange has asked for it."""
+        with self._one_at_a_time, locked(self._file, None) as file:
+            self._turns.clear()
+            kept, until = _kept_in(file), time.monotonic() + seconds
+            _keep(file, _Kept(max(kept.latest, until), max(kept.blocked, until)))
+
+    def _take(self, deadline: Deadline) -> float:
+        """Return the monotonic time of the next turn."""
+        with self._one_at_a_time:
+            while self._turns and self._is_over(self._turns[0]):
+                self._turns.popleft()
+                self._at_once = 1
+            if not self._turns:
+                self._reserve(deadline)
+            if self._turns[0] - time.monotonic() >= deadline.remaining:
+                raise DeadlineExceeded
+            return self._turns.popleft()
+
+    def _is_over(self, turn: float) -> bool:
+        """Say whether it is too late for a turn: with it more than BURST requests could go out at once."""
+        # the first of a burst is so old from the beginning: half a turn is left to use it
+        return turn < time.monotonic() - (BURST - 0.5) * self._interval
+
+    def _reserve(self, deadline: Deadline) -> None:
+        """Take the next turns of all that are given."""
         with locked(self._file, None) as file:
-            now = time.monotonic()
-            turn = max(_latest_turn(file), now - BURST * self._interval) + self._interval
+            kept, now = _kept_in(file), time.monotonic()
+            turn = max(kept.latest, now - BURST * self._interval) + self._interval
             if turn - now > _LONGEST + BURST * self._interval:
                 turn = now
             if turn - now >= deadline.remaining:
                 raise DeadlineExceeded
-            _keep_turn(file, turn)
-        time.sleep(max(0.0, turn - now))
+            self._turns.extend(turn + i * self._interval for i in range(self._at_once))
+            alone = kept.latest == self._latest_of_mine
+            self._latest_of_mine = self._turns[-1]
+            _keep(file, _Kept(self._latest_of_mine, kept.blocked))
+        self._at_once = min(2 * self._at_once, self._most_at_once) if alone else 1
 
-    def block(self, seconds: float) -> None:
-        """Block all requests for so many seconds: the exchange has asked for it."""
-        with locked(self._file, None) as file:
-            _keep_turn(file, max(_latest_turn(file), time.monotonic() + seconds))
+    def _blocked_until(self) -> float:
+        """Return until when nobody may ask, without the lock of the file where it can be read as it is."""
+        try:
+            kept = _read(self._file.read_bytes())
+        except OSError:
+            kept = None
+        if kept is None:  # it is being written just now
+            with locked(self._file, None) as file:
+                kept = _kept_in(file)
+        return kept.blocked if kept.blocked - time.monotonic() <= _LONGEST else -math.inf
 
 
-def _latest_turn(file: TextIO) -> float:
-    """Return the monotonic time of the latest turn that was given; where none is readable, one long ago.
+class _Kept(NamedTuple):
+    """What the file says, in monotonic time: the latest turn that was given, and until when nobody may ask."""
 
-    Such a time means something in its own boot only. The file may be new, cut short by a kill or damaged.
-    """
+    latest: float = -math.inf
+    blocked: float = -math.inf
+
+
+def _kept_in(file: TextIO) -> _Kept:
+    """Return what the file says. It may be new, cut short by a kill or damaged: then nothing was given."""
     file.seek(0)
-    boot, _, told = file.read().partition(" ")
+    return _read(file.read().encode("utf-8", "replace")) or _Kept()
+
+
+def _read(content: bytes) -> _Kept | None:
+    """Return what the file says; None where that is nothing. Its times mean something in their own boot only."""
+    boot, _, told = content.partition(b" ")
     with suppress(ValueError):
-        if boot == boot_id() and math.isfinite(turn := float(told)):
-            return turn
-    return -math.inf
+        times = [float(each) for each in told.split()]
+        if boot == boot_id().encode() and 1 <= len(times) <= 2 and all(map(math.isfinite, times)):
+            return _Kept(*times)
+    return None
 
 
-def _keep_turn(file: TextIO, turn: float) -> None:
+def _keep(file: TextIO, kept: _Kept) -> None:
+    blocked = f" {kept.blocked!r}" if kept.blocked > time.monotonic() else ""
     file.seek(0)
     file.truncate()
-    file.write(f"{boot_id()} {turn!r}")
+    file.write(f"{boot_id()} {kept.latest!r}{blocked}")
 
 
 def at_work(folder: Path, deadline: Deadline) -> AbstractContextManager[object]:

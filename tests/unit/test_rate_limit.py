@@ -1,13 +1,20 @@
 """The shared allowance of requests, and who goes first."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pricetracker_dagster.exchanges import rate_limit
 from pricetracker_dagster.exchanges.rate_limit import BURST, RateLimiter, at_work, boot_id
-from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
+from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 
 
 def test_a_burst_goes_out_at_once_and_the_next_request_waits_its_turn(tmp_path: Path) -> None:
@@ -112,3 +119,139 @@ def test_a_second_tick_waits_for_the_first_and_gives_up_at_its_deadline(tmp_path
         pass
     with at_work(tmp_path, Deadline.after(0.2)):
         pass
+
+
+# --- turns that are taken ahead ---
+
+HAMMER = """
+import sys, threading, time
+from pathlib import Path
+from pricetracker_dagster.exchanges.rate_limit import RateLimiter
+from pricetracker_dagster.files.locks import Deadline
+
+limiter = RateLimiter(Path(sys.argv[1]), "KRAKEN", float(sys.argv[2]), low_priority=sys.argv[3] == "low")
+begin = time.monotonic()
+print(begin, flush=True)
+begin = float(sys.stdin.readline() or begin)
+went = []
+
+def ask():
+    while time.monotonic() < begin + float(sys.argv[4]):
+        limiter.wait(Deadline.after(30))
+        went.append(time.monotonic())
+
+time.sleep(max(0, begin - time.monotonic()))
+threads = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(sum(each <= begin + float(sys.argv[4]) for each in went), flush=True)
+"""
+
+
+@contextmanager
+def hammering(
+    folder: Path, per_second: float, seconds: float, *, low: bool = False
+) -> Iterator["subprocess.Popen[str]"]:
+    """A process that asks as often as it may, from the moment on that is written to it."""
+    command = [sys.executable, "-c", HAMMER, str(folder), str(per_second), "low" if low else "high", str(seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it has imported what it needs
+        yield process
+        process.kill()
+
+
+def begin(process: "subprocess.Popen[str]", moment: float) -> None:
+    assert process.stdin is not None
+    print(moment, file=process.stdin, flush=True)
+
+
+def test_processes_that_ask_all_the_time_get_no_more_than_the_allowance_together(tmp_path: Path) -> None:
+    per_second, seconds = 200, 1.0
+    with (
+        hammering(tmp_path, per_second, seconds) as one,
+        hammering(tmp_path, per_second, seconds) as other,
+        hammering(tmp_path, per_second, seconds, low=True) as backfill,
+    ):
+        moment = time.monotonic() + 0.2
+        for process in (one, other, backfill):
+            begin(process, moment)
+        counts = [int(process.communicate()[0]) for process in (one, other, backfill)]
+    assert min(counts) > 0
+    assert sum(counts) <= per_second * seconds + BURST
+
+
+def test_who_is_killed_with_turns_in_hand_blocks_nobody(tmp_path: Path) -> None:
+    mine = RateLimiter(tmp_path, "KRAKEN", per_second=200)
+    with hammering(tmp_path, 200, 60) as other:
+        begin(other, time.monotonic())
+        before = None
+        while before is None or (tmp_path / "kraken.pace").read_text() in ("", before):
+            before = (tmp_path / "kraken.pace").read_text() if (tmp_path / "kraken.pace").exists() else None
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        mine.wait(Deadline.after(0.5))
+
+
+def test_who_asks_often_and_alone_takes_the_lock_for_many_turns_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limiter = RateLimiter(tmp_path, "KRAKEN", per_second=100)
+    held: list[object] = []
+
+    def counted(*of: Any) -> Any:
+        held.append(of)
+        return locked(*of)
+
+    monkeypatch.setattr(rate_limit, "locked", counted)
+    for _ in range(100):
+        limiter.wait(Deadline.after(5))
+    assert 0 < len(held) < 50
+
+
+def test_who_has_turns_in_hand_heeds_all_the_same_that_another_was_asked_to_slow_down(tmp_path: Path) -> None:
+    limiter = RateLimiter(tmp_path, "KRAKEN", per_second=200)
+    for _ in range(60):
+        limiter.wait(Deadline.after(5))
+    RateLimiter(tmp_path, "KRAKEN", per_second=200).block(30)
+    with pytest.raises(DeadlineExceeded):
+        limiter.wait(Deadline.after(1))
+
+
+def test_who_waits_for_a_turn_waits_longer_when_another_is_asked_to_slow_down(tmp_path: Path) -> None:
+    limiter = RateLimiter(tmp_path, "KRAKEN", per_second=4)
+    for _ in range(BURST):
+        limiter.wait(Deadline.after(1))
+    went = threading.Event()
+
+    def ask() -> None:
+        limiter.wait(Deadline.after(20))
+        went.set()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    RateLimiter(tmp_path, "KRAKEN", per_second=4).block(0.9)
+    assert not went.wait(0.7)  # its turn was after a quarter of a second
+    assert went.wait(15)
+    thread.join()
+
+
+def test_a_backfill_that_asks_often_takes_no_turn_ahead_of_a_tick(tmp_path: Path) -> None:
+    backfill = RateLimiter(tmp_path, "KRAKEN", per_second=1000, low_priority=True)
+    for _ in range(50):
+        backfill.wait(Deadline.after(5))
+    with at_work(tmp_path, Deadline.after(1)), pytest.raises(DeadlineExceeded):
+        backfill.wait(Deadline.after(0.3))
+
+
+def test_turns_in_hand_that_were_not_used_in_time_are_lost(tmp_path: Path) -> None:
+    limiter = RateLimiter(tmp_path, "KRAKEN", per_second=100)
+    for _ in range(40):  # now it takes several at once
+        limiter.wait(Deadline.after(5))
+    time.sleep(0.3)
+    began = time.monotonic()
+    for _ in range(3 * BURST):
+        limiter.wait(Deadline.after(5))
+    assert time.monotonic() - began >= 0.09  # ten turns after the burst, a hundredth of a second each
