@@ -1,5 +1,6 @@
 """Threads that ask, and the queue by which what they find comes back to the one thread that notes and stores."""
 
+import math
 import queue
 import threading
 import time
@@ -11,11 +12,18 @@ from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.validate import Answer
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.files.locks import Deadline
+from pricetracker_dagster.settings.exchanges import ExchangeSettings
 
 T = TypeVar("T")
 
-_AT_ONCE = CONNECTIONS
-"""Metrics asked for at the same time: those that hang hold up others only where they are as many."""
+_AT_FIRST = 32
+"""Most metrics that are asked for at the same time from the beginning; up to CONNECTIONS where answers are slow."""
+
+_LOOKED_EVERY = 0.25
+"""Seconds after which it is looked at whether that is enough, where four requests are granted meanwhile."""
+
+_ENOUGH = 0.75
+"""Of the requests that an exchange grants, the share that has to be answered, or more are sent at the same time."""
 
 
 class Finding(NamedTuple):
@@ -76,17 +84,30 @@ class Findings:
         return self._queue.empty()
 
 
-def in_turns(items: Sequence[T], ask: Callable[[T, int], float | None], *, deadline: Deadline, name: str) -> None:
+def in_turns(
+    items: Sequence[T], ask: Callable[[T, int], float | None], how: ExchangeSettings, *, deadline: Deadline, name: str
+) -> None:
     """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
+
+    How many follows from ``how`` the exchange is asked: as many as it grants while one answer is waited for, so that
+    some which hang hold up no other; and more where fewer answers come than requests are granted.
 
     It returns when all are done or the deadline, after which nothing is begun, has passed, whatever still hangs: the
     threads are daemons. ``ask`` is given an item and how often it was asked for before, and returns after how many
     seconds to ask again; None: it is done. It must not raise.
     """
     board = _Board(items, deadline)
-    for i in range(min(_AT_ONCE, len(items))):
-        threading.Thread(target=board.work, args=(ask,), daemon=True, name=f"{name}-{i}").start()
-    board.wait()
+    threads = 0
+    while not board.wait(0.0):
+        for _ in range(min(threads or at_first(how), CONNECTIONS - threads, len(items) - threads)):
+            threading.Thread(target=board.work, args=(ask,), daemon=True, name=f"{name}-{threads}").start()
+            threads += 1
+        board.wait_while_enough(how.requests_per_second)
+
+
+def at_first(how: ExchangeSettings) -> int:
+    """Return how many are asked for at the same time from the beginning."""
+    return max(1, min(_AT_FIRST, math.ceil(how.requests_per_second * how.timeout_seconds)))
 
 
 class _Board(Generic[T]):
@@ -98,6 +119,7 @@ class _Board(Generic[T]):
         self._fresh = list(reversed(items))
         self._again: list[tuple[float, int, int, T]] = []
         self._running = 0
+        self._asked = 0
 
     def work(self, ask: Callable[[T, int], float | None]) -> None:
         while (taken := self._take()) is not None:
@@ -108,13 +130,26 @@ class _Board(Generic[T]):
             finally:
                 with self._changed:
                     self._running -= 1
+                    self._asked += 1
                     if pause is not None:
                         heappush(self._again, (time.monotonic() + pause, id(item), times + 1, item))
                     self._changed.notify_all()
 
-    def wait(self) -> None:
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at most; say whether all is done or time is up."""
         with self._changed:
-            self._changed.wait_for(self._is_over, timeout=self._deadline.remaining)
+            self._changed.wait_for(self._is_over, timeout=min(seconds, self._deadline.remaining))
+            return self._is_over() or self._deadline.remaining <= 0
+
+    def wait_while_enough(self, per_second: float) -> None:
+        """Wait until all is done or time is up, or less is answered than is granted while some wait to be asked."""
+        every = max(_LOOKED_EVERY, 4 / per_second)
+        answered = math.inf
+        while answered >= _ENOUGH * per_second * every or not self._fresh:
+            before = self._asked
+            if self.wait(every):
+                return
+            answered = self._asked - before
 
     def _is_over(self) -> bool:
         return not (self._fresh or self._again or self._running)

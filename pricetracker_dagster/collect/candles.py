@@ -101,7 +101,8 @@ def _ask(
         may_ask = late and again < len(LATE_MINUTE) and context.turns[str(metric)].may_be_late()
         return LATE_MINUTE[again] if may_ask else None
 
-    in_turns(context.turns.to_ask(metrics), ask, deadline=deadline, name=exchange.name)
+    how = context.settings.exchange(exchange.name)
+    in_turns(context.turns.to_ask(metrics), ask, how, deadline=deadline, name=exchange.name)
 
 
 def _doubted(context: Context) -> dict[str, datetime]:

@@ -100,7 +100,8 @@ class Healing:
             return None
 
         for name, metrics in by_exchange(ordered).items():
-            findings.start(partial(in_turns, metrics, heal, deadline=context.deadline, name=name), metrics)
+            how = context.settings.exchange(name)
+            findings.start(partial(in_turns, metrics, heal, how, deadline=context.deadline, name=name), metrics)
         intake.rebuilt(findings)
         with context.collected.noting_trouble("what is stored could not be read"):
             self._remember_vain({metric: wanted[metric] for metric in wanted if metric in whole})

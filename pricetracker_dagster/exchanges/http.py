@@ -27,8 +27,8 @@ MOST_BYTES = 10_000_000
 """Of the largest answer, decoded. Kraken's list of all pairs has some 2 MB. The worst JSON of this size takes a second
 and 300 MB to parse, and blocks all other threads meanwhile: ask for less where less is enough."""
 
-CONNECTIONS = 32
-"""Most connections that are kept open, for as many requests at once."""
+CONNECTIONS = 128
+"""Most connections that are kept open, for as many requests at once. One is opened where all others are in use."""
 
 _PIECE = 64 * 1024
 

@@ -1,0 +1,75 @@
+"""How many metrics are asked for at the same time follows what their exchange grants."""
+
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from pricetracker_dagster.collect.asking import in_turns
+from pricetracker_dagster.files.locks import Deadline
+from pricetracker_dagster.settings.exchanges import ExchangeSettings
+
+
+class Asked:
+    """Counts what is asked for, and how much at the same time at most."""
+
+    def __init__(self, answer: Callable[[int], object]) -> None:
+        self.items: list[int] = []
+        self.at_once = self.most = 0
+        self._answer = answer
+        self._lock = threading.Lock()
+
+    def __call__(self, item: int, _: int) -> None:
+        with self._lock:
+            self.at_once += 1
+            self.most = max(self.most, self.at_once)
+        self._answer(item)
+        with self._lock:
+            self.at_once -= 1
+            self.items.append(item)
+
+
+def granting(per_second: float, timeout: float = 10) -> ExchangeSettings:
+    return ExchangeSettings(url="http://127.0.0.1:1", requests_per_second=per_second, timeout_seconds=timeout)
+
+
+def test_as_many_are_asked_for_as_are_granted_while_one_answer_is_waited_for() -> None:
+    for per_second, timeout, most in ((1, 10, 10), (0.5, 5, 3), (0.1, 5, 1), (500, 10, 32)):
+        ends = threading.Event()
+        asked = Asked(lambda _, ends=ends: ends.wait(10))  # type: ignore[misc]
+        in_turns(range(100), asked, granting(per_second, timeout), deadline=Deadline.after(0.2), name="test")
+        assert asked.most == most
+        ends.set()
+
+
+def test_more_are_asked_for_where_answers_are_slower_than_granted() -> None:
+    ends = threading.Event()
+
+    def slow(_: int) -> None:
+        if asked.most >= 100:
+            ends.set()
+        ends.wait(20)
+
+    asked = Asked(slow)
+    in_turns(range(300), asked, granting(500), deadline=Deadline.after(20), name="test")
+    assert sorted(asked.items) == [*range(300)]
+    assert asked.most <= 128
+
+
+@pytest.mark.parametrize("hanging", [40, 100])
+def test_those_that_hang_hold_up_no_others(hanging: int) -> None:
+    ends = threading.Event()
+    asked = Asked(lambda item: item < hanging and ends.wait(20))
+    done = threading.Thread(
+        target=in_turns,
+        args=(range(150), asked, granting(200)),
+        kwargs={"deadline": Deadline.after(20), "name": "test"},
+    )
+    done.start()
+    while len(asked.items) < 150 - hanging and not ends.wait(0.01):
+        assert done.is_alive()
+    assert all(one < other for one, other in pairwise(sorted(asked.items)))
+    assert min(asked.items) == hanging
+    ends.set()
+    done.join()
