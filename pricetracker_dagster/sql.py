@@ -53,6 +53,18 @@ def attached(file: Path, options: str = "READ_ONLY") -> Iterator[duckdb.DuckDBPy
 
 
 @contextmanager
+def beside(file: Path, name: str) -> Iterator[None]:
+    """Attach a database file, read-only and under a name, beside the one of attached(), in which it is to be used."""
+    with _one_file_at_a_time:
+        connection = connect()
+        connection.execute(f"ATTACH {literal(str(file))} AS {identifier(name)} (READ_ONLY)")
+        try:
+            yield
+        finally:
+            connection.execute(f"DETACH {identifier(name)}")
+
+
+@contextmanager
 def opened(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Attach a database file read-only, apart from everything else in this process: for statements of users.
 

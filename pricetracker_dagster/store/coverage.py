@@ -55,6 +55,14 @@ def missing(prices: PriceTable, since: Mapping[str, datetime | None], first: dat
 def look(prices: PriceTable, since: Mapping[str, datetime | None], first: datetime, last: datetime) -> Look:
     """Return the same, and each metric's newest stored minute from ``first`` to ``last``."""
     newest, gaps = prices.newest_and_gaps(list(since), first, last)
+    return Look(newest, expected(gaps, prices, since, first))
+
+
+def expected(gaps: Gaps, prices: PriceTable, since: Mapping[str, datetime | None], first: datetime) -> Gaps:
+    """Return those of some minutes without a row that are expected: missing() for whoever has the gaps already.
+
+    The lists of ``gaps`` may be changed. They are of minutes from ``first`` on, oldest first.
+    """
     # of a metric that begins in the range, the minutes before are none of its gaps
     late = {metric: begin for metric, begin in since.items() if metric in gaps and (begin is None or begin > first)}
     leading = [metric for metric in late if gaps[metric][0].first == first]
@@ -64,7 +72,7 @@ def look(prices: PriceTable, since: Mapping[str, datetime | None], first: dateti
             begin, (_, end) = late[metric], gaps[metric].pop(0)
             if begin is not None and begin <= end:
                 gaps[metric].insert(0, MinuteRange(begin, end))
-    return Look(newest, {metric: of_metric for metric, of_metric in gaps.items() if of_metric})
+    return {metric: of_metric for metric, of_metric in gaps.items() if of_metric}
 
 
 def still_missing(prices: PriceTable, gaps: Mapping[str, Sequence[MinuteRange]]) -> Gaps:

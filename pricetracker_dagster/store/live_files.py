@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.candles.minutes import minutes_of_day, utc
 
 PARTITION = "date"
 """The column of the UTC day, by which the prices lie in folders."""
@@ -49,6 +50,39 @@ def files_of_minutes(table: DeltaTable, first: datetime | None = None, last: dat
 def sizes(table: DeltaTable) -> dict[str, int]:
     """Return how long each live file of a table was when it was written, by its path in the table's folder."""
     return {unquote(name): size for name, size in _ask(table, "SELECT path, size_bytes FROM actions")}
+
+
+class LiveFile(NamedTuple):
+    """A live Parquet file of the prices, as the log has it; its first and last minute are UTC.
+
+    Where the log does not say which minutes it holds, these are the whole UTC day's and ``exact`` is False.
+    """
+
+    path: str
+    first: datetime
+    last: datetime
+    rows: int
+    size: int
+    exact: bool = True
+
+    def may_hold(self, first: datetime, last: datetime) -> bool:
+        """Say whether it may hold minutes from ``first`` to ``last``."""
+        return self.first <= last and first <= self.last
+
+
+def live_files(table: DeltaTable) -> list[LiveFile]:
+    """Return the live files of the prices, in no order, asking the log once."""
+    found = _ask(table, sql.load("store/sql/live_files.sql"))
+    if not found:
+        return []
+    # the log names them in the table's folder, as URLs do; delta-rs says where that is
+    root = next(uri.removesuffix(found[0][0]) for uri in table.file_uris() if uri.endswith(found[0][0]))
+    files = []
+    for name, rows, size, day, first, last in found:
+        exact = first is not None and last is not None
+        span = (utc(first), utc(last)) if exact else minutes_of_day(day)
+        files.append(LiveFile(unquote(root + name), *span, rows or 0, size, exact))
+    return files
 
 
 def rows_a_day(table: DeltaTable) -> list[tuple[date, int]]:

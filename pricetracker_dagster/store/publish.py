@@ -7,20 +7,21 @@ keeps what it has, and the next one gets the new file. What is in it and how it 
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.minutes import DAY, minutes_of_day, newest_closed_minute, utc
+from pricetracker_dagster.candles.minutes import DAY, newest_closed_minute, utc
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile, is_same_folder
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.live_files import files_of, files_of_minutes, patterns, rows_a_day
+from pricetracker_dagster.store.kept import PREVIOUS
+from pricetracker_dagster.store.live_files import LiveFile, files_of, live_files, patterns
 from pricetracker_dagster.store.log import note_published
 from pricetracker_dagster.store.published_access import moved_from
 from pricetracker_dagster.store.published_file import Published, build, current_file, mode_for, remove_orphans, swap_in
@@ -48,6 +49,7 @@ def publish(
     now: datetime,
     minute: datetime | None = None,
     patience: float = PATIENCE,
+    in_full: bool = False,
 ) -> Published:
     """Build ``pricetracker.duckdb`` from what is stored and swap it in.
 
@@ -58,6 +60,7 @@ def publish(
         now: the current time, UTC, for ``snapshot.published_at``.
         minute: a closed minute that the file must cover even if nothing of it could be stored.
         patience: seconds to wait for another process that publishes.
+        in_full: build it even if nothing has changed, and take nothing over from the file that was published before.
 
     Of processes that publish at once, one builds and the others use its file. A small table that is damaged is left out
     and reported.
@@ -66,6 +69,7 @@ def publish(
         StoreError: the prices cannot be read, the folder cannot be written, or another process publishes all the time.
     """
     left_out: dict[str, str] = {}
+    keeps = not in_full
     store.folder.path.mkdir(parents=True, exist_ok=True)
     with _alone(store.folder, patience):
         remove_orphans(store.folder.published)
@@ -73,11 +77,14 @@ def publish(
             known = len(left_out)
             try:
                 with store.prices.read():
-                    return _publish(store, metrics, now, minute, left_out)
+                    return _publish(store, metrics, now, minute, left_out, keeps)
             except duckdb.Error as error:
                 if re.search(r"No space left|Disk quota|disk is full", str(error)):
                     message = f"the disk of {store.folder.path} is full: nothing was published; free some space"
                     raise StoreError(message, "") from error
+                if keeps:  # it may be what was kept that cannot be read
+                    keeps = False
+                    continue
                 for each in store.records:
                     if each.name not in left_out:
                         with _without(each, left_out):
@@ -87,7 +94,12 @@ def publish(
 
 
 def _publish(
-    store: Store, metrics: Sequence[str] | None, now: datetime, minute: datetime | None, left_out: dict[str, str]
+    store: Store,
+    metrics: Sequence[str] | None,
+    now: datetime,
+    minute: datetime | None,
+    left_out: dict[str, str],
+    keeps: bool,
 ) -> Published:
     began = time.monotonic()
     table = store.prices.open()
@@ -108,22 +120,25 @@ def _publish(
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
     here = current is not None and is_same_folder(current.folder, store.folder.path)
-    if current is not None and here and not ahead and current.says_the_same(versions, tracked, minute):
+    if current is not None and here and not ahead and keeps and current.says_the_same(versions, tracked, minute):
         return replace(current.published, troubles=troubles)
-    of_days = [] if table is None else rows_a_day(table)
-    rows = sum(count for _, count in of_days)
-    newest = None if table is None else _newest(table, {day for day, _ in of_days}, latest)
+    live = [] if table is None else live_files(table)
+    newest = _newest(live, latest)
     known = [moment for moment in (newest, minute, None if ahead else covered) if moment is not None]
     if (causes := recorded[store.records.causes.name]) is not None:
         # a tick that could store nothing of its minute has noted that: the file covers this minute, too
         noted = files_of(causes, [("minute", ">", max(known, default=latest - DAY))])  # mostly none
         known += [moment for moment in [_newest_in(noted, latest)] if moment is not None]
     as_of = max(known, default=None)
+    previous = store.folder.published if here and keeps and _all_there(store, live) else None
     beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
-        with sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection:
+        with (
+            nullcontext() if previous is None else sql.beside(previous, PREVIOUS),
+            sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection,
+        ):
             with _one_commit(connection):
-                named = build(connection, store, table, recorded, tracked, as_of=as_of, now=now, rows=rows)
+                named = build(connection, store, live, recorded, tracked, as_of=as_of, now=now, previous=previous)
                 connection.execute(
                     "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder)",
                     {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},
@@ -136,6 +151,7 @@ def _publish(
     finally:
         beside.unlink(missing_ok=True)
     seconds = time.monotonic() - began
+    rows = sum(file.rows for file in live)
     return Published(store.folder.published, as_of, rows, present, values, True, seconds, troubles)
 
 
@@ -156,13 +172,25 @@ def publish_if_moved(store: Store, metrics: Sequence[str] | None, *, now: dateti
     return moved
 
 
-def _newest(table: DeltaTable, days: Iterable[date], latest: datetime) -> datetime | None:
-    """Return the newest minute stored on some UTC days that is not after ``latest``, UTC."""
-    last = latest.astimezone(UTC).date()
-    for day in sorted((day for day in days if day <= last), reverse=True):
-        if (newest := _newest_in(files_of_minutes(table, *minutes_of_day(day)), latest)) is not None:
-            return newest
-    return None
+def _all_there(store: Store, live: Sequence[LiveFile]) -> bool:
+    """Say whether the files of the prices are as they were written: else all are read, and what is wrong is found."""
+    if store.prices.location.local_path is None:
+        return True
+    try:
+        return all(os.stat(file.path).st_size == file.size for file in live)  # noqa: PTH116 - ten times quicker
+    except OSError:
+        return False
+
+
+def _newest(live: Sequence[LiveFile], latest: datetime) -> datetime | None:
+    """Return the newest minute stored that is not after ``latest``, UTC."""
+    newest = max((file.last for file in live if file.exact and file.last <= latest), default=None)
+    if newest == latest:
+        return newest
+    # a file that goes beyond may hold a newer one, and so may one of which nothing is known
+    others = [file.path for file in live if file.first <= latest and (file.last > latest or not file.exact)]
+    moments = [newest, _newest_in(others, latest)]
+    return max((moment for moment in moments if moment is not None), default=None)
 
 
 def _newest_in(files: Sequence[str], latest: datetime) -> datetime | None:

@@ -16,12 +16,13 @@ from deltalake import DeltaTable
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.metric import MEASURES
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, utc
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
-from pricetracker_dagster.store.coverage import missing_of_day
-from pricetracker_dagster.store.live_files import files_of, files_of_minutes, rows_by_name, rows_in
+from pricetracker_dagster.store.coverage import Gaps, expected
+from pricetracker_dagster.store.kept import KeptHour, hours_of, keep
+from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import tracked_since
@@ -92,23 +93,36 @@ def current_file(published: Path) -> CurrentFile | None:
 def build(
     connection: duckdb.DuckDBPyConnection,
     store: Store,
-    table: DeltaTable | None,
+    live: Sequence[LiveFile],
     recorded: Mapping[str, DeltaTable | None],
     tracked: list[str] | None,
     *,
     as_of: datetime | None,
     now: datetime,
-    rows: int,
+    previous: Path | None,
 ) -> list[str]:
-    """Fill the connection's current database, which is new. Return the Parquet files that its views name."""
-    first = None if as_of is None else as_of - DAY + MINUTE
-    files = [] if table is None else files_of(table)
-    recent = [] if table is None or as_of is None else files_of_minutes(table, first, as_of)
+    """Fill the connection's current database, which is new. Return the Parquet files that its views name.
+
+    Args:
+        connection: its current database is new.
+        store: what is published.
+        live: the files of the prices.
+        recorded: the small tables, opened.
+        tracked: the tracked metrics; None: all.
+        as_of: the newest minute to be covered, UTC.
+        now: the current time, UTC.
+        previous: the file published before, attached as ``previous``, from which is taken what has not changed.
+    """
+    window = None if as_of is None else MinuteRange(as_of - DAY + MINUTE, as_of)
+    hours = [] if window is None else hours_of(live, window)
     for each_table in schema.TABLES:
         connection.execute(f"CREATE TABLE {each_table.name} ({schema.columns_of(each_table.columns)})")
     define_measures(connection, in_database=True)
+    keep(connection, hours, previous)
+    files = sorted(file.path for file in live)
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
-    sources = {"all_files": rows_in(files, _CANDLE), "recent_files": rows_in(recent, _CANDLE)}
+    sources = {"all_files": rows_in(files, _CANDLE), "whole_hours": _whole_hours(hours)}
+    sources["measures"] = ", ".join(f"({sql.literal(measure)})" for measure in MEASURES)
     named = [*files]
     for each in store.records:
         of_it = recorded[each.name]
@@ -123,23 +137,47 @@ def build(
             connection.execute(sql.filled("store/sql/acknowledged_view.sql", parts))
         else:
             connection.execute(f"CREATE VIEW {name} AS FROM {sources[name]}")
+    rows = sum(file.rows for file in live)
     connection.execute(
         "INSERT INTO snapshot VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, 0, $rows, $schema_version)",
         {"as_of": as_of, "published_at": now, "rows": rows, "schema_version": SCHEMA_VERSION},
     )
-    if first is not None and as_of is not None:
-        connection.execute(sql.filled("store/sql/measured.sql", sources))
+    if window is not None:
+        of_rows = sql.filled("store/sql/partials.sql", {"rows": "kept_1.rows"})
+        connection.execute(f"CREATE TEMP TABLE of_rows AS {of_rows}", window._asdict())
+        connection.execute(sql.load("store/sql/measured.sql"))
         connection.execute(sql.filled("store/sql/ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
-        # mostly no metric is incomplete, and the minutes need not be read a second time
-        connection.execute(sql.load("store/sql/incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
-        incomplete = [metric for (metric,) in connection.fetchall()]
-        missing = missing_of_day(store.prices, tracked_since(store.folder.state, incomplete), as_of)
-        missed = [{"metric": metric, **gap._asdict()} for metric, gaps in missing.items() for gap in gaps]
-        connection.execute(
-            sql.filled("store/sql/missed.sql", sources), {"missed": missed, "first": first, "not_run": NOT_RUN}
-        )
+        gaps = _gaps(connection, tracked, window)
+        since = tracked_since(store.folder.state, gaps) if gaps else {}
+        missing = expected(gaps, store.prices, since, window.first)
+        missed = [{"metric": metric, **gap._asdict()} for metric, of_it in missing.items() for gap in of_it]
+        if missed:
+            values = {"missed": missed, "first": window.first, "not_run": NOT_RUN}
+            connection.execute(sql.filled("store/sql/missed.sql", sources), values)
     connection.execute("\n".join((*_comments("TABLE", schema.TABLES), *_comments("VIEW", schema.VIEWS))))
     return named
+
+
+def _whole_hours(hours: Sequence[KeptHour]) -> str:
+    """Return what a view selects from for the hours that are not kept as rows."""
+    whole = [hour for hour in hours if hour.whole]
+    source = rows_in(sorted(frozenset().union(*(hour.files for hour in whole))), _CANDLE)
+    if not whole:
+        return source
+    first, last = (sql.literal(moment.isoformat()) for moment in (whole[0].first, whole[-1].last))
+    return f"{source} WHERE minute BETWEEN TIMESTAMPTZ {first} AND TIMESTAMPTZ {last}"
+
+
+def _gaps(connection: duckdb.DuckDBPyConnection, tracked: list[str] | None, window: MinuteRange) -> Gaps:
+    """Return the minutes of the window without a row, of each metric that lacks any."""
+    connection.execute(sql.load("store/sql/incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
+    incomplete = [metric for (metric,) in connection.fetchall()]
+    gaps: Gaps = {}
+    if incomplete:  # mostly none is
+        connection.execute(sql.load("store/sql/gaps_of_day.sql"), {"metrics": incomplete, **window._asdict()})
+        for metric, first, last in connection.fetchall():
+            gaps.setdefault(metric, []).append(MinuteRange(utc(first), utc(last)))
+    return gaps
 
 
 def _comments(kind: str, tables: Iterable[schema.Table]) -> Iterable[str]:

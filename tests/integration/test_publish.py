@@ -271,11 +271,14 @@ def test_each_table_view_and_column_carries_its_comment(store: Store) -> None:
     publish(store, None, now=NOW)
     published = [*TABLES, *VIEWS]
     told = (
-        "SELECT table_name, comment FROM duckdb_tables() UNION ALL "
+        "SELECT table_name, comment FROM duckdb_tables() WHERE schema_name = 'main' UNION ALL "
         "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal"
     )
     assert sorted(ask(store, told)) == sorted((table.name, table.comment) for table in published)
-    columns = ask(store, "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal")
+    columns = ask(
+        store,
+        "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main'",
+    )
     assert {(table, column): comment for table, column, comment in columns} == {
         (table.name, name): comment for table in published for name, comment in comments(table.columns).items()
     }

@@ -1,65 +1,54 @@
--- The last 24 hours of each metric, a row a metric and measure. All four measures are summed in one pass over the
--- minutes; the last values are looked up afterwards, which costs less than carrying them through the aggregation.
-CREATE TEMP VIEW recent AS
+-- The last 24 hours of each metric, a row a metric and measure: partials merged, those of kept rows (`of_rows`) included.
+CREATE TEMP VIEW parts AS
+FROM kept_1.partials
+UNION ALL
+FROM of_rows;
+
+CREATE TEMP TABLE totals AS
 SELECT
     metric,
-    minute,
-    measure_of('price', open, close, volume) AS price,
-    measure_of('volume', open, close, volume) AS volume,
-    measure_of('change_absolute', open, close, volume) AS change_absolute,
-    measure_of('change_percentage', open, close, volume) AS change_percentage
-FROM {{recent_files}}
-WHERE
-    minute > (SELECT as_of FROM snapshot) - INTERVAL 24 HOURS
-    AND minute <= (SELECT as_of FROM snapshot);
+    sum(observations)::BIGINT AS observations,
+    min(first_minute) AS first_minute,
+    max(last_minute) AS last_minute,
+    sum(percentages)::BIGINT AS percentages,
+    min(first_percentage) AS first_percentage,
+    max(last_percentage) AS last_percentage,
+    merged_mean(price_mean, observations) AS price_mean,
+    merged_mean(volume_mean, observations) AS volume_mean,
+    merged_mean(absolute_mean, observations) AS absolute_mean,
+    merged_mean(percentage_mean, percentages) AS percentage_mean
+FROM parts
+GROUP BY metric;
 
 CREATE TEMP TABLE summed AS
 SELECT
     metric,
-    count(*) AS observations,
-    min(minute) AS first_minute,
-    max(minute) AS last_minute,
-    count(change_percentage) AS percentage_observations,
-    stddev_samp(price) AS price_stddev,
-    avg(price) AS price_mean,
-    stddev_samp(volume) AS volume_stddev,
-    avg(volume) AS volume_mean,
-    stddev_samp(change_absolute) AS absolute_stddev,
-    avg(change_absolute) AS absolute_mean,
-    stddev_samp(change_percentage) AS percentage_stddev,
-    avg(change_percentage) AS percentage_mean
-FROM recent
+    merged_m2(p.price_m2, p.observations, p.price_mean, t.price_mean) AS price_m2,
+    merged_m2(p.volume_m2, p.observations, p.volume_mean, t.volume_mean) AS volume_m2,
+    merged_m2(p.absolute_m2, p.observations, p.absolute_mean, t.absolute_mean) AS absolute_m2,
+    merged_m2(p.percentage_m2, p.percentages, p.percentage_mean, t.percentage_mean) AS percentage_m2,
+    arg_max(p.price_last, p.last_minute) AS price_last,
+    arg_max(p.volume_last, p.last_minute) AS volume_last,
+    arg_max(p.absolute_last, p.last_minute) AS absolute_last,
+    arg_max(p.percentage_last, p.last_percentage) AS percentage_last
+FROM parts AS p
+JOIN totals AS t USING (metric)
 GROUP BY metric;
-
--- First and last minute that have a percentage: those of all values, but for metrics that opened at 0.
-CREATE TEMP TABLE percentages AS
-SELECT metric, first_minute, last_minute
-FROM summed
-WHERE percentage_observations = observations
-UNION ALL
-SELECT metric, min(minute), max(minute)
-FROM recent
-SEMI JOIN (FROM summed WHERE percentage_observations <> observations) AS zeros USING (metric)
-WHERE change_percentage IS NOT NULL
-GROUP BY metric;
-
-CREATE TEMP TABLE newest AS
-FROM recent
-WHERE minute IN (SELECT last_minute FROM summed UNION SELECT last_minute FROM percentages);
 
 CREATE TEMP TABLE measured AS
-SELECT summed.metric, 'price' AS measure, price_stddev AS stddev, price_mean AS mean, observations,
-    first_minute, last_minute, price AS last_value
-FROM summed JOIN newest ON newest.metric = summed.metric AND newest.minute = summed.last_minute
+WITH together AS (FROM totals JOIN summed USING (metric))
+SELECT metric, 'price' AS measure, deviation(price_m2, observations) AS stddev, price_mean AS mean, observations,
+    first_minute, last_minute, price_last AS last_value
+FROM together
 UNION ALL
-SELECT summed.metric, 'volume', volume_stddev, volume_mean, observations, first_minute, last_minute, volume
-FROM summed JOIN newest ON newest.metric = summed.metric AND newest.minute = summed.last_minute
+SELECT metric, 'volume', deviation(volume_m2, observations), volume_mean, observations, first_minute, last_minute, volume_last
+FROM together
 UNION ALL
-SELECT summed.metric, 'change_absolute', absolute_stddev, absolute_mean, observations, first_minute, last_minute, change_absolute
-FROM summed JOIN newest ON newest.metric = summed.metric AND newest.minute = summed.last_minute
+SELECT metric, 'change_absolute', deviation(absolute_m2, observations), absolute_mean, observations,
+    first_minute, last_minute, absolute_last
+FROM together
 UNION ALL
-SELECT summed.metric, 'change_percentage', percentage_stddev, percentage_mean, percentage_observations,
-    percentages.first_minute, percentages.last_minute, change_percentage
-FROM summed
-JOIN percentages USING (metric)
-JOIN newest ON newest.metric = summed.metric AND newest.minute = percentages.last_minute;
+SELECT metric, 'change_percentage', deviation(percentage_m2, percentages), percentage_mean, percentages,
+    first_percentage, last_percentage, percentage_last
+FROM together
+WHERE percentages > 0;

@@ -1,0 +1,134 @@
+"""What is kept from one published file to the next, so that 24 hours need not be read again each minute.
+
+Of each whole hour of the window partials are kept: count, mean and sum of squared distances (M2) of each metric and
+measure, which measured.sql merges. Of the hours at the edges, and of one whose small files nobody has joined yet, the
+rows themselves are. An hour is taken over where the same Parquet files may hold its minutes; of an hour that is kept as
+rows only files are read that are new. A live file never changes, so its name is its content.
+
+All of it stands in a schema of the published file that readers need not know (sql/kept_tables.sql). What is lost or in
+doubt is worked out anew; full_pass.py compares it with the rows once an hour.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, utc
+from pricetracker_dagster.store.live_files import LiveFile, patterns
+
+HOUR = timedelta(hours=1)
+
+_FEW = 4
+"""An hour of so many files or fewer is read quickly."""
+
+PREVIOUS = "previous"
+"""What the file published before is called while the next one is built."""
+
+
+class KeptHour(NamedTuple):
+    """An hour, counted since 1970 (UTC), with the Parquet files that may hold its minutes.
+
+    It is kept as partials where it is ``whole``, else as rows of the minutes from ``since`` on, UTC.
+    """
+
+    hour: int
+    since: datetime
+    whole: bool
+    files: frozenset[str]
+
+    @property
+    def first(self) -> datetime:
+        """Its first minute, UTC."""
+        return utc(self.hour * 3600)
+
+    @property
+    def last(self) -> datetime:
+        """Its last minute, UTC."""
+        return self.first + HOUR - MINUTE
+
+
+def hours_of(files: Sequence[LiveFile], window: MinuteRange) -> list[KeptHour]:
+    """Return the hours of a window, each as it is to be kept; of the first one only minutes in the window."""
+    first, newest = (int(moment.timestamp()) // 3600 for moment in window)
+    recent = [file for file in files if file.may_hold(utc(first * 3600), window.last)]
+    hours = []
+    for number in range(first, newest + 1):
+        since, last = max(utc(number * 3600), window.first), utc(number * 3600) + HOUR - MINUTE
+        its = frozenset(file.path for file in recent if file.may_hold(since, last))
+        edge = number == newest or since > utc(number * 3600) or (number == newest - 1 and len(its) > _FEW)
+        hours.append(KeptHour(number, since, not edge, its))
+    return hours
+
+
+def keep(connection: duckdb.DuckDBPyConnection, hours: Iterable[KeptHour], previous: Path | None) -> None:
+    """Fill the kept tables of the connection's current database, which is new, in one transaction.
+
+    Args:
+        connection: where measure_of() is defined, too.
+        hours: what is to be kept.
+        previous: the file that was published before; None: nothing is taken from it.
+    """
+    connection.execute(sql.load("store/sql/merging.sql"))
+    connection.execute(sql.load("store/sql/kept_tables.sql"))
+    if previous is None:
+        before: Mapping[int, KeptHour] = {}
+    else:
+        before = _kept_in(connection)
+    taken: list[int] = []
+    anew: list[KeptHour] = []
+    for hour in hours:
+        old = before.get(hour.hour)
+        if not hour.whole:
+            _keep_rows(connection, hour, None if old is None or old.whole or old.since > hour.since else old)
+        elif old is not None and old.whole and old.files == hour.files:
+            taken.append(hour.hour)
+        else:
+            anew.append(hour)
+        connection.execute("INSERT INTO kept_1.hours VALUES ($hour, $since, $whole, $files)", _as_row(hour))
+    if taken:
+        connection.execute(sql.load("store/sql/kept_partials.sql"), {"hours": taken})
+    for run in _runs(anew):
+        files = sorted(frozenset().union(*(hour.files for hour in run)))
+        if files:
+            values = {"files": patterns(files), "first": run[0].first, "last": run[-1].last}
+            source = {"rows": "read_parquet($files, hive_partitioning = false)"}
+            partials = sql.filled("store/sql/partials.sql", source)
+            connection.execute(f"INSERT INTO kept_1.partials {partials}", values)
+
+
+def _keep_rows(connection: duckdb.DuckDBPyConnection, hour: KeptHour, old: KeptHour | None) -> None:
+    """Keep an hour as rows: those of files that ``old`` had from the previous file, the others from Parquet."""
+    shared = frozenset() if old is None else hour.files & old.files
+    values = {"first": hour.since, "last": hour.last}
+    if shared:
+        connection.execute(sql.load("store/sql/kept_rows.sql"), {**values, "files": sorted(shared)})
+    if new := sorted(hour.files - shared):
+        connection.execute(sql.load("store/sql/read_rows.sql"), {**values, "files": patterns(new)})
+
+
+def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:
+    """Return which hours the previous file has; none where it is of another version, which had no such tables."""
+    try:
+        found = connection.execute(sql.load("store/sql/kept_hours.sql")).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {hour: KeptHour(hour, utc(since), whole, frozenset(files)) for hour, since, whole, files in found}
+
+
+def _as_row(hour: KeptHour) -> dict[str, object]:
+    return {**hour._asdict(), "files": sorted(hour.files)}
+
+
+def _runs(hours: Iterable[KeptHour]) -> list[list[KeptHour]]:
+    """Return hours as runs of consecutive ones."""
+    runs: list[list[KeptHour]] = []
+    for hour in hours:
+        if runs and hour.hour == runs[-1][-1].hour + 1:
+            runs[-1].append(hour)
+        else:
+            runs.append([hour])
+    return runs

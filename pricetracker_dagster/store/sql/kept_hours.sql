@@ -1,0 +1,2 @@
+SELECT hour, epoch(since), whole, files
+FROM previous.kept_1.hours
