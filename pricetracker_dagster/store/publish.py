@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, newest_closed_minute, utc
-from pricetracker_dagster.files.data_folder import DataFolder, StateFile, is_same_folder
+from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.kept import PREVIOUS
@@ -119,7 +119,7 @@ def _publish(
     covered = None if current is None else current.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
-    here = current is not None and is_same_folder(current.folder, store.folder.path)
+    here = current is not None and current.is_of(store.folder)
     if current is not None and here and not ahead and keeps and current.says_the_same(versions, tracked, minute):
         return replace(current.published, troubles=troubles)
     live = [] if table is None else live_files(table)

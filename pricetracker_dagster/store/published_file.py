@@ -18,6 +18,7 @@ from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, utc
 from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.files.data_folder import DataFolder, is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
@@ -69,6 +70,10 @@ class CurrentFile:
         """Say whether a new file would differ in nothing but its time."""
         covers = minute is None or (self.published.as_of is not None and self.published.as_of >= minute)
         return covers and (self.versions, self.tracked) == (versions, tracked)
+
+    def is_of(self, folder: DataFolder) -> bool:
+        """Say whether it was built from this data folder: one that was copied reads the files of another."""
+        return is_same_folder(self.folder, folder.path)
 
 
 def current_file(published: Path) -> CurrentFile | None:

@@ -1,0 +1,2 @@
+SELECT DISTINCT unnest(files)
+FROM kept_1.hours
