@@ -1,4 +1,4 @@
-"""The hourly upkeep of the store as a whole: what is too old goes, then the tables are maintained.
+"""The hourly upkeep of the store as a whole: what is too old goes, the ranking is compared, tables are maintained.
 
 Here belongs the order, and that one trouble does not stop the rest. What is removed is decided in retention.py, how
 tables are compacted and cleaned in maintenance.py.
@@ -13,6 +13,7 @@ from deltalake.exceptions import CommitFailedError
 
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.errors import StoreError
+from pricetracker_dagster.store.full_pass import compare_in_full
 from pricetracker_dagster.store.maintenance import Maintained, maintain
 from pricetracker_dagster.store.retention import Removal, remove_old_prices, remove_old_records
 from pricetracker_dagster.store.store import Store
@@ -54,5 +55,6 @@ def keep_store(store: Store, settings: Settings, now: datetime) -> Kept:
 
     removal = tried(remove_old_prices, None)
     records: Mapping[str, int] = tried(remove_old_records, dict[str, int]())
+    differed = tried(lambda store, _, now: compare_in_full(store, now), list[str]())
     maintained = maintain(store)
-    return Kept(removal, records, maintained, (*troubles, *maintained.troubles))
+    return Kept(removal, records, maintained, (*troubles, *differed, *maintained.troubles))
