@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pricetracker_dagster.files.replacing import write_text
+from pricetracker_dagster.instance.warm_starts import OFF
 from pricetracker_dagster.local.addresses import LOOPBACK, Address, free_port, listens
 from pricetracker_dagster.local.process_groups import python
 from pricetracker_dagster.local.runs import has_runs
@@ -55,8 +56,15 @@ def start_first_load(supervisor: Supervisor, settings: Settings, stop: threading
         say("", "this takes a while: it goes on in the background, ticks come first")
 
 
-def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.Event) -> ManagedProcess:
-    """Start the code server, and write the workspace in which web server and daemon find it."""
+def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.Event, *, warm: bool) -> ManagedProcess:
+    """Start the code server, and write the workspace in which web server and daemon find it.
+
+    Args:
+        supervisor: is to keep it running.
+        workspace: the file.
+        stop: set when the end is asked for.
+        warm: its runs are to be forked from a process that has imported what they need.
+    """
     port = free_port()
     server = f"{{host: {LOOPBACK}, port: {port}, location_name: {LOCATION}}}"
     write_text(workspace, f"load_from:\n  - grpc_server: {server}\n")
@@ -64,9 +72,16 @@ def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.E
     definitions = f"{LOCATION}.definitions"
     serve = ("api", "grpc", "--module-name", definitions, "--location-name", LOCATION, "--empty-working-directory")
     listen = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
-    code = supervisor.start(ManagedProcess("code", python("dagster", *serve, *listen), is_busy=has_runs))
+    starts = (f"{LOCATION}.instance.warm_starts", f"{LOCATION}.local.preload") if warm else ("dagster",)
+    command = python(*starts, *serve, *listen)
+    code = supervisor.start(ManagedProcess("code", command, is_busy=has_runs, heard=matters_of_code))
     supervisor.wait_for(lambda: listens(LOOPBACK, port) or stop.is_set(), _READY_PATIENCE)
     return code
+
+
+def matters_of_code(line: str) -> bool:
+    """Say whether a line of the code server belongs on the terminal."""
+    return matters(line) or line.startswith(OFF)
 
 
 class Shown(NamedTuple):

@@ -1,6 +1,5 @@
-"""Processes and what they have started: signals to all of a group, ends that come with a parent's, waiting."""
+"""Processes and what they have started: signals to all of a group, waiting."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -8,9 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-
-_PR_SET_PDEATHSIG = 1
-_C = ctypes.CDLL(None)
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -22,12 +18,6 @@ def end_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
     """Send a signal to a process and all it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
-    """Ask Linux to send this process a signal when its parent ends. Elsewhere there is no such thing."""
-    if sys.platform == "linux":
-        _C.prctl(_PR_SET_PDEATHSIG, int(number))
 
 
 def how_ended(status: int) -> str:

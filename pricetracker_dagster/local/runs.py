@@ -57,12 +57,28 @@ def _run_pids(code: subprocess.Popen[str]) -> Iterator[int]:
         with suppress(OSError):
             pid = int(stat.parent.name)
             in_group = pid != code.pid and os.getpgid(pid) == code.pid
-            if in_group and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+            if in_group and is_run(pid, code.pid):
                 yield pid
 
 
+def is_run(pid: int, code: int) -> bool:
+    """Say whether a process that a code server has started executes a run: by itself, or forked by a warm process.
+
+    Raises:
+        OSError: it is gone.
+    """
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"spawn_main" in command or (b"multiprocessing.forkserver" in command and _state(pid)[1] != code)
+
+
 def _is_stopped(pid: int) -> bool:
-    with suppress(OSError, IndexError):
-        # the name before it may hold anything
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "T"
+    with suppress(OSError):
+        return _state(pid)[0] == "T"
     return False
+
+
+def _state(pid: int) -> tuple[str, int]:
+    """Return how a process is, and its parent. Raises OSError where it is gone."""
+    # the name before may hold anything
+    state, parent, *_ = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return state, int(parent)

@@ -12,8 +12,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.local.process_groups import die_with_parent, end_group, how_ended, until
+from pricetracker_dagster.local.process_groups import end_group, how_ended, until
 from pricetracker_dagster.local.terminal import matters, say
+from pricetracker_dagster.process.parent import die_with_parent
 from pricetracker_dagster.process.secrets import masked
 
 STARTS = 4

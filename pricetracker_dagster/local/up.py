@@ -20,12 +20,12 @@ from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked,
 from pricetracker_dagster.instance.home import check_dagster_yaml, dagster_home
 from pricetracker_dagster.local import parts
 from pricetracker_dagster.local.addresses import Address, CannotStart, free_or_asked, ui_host
-from pricetracker_dagster.local.process_groups import die_with_parent
 from pricetracker_dagster.local.runs import FrozenRuns
 from pricetracker_dagster.local.serving import Listening, listen
 from pricetracker_dagster.local.supervisor import Supervisor
 from pricetracker_dagster.local.terminal import say
 from pricetracker_dagster.local.watchdog import Watchdog
+from pricetracker_dagster.process.parent import die_with_parent
 from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, load_settings
 from pricetracker_dagster.store.publish import publish_if_moved, sweep
@@ -111,7 +111,7 @@ def _run_parts(
         host, port = served.address
         link |= {f"{PREFIX}HTTP__HOST": host, f"{PREFIX}HTTP__PORT": str(port)}
     supervisor.environment = {**supervisor.environment, **link}
-    code = parts.start_code_server(supervisor, workspace, stop)
+    code = parts.start_code_server(supervisor, workspace, stop, warm=settings.warm_starts)
     shown = [parts.start_ui(supervisor, workspace, ui)]
     parts.start_daemon(supervisor, workspace)
     if served is not None:

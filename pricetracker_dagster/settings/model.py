@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     keep_days: int = Field(default=0, ge=0, le=36_525)
     """How many whole UTC days of minute prices are kept beside today's, 2 or more; 0: all, for good. What is older is
     announced first, a day before it is removed."""
+    warm_starts: bool = True
+    """`up` forks each run from a process that has imported what runs need; false: each run imports it anew."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
     watch: WatchSettings = WatchSettings()

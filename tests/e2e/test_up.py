@@ -17,6 +17,7 @@ import pytest
 
 from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.local.runs import is_run
 from pricetracker_dagster.store.store import store_in
 from tests.e2e.conftest import METRICS, Home, fetch, free_port, home_in, processes_of
 from tests.waiting import until
@@ -226,7 +227,9 @@ def exchange_of(home: Home) -> str:
 
 def _run_processes(home: Home) -> list[int]:
     """Return the processes of the runs that Dagster has launched."""
-    return [pid for pid, line in processes_of(home.folder).items() if "spawn_main" in line]
+    lines = processes_of(home.folder)
+    [code, *_] = [pid for pid, line in lines.items() if " api grpc " in line]
+    return [pid for pid, line in lines.items() if is_run(pid, code)]
 
 
 def _frozen_tick(home: Home, ui: str) -> int | None:
