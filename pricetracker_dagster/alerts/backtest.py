@@ -21,7 +21,7 @@ def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: da
     """
     above: list[Verdict] = []
     for span in spans(first, last, AT_ONCE):
-        above += judge_stored(store, rules, None, *span, only=ABOVE)
+        above += judge_stored(store, rules, None, *span, only=ABOVE).rows()
     return sorted(above, key=lambda verdict: (verdict.minute, verdict.rule, verdict.metric, verdict.measure))
 
 

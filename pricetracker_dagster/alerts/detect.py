@@ -18,11 +18,13 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED, series_of
 from pricetracker_dagster.alerts.lifecycle.context import Judged
 from pricetracker_dagster.alerts.outcome import SensorOutcome
-from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
+from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdicts, judge
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, newest_closed_minute
+from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.settings import AlertRule, Settings
-from pricetracker_dagster.store.live_files import files_of, patterns
+from pricetracker_dagster.store.live_files import files_of, patterns, rows_in
 from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.store.schema import sql_types
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import added_later, note_tracked
 
@@ -87,22 +89,23 @@ def judge_changed(
     judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
     of_interest = {series_of(row) for row in own}
     for span in spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
-        verdicts = [
-            verdict
-            for verdict in _judge_apart(store, rules, list(changed), span, watched)
-            if verdict.minute >= begins.get(verdict.metric, verdict.minute)
-        ]
-        above = [verdict for verdict in verdicts if verdict.verdict == ABOVE]
-        not_above = [verdict for verdict in verdicts if verdict.verdict == NOT_ABOVE]
-        judged.above += above
-        of_interest |= {verdict.series for verdict in above}
-        for verdict in not_above:
-            if verdict.series in of_interest:
-                judged.below.setdefault(verdict.series, []).append(verdict.minute)
-        watched.judged += len(above) + len(not_above)
-        newest_judged = max((verdict.minute for verdict in verdicts), default=span.first)
-        of_newest = Counter(verdict.verdict for verdict in verdicts if verdict.minute == newest_judged)
-        watched.not_judged = {why: of_newest[why] for why in of_newest.keys() - {ABOVE, NOT_ABOVE}}
+        counts = Counter[tuple[datetime, str]]()
+        for verdicts in _judge_apart(store, rules, list(changed), span, watched):
+            verdicts.forget_before(begins)
+            above = verdicts.rows(ABOVE)
+            judged.above += above
+            of_interest |= {verdict.series for verdict in above}
+            for series, minute in verdicts.not_above(of_interest):
+                judged.below.setdefault(series, []).append(minute)
+            for minute, verdict, count in verdicts.counts():
+                counts[minute, verdict] += count
+        watched.judged += sum(count for (_, verdict), count in counts.items() if verdict in {ABOVE, NOT_ABOVE})
+        newest_judged = max((minute for minute, _ in counts), default=span.first)
+        watched.not_judged = {
+            verdict: count
+            for (minute, verdict), count in counts.items()
+            if minute == newest_judged and verdict not in {ABOVE, NOT_ABOVE}
+        }
     for minutes in judged.below.values():
         minutes.sort()
     return judged
@@ -115,17 +118,13 @@ def judge_stored(
     first: datetime,
     last: datetime,
     only: str | None = None,
-) -> list[Verdict]:
+) -> Verdicts:
     """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all."""
-    begin = first - _longest(rule.window_minutes for rule in rules)
-    files = store.prices.files(begin, last)
-    if not files:
-        return []
     connection = sql.connect()
-    values = {"files": patterns(files), "first": begin, "last": last, "metrics": metrics}
+    files = store.prices.files(first - _longest(rule.window_minutes for rule in rules), last)
     with store.prices.read():
-        connection.execute(sql.load("alerts/sql/candles.sql"), values)
-        return judge(connection, rules, first, last, only)
+        connection.execute(sql.filled("alerts/sql/candles.sql", {"files": rows_in(files, sql_types(SCHEMA))}))
+        return judge(connection, rules, first, last, only, metrics)
 
 
 def spans(first: datetime, last: datetime, length: timedelta) -> Iterator[MinuteRange]:
@@ -137,29 +136,27 @@ def spans(first: datetime, last: datetime, length: timedelta) -> Iterator[Minute
 
 def _judge_apart(
     store: Store, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: SensorOutcome
-) -> list[Verdict]:
+) -> list[Verdicts]:
     """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
 
     Where nothing can be judged at all, it fails.
     """
     try:
-        return judge_stored(store, rules, metrics, *span)
+        return [judge_stored(store, rules, metrics, *span)]
     except MemoryError:
         raise
     except Exception:
-        whole, verdicts, judged = len(rules) * len(metrics), [], 0
+        whole, verdicts = len(rules) * len(metrics), list[Verdicts]()
         for rule in rules:
             try:
-                verdicts += judge_stored(store, [rule], metrics, *span)
-                judged += len(metrics)
+                verdicts.append(judge_stored(store, [rule], metrics, *span))
                 continue
             except Exception:
                 _log.debug("rule %s is judged a metric at a time", rule.name, exc_info=True)
             for metric in metrics if whole > 1 else ():
                 with watched.catching(f"{metric} could not be judged by the rule {rule.name}"):
-                    verdicts += judge_stored(store, [rule], [metric], *span)
-                    judged += 1
-        if not judged:
+                    verdicts.append(judge_stored(store, [rule], [metric], *span))
+        if not verdicts:
             raise
         return verdicts
 

@@ -4,7 +4,7 @@ Pure: candles come in as a relation, verdicts go out. Which minutes are judged i
 that is above is in ``lifecycle/``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,7 +12,8 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
-from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.metric import Measure
+from pricetracker_dagster.candles.minutes import MINUTE, minutes_between
 from pricetracker_dagster.settings import AlertRule
 
 ABOVE = "above"
@@ -22,6 +23,9 @@ NOT_ABOVE = "not above"
 
 Series = tuple[str, str, str]
 """Rule, metric, measure."""
+
+_A_FEW = 6
+"""So many minutes at most are judged one after the other, each in one pass: as a rule it is the newest one."""
 
 
 class Verdict(NamedTuple):
@@ -48,36 +52,84 @@ class Verdict(NamedTuple):
         return self[:3]
 
 
+class Verdicts:
+    """Verdicts as the engine holds them. Of thousands of metrics hardly one is above: only that need become Python."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Take those in the table ``verdicts`` of a connection, which belongs to them from now on."""
+        self._connection = connection
+
+    def rows(self, verdict: str | None = None) -> list[Verdict]:
+        """Return those that say so, or all, in no order."""
+        values = {"verdict": verdict}
+        found = self._connection.execute("FROM verdicts WHERE $verdict IS NULL OR verdict = $verdict", values)
+        return list(map(Verdict._make, found.fetchall()))
+
+    def counts(self) -> list[tuple[datetime, str, int]]:
+        """Return of each minute, UTC, how many say what."""
+        return self._connection.execute("SELECT minute, verdict, count(*) FROM verdicts GROUP BY ALL").fetchall()
+
+    def not_above(self, series: Iterable[Series]) -> list[tuple[Series, datetime]]:
+        """Return the minutes of some series that are not above."""
+        names = [dict(zip(Verdict._fields, each, strict=False)) for each in series]
+        if not names:
+            return []
+        found = self._connection.execute(sql.load("alerts/sql/not_above.sql"), {"series": names}).fetchall()
+        return [((rule, metric, measure), minute) for rule, metric, measure, minute in found]
+
+    def forget_before(self, begins: Mapping[str, datetime]) -> None:
+        """Leave out what is said of a metric before it begins, UTC."""
+        if begins:
+            rows = [{"metric": metric, "begin": begin} for metric, begin in begins.items()]
+            self._connection.execute(sql.load("alerts/sql/forget_before.sql"), {"begins": rows})
+
+
 def judge(
     connection: duckdb.DuckDBPyConnection,
     rules: Sequence[AlertRule],
     first: datetime,
     last: datetime,
     only: str | None = None,
-) -> list[Verdict]:
-    """Judge every minute from ``first`` to ``last``, UTC, of every metric by every rule; return them in no order.
+    metrics: Sequence[str] | None = None,
+) -> Verdicts:
+    """Judge every minute from ``first`` to ``last``, UTC, by every rule.
 
     The connection has a table or view ``candles`` with metric, minute, open, close and volume, in any order; for each
     minute judged also those of the rule's window before it. ``only``: the one verdict to be given; None: all.
+    ``metrics``: those to be judged; None: all. The verdicts hold until the connection judges again.
     """
     define_measures(connection)
-    found: list[Verdict] = []
+    connection.execute(sql.load("alerts/sql/verdicts.sql"))
     for rule in rules:
         values = {
             "rule": rule.name,
             "patterns": list(rule.metrics),
+            "metrics": None if metrics is None else [*metrics],
             "factor": rule.factor,
             "window": rule.window_minutes,
             "min_points": rule.min_points,
             "min_average": rule.min_average,
-            "first": first,
-            "last": last,
             "only": only,
         }
-        for measure in dict.fromkeys(rule.measures):
-            judged = connection.execute(sql.load("alerts/sql/judge.sql"), {**values, "measure": measure})
-            found += map(Verdict._make, judged.fetchall())
-    return found
+        measures = list(dict.fromkeys(rule.measures))
+        wanted = sql.load("alerts/sql/wanted.sql")
+        if last - first < _A_FEW * MINUTE:
+            filled = {"wanted": wanted, "values": _of_each("value", measures), "measures": _of_each("compared", measures)}
+            compared = sql.filled("alerts/sql/compared_minute.sql", filled)
+            each: list[dict[str, object]] = [{"minute": minute} for minute in minutes_between(first, last)]
+        else:
+            compared = sql.filled("alerts/sql/compared_minutes.sql", {"wanted": wanted})
+            each = [{"measure": measure, "first": first, "last": last} for measure in measures]
+        statement = sql.filled("alerts/sql/judge.sql", {"compared": compared})
+        for own in each:
+            connection.execute(statement, {**values, **own})
+    return Verdicts(connection)
+
+
+def _of_each(part: str, measures: Iterable[Measure]) -> str:
+    """Return a part of a statement for each measure."""
+    names = [{"measure": sql.literal(measure), "name": sql.identifier(measure)} for measure in measures]
+    return ", ".join(sql.filled(f"alerts/sql/measure_{part}.sql", of_it) for of_it in names)
 
 
 def runs(above: Iterable[Verdict]) -> list[list[Verdict]]:

@@ -1,56 +1,21 @@
--- Judge one measure of the metrics in `candles` by one rule: a row a metric and minute from $first to $last.
+-- Judge metrics by one rule: adds a row a metric, measure and minute to the table `verdicts`.
 --
--- The average is over the $window minutes before the minute judged, by time: a count of rows would reach too far back
--- where minutes are missing. For that, each candle counts for the judged minutes of its own span of $window minutes and
--- of the next one, which is a join of equals, and quick for one minute of many metrics as for years of a few.
+-- What is filled in for compared: metric, minute, measure, value, average and points of what is judged: compared_minute.sql for one minute of
+-- many metrics, compared_minutes.sql for many minutes of one measure. Both read the view or table `candles` (metric,
+-- minute, open, close, volume) and leave out what wanted.sql does not name. The average is over the $window minutes before
+-- the minute judged, by time: a count of rows would reach too far back where minutes are missing. Changes count by their
+-- magnitude. NaN and infinity are no values. favg() adds without losing digits.
 -- A value must exceed the limit by more than 1e-9 of it: less is what binary arithmetic makes of decimals.
--- NaN and infinity are no values. favg() adds without losing digits. What comes out is a rules.Verdict.
-WITH measured AS (
-    SELECT
-        metric,
-        epoch(minute)::BIGINT // 60 AS minute,
-        measure_of($measure, open, close, volume) AS value
-    FROM candles
-    WHERE list_bool_or([metric GLOB pattern FOR pattern IN $patterns::VARCHAR[]])
+INSERT INTO verdicts
+WITH compared AS (
+    {{compared}}
 ),
 judged AS (
     SELECT
+        $rule::VARCHAR,
         metric,
+        measure,
         minute,
-        minute // $window AS span,
-        CASE WHEN isfinite(value) THEN value END AS value
-    FROM measured
-    WHERE minute BETWEEN epoch($first::TIMESTAMPTZ)::BIGINT // 60 AND epoch($last::TIMESTAMPTZ)::BIGINT // 60
-),
-earlier AS (
-    SELECT metric, minute, abs(value) AS magnitude, unnest([minute // $window, minute // $window + 1]) AS span
-    FROM measured
-    WHERE isfinite(value)
-),
-minutes AS (
-    SELECT DISTINCT minute, span
-    FROM judged
-),
-averaged AS (
-    SELECT earlier.metric, minutes.minute, favg(magnitude) AS average, count(*) AS points
-    FROM earlier
-    JOIN minutes
-        ON earlier.span = minutes.span
-        AND earlier.minute BETWEEN minutes.minute - $window AND minutes.minute - 1
-    GROUP BY earlier.metric, minutes.minute
-),
-compared AS (
-    SELECT metric, minute, value, average, coalesce(points, 0) AS points
-    FROM judged
-    LEFT JOIN averaged USING (metric, minute)
-)
-SELECT *
-FROM (
-    SELECT
-        $rule::VARCHAR AS rule,
-        metric,
-        $measure::VARCHAR AS measure,
-        to_timestamp(minute * 60) AS minute,
         value,
         average,
         abs(value) / nullif(average, 0) AS ratio,
@@ -64,4 +29,5 @@ FROM (
         END AS verdict
     FROM compared
 )
+FROM judged
 WHERE $only::VARCHAR IS NULL OR verdict = $only

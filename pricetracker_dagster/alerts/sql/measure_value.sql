@@ -1,0 +1,1 @@
+measure_of({{measure}}, open, close, volume) AS {{name}}
