@@ -144,9 +144,11 @@ class Settings(BaseSettings):
     def _some_and_none_twice(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         if not metrics:
             raise ValueError('metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"')
+        seen: set[str] = set()
         for i, metric in enumerate(metrics):
-            if metric in metrics[:i]:
+            if metric in seen:
                 raise ValueError(f'metrics[{i}] "{metric}" is listed twice: remove one')
+            seen.add(metric)
         return metrics
 
     @field_validator("data")

@@ -37,6 +37,8 @@ from pricetracker_dagster.store.published_access import covered
 from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Row
 from pricetracker_dagster.store.store import Store, open_store
 
+_OF_LATE = 10 * MINUTE
+
 
 @dataclass(frozen=True)
 class Look:
@@ -184,9 +186,11 @@ def damaged_tables(store: Store) -> list[str]:
 
 def newest_minute(settings: Settings, now: datetime) -> datetime | None:
     """Return the newest stored minute that is over by now, of whichever tracked metric, UTC; the last 24 hours."""
-    metrics = [str(metric) for metric in settings.tracked]
+    metrics, prices = [str(metric) for metric in settings.tracked], open_store(settings).prices
     closed = newest_closed_minute(now)
-    return max(open_store(settings).prices.newest(metrics, now - DAY, closed).values(), default=None)
+    # as a rule it is one of the newest: a day of all metrics need not be read for it
+    of_late = prices.newest(metrics, closed - _OF_LATE, closed) or prices.newest(metrics, now - DAY, closed)
+    return max(of_late.values(), default=None)
 
 
 def is_explained(rows: Iterable[Row], settings: Settings, now: datetime) -> bool:
