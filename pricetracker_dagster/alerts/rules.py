@@ -114,7 +114,11 @@ def judge(
         measures = list(dict.fromkeys(rule.measures))
         wanted = sql.load("alerts/sql/wanted.sql")
         if last - first < _A_FEW * MINUTE:
-            filled = {"wanted": wanted, "values": _of_each("value", measures), "measures": _of_each("compared", measures)}
+            filled = {
+                "wanted": wanted,
+                "values": _of_each("value", measures),
+                "measures": _of_each("compared", measures),
+            }
             compared = sql.filled("alerts/sql/compared_minute.sql", filled)
             each: list[dict[str, object]] = [{"minute": minute} for minute in minutes_between(first, last)]
         else:
