@@ -1,4 +1,4 @@
-"""What runs: the tick, the hourly pictures, the hourly maintenance."""
+"""What runs: the tick, and each hour the pictures, the maintenance and how much disk is used."""
 
 import re
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from pricetracker_dagster.assets.answers import charts_24h, history_24h, metric_rank
 from pricetracker_dagster.assets.minute_prices import TICK_ENDS_AFTER, minute_prices
+from pricetracker_dagster.assets.storage import storage
 from pricetracker_dagster.instance.retention import forget
 from pricetracker_dagster.instance.tags import HOURLY, MINUTE, TICK
 from pricetracker_dagster.process.priority import at_low_priority
@@ -29,6 +30,15 @@ charts = dg.define_asset_job(
     "charts",
     selection=dg.AssetSelection.assets(charts_24h),
     description="The last 24 hours of each metric as a picture.",
+    executor_def=dg.in_process_executor,
+    tags={HOURLY: "true"},
+)
+
+
+measure_storage = dg.define_asset_job(
+    "measure_storage",
+    selection=dg.AssetSelection.assets(storage),
+    description="How much disk everything takes, and for how long there is enough.",
     executor_def=dg.in_process_executor,
     tags={HOURLY: "true"},
 )
@@ -69,7 +79,7 @@ def upkeep() -> None:
     keep_prices_and_runs()
 
 
-default_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [minute_tick, charts, upkeep]
+default_jobs: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [minute_tick, charts, upkeep, measure_storage]
 
 
 def tick_request(minute: datetime) -> dict[str, Any]:

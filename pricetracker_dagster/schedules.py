@@ -4,7 +4,7 @@ import dagster as dg
 
 from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.instance.tags import TICK
-from pricetracker_dagster.jobs import charts, minute_tick, tick_request, upkeep
+from pricetracker_dagster.jobs import charts, measure_storage, minute_tick, tick_request, upkeep
 
 _WAITING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED]
 
@@ -45,4 +45,12 @@ hourly_upkeep = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 
-default_schedules = [every_minute, hourly_charts, hourly_upkeep]
+hourly_storage = dg.ScheduleDefinition(
+    name="hourly_storage",
+    job=measure_storage,
+    cron_schedule="50 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+
+default_schedules = [every_minute, hourly_charts, hourly_upkeep, hourly_storage]

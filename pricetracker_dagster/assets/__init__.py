@@ -9,9 +9,11 @@ from pricetracker_dagster.assets.alerts import acknowledgements, alerts, inciden
 from pricetracker_dagster.assets.answers import charts_24h, history_24h, metric_rank
 from pricetracker_dagster.assets.checks import price_checks
 from pricetracker_dagster.assets.minute_prices import minute_prices
+from pricetracker_dagster.assets.storage import storage
 
 default_assets: list[dg.AssetsDefinition | dg.AssetSpec] = [
     *(minute_prices, history_24h, metric_rank, charts_24h),
+    storage,
     *(alerts, incidents, silences, acknowledgements),
 ]
 default_asset_checks = [price_checks]

@@ -4,7 +4,7 @@ In that order a metric's rows lie together: the file is a third smaller than in 
 reads the row groups that may hold it. When a day is due is decided in maintenance.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import PurePosixPath
 
@@ -29,19 +29,21 @@ _AT_ONCE = 2_000_000
 _TRIES = 5
 
 
-def join(prices: Delta, day: str) -> bool:
+def join(prices: Delta, day: str, files: Collection[str] | None = None) -> bool:
     """Rewrite a UTC day (ISO 8601) of a table on this machine as one file. False where its files kept being replaced.
+
+    With ``files`` only those of it, by their paths in the table's folder; what is not live any more is left out.
 
     Safe beside writers: what they add meanwhile stays beside the new file, and where they replace a file of which it
     was made it is made anew. Memory is bounded, whatever the day holds.
     """
-    return any(_join(prices, day) for _ in range(_TRIES))
+    return any(_join(prices, day, files) for _ in range(_TRIES))
 
 
-def _join(prices: Delta, day: str) -> bool:
+def _join(prices: Delta, day: str, files: Collection[str] | None) -> bool:
     with prices.write():
         table = prices.load()
-        old = _files_of(table, day)
+        old = {path: size for path, size in _files_of(table, day).items() if files is None or path in files}
         if len(old) < 2:
             return True
         check_space(prices.location, sum(old.values()))

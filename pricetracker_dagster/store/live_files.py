@@ -90,6 +90,24 @@ def rows_a_day(table: DeltaTable) -> list[tuple[date, int]]:
     return _ask(table, 'SELECT "partition.date"::DATE, num_records FROM actions')
 
 
+def minutes_of_files(table: DeltaTable, day: date) -> list[tuple[str, datetime, datetime]]:
+    """Return path, first and last minute, UTC, of the live files of a day's prices: by the statistics in the log."""
+    rows = _ask(table, 'SELECT path, "partition.date"::DATE, "min.minute", "max.minute" FROM actions')
+    return [(unquote(path), first, last) for path, of, first, last in rows if of == day and first and last]
+
+
+def totals(table: DeltaTable) -> tuple[int, int, int, datetime | None, datetime | None]:
+    """Return how many live files of prices there are, their bytes, rows, oldest and newest minute, UTC: by the log."""
+    [found] = _ask(
+        table,
+        "SELECT count(*), coalesce(sum(size_bytes), 0)::BIGINT, coalesce(sum(num_records), 0)::BIGINT, "
+        'min("min.minute"), max("max.minute") FROM actions',
+    )
+    files, size, rows, *ends = found
+    oldest, newest = (None if end is None else end.astimezone(UTC) for end in ends)
+    return files, size, rows, oldest, newest
+
+
 def _ask(table: DeltaTable, statement: str) -> list[tuple[Any, ...]]:
     # pa.table() would import pandas
     actions = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()

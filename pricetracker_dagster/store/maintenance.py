@@ -2,23 +2,26 @@
 
 Each tick adds a small file. Those of a day become one, replaced files go after a week (a session that reads them may be
 open that long), and the log keeps a day. It is done in steps of a day or a table, between which ticks have their turn.
+Of the day that is not over the files of each hour become one, so that what was joined is not written again each hour.
 """
 
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store import compaction
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.live_files import PARTITION, files_of
+from pricetracker_dagster.store.live_files import PARTITION, files_of, minutes_of_files
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import PROPERTIES, wait_for_tick
@@ -28,6 +31,9 @@ KEPT_FOR_READERS = timedelta(days=7)
 
 _FEW = 4
 """A day with so many files or fewer is left as it is."""
+
+_SETTLED = timedelta(minutes=70)
+"""So long after an hour's begin its files are joined: ticks ask again for the last five minutes."""
 
 _TRIES = 5
 
@@ -69,12 +75,14 @@ class Maintained:
     left: tuple[str, ...] = ()
 
 
-def maintain(store: Store, limits: Limits | None = None) -> Maintained:
+def maintain(store: Store, limits: Limits | None = None, now: datetime | None = None) -> Maintained:
     """Join the small files of each day, delete files replaced a week ago, write a checkpoint, shorten the log.
 
     Safe beside writers and readers: after a write conflict it is tried again, and put off where conflicts persist. The
-    newest days come first, since they are read; no step begins while a tick is at work.
+    newest days come first, since they are read; no step begins while a tick is at work. Which day is not over is told
+    by ``now``, UTC; None: this machine's clock.
     """
+    now = now or datetime.now(UTC)
     limits = limits or Limits()
     deadline = Deadline.after(limits.seconds)
     joined: list[str] = []
@@ -88,11 +96,13 @@ def maintain(store: Store, limits: Limits | None = None) -> Maintained:
             days = Counter(_day_of(file) for file in files_of(table))
             before = days.total()
             for day in sorted((day for day, count in days.items() if count > _FEW), reverse=True):
+                if day == now.date().isoformat() and not _hours_to_join(table, now):
+                    continue
                 if len(joined) == limits.days or not deadline.remaining:
                     left.append(day)
                     continue
                 wait_for_tick(store.folder, min(_TICK_PATIENCE, deadline.remaining))
-                (joined if _join(store.prices, ["metric", "minute"], day) else put_off).append(day)
+                (joined if _join_day(store.prices, day, now) else put_off).append(day)
             removed += _clean(store.prices)
             after = len(store.prices.load().file_uris())
     for records in store.records:
@@ -106,6 +116,26 @@ def maintain(store: Store, limits: Limits | None = None) -> Maintained:
 def _day_of(file: str) -> str:
     """Return the UTC day of a Parquet file of the prices, ISO 8601."""
     return file.rpartition(f"/{PARTITION}=")[2].partition("/")[0]
+
+
+def _join_day(prices: PriceTable, day: str, now: datetime) -> bool:
+    """Join the files of a day, or those of each hour that is over where the day is not. False as of _join()."""
+    local = prices.location.local_path is not None
+    if day != now.date().isoformat() or not local:
+        return compaction.join(prices, day) if local else _join(prices, ["metric", "minute"], day)
+    table = prices.open()
+    hours = [] if table is None else _hours_to_join(table, now)
+    return all(compaction.join(prices, day, files) for files in hours)
+
+
+def _hours_to_join(table: DeltaTable, now: datetime) -> list[list[str]]:
+    """Return the files of each hour of today that is over, and in which nothing is corrected as a rule any more."""
+    hours: dict[datetime, list[str]] = defaultdict(list)
+    for path, first, last in minutes_of_files(table, now.date()):
+        hour = last.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        if hour <= first and hour + _SETTLED <= now:
+            hours[hour].append(path)
+    return [files for files in hours.values() if len(files) > _FEW]
 
 
 def _maintain_records(records: RecordTable) -> int:
@@ -141,8 +171,6 @@ def _clean(delta: Delta) -> int:
 
 def _join(delta: Delta, order: list[str], day: str | None = None) -> bool:
     """Rewrite a table, or one day of it, as few files, ordered for readers. False where write conflicts persist."""
-    if day is not None and delta.location.local_path is not None:
-        return compaction.join(delta, day)
     for _ in range(_TRIES):
         try:
             with delta.write():  # a step at a time: a repair that waits has its turn between two

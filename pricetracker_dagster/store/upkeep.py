@@ -56,5 +56,5 @@ def keep_store(store: Store, settings: Settings, now: datetime) -> Kept:
     removal = tried(remove_old_prices, None)
     records: Mapping[str, int] = tried(remove_old_records, dict[str, int]())
     differed = tried(lambda store, _, now: compare_in_full(store, now), list[str]())
-    maintained = maintain(store)
+    maintained = maintain(store, now=now)
     return Kept(removal, records, maintained, (*troubles, *differed, *maintained.troubles))

@@ -359,6 +359,7 @@ def test_the_upkeep_job_runs(start: Start, instance: dg.DagsterInstance) -> None
         run_minute_tick(tracker(bench), instance)
         bench.now += MINUTE
     before = len(bench.store.prices.files())
+    bench.now += timedelta(hours=2)
     job = build_defs(tracker(bench)).resolve_job_def("upkeep")
     assert job.execute_in_process(instance=instance).success
     assert len(bench.store.prices.files()) < before

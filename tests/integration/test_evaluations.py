@@ -87,7 +87,7 @@ def test_after_the_clock_went_back_evaluation_goes_on_at_once(instance: dg.Dagst
     assert found.ahead is not None
     assert found.ahead >= ahead.replace(second=0)
     assert set(bring_back(instance, NOW)) == {
-        *("every_minute", "hourly_charts", "hourly_upkeep", "first_charts"),
+        *("every_minute", "hourly_charts", "hourly_upkeep", "hourly_storage", "first_charts"),
         *SENSORS,
     }
     assert evaluations(instance, NOW).ahead is None
