@@ -22,6 +22,9 @@ _AT_FIRST = 32
 _LOOKED_EVERY = 0.25
 """Seconds after which it is looked at whether that is enough, where four requests are granted meanwhile."""
 
+_LAST_ANSWERS = 2.0
+"""Seconds in which those that were asked last may answer, where there is no time to ask again."""
+
 _ENOUGH = 0.75
 """Of the requests that an exchange grants, the share that has to be answered, or more are sent at the same time."""
 
@@ -85,7 +88,13 @@ class Findings:
 
 
 def in_turns(
-    items: Sequence[T], ask: Callable[[T, int], float | None], how: ExchangeSettings, *, deadline: Deadline, name: str
+    items: Sequence[T],
+    ask: Callable[[T, int], float | None],
+    how: ExchangeSettings,
+    *,
+    deadline: Deadline,
+    name: str,
+    again_until: Deadline | None = None,
 ) -> None:
     """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
 
@@ -94,9 +103,9 @@ def in_turns(
 
     It returns when all are done or the deadline, after which nothing is begun, has passed, whatever still hangs: the
     threads are daemons. ``ask`` is given an item and how often it was asked for before, and returns after how many
-    seconds to ask again; None: it is done. It must not raise.
+    seconds to ask again; None: it is done. It must not raise. Once each was asked for, ``again_until`` is the deadline.
     """
-    board = _Board(items, deadline)
+    board = _Board(items, deadline, again_until or deadline)
     threads = 0
     while not board.wait(0.0):
         for _ in range(min(threads or at_first(how), CONNECTIONS - threads, len(items) - threads)):
@@ -113,8 +122,9 @@ def at_first(how: ExchangeSettings) -> int:
 class _Board(Generic[T]):
     """What is to be asked, and what is being asked."""
 
-    def __init__(self, items: Sequence[T], deadline: Deadline) -> None:
+    def __init__(self, items: Sequence[T], deadline: Deadline, again_until: Deadline) -> None:
         self._deadline = deadline
+        self._again_until = again_until
         self._changed = threading.Condition()
         self._fresh = list(reversed(items))
         self._again: list[tuple[float, int, int, T]] = []
@@ -135,11 +145,17 @@ class _Board(Generic[T]):
                         heappush(self._again, (time.monotonic() + pause, id(item), times + 1, item))
                     self._changed.notify_all()
 
+    @property
+    def _remaining(self) -> float:
+        return (self._deadline if self._fresh else self._again_until).remaining
+
     def wait(self, seconds: float) -> bool:
         """Wait so long at most; say whether all is done or time is up."""
         with self._changed:
-            self._changed.wait_for(self._is_over, timeout=min(seconds, self._deadline.remaining))
-            return self._is_over() or self._deadline.remaining <= 0
+            ends = Deadline.after(seconds)
+            while not (over := self._is_over() or self._remaining <= 0) and ends.remaining > 0:
+                self._changed.wait(timeout=min(ends.remaining, self._remaining, _LOOKED_EVERY))
+            return over
 
     def wait_while_enough(self, per_second: float) -> None:
         """Wait until all is done or time is up, or less is answered than is granted while some wait to be asked."""
@@ -156,11 +172,15 @@ class _Board(Generic[T]):
 
     def _take(self) -> tuple[T, int] | None:
         with self._changed:
-            while not self._is_over() and self._deadline.remaining > 0:
-                pause = self._deadline.remaining
+            while not self._is_over() and self._remaining > 0:
+                pause = self._remaining
                 if self._fresh:
                     self._running += 1
-                    return self._fresh.pop(), 0
+                    item = self._fresh.pop()
+                    if not self._fresh:
+                        last = Deadline.after(min(_LAST_ANSWERS, self._deadline.remaining))
+                        self._again_until = max(self._again_until, last, key=lambda each: each.at)
+                    return item, 0
                 if self._again:
                     pause = min(pause, self._again[0][0] - time.monotonic())
                     if pause <= 0:

@@ -27,8 +27,8 @@ _DOUBTED = timedelta(hours=1)
 """How far back minutes are asked for again of which an answer took trades away, until a second one decides."""
 
 _SHARE_OF_OLDER = 0.2
-"""Of the budget, kept for older gaps where there are any: with more metrics than a tick can ask for they would never
-have a turn."""
+"""Of the budget, kept for older gaps where there are any, once each metric was asked for: with more metrics than a tick
+can ask for they would never have a turn."""
 
 _WHOLE_SECOND = 0.2
 """Seconds by which an exchange's time, which is told in whole seconds, may be ahead of what was computed from it."""
@@ -59,8 +59,11 @@ def ask_for_candles(
         def since(metric: str, minute: datetime, exchange: Exchange = exchange) -> datetime:
             return _since(exchange, metric, minute, newest, gaps, doubted)
 
-        until = context.deadline.earlier(for_older)
-        findings.start(partial(_ask, context, exchange, tracked[name], since, until, findings), tracked[name])
+        again_until = context.deadline.earlier(for_older)
+        # else the newest minutes have all of the budget: each metric has its turn before older gaps have theirs
+        until = again_until if context.turns.all_were_asked(tracked[name]) else context.deadline
+        ask = partial(_ask, context, exchange, tracked[name], since, until, again_until, findings)
+        findings.start(ask, tracked[name])
 
 
 def _ask(
@@ -69,6 +72,7 @@ def _ask(
     metrics: Sequence[Metric],
     since: Callable[[str, datetime], datetime],
     deadline: Deadline,
+    again_until: Deadline,
     findings: Findings,
 ) -> None:
     """Ask one exchange, in a thread of its own.
@@ -87,7 +91,8 @@ def _ask(
 
     def ask(metric: Metric, times: int) -> float | None:
         try:
-            answer = exchange.candles(metric.pair, since(str(metric), newest), deadline, patient=False)
+            ends = again_until if times else deadline
+            answer = exchange.candles(metric.pair, since(str(metric), newest), ends, patient=False)
         except Exception as error:
             if not (times and isinstance(error, NotAsked)):  # what it said when it was asked tells more
                 findings.put(metric, not_over or with_its_place(error, metric, pairs, context.settings))
@@ -102,7 +107,8 @@ def _ask(
         return LATE_MINUTE[again] if may_ask else None
 
     how = context.settings.exchange(exchange.name)
-    in_turns(context.turns.to_ask(metrics), ask, how, deadline=deadline, name=exchange.name)
+    ordered, name = context.turns.to_ask(metrics), exchange.name
+    in_turns(ordered, ask, how, deadline=deadline, again_until=again_until, name=name)
 
 
 def _doubted(context: Context) -> dict[str, datetime]:

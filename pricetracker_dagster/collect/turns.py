@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -91,9 +91,14 @@ class Turns:
         """Return the same for older gaps."""
         return self._ordered(metrics, lambda turn: turn.healed)
 
+    def all_were_asked(self, metrics: Iterable[object]) -> bool:
+        """Say whether each metric was asked for since older gaps of one of them were rebuilt last."""
+        of_metrics = [self[str(metric)] for metric in metrics]
+        return min(turn.asked for turn in of_metrics) > max(turn.healed for turn in of_metrics)
+
     def save(self) -> None:
         """Keep it for the next tick. Where that fails, turns begin anew."""
-        told = {metric: asdict(turn) for metric, turn in self._of.items()}
+        told = {metric: vars(turn) for metric, turn in self._of.items()}
         with suppress(OSError):
             write_text(self._file, json.dumps(told))
 

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -12,8 +12,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pricetracker_dagster.candles.minutes import MINUTE
-from pricetracker_dagster.collect import tick
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.candles.validate import Answer, Unvalidated, Validated, validate_together
+from pricetracker_dagster.collect import storing, tick
 from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.healing import Healing
 from pricetracker_dagster.collect.result import Collected
@@ -33,6 +34,23 @@ BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
 def newest(settings: Settings) -> dict[str, datetime]:
     metrics = [str(metric) for metric in settings.tracked]
     return open_store(settings).prices.newest(metrics, NEWEST - timedelta(days=1))
+
+
+def test_rows_that_cannot_be_validated_with_the_others_cost_their_own_metric_alone_its_minute(
+    track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(answers: Sequence[Answer]) -> Validated:
+        if any(row[0] == ETH for answer in answers if isinstance(answer, Unvalidated) for row in answer.rows):
+            raise ZeroDivisionError
+        return validate_together(answers)
+
+    monkeypatch.setattr(storing, "validate_together", fails)
+    settings = track("BTCUSD", "ETHUSD")
+    tick = collect_minute(settings, NEWEST)
+    assert newest(settings) == {BTC: NEWEST}
+    assert tick.missing == {ETH: [MinuteRange(NEWEST, NEWEST)]}
+    assert tick.why(ETH).startswith("a mistake of pricetracker: ZeroDivisionError")
+    assert tick.cause(ETH) == "own mistake"
 
 
 def stored_minutes(settings: Settings, metric: str) -> int:

@@ -21,8 +21,8 @@ from pricetracker_dagster.candles.minutes import (
 )
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.candles.table import by_day, newest_minute, oldest_minute
-from pricetracker_dagster.candles.validate import RejectedRow, validate_rows
+from pricetracker_dagster.candles.table import by_day, newest_minute, of_metric, oldest_minute, spans_of
+from pricetracker_dagster.candles.validate import RejectedRow, Unvalidated, Validated, validate_rows, validate_together
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 UNIX = 1_772_539_200  # NOON
@@ -254,6 +254,59 @@ def test_no_rows_are_sifted_to_none() -> None:
     validated = validate_rows([], NOON)
     assert validated.kept == SCHEMA.empty_table()
     assert validated.rejected == []
+
+
+def test_answers_of_many_metrics_validated_together_are_what_each_is_alone() -> None:
+    answered = [NOON + timedelta(microseconds=metric) for metric in range(200)]
+    rows = [
+        [
+            raw(UNIX - 60 * i, 10, 12, 9, 11, "bad" if (metric + i) % 7 == 0 else metric, metric=f"A:M{metric}")
+            for i in range(5)
+        ]
+        for metric in range(200)
+    ]
+    answers = [Unvalidated(own, moment) for own, moment in zip(rows, answered, strict=True)]
+    stated = Validated(candles((BTC, 0, 1.0)), [], candles((BTC, 0, 1.0)).select(["metric", "minute"]))
+    together = validate_together([*answers[:100], stated, *answers[100:]])
+    bad = [(f"A:M{metric}", at(-i)) for metric in range(200) for i in range(5) if (metric + i) % 7 == 0]
+    assert [(row.metric, row.minute) for row in together.rejected] == bad
+    assert {row.problem for row in together.rejected} == {"volume is not a number"}
+    kept = {(row["metric"], row["minute"]): (row["volume"], row["fetched_at"]) for row in together.kept.to_pylist()}
+    assert kept.pop((BTC, NOON)) == (2.0, NOON)
+    whole = {(f"A:M{metric}", at(-i)): (metric, answered[metric]) for metric in range(200) for i in range(5)}
+    assert kept == {key: value for key, value in whole.items() if key not in bad}
+    assert together.derived == stated.derived
+    assert answers[3].kept.num_rows == 4
+    assert answers[3].rejected == [row for row in together.rejected if row.metric == "A:M3"]
+
+
+@pytest.mark.parametrize(
+    ("row", "speaks"),
+    [
+        (raw(UNIX), True),
+        (raw(UNIX, "bad"), True),  # it is rejected, and the minute was answered for
+        (raw(UNIX + 7), True),
+        (raw(UNIX + 60), True),
+        (raw(str(UNIX)), True),
+        (raw(UNIX - 60), False),
+        (raw(UNIX + 67), False),
+        (raw("soon"), False),
+        (raw(None), False),
+        (raw("inf"), False),
+        ([BTC], False),
+    ],
+)
+def test_an_answer_speaks_of_a_minute_where_a_row_bears_it_or_a_later_one_is_whole(
+    row: list[object], speaks: bool
+) -> None:
+    assert Unvalidated([raw(UNIX - 120), row], NOON).speaks_of(NOON) == speaks
+
+
+def test_first_and_last_minute_of_each_metric() -> None:
+    some = candles((BTC, 3, 1.0), (ETH, -2, 1.0), (BTC, 1, 1.0))
+    assert spans_of(some) == {BTC: MinuteRange(at(1), at(3)), ETH: MinuteRange(at(-2), at(-2))}
+    assert spans_of(candles()) == {}
+    assert of_metric(some, ETH) == candles((ETH, -2, 1.0))
 
 
 def test_oldest_and_newest_minute_of_candles() -> None:

@@ -1,6 +1,7 @@
 """How many metrics are asked for at the same time follows what their exchange grants."""
 
 import threading
+import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -73,3 +74,18 @@ def test_those_that_hang_hold_up_no_others(hanging: int) -> None:
     assert min(asked.items) == hanging
     ends.set()
     done.join()
+
+
+def test_who_was_not_asked_yet_comes_before_who_is_to_be_asked_again_and_has_the_longer_deadline() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def ask(item: int, times: int) -> float:
+        time.sleep(0.05)
+        asked.append((times, item))
+        return 0.0
+
+    again_until, deadline = Deadline.after(0.1), Deadline.after(10)
+    # one thread: the tenth is asked for after half a second
+    in_turns(range(10), ask, granting(0.1, 5), deadline=deadline, again_until=again_until, name="test")
+    assert asked[:10] == [(0, item) for item in range(10)]
+    assert deadline.remaining > 5  # the last ones were waited for, and nobody else
