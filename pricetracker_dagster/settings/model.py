@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     @classmethod
     def _a_day_of_history_stays(cls, keep_days: int) -> int:
         if keep_days == 1:
-            raise ValueError("keep_days 1 is less than the 24 hours that are published: write 2 or more, 0 for all")
+            raise ValueError("less than the 24 hours that are published: write 2 or more, 0 for all")
         return keep_days
 
     @field_validator("metrics")

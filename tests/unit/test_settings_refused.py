@@ -60,6 +60,9 @@ def test_a_link_puts_an_ipv6_address_into_brackets(write_settings: Write) -> Non
 REFUSED = [
     ("[ui]\nport = true", "ui.port true", "not a number: write one"),
     ("keep_runs_hours = true", "keep_runs_hours true", "not a number: write one"),
+    ("keep_days = true", "keep_days true", "not a number: write one"),
+    ("keep_days = 1", "keep_days 1", "write 2 or more"),
+    ("[alerts]\nkeep_days = 0", "alerts.keep_days 0", "greater than or equal to 1"),
     ("[collect]\nbudget_seconds = true", "collect.budget_seconds true", "not a number: write one"),
     ("[[alerts.rules]]\nfactor = false", "alerts.rules[0].factor false", "not a number: write one"),
     ("keep_runs_hours = 99999999999", "keep_runs_hours 99999999999", "less than or equal to 876000"),
