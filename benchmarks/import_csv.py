@@ -1,14 +1,18 @@
-"""What importing an OHLCVT file costs, beside DuckDB's plain reading of the same CSV.
+"""What importing an OHLCVT file costs, beside pandas, which reads the same CSV and writes the same rows as Parquet.
 
 The file is generated: four years of one pair's minutes, a tenth of them without trades and so absent in it. Importing
-judges each line, fills what is absent and upserts into a new Delta table; ``read_csv`` puts the lines into a table in
-memory.
+judges each line, fills what is absent and stores a file a UTC day, as the table is laid out; pandas does nearly as much
+when it writes a file a day, and less when it writes one file.
 """
 
+import re
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,38 +21,45 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from pricetracker_dagster.exchanges.kraken import ohlcvt
+from benchmarks.rows import Row, alone, bounded, faster
+from pricetracker_dagster.collect.recorded import import_file
 from pricetracker_dagster.store.store import Store, store_in
 
 ROUNDS = 3
 DAYS = 4 * 365
 NOW = datetime(2026, 3, 3, 12, 5, tzinfo=UTC)
+COLUMNS = ["unix", "open", "high", "low", "close", "volume", "trades"]
 
 
-def main() -> None:
-    """Measure and print rows a second."""
+def measure() -> Iterator[Row]:
+    """Measure both in turn, by the clock and in CPU, the second import, memory of a file of one year and of four."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "XBTUSD_1.csv"
         lines = generate(file)
-        pairs = []
+        ours, again, whole, by_day = [], [], [], []
         for number in range(ROUNDS):
             store = store_in(Path(folder) / f"store {number}")
-            pairs.append((timed(partial(read_plainly, file)), timed(partial(imported, file, store))))
-        minutes = store.prices.rows()
-        again = timed(lambda: imported(file, store))
-        parts = {
-            "read, judge and fill": statistics.median(
-                timed(lambda: list(ohlcvt.read([file], fetched_at=NOW))) for _ in range(ROUNDS)
-            ),
-        }
-    plain, ours = (statistics.median(pair[i] for pair in pairs) for i in (0, 1))
-    print(f"import {lines:,} lines, {minutes:,} minutes with those without trades; {ROUNDS} of each in turn")
-    print(f"  read_csv {plain:.2f} s ({lines / plain:,.0f} lines a second)")
-    rates = f"{lines / ours:,.0f} lines, {minutes / ours:,.0f} minutes a second"
-    print(f"  import   {ours:.2f} s ({rates})   ratio {ours / plain:.1f}")
-    for part, seconds in parts.items():
-        print(f"    of which to {part} {seconds:.2f} s")
-    print(f"  import again, nothing new: {again:.2f} s")
+            ours.append(timed(partial(imported, file, store)))
+            by_day.append(timed(partial(with_pandas, file, Path(folder) / "peer", by_day=True)))
+            again.append(timed(partial(imported, file, store)))
+            whole.append(timed(partial(with_pandas, file, Path(folder) / "peer.parquet", by_day=False)))
+            if number == 0:
+                compare(store, Path(folder) / "peer.parquet")
+            shutil.rmtree(Path(folder) / "peer")
+        memory = [peak(folder, days) for days in (365, DAYS)]
+    (wall, cpu), (wall_again, cpu_again), (wall_whole, cpu_whole), (wall_day, cpu_day) = (
+        [statistics.median(each[i] for each in rounds) for i in (0, 1)] for rounds in (ours, again, whole, by_day)
+    )
+    yield bounded("import into an empty store", "lines/s", lines / wall, at_least=1_000_000)
+    yield bounded("import into an empty store, two cores busy with it", "lines/s", 2 * lines / cpu)
+    yield faster("import of four years of one pair", "s", wall, wall_day, "pandas to Parquet, a file a day", 5)
+    yield faster("import of four years of one pair, CPU", "s of CPU", cpu, cpu_day, "pandas to Parquet, a file a day")
+    yield faster("import of four years of one pair", "s", wall, wall_whole, "pandas to one Parquet file")
+    yield faster("import of four years of one pair, CPU", "s of CPU", cpu, cpu_whole, "pandas to one Parquet file")
+    yield faster("import again what is stored", "s", wall_again, wall, "the first import", 2)
+    yield faster("import again what is stored, CPU", "s of CPU", cpu_again, cpu, "the first import")
+    yield bounded("memory of an import of four years", "MB", memory[1])
+    yield bounded("memory of an import of one year", "MB", memory[0])
 
 
 def generate(file: Path) -> int:
@@ -73,24 +84,70 @@ def generate(file: Path) -> int:
     return len(rows)
 
 
-def read_plainly(file: Path) -> None:
-    """Read the CSV with nothing but DuckDB."""
-    with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE lines AS FROM read_csv($file, header = false)", {"file": str(file)})
+def with_pandas(file: Path, to: Path, *, by_day: bool) -> None:
+    """Read the CSV and write the lines with the columns of our table as Parquet."""
+    rows = pd.read_csv(file, names=COLUMNS)
+    rows = rows.assign(
+        metric="KRAKEN:BTCUSD",
+        minute=pd.to_datetime(rows.pop("unix"), unit="s", utc=True),
+        fetched_at=pd.Timestamp(NOW),
+    )
+    if by_day:
+        rows["date"] = rows["minute"].dt.date
+        rows.to_parquet(to, compression="zstd", partition_cols=["date"], max_partitions=DAYS + 1)
+    else:
+        rows.to_parquet(to, compression="zstd")
 
 
 def imported(file: Path, store: Store) -> None:
     """Do what ``pricetracker import`` does."""
-    for sheet in ohlcvt.read([file], fetched_at=NOW):
-        store.prices.upsert(sheet.candles)
+    import_file(store.prices, file, now=NOW)
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Return how many seconds it takes."""
-    began = time.perf_counter()
+def compare(store: Store, peer: Path) -> None:
+    """Raise where a line is not stored as pandas has it."""
+    [differing] = duckdb.execute(
+        """
+        SELECT count(*) FROM read_parquet($peer) AS p ANTI JOIN read_parquet($ours, hive_partitioning = false) AS o
+        ON o.minute = p.minute AND o.open = p.open AND o.high = p.high AND o.low = p.low AND o.close = p.close
+            AND o.volume = p.volume AND o.trades = p.trades
+        """,
+        {"peer": str(peer), "ours": store.prices.files()},
+    ).fetchall()
+    if differing[0]:
+        raise AssertionError(f"{differing[0]} lines are stored otherwise than pandas reads them")
+
+
+def peak(folder: str, days: int) -> float:
+    """Return the most memory, MB, that a process needed to import so many days."""
+    command = [sys.executable, "-m", "benchmarks.import_csv", folder, str(days)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def peak_here(folder: Path, days: int) -> float:
+    """Import the first days of the file of a folder; return the most memory that this process has needed, MB."""
+    file = folder / str(days) / "XBTUSD_1.csv"
+    file.parent.mkdir()
+    until = 1_577_836_800 + 86_400 * days
+    with (folder / "XBTUSD_1.csv").open() as every, file.open("w") as some:
+        for line in every:
+            if int(line.partition(",")[0]) >= until:
+                break
+            some.write(line)
+    imported(file, store_in(file.parent / "store"))
+    status = Path("/proc/self/status").read_text(encoding="utf-8")  # getrusage() has what the process before had
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return how many seconds it takes, and how many of CPU."""
+    began, used = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - used
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 3:
+        print(peak_here(Path(sys.argv[1]), int(sys.argv[2])))
+    else:
+        alone(measure)

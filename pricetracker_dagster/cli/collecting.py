@@ -17,9 +17,10 @@ from pricetracker_dagster.cli.parameters import UtcTime, minute_range
 from pricetracker_dagster.settings import Settings, backfill_command, command, load_settings
 
 if TYPE_CHECKING:
-    from pricetracker_dagster.exchanges.kraken.ohlcvt import RecordedFile
+    from rich.progress import Progress
+
+    from pricetracker_dagster.collect.recorded import Imported
     from pricetracker_dagster.store.doubts import Doubt
-    from pricetracker_dagster.store.prices import UpsertedCandles
 
 _LISTED = 10
 
@@ -116,33 +117,53 @@ def import_(files: Sequence[Path]) -> None:
 
     A file that cannot be imported fails alone, with exit status 1.
     """
-    from pricetracker_dagster.exchanges.kraken.ohlcvt import read
+    from pricetracker_dagster.collect.recorded import import_file
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
     prices = open_store(settings).prices
-    imported: list[tuple[RecordedFile, UpsertedCandles]] = []
+    imported: list[Imported] = []
     with progress_bar() as progress:
         say = partial(progress.console.print, soft_wrap=True, markup=False, highlight=False)
-        bar = progress.add_task("files", total=len(files))
+        told = _Progress(progress, sum(path.stat().st_size for path in files))
         longest = timedelta(hours=settings.collect.fill_hours)
         for path in files:
-            progress.update(bar, description=path.name)
+            told.begin(path)
             try:
-                [recorded] = read([path], fetched_at=datetime.now(UTC), longest=longest)
-                imported.append((recorded, prices.upsert(recorded.candles, derived=recorded.derived)))
+                imported.append(import_file(prices, path, longest=longest, on_progress=told.advance))
             except Exception as error:
                 _tell_failure(path, error)
             else:
-                _tell(*imported[-1], say)
-            progress.advance(bar)
-        doubted = [str(recorded.path) for recorded, upserted in imported if upserted.doubts]
+                _tell(imported[-1], say)
+        doubts = [(file.path, doubt) for file in imported if file.upserted for doubt in file.upserted.doubts]
+        doubted = dict.fromkeys(str(path) for path, _ in doubts)
         again = f"{command(simulated=settings.simulated)} {shlex.join(['import', *doubted])}"
-        for line in _of_doubts([doubt for _, upserted in imported for doubt in upserted.doubts], again):
+        for line in _of_doubts([doubt for _, doubt in doubts], again):
             say(line)
     _publish(settings)
-    rejected = any(recorded.rejected or upserted.rejected for recorded, upserted in imported)
-    sys.exit(1 if rejected or len(imported) < len(files) else 0)
+    sys.exit(1 if any(file.rejected for file in imported) or len(imported) < len(files) else 0)
+
+
+class _Progress:
+    """Tells how many minutes of all files are read; how many there are is judged by the bytes of those read."""
+
+    def __init__(self, progress: "Progress", size: int) -> None:
+        self._progress, self._size = progress, size
+        self._bar = progress.add_task("minutes", total=None)
+        self._minutes = self._bytes = 0
+        self._end = 0
+
+    def begin(self, path: Path) -> None:
+        """Go on with a file; of those before nothing is left."""
+        self._bytes, self._end = self._end, self._end + path.stat().st_size
+        self._progress.update(self._bar, description=path.name)
+
+    def advance(self, minutes: int, size: int) -> None:
+        """Add what was read of the file."""
+        self._minutes += minutes
+        self._bytes += size
+        total = self._minutes * self._size // max(self._bytes, 1)
+        self._progress.update(self._bar, completed=self._minutes, total=max(total, self._minutes))
 
 
 def _tell_failure(path: Path, error: Exception) -> None:
@@ -156,16 +177,16 @@ def _tell_failure(path: Path, error: Exception) -> None:
     click.echo(f"Error: {reason if str(path) in reason else f'{path}: {reason}'}", err=True)
 
 
-def _tell(read: "RecordedFile", upserted: "UpsertedCandles", say: Callable[[str], object]) -> None:
+def _tell(file: "Imported", say: Callable[[str], object]) -> None:
     """Say of a file what was stored, and what was not: no valid candles, or of minutes that are not closed."""
-    rejected = [*read.rejected, *upserted.rejected]
+    assert file.upserted is not None  # noqa: S101 - it was imported
     say(
-        f"{read.path.name}: {read.metric}: {read.candles.num_rows:,} minutes, {read.filled:,} of them without trades; "
-        f"{upserted.inserted:,} added, {upserted.updated:,} corrected, {len(rejected):,} rejected"
+        f"{file.path.name}: {file.metric}: {file.minutes:,} minutes, {file.filled:,} of them without trades; "
+        f"{file.upserted.inserted:,} added, {file.upserted.updated:,} corrected, {len(file.rejected):,} rejected"
     )
-    for row in rejected[:_LISTED]:
+    for row in file.rejected[:_LISTED]:
         say(f"  rejected: {row}")
-    for gap in read.silences[:_LISTED]:
+    for gap in file.silences[:_LISTED]:
         say(f"  no line for {gap}: longer than collect.fill_hours, so it is not filled but stays a gap")
 
 

@@ -25,7 +25,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from pricetracker_dagster.candles.minutes import utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.delta import Delta
-from pricetracker_dagster.store.live_files import PARTITION
+from pricetracker_dagster.store.live_files import PARTITION, sizes
 from pricetracker_dagster.store.writing import COUNTED, ROW_GROUP, STEADY
 
 _PATIENCE = 60.0
@@ -99,7 +99,7 @@ def write_file(prices: Delta, schema: pa.Schema, day: date, parts: Iterable[pa.T
                 if part.num_rows:
                     writer.write_table(part.cast(schema), row_group_size=ROW_GROUP)
                     rows += part.num_rows
-        written = pq.read_metadata(file)
+        written = writer.writer.metadata
         for group in range(written.num_row_groups):
             of_metric, of_minute = (written.row_group(group).column(column).statistics for column in (0, 1))
             metrics += [of_metric.min, of_metric.max]
@@ -152,7 +152,8 @@ def commit(
     Raises:
         CommitFailedError: others were faster for 60 s.
     """
-    actions: list[Any] = [file.added(changes=changes) for file in added]
+    files = list(added)
+    actions: list[Any] = [file.added(changes=changes) for file in files]
     now = int(time.time() * 1000)
     actions += [RemoveAction(path, changes, now, None, {PARTITION: day}) for path, day in replaced.items()]
     counts = {"num_added_files": len(actions) - len(replaced), "num_removed_files": len(replaced)}
@@ -167,6 +168,8 @@ def commit(
                 raise
             time.sleep(random.uniform(0.0, 0.02))  # noqa: S311 - jitter
             table = prices.load()
+            if {file.path for file in files} & sizes(table).keys():  # it was committed, and its answer was lost
+                return table.version()
             if not holds(table):
                 return None
         else:

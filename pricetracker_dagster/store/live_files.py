@@ -16,7 +16,7 @@ PARTITION = "date"
 """The column of the UTC day, by which the prices lie in folders."""
 
 
-def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime]] = ()) -> list[str]:
+def files_of(table: DeltaTable, bounds: Sequence[tuple[str, str, date | datetime | str]] = ()) -> list[str]:
     """Return the live Parquet files of one version of a table, as absolute paths.
 
     With bounds, e.g. ``("minute", ">=", moment)``, only those that may hold such rows, by the statistics in the log.
@@ -40,7 +40,7 @@ def files_of_days(files: Iterable[str], first: date, last: date) -> list[str]:
 
 def files_of_minutes(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:
     """Return those files of the prices that may hold minutes from ``first`` to ``last``."""
-    bounds: list[tuple[str, str, date | datetime]] = []
+    bounds: list[tuple[str, str, date | datetime | str]] = []
     for comparison, moment in ((">=", first), ("<=", last)):
         if moment is not None:
             bounds += [(PARTITION, comparison, moment.astimezone(UTC).date()), ("minute", comparison, moment)]

@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.delta import Upserted
-from pricetracker_dagster.store.prices import PriceTable
+from pricetracker_dagster.store.bulk import BulkLoad
 from pricetracker_dagster.store.store import open_store
 
 MINUTE = 1_672_531_200  # 2023-01-01 00:00 UTC
@@ -63,14 +62,14 @@ def test_a_file_that_is_none_of_krakens_fails_alone(
 def test_a_file_that_cannot_be_stored_fails_alone(
     bring: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, mistake: Exception
 ) -> None:
-    whole = PriceTable.upsert
+    whole = BulkLoad.add
 
-    def spoiled(self: PriceTable, candles: Any, **kwargs: Any) -> Upserted:
+    def spoiled(self: BulkLoad, candles: Any, filled: Any) -> None:
         if candles["metric"][0].as_py() == "KRAKEN:BTCUSD":
             raise mistake
-        return whole(self, candles, **kwargs)
+        whole(self, candles, filled)
 
-    monkeypatch.setattr(PriceTable, "upsert", spoiled)
+    monkeypatch.setattr(BulkLoad, "add", spoiled)
     status, _, failed = bring(XBTUSD_1=GOOD.encode(), ETHUSD_1=GOOD.encode())
     assert status == 1
     assert stored("KRAKEN:ETHUSD", "KRAKEN:BTCUSD").keys() == {"KRAKEN:ETHUSD"}

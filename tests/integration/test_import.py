@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pricetracker_dagster import open_prices
@@ -12,6 +13,7 @@ from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.errors import UnknownName
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, RecordedFile
+from pricetracker_dagster.exchanges.kraken.ohlcvt_parts import BLOCK, InNoOrder, Part, read_parts
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
@@ -81,8 +83,28 @@ def line(minute: int, close: float = 10.0) -> str:
 
 
 def read_one(path: Path) -> RecordedFile:
-    [sheet] = ohlcvt.read([path], fetched_at=FETCHED)
+    """A file as a whole. In parts, of whatever length, it is the same, or it is said that it cannot be read so."""
+    for block in (80, 200, BLOCK):
+        parts, why = in_parts(path, block)
+        try:
+            [sheet] = ohlcvt.read([path], fetched_at=FETCHED)
+        except OhlcvtError:
+            assert why
+            raise
+        if not why:
+            assert pa.concat_tables([part.candles for part in parts]).equals(sheet.candles)
+            assert sum(int(part.filled.sum()) for part in parts) == sheet.filled
+            assert sorted(row for part in parts for row in part.rejected) == sorted(sheet.rejected)
+            assert [gap for part in parts for gap in part.silences] == sheet.silences
     return sheet
+
+
+def in_parts(path: Path, block: int) -> tuple[list[Part], str]:
+    """The parts of a file, and why it cannot be read in parts."""
+    try:
+        return [*read_parts(path, fetched_at=FETCHED, block=block)], ""
+    except (InNoOrder, OhlcvtError) as error:
+        return [], str(error)
 
 
 def minutes_of(sheet: RecordedFile) -> list[int]:

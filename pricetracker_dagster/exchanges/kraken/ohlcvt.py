@@ -19,7 +19,7 @@ from pricetracker_dagster.candles.minutes import DAY, MinuteRange, utc
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
 from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.candles.table import newest_minute, oldest_minute
-from pricetracker_dagster.candles.validate import RejectedRow, closed, validate
+from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed, validate
 from pricetracker_dagster.errors import PricetrackerError, first_line, is_utf8
 
 
@@ -80,13 +80,24 @@ def read(
         yield _read(path, metric, fetched_at, now or datetime.now(UTC), longest)
 
 
-def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longest: timedelta) -> RecordedFile:
+def check_path(path: Path) -> None:
+    """Raise an OhlcvtError where DuckDB could not open a file for its path."""
     if "\\" in str(path.absolute()) and sql.only(path.absolute()) != str(path.absolute()):
         raise OhlcvtError(
             f"{path}: a backslash and one of * ? [ are in its path, which DuckDB cannot open: move the file"
         )
     if not is_utf8(path.absolute()):
         raise OhlcvtError(f"{path}: its path is not in UTF-8, which DuckDB cannot open: move the file")
+
+
+def validated_lines(
+    path: Path, metric: Metric, fetched_at: datetime, now: datetime
+) -> tuple[Validated, list[datetime]]:
+    """Validate the lines of a file; return also the minutes (UTC) that are named by lines which are no candles.
+
+    Raises:
+        OhlcvtError: the file cannot be read.
+    """
     connection = sql.connect()
     values = {"metric": str(metric), "fetched_at": fetched_at}
     try:
@@ -95,21 +106,28 @@ def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longe
     except duckdb.Error as error:
         raise OhlcvtError(f"{path}: cannot be read: {first_line(error)}") from error
     validated = closed(validate(connection), now)
+    # a broken line counts as absent, but a minute that it names was not without trades
+    connection.execute(
+        "SELECT DISTINCT epoch(minute) FROM validated WHERE problem NOTNULL AND whole AND minute NOTNULL"
+    )
+    named = [utc(unix) for (unix,) in connection.fetchall()]
+    connection.close()
+    return validated, named
+
+
+def _read(path: Path, metric: Metric, fetched_at: datetime, now: datetime, longest: timedelta) -> RecordedFile:
+    check_path(path)
+    validated, named = validated_lines(path, metric, fetched_at, now)
     kept, rejected = validated.kept, validated.rejected
     first, last = oldest_minute(kept), newest_minute(kept)
     if first is None or last is None:
         example = f"; one of {len(rejected):,} rejected: {rejected[0]}" if rejected else ""
         raise OhlcvtError(f"{path}: no line is unix,open,high,low,close,volume,trades{example}")
-    # a broken line counts as absent, but a minute that it names was not without trades
-    connection.execute(
-        "SELECT DISTINCT epoch(minute) FROM validated WHERE problem NOTNULL AND whole AND minute NOTNULL"
-    )
-    named_only = [(str(metric), utc(unix)) for (unix,) in connection.fetchall()]
     span = {str(metric): MinuteRange(first, last)}
-    candles = fill_no_trade_minutes(kept, span, longest=longest, absent=named_only)
-    connection.register("kept", kept)
+    absent = [(str(metric), minute) for minute in named]
+    candles = fill_no_trade_minutes(kept, span, longest=longest, absent=absent)
+    connection = sql.connect(kept=kept)
     connection.execute(sql.load("exchanges/kraken/ohlcvt_silences.sql"), {"longest": int(longest.total_seconds())})
     silences = [MinuteRange(*(utc(unix) for unix in ends)) for ends in connection.fetchall()]
-    connection.close()
     filled = candles.num_rows - kept.num_rows
     return RecordedFile(path, metric, candles, filled, rejected, not_in(candles, kept), silences)
