@@ -1,79 +1,208 @@
-"""What publishing costs: ranking 1,000 metrics beside pandas, and whether a year of history makes it slower.
+"""What publishing costs: each minute beside pandas, the ranking beside VictoriaMetrics, 10,000 metrics, a year.
 
-pandas reads the same Parquet files and computes the same four rankings; the two take turns, and their answers are
-compared. Publishing does more than that: it also lists what is available and missed, and writes and swaps the file.
+A realistic minute: 24 hours are stored, the day before joined and this hour as a small file a minute; then each minute
+is upserted, outside of the timing, published by a process of its own, and ranked by pandas from the same Parquet files.
+Answers are compared. Publishing does more than pandas: it also lists what is available and missed, and writes and swaps
+the file.
 """
 
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from deltalake import write_deltalake
 
-from pricetracker_dagster import open_prices
+from benchmarks.rows import Row, absent, alone, bounded, faster, share
+from benchmarks.series_servers import ranked, ranking_path, victoria_metrics
+from pricetracker_dagster import sql
+from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
+from pricetracker_dagster.store.writing import PROPERTIES
 
 ROUNDS = 9
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)
 MEASURES = ["price", "volume", "change_absolute", "change_percentage"]
 
+_SMALL = 40
+"""Minutes of this hour that lie in files of their own when the first one is measured."""
 
-def main() -> None:
-    """Measure and print medians and their ratios."""
+
+def measure() -> Iterator[Row]:
+    """Measure publications of 1,000 and 10,000 metrics, the ranking, a history, and whether a year makes it slower."""
     with tempfile.TemporaryDirectory() as folder:
-        beside_pandas(store_in(Path(folder) / "wide"))
-        flatness(Path(folder))
+        thousand = yield from of_a_thousand(Path(folder))
+        yield from of_ten_thousand(Path(folder), thousand)
+        yield from flatness(Path(folder))
 
 
-def beside_pandas(store: Store) -> None:
-    """Publish and rank 1,000 metrics of 24 hours, in turn with pandas."""
-    metrics = [f"KRAKEN:M{number:03}USD" for number in range(1000)]
-    minutes = pd.date_range(end=AS_OF, periods=1440, freq="min", unit="us")
-    store.prices.upsert(random_walks(metrics, minutes))
-    files = store.prices.files()
+def of_a_thousand(folder: Path) -> Generator[Row, None, float]:
+    """Publish and rank 1,000 metrics, in turn with pandas and VictoriaMetrics. Return the seconds of a publication."""
+    store, metrics, as_of = filled(folder / "1000", 1000)
+    ours, theirs = [], []
+    with publisher(store) as published_at:
+        for number in range(ROUNDS + 1):
+            as_of += MINUTE
+            store.prices.upsert(random_walks(metrics, pd.date_range(end=as_of, periods=1, freq="min", unit="us")))
+            files = store.prices.files()
+            seconds, _ = published_at(as_of)
+            pandas = timed(lambda: ranked_by_pandas(files, as_of))  # noqa: B023 - called at once
+            if number:  # the first one reads all
+                ours.append(seconds)
+                theirs.append(pandas)
+    with duckdb.connect(str(store.folder.published), read_only=True) as connection:
+        answer = connection.sql("SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL").df()
+        of_one = "SELECT minute, measure, value FROM history_24h WHERE metric = 'KRAKEN:M00500USD'"
+        assert connection.sql(of_one).to_arrow_table().num_rows == 4 * 1440
+        history = [timed(lambda: connection.sql(of_one).to_arrow_table()) for _ in range(30)]
+    expected = ranked_by_pandas(files, as_of).sort_values(["measure", "rank"], ignore_index=True)
+    pd.testing.assert_frame_equal(answer, expected[list(answer.columns)], rtol=1e-9)
+    name = "publish and rank 1,000 metrics"
+    yield faster(name, "ms", milliseconds(ours), milliseconds(theirs), "pandas", at_least=5)
+    yield bounded("history_24h of one of 1,000 metrics", "ms", milliseconds(history), at_most=5)
+    yield beside_victoria_metrics(store, folder, as_of)
+    return statistics.median(ours)
 
-    ours, theirs = in_turn(lambda: published(store), lambda: ranked_by_pandas(files))
-    answer = (
-        open_prices(store.folder.published)
-        .sql("SELECT measure, rank, metric, stddev FROM metric_rank ORDER BY ALL")
-        .df()
-    )
-    expected = ranked_by_pandas(files).sort_values(["measure", "rank"], ignore_index=True)[list(answer.columns)]
-    pd.testing.assert_frame_equal(answer, expected, rtol=1e-9)
 
-    print(
-        f"publish and rank 1,000 metrics x 24 h ({store.prices.rows():,} rows in {len(files)} files), "
-        f"{ROUNDS} of each in turn"
-    )
-    print(
-        f"  publish {ours * 1000:.0f} ms   pandas {theirs * 1000:.0f} ms   ratio {theirs / ours:.1f} (goal: 5 or more)"
-    )
+def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
+    """Merge partials to four rankings, in turn with VictoriaMetrics' query of one."""
+    name, goal = "rank four measures of 1,000 metrics from partials", ">= 1 x"
+    with (
+        sql.attached(store.folder.published) as connection,
+        victoria_metrics(folder / "vm", store.prices.files()) as port,
+    ):
+        define_measures(connection)
+        connection.execute(sql.load("store/sql/merging.sql"))
+        ours, theirs = [], []
+        for _ in range(3 * ROUNDS):
+            ours.append(timed(lambda: merged(connection, as_of)))
+            if port is not None:
+                theirs.append(timed(lambda: ranked(port, ranking_path(as_of))))
+        if port is None:
+            return absent(name, "ms", milliseconds(ours), goal, "apt-get install victoria-metrics")
+        told = dict(ranked(port, ranking_path(as_of)))
+        prices = "SELECT metric, stddev * sqrt((observations - 1) / observations) FROM measured WHERE measure = 'price'"
+        mine = dict(connection.execute(prices).fetchall())
+        assert told.keys() == mine.keys()
+        assert np.allclose([told[key] for key in mine], list(mine.values()), rtol=1e-6)
+    return faster(name, "ms", milliseconds(ours), milliseconds(theirs), "VictoriaMetrics, one measure", at_least=1)
 
 
-def flatness(folder: Path) -> None:
+def merged(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
+    """Rank as a publication does, from what a published file keeps."""
+    for kind, each in (("VIEW", "parts"), *(("TABLE", name) for name in ("of_rows", "totals", "summed", "measured"))):
+        connection.execute(f"DROP {kind} IF EXISTS temp.{each}")
+    window = {"first": as_of - DAY + MINUTE, "last": as_of}
+    of_rows = sql.filled("store/sql/partials.sql", {"rows": "kept_1.rows"})
+    connection.execute(f"CREATE TEMP TABLE of_rows AS {of_rows}", window)
+    connection.execute(sql.load("store/sql/measured.sql"))
+    ranking = "SELECT measure, row_number() OVER (PARTITION BY measure ORDER BY stddev DESC NULLS LAST, metric), metric"
+    connection.execute(f"{ranking}, stddev FROM measured").fetchall()
+
+
+def of_ten_thousand(folder: Path, thousand: float) -> Iterator[Row]:
+    """Publish 10,000 metrics."""
+    store, metrics, as_of = filled(folder / "10000", 10_000, small=3)
+    times = []
+    with publisher(store) as published_at:
+        for number in range(4):
+            as_of += MINUTE
+            store.prices.upsert(random_walks(metrics, pd.date_range(end=as_of, periods=1, freq="min", unit="us")))
+            seconds, megabytes = published_at(as_of)
+            if number:
+                times.append(seconds)
+    seconds = statistics.median(times)
+    yield share("publish 10,000 metrics", "ms", seconds * 1000, thousand * 1000, "1,000 metrics", at_most=6)
+    yield bounded("memory of a process that publishes 10,000 metrics", "MB", megabytes, at_most=500)
+
+
+def flatness(folder: Path) -> Iterator[Row]:
     """Publish 3 metrics with a month and with a year of history, in turn."""
-    stores = {}
+    stores, as_of, metrics = {}, AS_OF, ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
     for days in (30, 365):
         stores[days] = store_in(folder / f"{days} days")
         minutes = pd.date_range(end=AS_OF - 30 * MINUTE, periods=days * 1440, freq="min", unit="us")
-        metrics = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
         stores[days].prices.upsert(random_walks(metrics, minutes))
         maintain(stores[days])
         for minute in range(29, -1, -1):  # and what half an hour of ticks adds
             tick = pd.date_range(end=AS_OF - minute * MINUTE, periods=1, freq="min", unit="us")
             stores[days].prices.upsert(random_walks(metrics, tick))
-    month, year = in_turn(lambda: published(stores[30]), lambda: published(stores[365]))
-    print(f"publish 3 metrics, {ROUNDS} of each in turn")
-    print(f"  after 30 days {month * 1000:.0f} ms   after 365 days {year * 1000:.0f} ms   ratio {year / month:.2f}")
+    times: dict[int, list[float]] = {30: [], 365: []}
+    for number in range(ROUNDS + 1):
+        as_of += MINUTE
+        for days, store in stores.items():
+            store.prices.upsert(random_walks(metrics, pd.date_range(end=as_of, periods=1, freq="min", unit="us")))
+            done = publish(store, None, now=as_of + timedelta(seconds=63))
+            assert done.built
+            if number:
+                times[days].append(done.seconds)
+    month, year = map(milliseconds, times.values())
+    yield share("publish 3 metrics after 365 days", "ms", year, month, "after 30 days", at_most=1.15)
+
+
+def filled(folder: Path, count: int, small: int = _SMALL) -> tuple[Store, list[str], datetime]:
+    """Store 24 hours of so many metrics, written as a joined day is, and so many minutes as ticks do."""
+    store, metrics = store_in(folder), [f"KRAKEN:M{number:05}USD" for number in range(count)]
+    table = store.prices.open_or_create()
+    hour = AS_OF.replace(minute=0) + timedelta(hours=1)
+    minutes = pd.date_range(end=hour - MINUTE, periods=1500, freq="min", unit="us")
+    for first in range(0, count, 1000):
+        rows = random_walks(metrics[first : first + 1000], minutes)
+        dates = pa.array(np.tile(minutes.to_numpy().astype("datetime64[D]"), rows.num_rows // len(minutes)))
+        write_deltalake(
+            table, rows.append_column("date", dates), mode="append", writer_properties=PROPERTIES, partition_by=["date"]
+        )
+    for minute in range(small):
+        tick = pd.date_range(end=hour + minute * MINUTE, periods=1, freq="min", unit="us")
+        store.prices.upsert(random_walks(metrics, tick))
+    return store, metrics, hour + (small - 1) * MINUTE
+
+
+@contextmanager
+def publisher(store: Store) -> Iterator[Callable[[datetime], tuple[float, float]]]:
+    """Run a process that publishes up to a minute; it answers in which time (s), and what memory it has had (MB)."""
+    command = [sys.executable, "-m", "benchmarks.publish", str(store.folder.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        asked, answers = process.stdin, process.stdout
+        assert asked and answers  # noqa: PT018
+
+        def published_at(as_of: datetime) -> tuple[float, float]:
+            print(as_of.isoformat(), file=asked, flush=True)
+            seconds, megabytes = answers.readline().split()
+            return float(seconds), float(megabytes)
+
+        yield published_at
+        asked.close()
+
+
+def publish_as_asked(folder: Path) -> None:
+    """Be that process."""
+    store = store_in(folder)
+    for line in sys.stdin:
+        as_of = datetime.fromisoformat(line.strip())
+        done = publish(store, None, now=as_of + timedelta(seconds=63))
+        assert done.built
+        assert done.as_of == as_of
+        peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        print(done.seconds, int(peak.split()[1]) / 1000, flush=True)
+
+
+def milliseconds(seconds: list[float]) -> float:
+    """Return the median."""
+    return statistics.median(seconds) * 1000
 
 
 def in_turn(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
@@ -91,17 +220,10 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def published(store: Store) -> None:
-    """Publish, though nothing has changed: every metric is tracked, and the file is gone."""
-    store.folder.published.unlink(missing_ok=True)
-    done = publish(store, None, now=AS_OF + timedelta(seconds=63))
-    assert done.built
-
-
-def ranked_by_pandas(files: list[str]) -> pd.DataFrame:
+def ranked_by_pandas(files: list[str], as_of: datetime) -> pd.DataFrame:
     """Return the four rankings of the last 24 hours, as pandas computes them."""
     rows = pd.concat(pd.read_parquet(file, columns=["metric", "minute", "open", "close", "volume"]) for file in files)
-    rows = rows[(rows["minute"] > AS_OF - DAY) & (rows["minute"] <= AS_OF)]
+    rows = rows[(rows["minute"] > as_of - DAY) & (rows["minute"] <= as_of)]
     change = rows["close"] - rows["open"]
     measured = pd.DataFrame(
         {
@@ -143,4 +265,7 @@ def random_walks(metrics: list[str], minutes: pd.DatetimeIndex) -> pa.Table:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        publish_as_asked(Path(sys.argv[1]))
+    else:
+        alone(measure)

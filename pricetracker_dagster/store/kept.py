@@ -11,7 +11,7 @@ doubt is worked out anew; full_pass.py compares it with the rows once an hour.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
+from itertools import count
 from typing import NamedTuple
 
 import duckdb
@@ -32,13 +32,14 @@ PREVIOUS = "previous"
 class KeptHour(NamedTuple):
     """An hour, counted since 1970 (UTC), with the Parquet files that may hold its minutes.
 
-    It is kept as partials where it is ``whole``, else as rows of the minutes from ``since`` on, UTC.
+    It is kept as partials where it is ``whole``, else as rows of the minutes from ``since`` on, UTC. Each file has a
+    number, by which a row says where it is from.
     """
 
     hour: int
     since: datetime
     whole: bool
-    files: frozenset[str]
+    files: Mapping[str, int]
 
     @property
     def first(self) -> datetime:
@@ -58,39 +59,41 @@ def hours_of(files: Sequence[LiveFile], window: MinuteRange) -> list[KeptHour]:
     hours = []
     for number in range(first, newest + 1):
         since, last = max(utc(number * 3600), window.first), utc(number * 3600) + HOUR - MINUTE
-        its = frozenset(file.path for file in recent if file.may_hold(since, last))
+        its = {file.path: 0 for file in recent if file.may_hold(since, last)}
         edge = number == newest or since > utc(number * 3600) or (number == newest - 1 and len(its) > _FEW)
         hours.append(KeptHour(number, since, not edge, its))
     return hours
 
 
-def keep(connection: duckdb.DuckDBPyConnection, hours: Iterable[KeptHour], previous: Path | None) -> None:
+def keep(connection: duckdb.DuckDBPyConnection, hours: Iterable[KeptHour], *, previous: bool) -> None:
     """Fill the kept tables of the connection's current database, which is new, in one transaction.
 
     Args:
         connection: where measure_of() is defined, too.
         hours: what is to be kept.
-        previous: the file that was published before; None: nothing is taken from it.
+        previous: whether the file that was published before is attached as ``previous``, to take from it.
     """
     connection.execute(sql.load("store/sql/merging.sql"))
-    connection.execute(sql.load("store/sql/kept_tables.sql"))
-    if previous is None:
-        before: Mapping[int, KeptHour] = {}
-    else:
-        before = _kept_in(connection)
-    taken: list[int] = []
+    before = _kept_in(connection) if previous else {}
+    kept: list[dict[str, object]] = []
+    numbers = {file: number for hour in before.values() for file, number in hour.files.items()}
+    unused = count(max(numbers.values(), default=0) + 1)
+    taken: list[KeptHour] = []
     anew: list[KeptHour] = []
-    for hour in hours:
-        old = before.get(hour.hour)
+    for each in hours:
+        old = before.get(each.hour)
+        hour = each._replace(files={file: numbers.get(file) or next(unused) for file in each.files})
+        numbers |= hour.files
         if not hour.whole:
             _keep_rows(connection, hour, None if old is None or old.whole or old.since > hour.since else old)
-        elif old is not None and old.whole and old.files == hour.files:
-            taken.append(hour.hour)
+        elif old is not None and old.whole and old.files.keys() == hour.files.keys():
+            taken.append(hour)
         else:
             anew.append(hour)
-        connection.execute("INSERT INTO kept_1.hours VALUES ($hour, $since, $whole, $files)", _as_row(hour))
-    if taken:
-        connection.execute(sql.load("store/sql/kept_partials.sql"), {"hours": taken})
+        kept.append({**hour._asdict(), "files": [*hour.files], "numbers": [*hour.files.values()]})
+    connection.execute(sql.load("store/sql/keep_hours.sql"), {"hours": kept})
+    for run in _runs(taken):
+        connection.execute(sql.load("store/sql/kept_partials.sql"), {"first": run[0].hour, "last": run[-1].hour})
     for run in _runs(anew):
         files = sorted(frozenset().union(*(hour.files for hour in run)))
         if files:
@@ -102,12 +105,14 @@ def keep(connection: duckdb.DuckDBPyConnection, hours: Iterable[KeptHour], previ
 
 def _keep_rows(connection: duckdb.DuckDBPyConnection, hour: KeptHour, old: KeptHour | None) -> None:
     """Keep an hour as rows: those of files that ``old`` had from the previous file, the others from Parquet."""
-    shared = frozenset() if old is None else hour.files & old.files
+    had = {} if old is None else old.files
+    gone = [number for file, number in had.items() if file not in hour.files]
     values = {"first": hour.since, "last": hour.last}
-    if shared:
-        connection.execute(sql.load("store/sql/kept_rows.sql"), {**values, "files": sorted(shared)})
-    if new := sorted(hour.files - shared):
-        connection.execute(sql.load("store/sql/read_rows.sql"), {**values, "files": patterns(new)})
+    if len(gone) < len(had):
+        connection.execute(sql.load("store/sql/kept_rows.sql"), {**values, "gone": gone})
+    if new := {file: number for file, number in hour.files.items() if file not in had}:
+        read = {"files": patterns(new), "names": [*new], "numbers": [*new.values()]}
+        connection.execute(sql.load("store/sql/read_rows.sql"), {**values, **read})
 
 
 def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:
@@ -116,11 +121,10 @@ def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:
         found = connection.execute(sql.load("store/sql/kept_hours.sql")).fetchall()
     except duckdb.CatalogException:
         return {}
-    return {hour: KeptHour(hour, utc(since), whole, frozenset(files)) for hour, since, whole, files in found}
-
-
-def _as_row(hour: KeptHour) -> dict[str, object]:
-    return {**hour._asdict(), "files": sorted(hour.files)}
+    return {
+        hour: KeptHour(hour, utc(since), whole, dict(zip(files, numbers, strict=True)))
+        for hour, since, whole, files, numbers in found
+    }
 
 
 def _runs(hours: Iterable[KeptHour]) -> list[list[KeptHour]]:

@@ -29,8 +29,9 @@ from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import held
 
-_STORAGE_VERSION = "v1.2.0"
-"""The oldest DuckDB that shall open the file. DuckDB 2.0's own format is unreadable to 1.x."""
+_OPTIONS = "STORAGE_VERSION 'v1.2.0', RECOVERY_MODE 'no_wal_writes'"
+"""How the new file is written. The version is the oldest DuckDB that shall open it: 2.0's own format is unreadable to
+1.x. There is no log beside it: until it is swapped in, it is thrown away where anything fails."""
 
 PATIENCE = 30.0
 """Seconds to wait for another process that publishes, which takes one second; the watchdog of a tick allows for it."""
@@ -135,10 +136,12 @@ def _publish(
     try:
         with (
             nullcontext() if previous is None else sql.beside(previous, PREVIOUS),
-            sql.attached(beside, f"STORAGE_VERSION '{_STORAGE_VERSION}'") as connection,
+            sql.attached(beside, _OPTIONS) as connection,
         ):
             with _one_commit(connection):
-                named = build(connection, store, live, recorded, tracked, as_of=as_of, now=now, previous=previous)
+                named = build(
+                    connection, store, live, recorded, tracked, as_of=as_of, now=now, previous=previous is not None
+                )
                 connection.execute(
                     "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder)",
                     {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},

@@ -4,7 +4,8 @@ It has tables of the last 24 hours, and views over the explicit list of live Par
 said in schema.py. When a file is built is the business of publish.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,6 @@ import duckdb
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange, utc
 from pricetracker_dagster.candles.schema import SCHEMA
@@ -24,6 +24,7 @@ from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
 from pricetracker_dagster.store.kept import KeptHour, hours_of, keep
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
+from pricetracker_dagster.store.published_layout import lay_out
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import tracked_since
@@ -104,7 +105,7 @@ def build(
     *,
     as_of: datetime | None,
     now: datetime,
-    previous: Path | None,
+    previous: bool,
 ) -> list[str]:
     """Fill the connection's current database, which is new. Return the Parquet files that its views name.
 
@@ -116,17 +117,14 @@ def build(
         tracked: the tracked metrics; None: all.
         as_of: the newest minute to be covered, UTC.
         now: the current time, UTC.
-        previous: the file published before, attached as ``previous``, from which is taken what has not changed.
+        previous: whether the file published before is attached as ``previous``, from which is taken what is the same.
     """
     window = None if as_of is None else MinuteRange(as_of - DAY + MINUTE, as_of)
     hours = [] if window is None else hours_of(live, window)
-    for each_table in schema.TABLES:
-        connection.execute(f"CREATE TABLE {each_table.name} ({schema.columns_of(each_table.columns)})")
-    define_measures(connection, in_database=True)
-    keep(connection, hours, previous)
     files = sorted(file.path for file in live)
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
     sources = {"all_files": rows_in(files, _CANDLE), "whole_hours": _whole_hours(hours)}
+    sources["in_window"] = "false" if window is None else _between(*window)
     sources["measures"] = ", ".join(f"({sql.literal(measure)})" for measure in MEASURES)
     named = [*files]
     for each in store.records:
@@ -134,14 +132,8 @@ def build(
         own = [] if of_it is None else files_of(of_it)
         sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
         named += own
-    connection.execute(sql.filled("store/sql/published_views.sql", sources))
-    began = {"alerts": "fired_at", "incidents": "opened_at"}
-    for name in (view.name for view in schema.VIEWS if view.name in sources):
-        if name in began:
-            parts = {**sources, "name": name, "facts": sources[name], "began": began[name]}
-            connection.execute(sql.filled("store/sql/acknowledged_view.sql", parts))
-        else:
-            connection.execute(f"CREATE VIEW {name} AS FROM {sources[name]}")
+    lay_out(connection, sources, previous=previous)
+    keep(connection, hours, previous=previous)
     rows = sum(file.rows for file in live)
     connection.execute(
         "INSERT INTO snapshot VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, 0, $rows, $schema_version)",
@@ -159,7 +151,6 @@ def build(
         if missed:
             values = {"missed": missed, "first": window.first, "not_run": NOT_RUN}
             connection.execute(sql.filled("store/sql/missed.sql", sources), values)
-    connection.execute("\n".join((*_comments("TABLE", schema.TABLES), *_comments("VIEW", schema.VIEWS))))
     return named
 
 
@@ -167,10 +158,12 @@ def _whole_hours(hours: Sequence[KeptHour]) -> str:
     """Return what a view selects from for the hours that are not kept as rows."""
     whole = [hour for hour in hours if hour.whole]
     source = rows_in(sorted(frozenset().union(*(hour.files for hour in whole))), _CANDLE)
-    if not whole:
-        return source
-    first, last = (sql.literal(moment.isoformat()) for moment in (whole[0].first, whole[-1].last))
-    return f"{source} WHERE minute BETWEEN TIMESTAMPTZ {first} AND TIMESTAMPTZ {last}"
+    return f"{source} WHERE {_between(whole[0].first, whole[-1].last)}" if whole else source
+
+
+def _between(first: datetime, last: datetime) -> str:
+    """Return the condition for minutes from ``first`` to ``last``, as a view has it, which takes no parameters."""
+    return f"minute BETWEEN TIMESTAMPTZ '{first.isoformat()}' AND TIMESTAMPTZ '{last.isoformat()}'"
 
 
 def _gaps(connection: duckdb.DuckDBPyConnection, tracked: list[str] | None, window: MinuteRange) -> Gaps:
@@ -183,13 +176,6 @@ def _gaps(connection: duckdb.DuckDBPyConnection, tracked: list[str] | None, wind
         for metric, first, last in connection.fetchall():
             gaps.setdefault(metric, []).append(MinuteRange(utc(first), utc(last)))
     return gaps
-
-
-def _comments(kind: str, tables: Iterable[schema.Table]) -> Iterable[str]:
-    for table in tables:
-        yield f"COMMENT ON {kind} {table.name} IS {sql.literal(table.comment)};"
-        for name, comment in schema.comments(table.columns).items():
-            yield f'COMMENT ON COLUMN {table.name}."{name}" IS {sql.literal(comment)};'
 
 
 def remove_orphans(published: Path) -> None:
@@ -206,12 +192,12 @@ def mode_for(new: Path, named: Sequence[str]) -> int:
     The umask decides for both; where files were written under different ones, the strictest does.
     """
     mode = new.stat().st_mode
-    for path in map(Path, named):
+    for path in named:  # thousands after some years: not as Path, which takes ten times as long
         with suppress(OSError):  # one that is gone is reported elsewhere
-            mode &= path.stat().st_mode
-    for folder in {path.parent for path in map(Path, named)}:
+            mode &= os.stat(path).st_mode  # noqa: PTH116
+    for folder in {path.rpartition("/")[0] for path in named}:
         with suppress(OSError):
-            mode &= folder.stat().st_mode << 2  # whoever may enter it
+            mode &= os.stat(folder).st_mode << 2  # noqa: PTH116 - whoever may enter it
     return mode & 0o444 | 0o400
 
 

@@ -1,9 +1,9 @@
-CREATE VIEW {{name}} AS
+CREATE OR REPLACE VIEW {{name}} AS
 SELECT
     facts.*,
     newest.who AS acknowledged_by,
     newest.made_at AS acknowledged_at
-FROM {{facts}} AS facts
+FROM {{rows}} AS facts
 LEFT JOIN (
     SELECT
         fact,

@@ -1,2 +1,2 @@
-SELECT hour, epoch(since), whole, files
+SELECT hour, epoch(since), whole, files, numbers
 FROM previous.kept_1.hours

@@ -1,3 +1,3 @@
 INSERT INTO kept_1.partials
 FROM previous.kept_1.partials
-SEMI JOIN (SELECT unnest($hours::INTEGER[]) AS hour) USING (hour)
+WHERE hour BETWEEN $first AND $last

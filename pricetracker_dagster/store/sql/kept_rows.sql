@@ -1,4 +1,3 @@
 INSERT INTO kept_1.rows
 FROM previous.kept_1.rows
-SEMI JOIN (SELECT unnest($files::VARCHAR[]) AS file) USING (file)
-WHERE minute BETWEEN $first AND $last
+WHERE minute BETWEEN $first AND $last AND NOT list_contains($gone::INTEGER[], file)

@@ -1,0 +1,7 @@
+INSERT INTO kept_1.hours
+SELECT each.hour, each.since, each.whole, each.files, each.numbers
+FROM (
+    SELECT unnest(
+        $hours::STRUCT(hour INTEGER, since TIMESTAMPTZ, whole BOOLEAN, files VARCHAR[], numbers INTEGER[])[]
+    ) AS each
+)
