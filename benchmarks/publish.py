@@ -161,7 +161,9 @@ def filled(folder: Path, count: int, small: int = _SMALL) -> tuple[Store, list[s
     minutes = pd.date_range(end=hour - MINUTE, periods=1500, freq="min", unit="us")
     for first in range(0, count, 1000):
         rows = random_walks(metrics[first : first + 1000], minutes)
-        dates = pa.array(np.tile(minutes.to_numpy().astype("datetime64[D]"), rows.num_rows // len(minutes)))
+        dates = pa.array(
+            np.tile(minutes.tz_localize(None).to_numpy().astype("datetime64[D]"), rows.num_rows // len(minutes))
+        )
         write_deltalake(
             table, rows.append_column("date", dates), mode="append", writer_properties=PROPERTIES, partition_by=["date"]
         )

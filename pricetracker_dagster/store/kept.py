@@ -22,8 +22,9 @@ from pricetracker_dagster.store.live_files import LiveFile, patterns
 
 HOUR = timedelta(hours=1)
 
+_BRIEF = timedelta(minutes=10)
 _FEW = 4
-"""An hour of so many files or fewer is read quickly."""
+"""An hour is not joined yet where more files than these hold so few minutes: each takes as long to open as to read."""
 
 PREVIOUS = "previous"
 """What the file published before is called while the next one is built."""
@@ -59,9 +60,10 @@ def hours_of(files: Sequence[LiveFile], window: MinuteRange) -> list[KeptHour]:
     hours = []
     for number in range(first, newest + 1):
         since, last = max(utc(number * 3600), window.first), utc(number * 3600) + HOUR - MINUTE
-        its = {file.path: 0 for file in recent if file.may_hold(since, last)}
-        edge = number == newest or since > utc(number * 3600) or (number == newest - 1 and len(its) > _FEW)
-        hours.append(KeptHour(number, since, not edge, its))
+        its = [file for file in recent if file.may_hold(since, last)]
+        apart = sum(file.last - file.first < _BRIEF for file in its) > _FEW
+        edge = number == newest or since > utc(number * 3600) or (number == newest - 1 and apart)
+        hours.append(KeptHour(number, since, not edge, {file.path: 0 for file in its}))
     return hours
 
 
