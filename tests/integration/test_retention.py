@@ -1,20 +1,26 @@
 """What is removed because it is old: whole days of minute prices once they were announced, records that are over."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.collect.backfill import backfill
+from pricetracker_dagster.collect.context import Context
+from pricetracker_dagster.collect.result import Collected
+from pricetracker_dagster.collect.turns import Turns
 from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.settings import Settings, load_settings
+from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.retention import NOTICE, remove_old_prices, remove_old_records
 from pricetracker_dagster.store.store import Store, open_store
-from tests.integration.conftest import Bench, tracker
+from tests.integration.conftest import Bench
 from tests.integration.test_store import BTC, MIDNIGHT, row, rows_in, table
 
 NOW = MIDNIGHT + 9 * MINUTE
@@ -78,14 +84,27 @@ def test_nothing_is_removed_unasked_nor_by_a_clock_that_is_years_ahead(store: St
     assert [each[1] for each in rows_in(store)] == [MIDNIGHT + MINUTE - days * DAY for days in (2, 1, 0)]
 
 
-def test_what_is_removed_is_no_gap_to_a_tick_or_a_backfill(start: Callable[..., Bench]) -> None:
+def test_what_is_removed_is_no_gap_to_a_tick(store: Store, settings: Settings) -> None:
+    remove_old_prices(store, settings, NOW)
+    remove_old_prices(store, settings, NOW + NOTICE)
+    collected = Collected.of(settings, NOW)
+    turns = Turns(settings.state, collected.metrics, NOW)
+    tick = Context(settings, store, collected, turns, Deadline.after(9), lambda: NOW)
+    since = {BTC: NOW - 5 * DAY}
+    first_kept = MIDNIGHT - 2 * DAY
+    gaps = missing(store.prices, since, tick.horizon, MIDNIGHT)[BTC]
+    assert gaps[0] == MinuteRange(first_kept, first_kept)  # the stored minute is the second one of the day
+    unlimited = settings.model_copy(update={"keep_days": 0})
+    assert replace(tick, settings=unlimited).horizon == NOW - 7 * DAY
+
+
+def test_a_backfill_asks_for_nothing_that_would_be_removed_again(start: Callable[..., Bench]) -> None:
     bench = start("BTCUSD", extra="keep_days = 2\n")
     since = bench.settings.kept_since(datetime.now(UTC))
     assert since is not None
     with pytest.raises(PricetrackerError, match=r"keep_days = 2 keeps no prices before .*raise it or set it to 0"):
         backfill(bench.settings, since - DAY, since - MINUTE)
-    assert not bench.exchange.requests
-    assert tracker(bench).settings().kept_since(bench.now) == datetime(2026, 3, 1, tzinfo=UTC)
+    assert bench.settings.kept_since(bench.now) == datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def fact(at: datetime, *, over: bool, **more: Any) -> dict[str, Any]:
