@@ -22,6 +22,9 @@ FAILED_KEPT = timedelta(days=30)
 FAILED_AT_MOST = 500
 """So many failed runs are kept beyond the time of good ones, the newest: an outage may fail 1,440 a day."""
 
+STRAY_KEPT = timedelta(days=5)
+"""How long after good runs goes what is of no run any more: files of runs that are gone, what sensors have logged."""
+
 _BATCH = 100
 
 _GOOD = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED]
@@ -85,7 +88,7 @@ def forget(
     before_each()
     rows = leftovers.forget_rows(instance, older_than, older_than - FAILED_KEPT)
     before_each()
-    files = leftovers.remove_stray_files(instance, older_than - FAILED_KEPT)
+    files = leftovers.remove_stray_files(instance, older_than - STRAY_KEPT)
     return Forgotten(deleted, rows, files, left)
 
 

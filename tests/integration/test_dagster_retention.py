@@ -145,13 +145,13 @@ def test_of_what_sensors_report_the_newest_stays_whatever_its_age(kept: dg.Dagst
     assert event.asset_materialization.metadata["changed"].value == said - 1
 
 
-def test_files_of_runs_and_evaluations_that_are_gone_go_after_a_month(instance: dg.DagsterInstance) -> None:
+def test_files_of_runs_and_evaluations_that_are_gone_go_after_days(instance: dg.DagsterInstance) -> None:
     storage = Path(instance.storage_directory())
     gone, other = storage / "00000000-0000-4000-8000-000000000000", storage / "mine"
     log = storage / "__repository__" / "spike_alerts" / "20260303_120000.err"
     for file in (gone / "compute_logs" / "a.err", other / "a.txt", log):
         file.parent.mkdir(parents=True)
         file.write_text("said")
-    assert forget(instance, TAGS, datetime.now(UTC) + timedelta(days=29)).files == 0
-    assert forget(instance, TAGS, datetime.now(UTC) + timedelta(days=31)).files == 2
+    assert forget(instance, TAGS, datetime.now(UTC) + timedelta(days=4)).files == 0
+    assert forget(instance, TAGS, datetime.now(UTC) + timedelta(days=6)).files == 2
     assert (gone.exists(), log.exists(), other.exists()) == (False, False, True)
