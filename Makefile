@@ -39,7 +39,7 @@ format: $(VENV)/dev.stamp ## format the code
 bench: $(VENV)/dev.stamp ## every figure beside its peer and its goal: one table, one page (benchmarks/out)
 	@$(BIN)/python -m benchmarks
 
-drill: $(VENV)/dev.stamp ## the whole thing for half an hour under faults, then every minute compared
+drill: $(VENV)/dev.stamp ## a simulated week under random faults of a seed, with what has to hold along the way
 	@$(BIN)/python -m benchmarks.drill
 
 clean: ## remove the virtual environment and caches; data stays
