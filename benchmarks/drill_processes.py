@@ -6,7 +6,6 @@ clock they only wait.
 
 import multiprocessing
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -226,5 +225,5 @@ class Reader:
 def warm() -> multiprocessing.context.ForkServerContext:
     """Return where processes are forked from."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.drill_processes"] if "benchmarks" in sys.modules else [])
+    context.set_forkserver_preload(["benchmarks.drill_processes"])
     return context

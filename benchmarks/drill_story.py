@@ -5,7 +5,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,7 +42,13 @@ class Story:
     """A folder, an exchange whose clock is turned, a channel, readers, and processes that come and go."""
 
     def __init__(
-        self, folder: Path, seed: int, tell: Callable[[str], object] = lambda _: None, readers: int = 2
+        self,
+        folder: Path,
+        seed: int,
+        tell: Callable[[str], object] = lambda _: None,
+        *,
+        readers: int = 2,
+        calm: Sequence[int] = CALM,
     ) -> None:
         """Write the settings; start nothing yet."""
         self.now, self.shift, self.seed = MIDNIGHT, timedelta(0), seed
@@ -69,8 +75,9 @@ class Story:
         self.to_be_told: set[datetime] = set()
         self.excused: set[datetime] = set()
         self.said: set[datetime] = set()
+        self.readers: list[Reader] = []
         self.counts: Counter[str] = Counter()
-        self._tell, self._readers, self._heard, self._steps = tell, readers, 0, 0
+        self._tell, self._readers, self._calm, self._heard, self._steps = tell, readers, calm, 0, 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -243,7 +250,7 @@ class Story:
             self.exchange.faults.add("burst", pair=pair, factor=factor, since=unix, until=unix)
         self.shift, self.budget = timedelta(0), CALM_BUDGET
         self.environment = {name: value for name, value in self.environment.items() if name not in PROXIES}
-        for i, minutes in enumerate(CALM):
+        for i, minutes in enumerate(self._calm):
             self._go_on(minutes)
             if i == 0:
                 self._run([("repair", {})], 0, self._chance())
@@ -251,7 +258,7 @@ class Story:
         self._run([("maintain", {})], 0, self._chance())
 
     def _check_the_step(self) -> None:
-        wrong = [fault for reader in getattr(self, "readers", ()) for fault in reader.faults()]
+        wrong = [fault for reader in self.readers for fault in reader.faults()]
         wrong += faults_of(self.store.folder.published)
         wrong += doubled(self.store)
         if wrong:

@@ -56,7 +56,8 @@ def _server(commands: tuple[str, ...]) -> str:
         if shutil.which(command):
             said = _said(command, "--version").replace(",", " ").split()
             numbers = [word for word in said if any(letter.isdigit() for letter in word)]
-            return numbers[0] if numbers else "there"
+            # Debian's VictoriaMetrics does not know its version: its package does
+            return numbers[0] if numbers else _said("dpkg-query", "-W", "-f", "${Version}", commands[0]) or "there"
     return ""
 
 
