@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.feather as feather
+import pyarrow.parquet as pq
 
 from benchmarks.rows import Row, absent, share
 from pricetracker_dagster.candles.schema import SCHEMA
@@ -35,12 +36,7 @@ def measure() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         store = stored(Path(folder))
         files = store.prices.files()
-        days = [
-            duckdb.sql(
-                f"SELECT {', '.join(SCHEMA.names)} FROM read_parquet('{file}') ORDER BY metric, minute"  # noqa: S608
-            ).to_arrow_table()
-            for file in files
-        ]
+        days = [pq.ParquetFile(file).read().select(SCHEMA.names) for file in files]
         candles = sum(day.num_rows for day in days)
         ours = sum(Path(file).stat().st_size for file in files) / candles
         yield share("a stored candle", "bytes", ours, of_feather(days) / candles, "Feather, zstd", 0.999)
@@ -103,30 +99,23 @@ def of_csv(days: list[pa.Table]) -> int:
 
 def of_prometheus(days: list[pa.Table], folder: Path) -> tuple[int, int]:
     """Return how long Prometheus' blocks are, all their files, and how many samples they have."""
+    candles = pa.concat_tables(days).sort_by([("metric", "ascending"), ("minute", "ascending")])
+    metrics = candles.column("metric").to_pylist()
+    times = [int(minute.timestamp()) for minute in candles.column("minute").to_pylist()]
     text = folder / "samples.txt"
     with text.open("w", encoding="ascii") as file:
         for name in NUMBERS:
             file.write(f"# TYPE {name} gauge\n")
-            rows = duckdb.sql(
-                " UNION ALL ".join(f"SELECT metric, epoch(minute)::BIGINT, {name} FROM day{n}" for n in range(len(days)))  # noqa: S608
-                + " ORDER BY ALL",
-                connection=_registered(days),
-            ).fetchall()
-            file.writelines(f'{name}{{metric="{metric}"}} {value!r} {unix}\n' for metric, unix, value in rows)
+            rows = zip(metrics, candles.column(name).to_pylist(), times, strict=True)
+            file.writelines(f'{name}{{metric="{metric}"}} {value!r} {unix}\n' for metric, value, unix in rows)
         file.write("# EOF\n")
     blocks = folder / "blocks"
     made = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=24h", str(text), str(blocks)]
     subprocess.run(made, check=True, capture_output=True)
-    listed = subprocess.run(["promtool", "tsdb", "list", str(blocks)], check=True, capture_output=True, text=True)
+    made = ["promtool", "tsdb", "list", str(blocks)]
+    listed = subprocess.run(made, check=True, capture_output=True, text=True)
     samples = sum(int(line.split()[4]) for line in listed.stdout.splitlines()[1:])
     return sum(path.stat().st_size for path in blocks.rglob("*") if path.is_file()), samples
-
-
-def _registered(days: list[pa.Table]) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    for n, day in enumerate(days):
-        connection.register(f"day{n}", day)
-    return connection
 
 
 if __name__ == "__main__":
