@@ -38,7 +38,7 @@ def traded(bench: Bench, first: datetime, last: datetime) -> list[tuple[Any, ...
     return found
 
 
-@pytest.mark.parametrize("minutes", [2, 8, 30, 200])
+@pytest.mark.parametrize("minutes", [2, *(pytest.param(each, marks=pytest.mark.long) for each in (8, 30)), 200])
 def test_minutes_before_a_gap_that_is_healed_from_trades_are_final_too(
     start: Callable[..., Bench], minutes: int
 ) -> None:

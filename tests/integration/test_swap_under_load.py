@@ -1,6 +1,7 @@
 """A new published file under load: no error, no answer of two files, and the server lets go of every file before."""
 
 import os
+import time
 from pathlib import Path
 
 import duckdb
@@ -24,7 +25,9 @@ def test_publications_under_load_mix_nothing_and_leave_nothing_behind(tmp_path: 
     parts: list[Answered] = []
     with served(tmp_path) as (port, process):
         with publishing(store, tmp_path, 3):
+            deadline = time.monotonic() + 60
             while len(list(kept_files(store).iterdir())) < 7:
+                assert time.monotonic() < deadline, "not within 60 s: seven published files"
                 parts.append(ask(port, list(PATHS), connections=20, seconds=0.5, known=5))
         assert {status for part in parts for status in part.statuses} == {200, 304}
         until(lambda: len(open_files(process)) == 1, 10, "the files before are closed")
