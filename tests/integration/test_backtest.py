@@ -20,7 +20,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.settings import AlertRule, load_settings
 from pricetracker_dagster.store.store import Store, store_in
-from tests.commands import pricetracker
+from tests.commands import pricetracker_here as pricetracker
 
 FETCHED = datetime(2023, 3, 10, 8, 30, tzinfo=UTC)
 FIRST, LAST = datetime(2023, 3, 8, 18, 0, tzinfo=UTC), datetime(2023, 3, 9, 23, 59, tzinfo=UTC)

@@ -18,7 +18,8 @@ from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import open_store
-from tests.commands import pricetracker
+from tests.commands import pricetracker as in_its_own_process
+from tests.commands import pricetracker_here as pricetracker
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 CLOSES = {"KRAKEN:BTCUSD": [64000.1, 64000.3, 64000.2], "KRAKEN:ETHUSD": [3200.0, 3210.0, 3220.0]}
@@ -57,7 +58,7 @@ def exchange(
 
 
 def test_history_as_csv_has_every_digit_and_utc_times(published: Path) -> None:
-    answer = pricetracker("history", "KRAKEN:BTCUSD", "price", "--format", "csv")
+    answer = in_its_own_process("history", "KRAKEN:BTCUSD", "price", "--format", "csv")
     assert answer.returncode == 0, answer.stderr
     rows = list(csv.DictReader(io.StringIO(answer.stdout)))
     assert rows[0] == {

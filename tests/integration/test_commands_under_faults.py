@@ -208,7 +208,12 @@ def check_lines(stderr: str, output: str, what: str) -> None:
         assert named not in stderr, (what, stderr)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+SAME_AS_RUNS_DB = ("a damaged index.db", "a damaged schedules.db")
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(each, marks=[pytest.mark.long] * (each in SAME_AS_RUNS_DB)) for each in FAULTS]
+)
 def test_every_command_says_in_a_line_or_two_what_is_wrong(folder: Path, tmp_path: Path, fault: str) -> None:
     FAULTS[fault].make(folder)
     saved = tmp_path / "saved"
