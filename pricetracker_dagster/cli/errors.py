@@ -9,17 +9,23 @@ from typing import Any
 
 import click
 
-from pricetracker_dagster import sql
 from pricetracker_dagster.cli import interrupts
 from pricetracker_dagster.errors import mendable
 from pricetracker_dagster.process.secrets import masked
+
+
+def _interrupt_statements() -> None:
+    """Interrupt what a database works at, where this process has imported one at all."""
+    interrupt = getattr(sys.modules.get("pricetracker_dagster.sql"), "interrupt", None)
+    if interrupt is not None:
+        interrupt()
 
 
 @contextmanager
 def plain_errors(*, debug: bool = False) -> Iterator[None]:
     """Turn an error that a user can mend into one line on stderr and its exit status; with its traceback to debug."""
     try:
-        with interrupts.noted(sql.interrupt):
+        with interrupts.noted(_interrupt_statements):
             yield
     except (click.ClickException, click.exceptions.Exit):
         raise

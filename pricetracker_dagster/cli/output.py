@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from pricetracker_dagster.cli.background import done_in_background, in_background
 from pricetracker_dagster.cli.table import TABLE_ROWS, print_table, say_how_many
 from pricetracker_dagster.cli.writing import csv_cell, csv_of, write
-from pricetracker_dagster.reading import text
-from pricetracker_dagster.reading.lines import aliases, batches, csv_lines, json_lines, projected
 from pricetracker_dagster.reading.values import as_json
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ def show_answer(
         OutputFailed: the output cannot be written, e.g. since its disk is full.
         duckdb.Error: the statement is wrong, or fails on the way.
     """
+    from pricetracker_dagster.reading.lines import batches, csv_lines, json_lines
+
     relation = done_in_background(connection, ask)
     if relation is None:  # a statement that answers nothing, not even that it went well
         return
@@ -75,6 +75,9 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[Any]], output_format: s
 
 
 def _show_table(connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckDBPyRelation") -> None:
+    from pricetracker_dagster.reading import text
+    from pricetracker_dagster.reading.lines import aliases, projected
+
     types = relation.types
     cells = ", ".join(
         alias if _stays(kind) else f"{text.plain(kind, alias)} AS {alias}"
@@ -90,13 +93,17 @@ def _show_table(connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckD
 
 def _stays(kind: Any) -> bool:
     """Say whether Python gets the values of a column as they are: numbers, of which a person sees fewer digits."""
+    from pricetracker_dagster.reading.text import FLOATS, INTEGERS
+
     innermost = kind.children[0][1] if kind.id in ("list", "array") else kind
-    return innermost.id in text.INTEGERS | text.FLOATS | {"boolean"}
+    return innermost.id in INTEGERS | FLOATS | {"boolean"}
 
 
 def _count(connection: "duckdb.DuckDBPyConnection", relation: "duckdb.DuckDBPyRelation") -> int | None:
     """Count the rows of an answer; None where that takes too long."""
     import duckdb
+
+    from pricetracker_dagster.reading.lines import projected
 
     timer = threading.Timer(_COUNT_PATIENCE, connection.interrupt)
     timer.start()

@@ -18,8 +18,6 @@ from pricetracker_dagster.local.serving import Listening, server_process
 from pricetracker_dagster.local.supervisor import ManagedProcess, Supervisor
 from pricetracker_dagster.local.terminal import matters, say
 from pricetracker_dagster.settings import PREFIX, Settings, command, http_address
-from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.store import open_store
 
 LOCATION = "pricetracker_dagster"
 
@@ -40,14 +38,8 @@ def start_exchange(supervisor: Supervisor, settings: Settings, stop: threading.E
     supervisor.wait_for(lambda: listens(LOOPBACK, port) or stop.is_set(), _READY_PATIENCE)
 
 
-def start_first_load(supervisor: Supervisor, settings: Settings, stop: threading.Event) -> None:
+def start_first_load(supervisor: Supervisor, stop: threading.Event) -> None:
     """Load the last hours into an empty store; a load that takes too long goes on in the background."""
-    try:
-        if open_store(settings).prices.rows() > 0:
-            return
-    except StoreError as error:  # each tick reports it; readers go on, and it can be repaired meanwhile
-        say("", str(error), error=True)
-        return
     say("", "the store is empty: loading the last 24 hours first …")
     backfill = python("pricetracker_dagster.cli", "backfill", "--hours", "24")
     load = ManagedProcess("load", backfill, stop_with=signal.SIGINT, once=True, heard=lambda _: True)

@@ -7,19 +7,15 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.exchanges.base import ExchangeError
-from pricetracker_dagster.exchanges.registry import exchange_time
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked, said_by_holder
-from pricetracker_dagster.instance.home import check_dagster_yaml, dagster_home
 from pricetracker_dagster.local import parts
 from pricetracker_dagster.local.addresses import Address, CannotStart, free_or_asked, ui_host
+from pricetracker_dagster.local.apart import apart, make_ready, sweep, why_no_answer
 from pricetracker_dagster.local.runs import FrozenRuns
 from pricetracker_dagster.local.serving import Listening, listen
 from pricetracker_dagster.local.supervisor import Supervisor
@@ -28,8 +24,6 @@ from pricetracker_dagster.local.watchdog import Watchdog
 from pricetracker_dagster.process.parent import die_with_parent
 from pricetracker_dagster.process.proxies import keep_loopback_off_proxies
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX, Settings, config_file, load_settings
-from pricetracker_dagster.store.publish import publish_if_moved, sweep
-from pricetracker_dagster.store.store import open_store
 
 
 def run(*, live: bool, simulated: bool, host: str | None, port: int | None, marker: Path | None = None) -> int:
@@ -63,19 +57,17 @@ def run(*, live: bool, simulated: bool, host: str | None, port: int | None, mark
         ui = Address(host, free)
         lock.write(f"process {os.getpid()}, {ui.url}\n")
         lock.flush()
-        check_dagster_yaml(settings, lambda line: say("", line, error=True))
-        with suppress(PricetrackerError):  # ticks and readers tell of it
-            publish_if_moved(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))
+        is_empty = apart(make_ready, simulated=settings.simulated)
         supervisor = Supervisor(settings.data_folder.logs, _environment(settings))
         served = _listen(settings)
         try:
-            _run_parts(supervisor, settings, ui, served, stop)
+            _run_parts(supervisor, settings, ui, served, stop, is_empty=is_empty)
         finally:
             say("stopping …")
             supervisor.stop()
             if served is not None:
                 served.socket.close()
-            sweep(open_store(settings))
+            apart(sweep, simulated=settings.simulated)
             settings.simulator_file.unlink(missing_ok=True)
             if marker is not None:
                 marker.unlink(missing_ok=True)
@@ -96,13 +88,20 @@ def _listen(settings: Settings) -> Listening | None:
 
 
 def _run_parts(
-    supervisor: Supervisor, settings: Settings, ui: Address, served: Listening | None, stop: threading.Event
+    supervisor: Supervisor,
+    settings: Settings,
+    ui: Address,
+    served: Listening | None,
+    stop: threading.Event,
+    *,
+    is_empty: bool,
 ) -> None:
     """Start all parts and keep them running until the end is asked for."""
-    workspace = dagster_home(settings) / "workspace.yaml"
+    workspace = settings.data_folder.dagster_home / "workspace.yaml"
     if settings.simulated:
         parts.start_exchange(supervisor, settings, stop)
-    parts.start_first_load(supervisor, settings, stop)
+    if is_empty:
+        parts.start_first_load(supervisor, stop)
     if stop.is_set():
         return
     # as it is now: messages link to it
@@ -149,30 +148,27 @@ def _settings_in_force(*, live: bool, simulated: bool) -> Settings:
     settings = load_settings()
     if live and settings.simulated:
         raise CannotStart("--live (LIVE=1) and the setting simulated = true contradict each other")
-    if simulated or settings.simulated or not _exchange_answers(settings, live=live):
+    if simulated or settings.simulated or not _exchange_answers(live=live):
         return load_settings(simulated=True)
     return settings
 
 
-def _exchange_answers(settings: Settings, *, live: bool) -> bool:
+def _exchange_answers(*, live: bool) -> bool:
     """Ask the exchange for its time; say plainly where it cannot be reached."""
-    try:
-        for name, moment in exchange_time(settings).items():
-            say("", f"{name} answers; its time is {moment:%Y-%m-%d %H:%M:%S} UTC")
-    except ExchangeError as error:
-        if live:
-            raise CannotStart(f"{error}. Without --live (LIVE=1) it would run on the built-in simulator") from error
-        say("", f"the exchange cannot be reached: {error}", error=True)
+    why_not = apart(why_no_answer)
+    if why_not and live:
+        raise CannotStart(f"{why_not}. Without --live (LIVE=1) it would run on the built-in simulator")
+    if why_not:
+        say("", f"the exchange cannot be reached: {why_not}", error=True)
         say("", "running on the built-in simulator instead", error=True)
-        return False
-    return True
+    return not why_not
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     environment = {
         **os.environ,
         CONFIG_VARIABLE: str(config_file()),
-        "DAGSTER_HOME": str(dagster_home(settings)),
+        "DAGSTER_HOME": str(settings.data_folder.dagster_home),
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore",
         "PYTHONSAFEPATH": "1",  # a random.py in the working folder is not to be imported

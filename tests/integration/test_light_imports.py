@@ -56,6 +56,11 @@ open_prices({str(published)!r}).chart("KRAKEN:BTCUSD", "candles").to_json()
     assert not found & {"pandas", "dagster", "matplotlib"}
 
 
+def test_what_keeps_the_parts_of_up_running_imports_none_of_what_they_need() -> None:
+    found = imported("import pricetracker_dagster.cli, pricetracker_dagster.local.up")
+    assert not found & {*HEAVY, "numpy", "sqlalchemy"}
+
+
 def test_serving_imports_dagster_when_health_is_asked_for_first_and_never_pandas(tmp_path: Path) -> None:
     publish_a_day(tmp_path)
     code = f"""
