@@ -1,7 +1,7 @@
 """What the warm process of instance/warm_starts.py has imported before it forks a run; it is imported there alone.
 
-Modules only: nothing that is imported here may start a thread, open a connection or keep a file open, and no setting
-is read, since each run reads those of its own time. What one release of Dagster lacks is left to its runs.
+Nothing that is done here may start a thread or leave a connection or a file open, and no setting is read, since each
+run reads those of its own time. What one release of Dagster lacks is left to its runs.
 """
 
 import gc
@@ -9,8 +9,11 @@ import os
 from contextlib import suppress
 from importlib import import_module
 
+from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
+
+from pricetracker_dagster.instance.migrations import read_once
 
 _NEEDED = (
     "pricetracker_dagster.definitions",
@@ -55,6 +58,9 @@ def _preload() -> None:
     for name in sorted({*named, *_NEEDED}):
         with suppress(Exception):
             import_module(name)
+    read_once()
+    with suppress(Exception), DagsterInstance.from_config(os.environ["DAGSTER_HOME"]):
+        pass  # what is read to open it is read; it is closed again
     for name in added:  # a run's environment is that of the code server
         del os.environ[name]
     gc.collect()

@@ -13,7 +13,7 @@ RESTART = "@restart "
 LOOKED = "@looked"
 """How the watch says that it has looked, so that its own silence is noticed."""
 
-_LOOKS_EVERY = 10
+_LOOKS_EVERY = 20
 _SILENT_AFTER = 120.0
 
 

@@ -69,7 +69,7 @@ def missed_minutes(
 
 @dg.run_failure_sensor(
     monitored_jobs=[minute_tick],
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Raises a missed-minute alert for a tick that failed: which minute, which metrics, why. Once a "
     "failure, not once a retry; further failures of one cause are the same incident.",

@@ -14,7 +14,7 @@ from pricetracker_dagster.sensors.failure_reports import reports_failures
 
 @dg.sensor(
     job=charts,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests charts_24h once, where it was never materialized and there is something to draw. From then "
     "on it is the business of hourly_charts.",

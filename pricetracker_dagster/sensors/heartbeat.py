@@ -11,7 +11,7 @@ from pricetracker_dagster.sensors.failure_reports import reports_failures
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[minute_tick],
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Requests alerts.heartbeat_url after each good tick. Silence there is how a dead daemon is noticed.",
 )
