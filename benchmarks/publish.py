@@ -28,6 +28,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.store.kept import merged
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
@@ -88,7 +89,7 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
         connection.execute(sql.load("store/sql/merging.sql"))
         ours, theirs = [], []
         for _ in range(3 * ROUNDS):
-            ours.append(timed(lambda: merged(connection, as_of)))
+            ours.append(timed(lambda: ranking_of(connection, as_of)))
             if port is not None:
                 theirs.append(timed(lambda: ranked(port, ranking_path(as_of))))
         if port is None:
@@ -101,14 +102,14 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
     return faster(name, "ms", milliseconds(ours), milliseconds(theirs), "VictoriaMetrics, one measure", at_least=1)
 
 
-def merged(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
+def ranking_of(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     """Rank as a publication does, from what a published file keeps."""
-    for kind, each in (("VIEW", "parts"), *(("TABLE", name) for name in ("of_rows", "totals", "summed", "measured"))):
+    for kind, each in (("VIEW", "parts"), *(("TABLE", name) for name in ("of_rows", "merged", "measured"))):
         connection.execute(f"DROP {kind} IF EXISTS temp.{each}")
     window = {"first": as_of - DAY + MINUTE, "last": as_of}
     of_rows = sql.filled("store/sql/partials.sql", {"rows": "kept_1.rows"})
     connection.execute(f"CREATE TEMP TABLE of_rows AS {of_rows}", window)
-    connection.execute(sql.load("store/sql/measured.sql"))
+    connection.execute(sql.filled("store/sql/measured.sql", {"merged": merged("parts")}))
     ranking = "SELECT measure, row_number() OVER (PARTITION BY measure ORDER BY stddev DESC NULLS LAST, metric), metric"
     connection.execute(f"{ranking}, stddev FROM measured").fetchall()
 

@@ -103,6 +103,16 @@ def keep(connection: duckdb.DuckDBPyConnection, hours: Iterable[KeptHour], *, pr
             source = {"rows": "read_parquet($files, hive_partitioning = false)"}
             partials = sql.filled("store/sql/partials.sql", source)
             connection.execute(f"INSERT INTO kept_1.partials {partials}", values)
+    whole_before = {hour.hour for hour in before.values() if hour.whole}
+    if taken and {hour.hour for hour in taken} == whole_before and not anew:
+        connection.execute("INSERT INTO kept_1.middle FROM previous.kept_1.middle")
+    else:
+        connection.execute(f"INSERT INTO kept_1.middle {merged('kept_1.partials')}")
+
+
+def merged(parts: str) -> str:
+    """Return the query that merges partials, of a table or view, to one a metric."""
+    return sql.filled("store/sql/merged.sql", {"parts": parts})
 
 
 def _keep_rows(connection: duckdb.DuckDBPyConnection, hour: KeptHour, old: KeptHour | None) -> None:

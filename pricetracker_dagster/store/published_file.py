@@ -22,7 +22,7 @@ from pricetracker_dagster.files.data_folder import DataFolder, is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
-from pricetracker_dagster.store.kept import KeptHour, hours_of, keep
+from pricetracker_dagster.store.kept import KeptHour, hours_of, keep, merged
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
 from pricetracker_dagster.store.published_layout import lay_out
 from pricetracker_dagster.store.records import NOT_RUN
@@ -142,7 +142,7 @@ def build(
     if window is not None:
         of_rows = sql.filled("store/sql/partials.sql", {"rows": "kept_1.rows"})
         connection.execute(f"CREATE TEMP TABLE of_rows AS {of_rows}", window._asdict())
-        connection.execute(sql.load("store/sql/measured.sql"))
+        connection.execute(sql.filled("store/sql/measured.sql", {"merged": merged("parts")}))
         connection.execute(sql.filled("store/sql/ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
         gaps = _gaps(connection, tracked, window)
         since = tracked_since(store.folder.state, gaps) if gaps else {}

@@ -62,7 +62,7 @@ def _digests_before(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
         found = connection.execute(sql.load("store/sql/entries.sql")).fetchall()
     except duckdb.CatalogException:
         return {}
-    kept = {"hours", "layout", "partials", "rows"}
+    kept = {"hours", "layout", "middle", "partials", "rows"}
     return (
         digests if {name for (name,) in found} == kept | {each.name for each in (*schema.TABLES, *schema.VIEWS)} else {}
     )

@@ -205,9 +205,7 @@ def test_whole_hours_are_not_read_again(store: Store, stored: Prices) -> None:
 
 
 def test_a_full_pass_says_where_the_ranking_differed_and_publishes_it_anew(store: Store, stored: Prices) -> None:
-    tamper(
-        store, "UPDATE kept_1.partials SET price_m2 = price_m2 + 1 WHERE hour = (SELECT max(hour) FROM kept_1.partials)"
-    )
+    tamper(store, "UPDATE kept_1.middle SET price_m2 = price_m2 + 1")
     next_minute(store, stored, 30)
     [line] = compare_in_full(store, START + 31 * MINUTE)
     assert "price of K:PLAIN: stddev" in line

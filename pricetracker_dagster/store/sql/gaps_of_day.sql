@@ -7,11 +7,16 @@ WITH expected AS (
     FROM (SELECT unnest(generate_series($first::TIMESTAMPTZ, $last::TIMESTAMPTZ, INTERVAL 1 MINUTE)) AS minute)
     GROUP BY hour
 ),
+presence AS (
+    SELECT metric, hour, present FROM kept_1.partials
+    UNION ALL
+    SELECT metric, hour, present FROM of_rows
+),
 absent AS (
     SELECT metric, hour, bits & ~coalesce(present, 0::UBIGINT) AS bits
     FROM (SELECT unnest($metrics::VARCHAR[]) AS metric)
     CROSS JOIN expected
-    LEFT JOIN parts USING (metric, hour)
+    LEFT JOIN presence USING (metric, hour)
     WHERE bits & ~coalesce(present, 0::UBIGINT) <> 0
 ),
 minutes AS (

@@ -42,3 +42,26 @@ CREATE TABLE kept_1.partials (
     percentage_m2 DOUBLE USING COMPRESSION uncompressed,
     percentage_last DOUBLE USING COMPRESSION uncompressed
 );
+
+-- The partials of all whole hours merged, with the columns of merged.sql.
+CREATE TABLE kept_1.middle (
+    metric VARCHAR,
+    observations BIGINT,
+    first_minute TIMESTAMPTZ,
+    last_minute TIMESTAMPTZ,
+    percentages BIGINT,
+    first_percentage TIMESTAMPTZ,
+    last_percentage TIMESTAMPTZ,
+    price_mean DOUBLE,
+    price_m2 DOUBLE,
+    price_last DOUBLE,
+    volume_mean DOUBLE,
+    volume_m2 DOUBLE,
+    volume_last DOUBLE,
+    absolute_mean DOUBLE,
+    absolute_m2 DOUBLE,
+    absolute_last DOUBLE,
+    percentage_mean DOUBLE,
+    percentage_m2 DOUBLE,
+    percentage_last DOUBLE
+);
