@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
@@ -78,18 +78,25 @@ class Turns:
         self._unix = int(minute.timestamp())
         kept = kept_in(self._file)
         self._of = {metric: _turn(kept.get(metric), self._unix) for metric in metrics}
+        self._place = {metric: place for place, metric in enumerate(kept)}
+        self._asking: list[str] = []
 
     def __getitem__(self, metric: str) -> Turn:
         """Return what is remembered of a metric."""
         return self._of.setdefault(metric, Turn())
 
     def to_ask(self, metrics: Iterable[T]) -> list[T]:
-        """Return metrics in the order in which they are asked: who has waited longest comes first."""
-        return self._ordered(metrics, lambda turn: turn.asked)
+        """Return metrics in the order in which they are asked: who has waited longest comes first.
+
+        Of those that were asked in the same tick, who was asked first: the order is kept.
+        """
+        ordered = self._ordered(metrics, lambda metric: (self[metric].asked, self._place.get(metric, -1)))
+        self._asking += map(str, ordered)
+        return ordered
 
     def to_heal(self, metrics: Iterable[T]) -> list[T]:
         """Return the same for older gaps."""
-        return self._ordered(metrics, lambda turn: turn.healed)
+        return self._ordered(metrics, lambda metric: self[metric].healed)
 
     def all_were_asked(self, metrics: Iterable[object]) -> bool:
         """Say whether each metric was asked for since older gaps of one of them were rebuilt last."""
@@ -98,16 +105,16 @@ class Turns:
 
     def save(self) -> None:
         """Keep it for the next tick. Where that fails, turns begin anew."""
-        told = {metric: vars(turn) for metric, turn in self._of.items()}
+        told = {metric: vars(self[metric]) for metric in dict.fromkeys([*self._asking, *self._of])}
         with suppress(OSError):
             write_text(self._file, json.dumps(told))
 
-    def _ordered(self, metrics: Iterable[T], last: Callable[[Turn], int]) -> list[T]:
+    def _ordered(self, metrics: Iterable[T], last: Callable[[str], Any]) -> list[T]:
         listed = list(metrics)
         # among equals it begins elsewhere each minute: turns go round even where nothing can be remembered
         shift = self._unix // 60 % max(1, len(listed))
         rotated = listed[shift:] + listed[:shift]
-        return sorted(rotated, key=lambda metric: last(self[str(metric)]))
+        return sorted(rotated, key=lambda metric: last(str(metric)))
 
 
 def _turn(kept: object, unix: int) -> Turn:
