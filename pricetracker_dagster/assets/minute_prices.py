@@ -33,6 +33,9 @@ DAYS = dg.DailyPartitionsDefinition(start_date="2013-10-06", end_offset=1)
 TICK_ENDS_AFTER = timedelta(seconds=48)
 """A tick that is not done by then is stuck; it is ended so that the next one can begin."""
 
+_TOLD = 50
+"""Metrics with trouble that are named in the log of a run, each with its reason."""
+
 
 class MinutePricesConfig(dg.Config):
     """Which minute of the partition; without one the whole day is fetched."""
@@ -118,8 +121,12 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
         context.log.warning("rejected: %s", row)
     for doubt in list(collected.doubts.values())[:20]:
         context.log.warning("doubted until a second answer says the same: %s", doubt)
-    for metric, reason in collected.reasons.items():
+    for metric, reason in list(collected.reasons.items())[:_TOLD]:
         context.log.warning("%s: %s", metric, reason)
+    if len(collected.reasons) > _TOLD:  # each line is a row of Dagster's event log
+        context.log.warning(
+            "and %d metrics more; missing_why names those that lack a minute", len(collected.reasons) - _TOLD
+        )
     for trouble in collected.troubles:
         context.log.warning("%s", trouble)
     for mistake in dict.fromkeys(collected.tracebacks):

@@ -58,6 +58,8 @@ class Collected:
     tracebacks: list[str] = field(default_factory=list)
     doubts: dict[Key, Doubt] = field(default_factory=dict)
     clocks: dict[str, float] = field(default_factory=dict)
+    _last_rejected: dict[str, RejectedRow] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _seen: int = field(default=0, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, settings: Settings, minute: datetime) -> "Collected":
@@ -78,8 +80,11 @@ class Collected:
         """Say why a metric lacks minutes."""
         if metric in self.reasons:
             return self.reasons[metric]
-        if rejected := [row for row in self.rejected if row.metric == metric]:
-            return f"its row was rejected: {rejected[-1].problem} ({rejected[-1].row})"
+        for row in self.rejected[self._seen :]:
+            self._last_rejected[row.metric] = row
+        self._seen = len(self.rejected)
+        if rejected := self._last_rejected.get(metric):
+            return f"its row was rejected: {rejected.problem} ({rejected.row})"
         return "the exchange answered without it"
 
     def cause(self, metric: str) -> str:

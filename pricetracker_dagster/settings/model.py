@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -194,7 +195,7 @@ class Settings(BaseSettings):
 
     def place_of(self, metric: Metric) -> str:
         """Return where a tracked metric was listed, as messages name it: ``pricetracker.toml: metrics[2] "…"``."""
-        i, text = next((i, text) for i, text in enumerate(self.metrics) if parse_metric(text).pair == metric.pair)
+        i, text = _listed(tuple(self.metrics))[metric.pair]
         return f'{source_of("metrics")}: metrics[{i}] "{text}"'
 
     @property
@@ -244,3 +245,9 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments come before the environment, the environment before the file."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, read_file(config_file()))
+
+
+@cache
+def _listed(metrics: tuple[str, ...]) -> dict[str, tuple[int, str]]:
+    """Return where each pair is listed first, and how: of thousands that are unknown each is looked for."""
+    return {parse_metric(text).pair: (i, text) for i, text in reversed([*enumerate(metrics)])}
