@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.machine import commit, machine, versions
 from benchmarks.report import page
 from benchmarks.results import Run, as_changes, as_table, changes, missing, read, summary, write
-from benchmarks.running import LIMIT, all_figures, benchmarks
+from benchmarks.running import all_figures, benchmarks
 
 OUT = Path(__file__).parent / "out"
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier results.json")
     parser.add_argument("--out", type=Path, help="the folder to write into")
-    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds after which one is ended")
+    parser.add_argument("--limit", type=float, help="seconds after which one is ended")
     asked = parser.parse_args(arguments)
     for name in asked.names:
         if name not in known:

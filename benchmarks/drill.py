@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.drill`` tells a week of a seed of its own, ``--seed 17 --days 2`` two days of that one; a seed
 that fails is printed and tells the same again, but for the moment within a step at which a process is killed. Each
-tick, look, backfill, maintenance and repair is a process, some run at once, and two readers never cease. After each
+tick, look, backfill, upkeep and repair is a process, some run at once, and two readers never cease. After each
 step the published file and the keys are checked. Each day ends calm: then every minute has to be there with its final
 value, whatever went wrong told, every outage over, and the disk tidy. Exit status 1: something was not so.
 

@@ -1,4 +1,4 @@
-"""The processes of the drill: what a tick, a look, maintenance or a backfill does, each forked and killed as runs are.
+"""The processes of the drill: what a tick, a look, upkeep or a backfill does, each forked and killed as runs are.
 
 They are forked from a warm process that has imported and done nothing else. Time is told to them: by the real
 clock they only wait.
@@ -22,10 +22,11 @@ from pricetracker_dagster.collect import backfill as backfilling
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.full_pass import compare_in_full
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.repairing.repair import repair
 from pricetracker_dagster.store.store import open_store
+from pricetracker_dagster.store.upkeep import keep_store
 
 Told = dict[str, Any]
 """What a process did; ``said``: errors in plain words, which a person may see; ``mistake``: a traceback of ours."""
@@ -63,13 +64,13 @@ def _watch(settings: Settings, now: datetime, asked: Told) -> Told:
     return told
 
 
-def _maintain(settings: Settings, _: datetime, __: Told) -> Told:
+def _upkeep(settings: Settings, now: datetime, _: Told) -> Told:
     said: list[str] = []
     with _errors_said(said):
-        done = maintain(open_store(settings))
-        said += done.troubles
-        return {"said": said, "put_off": list(done.put_off)}
-    return {"said": said, "put_off": ["?"]}
+        store = open_store(settings)
+        differed = compare_in_full(store, now)
+        return {"said": [*said, *keep_store(store, settings, now).troubles], "mistake": "\n".join(differed)}
+    return {"said": said}
 
 
 def _publish(settings: Settings, now: datetime, _: Told) -> Told:
@@ -108,7 +109,7 @@ def _repair(settings: Settings, now: datetime, _: Told) -> Told:
 ACTIONS: Mapping[str, Callable[[Settings, datetime, Told], Told]] = {
     "tick": _tick,
     "watch": _watch,
-    "maintain": _maintain,
+    "upkeep": _upkeep,
     "publish": _publish,
     "backfill": _backfill,
     "repair": _repair,

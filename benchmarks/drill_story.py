@@ -189,7 +189,7 @@ class Story:
                 for _ in range(chance.choice((1, 2)))
             ]
             self.excused |= self.to_be_told  # what a person fetches first, no tick finds missing
-        actions += [(name, {}) for name in ("maintain", "publish", "repair") if chance.random() < 0.15 * badness]
+        actions += [(name, {}) for name in ("upkeep", "publish", "repair") if chance.random() < 0.15 * badness]
         self._run(actions, badness, chance)
         self._run([("watch", {"cursor": self.cursor})], badness, chance)
         if chance.random() < 0.15 * badness:
@@ -255,7 +255,7 @@ class Story:
             if i == 0:
                 self._run([("repair", {})], 0, self._chance())
             self._step(0)
-        self._run([("maintain", {})], 0, self._chance())
+        self._run([("upkeep", {})], 0, self._chance())
 
     def _check_the_step(self) -> None:
         wrong = [fault for reader in self.readers for fault in reader.faults()]
@@ -277,7 +277,8 @@ class Story:
         wrong += disk(self.store, (self.now - MIDNIGHT) / timedelta(days=1))
         if wrong:
             raise self._broken(wrong)
-        self._tell(f"{self.summary()}; {sum(reader.rounds for reader in self.readers):,} rounds of readers")
+        facts = f"{len(self.store.records.alerts.rows())} alerts, {len(self.store.records.incidents.rows())} incidents"
+        self._tell(f"{self.summary()}; {facts}; {sum(reader.rounds for reader in self.readers):,} rounds of readers")
 
     def _broken(self, wrong: list[str]) -> Broken:
         more = [f"… and {len(wrong) - 20} more"] if len(wrong) > 20 else []
