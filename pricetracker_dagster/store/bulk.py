@@ -4,6 +4,8 @@ A day of which nothing is stored becomes a file of its own, with no merge; one t
 rest is upserted as anything else is. Until commit() nothing is stored. Memory does not grow with what is brought.
 """
 
+import hashlib
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -21,9 +23,9 @@ from pricetracker_dagster.candles.minutes import newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
 from pricetracker_dagster.store.clock import ahead_for_certain
-from pricetracker_dagster.store.data_files import DataFile, commit, discard, file_schema, write_file
+from pricetracker_dagster.store.data_files import DataFile, commit, discard, file_schema, marked_with, write_file
 from pricetracker_dagster.store.doubts import Doubts
-from pricetracker_dagster.store.live_files import files_of, files_of_days, sizes
+from pricetracker_dagster.store.live_files import PARTITION, files_of, files_of_days, sizes
 from pricetracker_dagster.store.prices import PriceTable, UpsertedCandles
 from pricetracker_dagster.store.set_aside import Mask, SetAside, flags
 from pricetracker_dagster.store.writing import check_space
@@ -137,22 +139,25 @@ class BulkLoad:
         self._settle()
         candles = candles.combine_chunks()
         check_space(self._prices.location, candles.nbytes)
-        states = self._compare(candles, filled)
         cuts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
+        states = self._compare(candles, filled, cuts)
         schema = None
         for begin, end in pairwise(cuts):
-            day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=int(days[begin]))).date()
+            day = _day(candles, begin)
             rows = candles.slice(begin, end - begin)
             differs = states.get(day)
             if differs is None and self._table is not None:
                 schema = schema or file_schema(self._table)
                 self._filled[day] = np.packbits(filled[begin:end])
-                self._written.append(self._pool.submit(write_file, self._prices, schema, day, [rows], _LEVEL))
+                self._written.append(self._pool.submit(self._write, schema, day, rows, filled[begin:end]))
             elif differs is None or differs:
                 self._later.put(self._before(candles, filled, begin), rows, filled[begin:end])
         stated = np.flatnonzero(~filled)
         if len(stated):
             self._last_stated = candles.slice(int(stated[-1]), 1)
+
+    def _write(self, schema: pa.Schema, day: date, rows: pa.Table, filled: Mask) -> DataFile:
+        return write_file(self._prices, schema, day, [rows], _LEVEL, _mark(rows, filled))
 
     def _before(self, candles: pa.Table, filled: Mask, begin: int) -> pa.Table | None:
         """Return the stated row before a day: what it is followed by takes its close."""
@@ -166,27 +171,49 @@ class BulkLoad:
             self._files[file.day] = file
             self._written.pop(0)
 
-    def _compare(self, candles: pa.Table, filled: Mask) -> dict[date, bool]:
+    def _compare(self, candles: pa.Table, filled: Mask, cuts: list[int]) -> dict[date, bool]:
         """Return of each day of which rows are stored whether it is to be upserted. Elsewhere none is appended."""
         if self._prices.location.local_path is None:
             return {}
         if self._table is None:
             self._table = self._prices.open_or_create()
             self._stored = self._files_in(self._table)
+            self._by_day = _by_day(self._stored)
             self._doubted = {
                 utc(unix).date() for metric, unix in Doubts(self._state).keys(self._now) if metric == self._metric
             }
+        alike = self._alike(candles, filled, cuts)
+        states = dict.fromkeys(alike, False)
+        begin = next((cut for cut in cuts[:-1] if _day(candles, cut) not in alike), None)
+        if begin is not None:
+            states |= self._differing(candles.slice(begin), filled[begin:], alike)
+        return states | dict.fromkeys(self._doubted, True)
+
+    def _alike(self, candles: pa.Table, filled: Mask, cuts: list[int]) -> set[date]:
+        """Return the days that are stored as the files that such an import has written, by the marks in their names.
+
+        The first minute of the day after has to follow from them, too.
+        """
+        marked: dict[date, bool] = {}
+        for begin, end in pairwise(cuts):
+            files = self._by_day.get(day := _day(candles, begin), [])
+            marked[day] = len(files) == 1 and marked_with(
+                files[0], _mark(candles.slice(begin, end - begin), filled[begin:end])
+            )
+        after = {day: day + timedelta(days=1) for day, is_marked in marked.items() if is_marked}
+        return {day for day, next_day in after.items() if marked.get(next_day) or next_day not in self._by_day}
+
+    def _differing(self, candles: pa.Table, filled: Mask, alike: Collection[date]) -> dict[date, bool]:
+        """Return of each day of which rows are stored, but those, whether it differs."""
         first, last = _unix(candles, 0), _unix(candles, -1) + 60
         files = files_of_days(self._stored, utc(first).date(), utc(last).date())
-        states: dict[date, bool] = dict.fromkeys(self._doubted, True)
-        if files:
-            marked = candles.append_column("filled", flags(filled))
-            ends = {"first": first, "last": last, "close": candles.column("close").to_numpy()[-1].item()}
-            found = self._prices.ask(
-                "compared.sql", files, sql.connect(candles=marked), metric=self._metric, **ends
-            ).fetchall()
-            states |= {day: differs > 0 or day in self._doubted for day, _, differs in found}
-        return states
+        files = [file for file in files if not any(f"/{PARTITION}={day}/" in file for day in alike)] if alike else files
+        if not files:
+            return {}
+        marked = candles.append_column("filled", flags(filled))
+        ends = {"first": first, "last": last, "close": candles.column("close").to_numpy()[-1].item()}
+        found = self._prices.ask("compared.sql", files, sql.connect(candles=marked), metric=self._metric, **ends)
+        return {day: differs > 0 for day, _, differs in found.fetchall()}
 
     def _files_in(self, table: DeltaTable) -> list[str]:
         """Return the files that may hold rows of the metric."""
@@ -228,3 +255,27 @@ def _days(candles: pa.Table) -> "np.ndarray[Any, Any]":
 
 def _unix(candles: pa.Table, row: int) -> int:
     return int(candles.column("minute").cast(pa.int64()).to_numpy()[row]) // 1_000_000
+
+
+def _day(candles: pa.Table, row: int) -> date:
+    return utc(candles.column("minute").slice(row, 1).cast(pa.int64()).to_numpy()[0].item() // 1_000_000).date()
+
+
+def _by_day(files: Iterable[str]) -> dict[date, list[str]]:
+    """Return files by the UTC day in their paths."""
+    days: dict[date, list[str]] = {}
+    for file in files:
+        days.setdefault(date.fromisoformat(file.rpartition(f"/{PARTITION}=")[2][:10]), []).append(file)
+    return days
+
+
+def _mark(rows: pa.Table, filled: Mask) -> str:
+    """Return a digest of what rows say, but for when they were obtained, and of which of them were filled in."""
+    digest = hashlib.blake2b(str(rows.column("metric")[0].as_py()).encode(), digest_size=16)
+    for name in rows.column_names:
+        if name not in ("metric", "fetched_at"):
+            column = rows.column(name)
+            cells = (column.cast(pa.int64()) if name == "minute" else column).to_numpy()
+            digest.update(np.ascontiguousarray(cells).data)
+    digest.update(np.packbits(filled).data)
+    return digest.hexdigest()

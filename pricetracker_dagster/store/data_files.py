@@ -70,7 +70,9 @@ class DataFile:
         )
 
 
-def write_file(prices: Delta, schema: pa.Schema, day: date, parts: Iterable[pa.Table], level: int) -> DataFile:
+def write_file(
+    prices: Delta, schema: pa.Schema, day: date, parts: Iterable[pa.Table], level: int, mark: str = "00000"
+) -> DataFile:
     """Write candles of a UTC day into a new file in the folder of a table that is on this machine.
 
     Args:
@@ -79,8 +81,9 @@ def write_file(prices: Delta, schema: pa.Schema, day: date, parts: Iterable[pa.T
         day: the day of all rows.
         parts: the rows, columns of SCHEMA, of all parts together in the order of metric and minute, at least one.
         level: of compression, 1 to 22.
+        mark: part of the file's name, by which marked_with() knows it.
     """
-    path = f"{PARTITION}={day:%Y-%m-%d}/part-00000-{uuid4()}-c000.zstd.parquet"
+    path = f"{PARTITION}={day:%Y-%m-%d}/part-{mark}-{uuid4()}-c000.zstd.parquet"
     file = prices.path / path
     file.parent.mkdir(parents=True, exist_ok=True)
     rows, first, last = 0, 2**62, -(2**62)
@@ -108,6 +111,11 @@ def write_file(prices: Delta, schema: pa.Schema, day: date, parts: Iterable[pa.T
         discard(prices, [path])
         raise
     return DataFile(path, day, file.stat().st_size, rows, first, last, (min(metrics), max(metrics)))
+
+
+def marked_with(path: str, mark: str) -> bool:
+    """Say whether a file was written with a mark."""
+    return path.rpartition("/")[2].startswith(f"part-{mark}-")
 
 
 def _unix(moment: datetime) -> int:

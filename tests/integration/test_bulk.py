@@ -146,6 +146,24 @@ def test_an_import_over_stored_rows_replaces_and_carries_what_an_upsert_does(
     assert len(differ) <= (0 if share == 0.7 else len(before))
 
 
+@pytest.mark.parametrize("changed", [0, 700, 1439, 1440 * 2, 1440 * 3 - 1])
+def test_of_an_imported_file_with_one_line_changed_the_second_import_stores_that_line(
+    stores: tuple[Store, Store], write: Callable[[dict[int, str]], Path], changed: int
+) -> None:
+    content = lines(share=0.3) | {n: line(n, 8.0) for n in (0, 1439, 1440 * 2, 1440 * 3 - 1)}
+    for n in (1440 * 3, 1440, 701):
+        content.pop(n, None)
+    for store in stores:
+        imported(store, write(content))
+    content[changed] = line(changed, 71.0, 5)
+    done = imported(stores[0], write(content)).upserted
+    upserted(stores[1], write(content))
+    assert done is not None
+    assert (done.inserted, done.doubts) == (0, [])
+    assert rows(stores[0]) == rows(stores[1])
+    assert [row[5] for row in rows(stores[0])].count(71.0) == done.updated >= 1
+
+
 def test_a_filled_minute_never_replaces_one_that_is_stored(
     stores: tuple[Store, Store], write: Callable[[dict[int, str]], Path]
 ) -> None:
