@@ -1,9 +1,10 @@
 """What the alarms cost in their worst hour: 500 metrics fire and fail, and three channels are told, two of which fail.
 
 ``python -m benchmarks.alarms --beside CHECKOUT`` does the same with another checkout of this repository, in turn, each
-in a process of its own; without it this one alone is measured. An hour is told three times over, in fast motion and
-without publishing: all metrics spike again and again; the minutes of all are missed, for reasons that change, and come
-in the end; both, in turn. ``/good`` takes every message, ``/bad`` answers 500 and ``/asks`` 500 with Retry-After: 120.
+in a process of its own, and prints all figures; without it the first minutes of an hour and the growth are measured.
+An hour is told three times over, in fast motion and without publishing: all metrics spike again and again; the minutes
+of all are missed, for reasons that change, and come in the end; both, in turn. ``/good`` takes every message, ``/bad``
+answers 500 and ``/asks`` 500 with Retry-After: 120.
 
 Then, whether a look becomes slower by what was before: with 30 days of alerts that are over, and of all that was told.
 """
@@ -24,6 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.hook import Answer, Hook
+from benchmarks.rows import Row, alone, bounded, share
 from pricetracker_dagster.alerts import watch
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
@@ -129,6 +131,16 @@ def both(bench: Bench) -> None:
     after(bench)
 
 
+def brief(bench: Bench) -> None:
+    """The first minutes of both."""
+    for i in range(8):
+        if i % 2:
+            bench.fail(i)
+        else:
+            bench.put([i], spike(i))
+        bench.look(i)
+
+
 def after(bench: Bench) -> None:
     """Ten calm minutes."""
     for i in range(LENGTH, LENGTH + 10):
@@ -149,7 +161,7 @@ def measured(what: str) -> None:
     with tempfile.TemporaryDirectory() as name, Hook() as hook, patch.object(watch, "publish"):
         for path, answer in CHANNELS.items():
             hook.answers[path] = lambda _, answer=answer: answer  # type: ignore[misc]
-        told = {hour.__name__: hour for hour in HOURS}
+        told = {hour.__name__: hour for hour in (*HOURS, brief)}
         bench = Bench(Path(name), hook, METRICS if what in told else 6)
         bench.begin()
         if what in told:
@@ -245,12 +257,28 @@ def figures(bench: Bench) -> dict[str, Any]:
     return found
 
 
+def measure() -> Iterator[Row]:
+    """Measure minutes in which all metrics spike and fail, then a look after no history and after a long one."""
+    told = _in(HERE, brief.__name__)
+    for what in ("prices", "minutes"):
+        name = f"look at {what} of {METRICS} metrics that spike and fail"
+        yield bounded(name, "ms", told[f"look at {what}, median ms"])
+    yield bounded("memory of these looks", "MB", told["memory, most MiB"])
+    few, long = (_in(HERE, str(days)) for days in (2, DAYS))  # the last day's are read at each look
+    for what in ("prices", "minutes"):
+        key, name = f"look at {what}, median ms", f"look at {what} after {DAYS} days of {A_DAY} alerts each"
+        yield share(name, "ms", long[key], few[key], "after 2 days of them", at_most=1.15)
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and print all figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--beside", type=Path, help="another checkout")
     parser.add_argument("--only", nargs="*", help="firing, failing, both, 0 or 30 (days of history)")
     asked = parser.parse_args()
+    if asked.beside is None and asked.only is None:
+        alone(measure)
+        return
     checkouts = {"here": HERE} if asked.beside is None else {"beside": asked.beside.absolute(), "here": HERE}
     hours = {hour.__name__: f"{hour.__doc__}" for hour in HOURS}
     for what in asked.only or (*hours, "0", str(DAYS)):
