@@ -76,12 +76,12 @@ def live_files(table: DeltaTable) -> list[LiveFile]:
     if not found:
         return []
     # the log names them in the table's folder, as URLs do; delta-rs says where that is
-    root = next(uri.removesuffix(found[0][0]) for uri in table.file_uris() if uri.endswith(found[0][0]))
+    root = unquote(next(uri.removesuffix(found[0][0]) for uri in table.file_uris() if uri.endswith(found[0][0])))
     files = []
     for name, rows, size, day, first, last in found:
         exact = first is not None and last is not None
         span = (utc(first), utc(last)) if exact else minutes_of_day(day)
-        files.append(LiveFile(unquote(root + name), *span, rows or 0, size, exact))
+        files.append(LiveFile(root + unquote(name), *span, rows or 0, size, exact))
     return files
 
 

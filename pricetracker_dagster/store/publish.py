@@ -131,7 +131,8 @@ def _publish(
         noted = files_of(causes, [("minute", ">", max(known, default=latest - DAY))])  # mostly none
         known += [moment for moment in [_newest_in(noted, latest)] if moment is not None]
     as_of = max(known, default=None)
-    previous = store.folder.published if here and keeps and _all_there(store, live) else None
+    recent = [file for file in live if as_of is not None and file.last > as_of - DAY]
+    previous = store.folder.published if here and keeps and _all_there(store, recent) else None
     beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
         with (
