@@ -26,7 +26,7 @@ from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from dagster._core.storage.runs.sql_run_storage import SqlRunStorage
 from dagster._serdes import deserialize_value
 
-_AT_MOST = 5000
+_AT_MOST = 20_000
 """Rows or files that are deleted at once."""
 
 _OF_A_PARTITION = ("dagster/partition_row_count",)
