@@ -41,7 +41,10 @@ def fill(disk: Path, *, leave: int) -> Path:
     return file
 
 
-@pytest.mark.parametrize("leave", [0, 300_000, 5_000_000])
+LONG = pytest.mark.long
+
+
+@pytest.mark.parametrize("leave", [pytest.param(0, marks=LONG), 300_000, pytest.param(5_000_000, marks=LONG)])
 def test_a_full_disk_loses_and_doubles_nothing_and_the_next_tick_with_space_heals_all(
     start: Callable[..., Bench], small_disk: Path, leave: int
 ) -> None:
