@@ -13,6 +13,7 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
+from pricetracker_dagster.instance.log_tails import without_watchers
 from pricetracker_dagster.instance.migrations import read_once
 
 _NEEDED = (
@@ -59,6 +60,7 @@ def _preload() -> None:
         with suppress(Exception):
             import_module(name)
     read_once()
+    without_watchers()
     with suppress(Exception), DagsterInstance.from_config(os.environ["DAGSTER_HOME"]):
         pass  # what is read to open it is read; it is closed again
     for name in added:  # a run's environment is that of the code server

@@ -220,8 +220,11 @@ def test_a_run_whose_process_is_killed_is_marked_as_failed(server: CodeServer) -
     run_id, pid = server.waiting()
     part = ManagedProcess("code", (), process=server.process)
     assert has_runs(part)
+    tails = children(pid)
+    assert [line.split()[0] for line in tails.values()] == ["tail", "tail"]
     os.kill(pid, signal.SIGKILL)
     assert server.ended(run_id) == "FAILURE"
+    until(lambda: not any(map(lives, tails)), 30, "nothing that it started is left")
     events = [entry.dagster_event for entry in server.instance.all_logs(run_id)]
     assert any("terminated by signal 9 (SIGKILL)" in (event.message or "") for event in events if event)
     until(lambda: not has_runs(part), 30, "it has no run")
