@@ -29,7 +29,8 @@ _OF_A_RANK = ("measure", "rank", "metric", "stddev", "mean", "relative_stddev")
 
 
 @dg.asset(
-    deps=[minute_prices],
+    # of the days, the newest counts: else each run asks Dagster for every day since 2013
+    deps=[dg.AssetDep(minute_prices, partition_mapping=dg.LastPartitionMapping())],
     group_name="answers",
     owners=[OWNER],
     kinds={"duckdb", "sql"},
@@ -41,6 +42,7 @@ def history_24h(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
 
     The file is built beside the old one and swapped in whole: whoever has it open keeps what they have, nobody waits.
     """
+    tracker = tracker.of(tracker.settings())
     published = _publish(context, tracker)
     context.log.info("published %s", published.path)
     for trouble in published.troubles:
@@ -77,7 +79,7 @@ def metric_rank(context: dg.AssetExecutionContext, tracker: dg.ResourceParam[Tra
     Reads the published file; where that is older than the prices, it publishes first.
     """
     settings = tracker.settings()
-    published = _publish(context, tracker)
+    published = _publish(context, tracker.of(settings))
     rows = ask(published.path, of_rank()).to_dicts()
     fewer = fewer_observations(rows)
     observations = dg.TableColumn("observations", "VARCHAR", "minutes that have a value, of the 1440 of a day")

@@ -55,7 +55,8 @@ def price_checks(
     context: dg.AssetCheckExecutionContext, tracker: dg.ResourceParam[Tracker]
 ) -> Iterator[dg.AssetCheckResult]:
     """Check the stored prices and the ranking; fail the run at last where its minute is missing."""
-    settings, store = tracker.settings(), tracker.store()
+    settings = tracker.settings()
+    store = tracker.of(settings).store()
     metrics = [str(metric) for metric in settings.tracked]
     last = minute_of(context.run) or tracker.newest_closed_minute()
     wanted = context.selected_asset_check_keys

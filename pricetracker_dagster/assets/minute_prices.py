@@ -80,7 +80,7 @@ def minute_prices(
         tell = partial(context.log.info, "%d of %d, %s")
         collected = backfill(settings, first, last, refetch=True, on_progress=tell)
     _tell(context, collected)
-    store = tracker.store()
+    store = tracker.of(settings).store()
     for day in days:
         context.add_asset_metadata(_of_day(store, collected, day), partition_key=day)
     for day in (each.isoformat() for each in collected.stored):
