@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, minutes_in, overlaps
-from pricetracker_dagster.collect.candles import with_its_place
+from pricetracker_dagster.collect.candles import CORRECTED_MINUTES, with_its_place
 from pricetracker_dagster.collect.clocks import exchange_time
 from pricetracker_dagster.collect.context import by_exchange
 from pricetracker_dagster.collect.result import Collected
@@ -33,8 +33,8 @@ def backfill(
 ) -> Collected:
     """Store every minute from ``first`` to ``last`` of every tracked metric.
 
-    Ticks go first. It stores as it goes, and asks only for what is missing: stopped and called again, it goes on
-    where it was.
+    Ticks go first. It stores as it goes, and asks only for what is missing, and again for the last minutes before that:
+    stopped and called again, it goes on where it was.
 
     Args:
         settings: what to follow and whom to ask.
@@ -107,14 +107,27 @@ def _fetch(
     rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
     done = 0
     if recent:
-        validated = exchange.candles(metric.pair, recent[0].first, deadline)
-        store_answers(prices, collected, [(str(metric), validated)], recent[0].first)
+        since = max(edge, recent[0].first - (CORRECTED_MINUTES - 1) * MINUTE)
+        validated = exchange.candles(metric.pair, since, deadline)
+        store_answers(prices, collected, [(str(metric), validated)], since)
         holes = prices.gaps([str(metric)], recent[0].first, recent[-1].last)
         rest += [part for hole in holes.get(str(metric), []) for part in overlaps(hole, recent)]
         done = minutes_in(gaps) - minutes_in(rest)
         yield done
     for gap in sorted(rest, reverse=True):
-        for batch in batches(exchange.history(metric.pair, gap.first, gap.last, deadline)):
-            store_answers(prices, collected, [(str(metric), validated) for validated in batch], gap.first)
+        first = _provisional_since(prices, metric, gap.first)
+        for batch in batches(exchange.history(metric.pair, first, gap.last, deadline)):
+            store_answers(prices, collected, [(str(metric), validated) for validated in batch], first)
             done += sum(validated.kept.num_rows for validated in batch)
             yield done
+
+
+def _provisional_since(prices: PriceTable, metric: Metric, gap: datetime) -> datetime:
+    """Return the oldest of the minutes right before a gap that were stored right after their close; else the gap's.
+
+    They may have been corrected since, and once the gap is filled no tick asks for them any more.
+    """
+    span = CORRECTED_MINUTES * MINUTE
+    rows = prices.candles([str(metric)], gap - span + MINUTE, gap - MINUTE)
+    minutes, fetched = (rows.column(name).to_pylist() for name in ("minute", "fetched_at"))
+    return min([minute for minute, at in zip(minutes, fetched, strict=True) if at < minute + span], default=gap)

@@ -1,4 +1,4 @@
-"""A tick asks the exchanges for candles: each metric's since its last stored minute, several at the same time."""
+"""A tick asks the exchanges for candles: each metric's since those of the tick before, several at the same time."""
 
 import time
 from collections import Counter
@@ -57,6 +57,7 @@ def ask_for_candles(
     older = any(gap.last < context.minute for of_metric in gaps.values() for gap in of_metric)
     for_older = _SHARE_OF_OLDER * context.settings.collect.budget_seconds if older else 0.0
     doubted = _doubted(context)
+    newest = context.turns.brought(newest)
     for name, exchange in context.exchanges.items():
 
         def since(metric: str, minute: datetime, exchange: Exchange = exchange) -> datetime:

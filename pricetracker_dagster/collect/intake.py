@@ -72,17 +72,20 @@ class Intake:
             if isinstance(found.what, Exception):
                 collected.note_error(found.metrics, found.what)
             if waiting and time.monotonic() - stored_at > STORED_EVERY:
-                self._store(waiting.values())
+                self._store(waiting.values(), of_candles=of_candles)
                 waiting, stored_at = {}, time.monotonic()
             overdue = self.has_minute and time.monotonic() - self._began > _STRAGGLERS
             if findings.askers and overdue and not all_of_them:
-                self._store(waiting.values())
+                self._store(waiting.values(), of_candles=of_candles)
                 return False
-        self._store(waiting.values())
+        self._store(waiting.values(), of_candles=of_candles)
         return True
 
-    def _store(self, answers: Iterable[tuple[str, Answer]]) -> None:
+    def _store(self, answers: Iterable[tuple[str, Answer]], *, of_candles: bool) -> None:
         context, prices = self._context, self._context.store.prices
         stored, spans = store_answers(prices, context.collected, [*answers], context.horizon, context.now())
+        for metric in stored & spans.keys() if of_candles else ():
+            turn = context.turns[metric]
+            turn.brought = max(turn.brought, unix(min(spans[metric].last, context.minute)))
         self.oldest |= {metric: span.first for metric, span in spans.items()}
         self.has_minute |= {metric for metric in stored if metric in spans and spans[metric].last == context.minute}

@@ -1,13 +1,14 @@
 """Whose turn it is: with more to ask than a minute allows, everybody is asked within bounded time."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pricetracker_dagster.candles.minutes import utc
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
@@ -22,6 +23,9 @@ _LONGEST_PAUSE = 6
 
 _MOST_LATE = 64
 
+_FORGOTTEN = timedelta(hours=1)
+"""Where it is not known which minutes candles brought, so many before the newest stored one are asked for again."""
+
 
 @dataclass
 class Turn:
@@ -29,6 +33,7 @@ class Turn:
 
     Attributes:
         asked: the newest minute for which its candles were asked for.
+        brought: the newest minute that candles brought to a tick.
         late: how many ticks in a row have ended their asking without its newest minute.
         healed: the newest minute in which its older gaps were asked for.
         vain: how often its gaps up to ``until`` were asked for in vain.
@@ -37,6 +42,7 @@ class Turn:
     """
 
     asked: int = 0
+    brought: int = 0
     late: int = 0
     healed: int = 0
     vain: int = 0
@@ -85,6 +91,16 @@ class Turns:
         """Return what is remembered of a metric."""
         return self._of.setdefault(metric, Turn())
 
+    def brought(self, newest: Mapping[str, datetime]) -> dict[str, datetime]:
+        """Return of each metric the newest minute that candles brought to a tick, given the newest that is stored.
+
+        Others, as backfills and imports, may have stored later ones since: those before were not asked for again.
+        """
+        return {
+            metric: min(minute, utc(self[metric].brought)) if self[metric].brought else minute - _FORGOTTEN
+            for metric, minute in newest.items()
+        }
+
     def to_ask(self, metrics: Iterable[T]) -> list[T]:
         """Return metrics in the order in which they are asked: who has waited longest comes first.
 
@@ -123,7 +139,7 @@ def _turn(kept: object, unix: int) -> Turn:
         return Turn()
     turn = Turn(**{each.name: _count(kept.get(each.name)) for each in fields(Turn)})
     if max(turn.asked, turn.healed, turn.until) > unix or turn.again > unix + 60 * 2**_LONGEST_PAUSE:
-        return Turn()
+        return Turn(brought=turn.brought)  # no minute is stored before it is over: this clock is behind
     turn.vain, turn.late = min(turn.vain, _LONGEST_PAUSE), min(turn.late, _MOST_LATE + 1)
     return turn
 

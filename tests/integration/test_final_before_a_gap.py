@@ -1,14 +1,18 @@
-"""What was stored right after its close is corrected also where what follows it is healed from trades."""
+"""What was stored right after its close is corrected also where what follows it comes some other way."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.result import Collected
 from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.settings import load_settings
 from tests.integration.conftest import Bench
 
@@ -38,19 +42,25 @@ def traded(bench: Bench, first: datetime, last: datetime) -> list[tuple[Any, ...
     return found
 
 
-@pytest.mark.parametrize("minutes", [2, *(pytest.param(each, marks=pytest.mark.long) for each in (8, 30)), 200])
-def test_minutes_before_a_gap_that_is_healed_from_trades_are_final_too(
-    start: Callable[..., Bench], minutes: int
-) -> None:
+def begin(start: Callable[..., Bench]) -> tuple[Bench, datetime, datetime]:
+    """Store some minutes, the last ones with values that are corrected later; return the ends of these."""
     bench = start("ETHUSD", extra="[collect]\nbudget_seconds = 10\n")
     tick(bench)
     bench.exchange.faults.add("correction", minutes=3)
     bench.now += 3 * MINUTE
     tick(bench)
-    provisional = bench.minute
-    first = provisional - 2 * MINUTE
+    last = bench.minute
+    first = last - 2 * MINUTE
     bench.exchange.faults.clear()
-    assert [row for row in figures(bench, first, provisional) if row[3]] != traded(bench, first, provisional)
+    assert [row for row in figures(bench, first, last) if row[3]] != traded(bench, first, last)
+    return bench, first, last
+
+
+@pytest.mark.parametrize("minutes", [2, *(pytest.param(each, marks=pytest.mark.long) for each in (8, 30)), 200])
+def test_minutes_before_a_gap_that_is_healed_from_trades_are_final_too(
+    start: Callable[..., Bench], minutes: int
+) -> None:
+    bench, first, _ = begin(start)
     bench.exchange.faults.add("hole")
     bench.now += timedelta(minutes=minutes)
     assert tick(bench).missing == {}
@@ -70,3 +80,72 @@ def test_where_candles_came_no_more_is_rebuilt_than_what_they_lack(start: Callab
     assert tick(bench).inserted == 6
     asked = [each for each in bench.exchange.recent if each["endpoint"] == "Trades"]
     assert [int(each["since"]) // 10**9 + 1 for each in asked[:1]] == [unix + 60]
+
+
+def by_backfill(bench: Bench) -> None:
+    backfill(bench.settings, bench.minute - timedelta(hours=6), bench.minute)
+
+
+def by_backfill_from_trades(bench: Bench) -> None:
+    bench.exchange.faults.add("hole")
+    by_backfill(bench)
+
+
+def by_two_backfills(bench: Bench) -> None:
+    """The first one stores the newest minutes only."""
+    backfill(bench.settings, bench.minute - 9 * MINUTE, bench.minute)
+    by_backfill_from_trades(bench)
+
+
+def by_import(bench: Bench) -> None:
+    """Whatever stores minutes that it did not ask the exchange for."""
+    rows = [
+        {"metric": ETH, "minute": minute, **dict.fromkeys(("open", "high", "low", "close"), close)}
+        | {"volume": 1.0, "trades": trades, "fetched_at": bench.now}
+        for minute, close, _, trades in traded(bench, bench.minute - 29 * MINUTE, bench.minute)
+    ]
+    bench.store.prices.upsert(pa.Table.from_pylist(rows, schema=SCHEMA), now=bench.now)
+
+
+@pytest.mark.parametrize(
+    ("others", "memory"),
+    [(by_backfill_from_trades, "kept"), (by_two_backfills, "lost"), (by_import, "kept"), (by_import, "lost")],
+)
+def test_a_tick_asks_again_for_what_was_stored_right_after_its_close_whoever_stores_later_minutes(
+    start: Callable[..., Bench], others: Callable[[Bench], None], memory: str
+) -> None:
+    bench, first, last = begin(start)
+    bench.now += 30 * MINUTE
+    if memory == "lost":
+        (bench.settings.state / "turns.json").unlink()
+    others(bench)
+    bench.exchange.faults.clear()
+    bench.now += MINUTE
+    tick(bench)
+    assert [row for row in figures(bench, first, last) if row[3]] == traded(bench, first, last)
+    assert [row[0] for row in figures(bench, last, bench.minute)][-1] == bench.minute
+
+
+@pytest.mark.parametrize("reach", [6, 1])
+def test_a_backfill_asks_again_for_the_minutes_before_a_gap(
+    start: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, reach: int
+) -> None:
+    monkeypatch.setattr(Kraken, "reach", timedelta(hours=reach))
+    bench, first, last = begin(start)
+    bench.now += 100 * MINUTE
+    by_backfill(bench)
+    assert [row for row in figures(bench, first, last) if row[3]] == traded(bench, first, last)
+
+
+def test_a_tick_asks_for_no_more_than_the_last_minutes_once_candles_have_brought_them(
+    start: Callable[..., Bench],
+) -> None:
+    bench, *_ = begin(start)
+    bench.now += 30 * MINUTE
+    by_backfill(bench)
+    for _ in range(3):
+        bench.now += MINUTE
+        tick(bench)
+    asked = [each for each in bench.exchange.recent if each["endpoint"] == "OHLC"]
+    # since is exclusive: the tick's own minute, and four before the newest that the tick before it was for
+    assert int(bench.minute.timestamp()) - int(asked[-1]["since"]) == 6 * 60
