@@ -184,11 +184,14 @@ class Story:
         chance = chance or self._chance()
         actions: list[tuple[str, dict[str, Any]]] = [("tick", {})]
         if chance.random() < 0.2 * badness:
-            actions += [
-                ("backfill", {"minutes": chance.choice((30, 400)), "refetch": chance.random() < 0.5})
+            backfills = [
+                {"minutes": chance.choice((30, 400)), "refetch": chance.random() < 0.5}
                 for _ in range(chance.choice((1, 2)))
             ]
-            self.excused |= self.to_be_told  # what a person fetches first, no tick finds missing
+            actions += [("backfill", asked) for asked in backfills]
+            # what a person fetches first, no tick finds missing
+            first = self.minute + self.shift - max(asked["minutes"] for asked in backfills) * MINUTE
+            self.excused |= {minute for minute in self.to_be_told if minute >= first}
         actions += [(name, {}) for name in ("upkeep", "publish", "repair") if chance.random() < 0.15 * badness]
         self._run(actions, badness, chance)
         self._run([("watch", {"cursor": self.cursor})], badness, chance)
