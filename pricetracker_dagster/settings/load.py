@@ -88,6 +88,8 @@ def _variable_meant_by(variable: str) -> str | None:
     for name, variable_meant in known.items():
         if re.sub("_+", "_", name) == re.sub("_+", "_", word):
             return variable_meant
+    if len(of_a_table := [name for name in known if name.rpartition("__")[2] == word]) == 1:
+        return known[of_a_table[0]]
     # without the prefix, which makes every two of them alike
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return known[close[0]] if close else None

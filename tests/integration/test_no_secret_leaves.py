@@ -340,8 +340,8 @@ def published(file: Path) -> Iterator[str]:
         for (name,) in connection.sql("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall():
             if name not in ("minute_prices", "history_24h"):
                 yield str(connection.table(name).fetchall())
-        for (name,) in connection.sql("SELECT table_name FROM duckdb_tables()").fetchall():
-            yield str(connection.table(name).limit(1000).fetchall())
+        for schema, name in connection.sql("SELECT schema_name, table_name FROM duckdb_tables()").fetchall():
+            yield str(connection.table(f"{schema}.{name}").limit(1000).fetchall())
 
 
 def dumped(file: Path) -> Iterator[bytes]:

@@ -181,7 +181,8 @@ def test_the_warm_process_has_one_thread_and_no_file_or_connection_but_those_to_
     # where it is asked to fork, what tells it of the ends of code server and of runs, and what waits for these three
     own = ["anon_inode", "pipe", "pipe", "pipe", "socket"]
     until(lambda: opened() == sorted([*given, *own]), 30, f"the run is over, and these are open: {opened()}")
-    assert len(list((process / "task").iterdir())) == 1
+    threads = [(thread / "comm").read_text().strip() for thread in (process / "task").iterdir()]
+    assert len(threads) == 1, threads
 
 
 def test_a_run_finds_what_one_finds_that_dagster_starts(server: CodeServer, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_without_a_word_about_alerts_there_is_one_rule_and_nobody_is_told(write_
         "incident_resolve_after_minutes",
         "heartbeat_url",
         "routes",
+        "keep_days",
     }
 
 
