@@ -1,7 +1,8 @@
 """What was stored right after its close is corrected also where what follows it comes some other way."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.result import Collected
 from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.collect.turns import Turns
 from pricetracker_dagster.exchanges.kraken.client import Kraken
 from pricetracker_dagster.settings import load_settings
 from tests.integration.conftest import Bench
@@ -149,3 +151,13 @@ def test_a_tick_asks_for_no_more_than_the_last_minutes_once_candles_have_brought
     asked = [each for each in bench.exchange.recent if each["endpoint"] == "OHLC"]
     # since is exclusive: the tick's own minute, and four before the newest that the tick before it was for
     assert int(bench.minute.timestamp()) - int(asked[-1]["since"]) == 6 * 60
+
+
+def test_what_candles_brought_is_remembered_under_a_clock_that_is_behind(tmp_path: Path) -> None:
+    noon = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+    turns = Turns(tmp_path, [ETH], noon)
+    turns[ETH].asked = turns[ETH].brought = int(noon.timestamp())
+    turns.save()
+    behind = Turns(tmp_path, [ETH], noon - 7 * MINUTE)
+    assert behind[ETH].asked == 0
+    assert behind.brought({ETH: noon + timedelta(hours=3)}) == {ETH: noon}
