@@ -26,11 +26,14 @@ from benchmarks.rows import Row, absent, alone, bounded, faster, share
 from benchmarks.series_servers import ranked, ranking_path, victoria_metrics
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
-from pricetracker_dagster.candles.minutes import DAY, MINUTE
+from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store.kept import merged
+from pricetracker_dagster.store.kept import Kept, of_rows
+from pricetracker_dagster.store.kept_parts import part_of
 from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.partials import Partials, Rows, partials_of
 from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.ranking import measured
 from pricetracker_dagster.store.store import Store, store_in
 from pricetracker_dagster.store.writing import PROPERTIES
 
@@ -86,7 +89,6 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
         victoria_metrics(folder / "vm", store.prices.files()) as port,
     ):
         define_measures(connection)
-        connection.execute(sql.load("store/sql/merging.sql"))
         ours, theirs = [], []
         for _ in range(3 * ROUNDS):
             ours.append(timed(lambda: ranking_of(connection, as_of)))
@@ -95,7 +97,7 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
         if port is None:
             return absent(name, "ms", milliseconds(ours), goal, "apt-get install victoria-metrics")
         told = dict(ranked(port, ranking_path(as_of)))
-        prices = "SELECT metric, stddev * sqrt((observations - 1) / observations) FROM measured WHERE measure = 'price'"
+        prices = "SELECT metric, stddev * sqrt((observations - 1) / observations) FROM measured WHERE place = 1"
         mine = dict(connection.execute(prices).fetchall())
         assert told.keys() == mine.keys()
         assert np.allclose([told[key] for key in mine], list(mine.values()), rtol=1e-6)
@@ -104,14 +106,15 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
 
 def ranking_of(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     """Rank as a publication does, from what a published file keeps."""
-    for kind, each in (("VIEW", "parts"), *(("TABLE", name) for name in ("of_rows", "merged", "measured"))):
-        connection.execute(f"DROP {kind} IF EXISTS temp.{each}")
-    window = {"first": as_of - DAY + MINUTE, "last": as_of}
-    of_rows = sql.filled("store/sql/partials.sql", {"rows": "kept_1.rows"})
-    connection.execute(f"CREATE TEMP TABLE of_rows AS {of_rows}", window)
-    connection.execute(sql.filled("store/sql/measured.sql", {"merged": merged("parts")}))
-    ranking = "SELECT measure, row_number() OVER (PARTITION BY measure ORDER BY stddev DESC NULLS LAST, metric), metric"
-    connection.execute(f"{ranking}, stddev FROM measured").fetchall()
+    window = MinuteRange(as_of - DAY + MINUTE, as_of)
+    middle = part_of(connection, "attached", None, Partials.read)
+    begin = part_of(connection, "attached", int(window.first.timestamp()) // 3600, Rows.read)
+    assert begin
+    edges = {0: partials_of(begin)} | of_rows(connection, window)
+    merged = Kept(middle, edges).merged()
+    assert merged
+    connection.register("measured", measured(merged))
+    connection.execute("SELECT place, rank, metric, stddev FROM measured").fetchall()
 
 
 def of_ten_thousand(folder: Path, thousand: float) -> Iterator[Row]:

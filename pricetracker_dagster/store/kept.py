@@ -1,8 +1,8 @@
 """What is kept from one published file to the next, so that 24 hours need not be read again each minute.
 
-Of each whole hour of the window partials are kept: count, mean and sum of squared distances (M2) of each metric and
-measure, which measured.sql merges. Of the hours at the edges, and of one whose small files nobody has joined yet, the
-rows themselves are. An hour is taken over where the same Parquet files may hold its minutes; of an hour that is kept as
+Of each whole hour of the window its partials are kept (partials.py), of the one in which the window begins the measures
+of its minutes, and of the newest one, and of one before whose small files nobody has joined yet, the rows themselves,
+which readers need, too. An hour is taken over where the same Parquet files may hold its minutes; of one that is kept as
 rows only files are read that are new. A live file never changes, so its name is its content.
 
 All of it stands in a schema of the published file that readers need not know (sql/kept_tables.sql). What is lost or in
@@ -15,10 +15,14 @@ from itertools import count
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, utc
+from pricetracker_dagster.store.kept_parts import PREVIOUS, part_of, put, whole_hours
 from pricetracker_dagster.store.live_files import LiveFile, patterns
+from pricetracker_dagster.store.partials import Partials, Rows, array, merged, partials_of
 
 HOUR = timedelta(hours=1)
 
@@ -26,20 +30,19 @@ _BRIEF = timedelta(minutes=10)
 _FEW = 4
 """An hour is not joined yet where more files than these hold so few minutes: each takes as long to open as to read."""
 
-PREVIOUS = "previous"
-"""What the file published before is called while the next one is built."""
+PARTIALS, MEASURES, ROWS = "partials", "measures", "rows"
+"""As what an hour is kept."""
 
 
 class KeptHour(NamedTuple):
-    """An hour, counted since 1970 (UTC), with the Parquet files that may hold its minutes.
+    """An hour, counted since 1970 (UTC), from a minute on, with the Parquet files that may hold its minutes.
 
-    It is kept as partials where it is ``whole``, else as rows of the minutes from ``since`` on, UTC. Each file has a
-    number, by which a row says where it is from.
+    ``kind`` says as what it is kept. Each file has a number, by which a row says where it is from.
     """
 
     hour: int
     since: datetime
-    whole: bool
+    kind: str
     files: Mapping[str, int]
 
     @property
@@ -62,57 +65,142 @@ def hours_of(files: Sequence[LiveFile], window: MinuteRange) -> list[KeptHour]:
         since, last = max(utc(number * 3600), window.first), utc(number * 3600) + HOUR - MINUTE
         its = [file for file in recent if file.may_hold(since, last)]
         apart = sum(file.last - file.first < _BRIEF for file in its) > _FEW
-        edge = number == newest or since > utc(number * 3600) or (number == newest - 1 and apart)
-        hours.append(KeptHour(number, since, not edge, {file.path: 0 for file in its}))
+        kind = MEASURES if since > utc(number * 3600) else PARTIALS
+        if number == newest or (number == newest - 1 and apart):
+            kind = ROWS
+        hours.append(KeptHour(number, since, kind, {file.path: 0 for file in its}))
     return hours
 
 
-def keep(connection: duckdb.DuckDBPyConnection, hours: Iterable[KeptHour], *, previous: bool) -> None:
+class Kept(NamedTuple):
+    """What is kept: partials of all whole hours together, and of each hour at the edges of the window, by the hour."""
+
+    middle: Partials | None
+    edges: Mapping[int, Partials]
+
+    def merged(self) -> Partials | None:
+        """Return the partials of the whole window; None where it has no rows."""
+        parts = [*([] if self.middle is None else [self.middle]), *self.edges.values()]
+        return merged(parts) if parts else None
+
+
+def keep(
+    connection: duckdb.DuckDBPyConnection, hours: Sequence[KeptHour], window: MinuteRange, *, previous: bool
+) -> Kept:
     """Fill the kept tables of the connection's current database, which is new, in one transaction.
 
     Args:
         connection: where measure_of() is defined, too.
         hours: what is to be kept.
+        window: the 24 hours.
         previous: whether the file that was published before is attached as ``previous``, to take from it.
+
+    Raises:
+        Unusable: what it keeps is something else.
     """
-    connection.execute(sql.load("store/sql/merging.sql"))
     before = _kept_in(connection) if previous else {}
     kept: list[dict[str, object]] = []
     numbers = {file: number for hour in before.values() for file, number in hour.files.items()}
     unused = count(max(numbers.values(), default=0) + 1)
     taken: list[KeptHour] = []
     anew: list[KeptHour] = []
+    edges: dict[int, Partials] = {}
     for each in hours:
         old = before.get(each.hour)
         hour = each._replace(files={file: numbers.get(file) or next(unused) for file in each.files})
         numbers |= hour.files
-        if not hour.whole:
-            _keep_rows(connection, hour, None if old is None or old.whole or old.since > hour.since else old)
-        elif old is not None and old.whole and old.files.keys() == hour.files.keys():
+        if old is not None and (old.kind != hour.kind or old.since > hour.since):
+            old = None
+        if hour.kind == ROWS:
+            _keep_rows(connection, hour, old)
+        elif hour.kind == MEASURES:
+            edges |= _keep_measures(
+                connection, hour, window, known=old is not None and old.files.keys() == hour.files.keys()
+            )
+        elif old is not None and old.files.keys() == hour.files.keys():
             taken.append(hour)
         else:
             anew.append(hour)
         kept.append({**hour._asdict(), "files": [*hour.files], "numbers": [*hour.files.values()]})
     connection.execute(sql.load("store/sql/keep_hours.sql"), {"hours": kept})
     for run in _runs(taken):
-        connection.execute(sql.load("store/sql/kept_partials.sql"), {"first": run[0].hour, "last": run[-1].hour})
+        connection.execute(sql.load("store/sql/kept_parts.sql"), {"first": run[0].hour, "last": run[-1].hour})
     for run in _runs(anew):
-        files = sorted(frozenset().union(*(hour.files for hour in run)))
-        if files:
-            values = {"files": patterns(files), "first": run[0].first, "last": run[-1].last}
-            source = {"rows": "read_parquet($files, hive_partitioning = false)"}
-            partials = sql.filled("store/sql/partials.sql", source)
-            connection.execute(f"INSERT INTO kept_1.partials {partials}", values)
-    whole_before = {hour.hour for hour in before.values() if hour.whole}
+        _keep_partials(connection, run)
+    whole_before = {hour.hour for hour in before.values() if hour.kind == PARTIALS}
+    middle = None
     if taken and {hour.hour for hour in taken} == whole_before and not anew:
-        connection.execute("INSERT INTO kept_1.middle FROM previous.kept_1.middle")
-    else:
-        connection.execute(f"INSERT INTO kept_1.middle {merged('kept_1.partials')}")
+        middle = part_of(connection, PREVIOUS, None, Partials.read)
+    if middle is None and (whole := [part for _, part in whole_hours(connection)]):
+        middle = merged(whole)
+    if middle is not None:
+        put(connection, None, middle.batch())
+    return Kept(middle, edges | of_rows(connection, window))
 
 
-def merged(parts: str) -> str:
-    """Return the query that merges partials, of a table or view, to one a metric."""
-    return sql.filled("store/sql/merged.sql", {"parts": parts})
+def presence(connection: duckdb.DuckDBPyConnection, edges: Mapping[int, Partials]) -> pa.Table:
+    """Return which minutes are present, by the bits of each metric and hour, of the current database."""
+    schema = pa.schema({"metric": pa.string(), "hour": pa.int32(), "present": pa.uint64()})
+    batches = []
+    for hour, part in (*edges.items(), *whole_hours(connection)):
+        hours = array(np.full(len(part.metrics), hour, np.int32))
+        batches.append(pa.RecordBatch.from_arrays([part.metrics, hours, array(part.present)], schema=schema))
+    return pa.Table.from_batches(batches, schema)
+
+
+def _keep_partials(connection: duckdb.DuckDBPyConnection, run: Sequence[KeptHour]) -> None:
+    """Work out the partials of consecutive hours and keep them."""
+    files = sorted(frozenset().union(*(hour.files for hour in run)))
+    if not files:
+        return
+    connection.execute(sql.load("store/sql/merging.sql"))
+    values = {"files": patterns(files), "first": run[0].first, "last": run[-1].last}
+    found = connection.sql(sql.load("store/sql/partials.sql"), params=values).to_arrow_table().combine_chunks()
+    for batch in found.to_batches():
+        of_row = np.from_dlpack(batch.column("hour"))
+        for hour in run:
+            begin, end = np.searchsorted(of_row, (hour.hour, hour.hour + 1)).tolist()
+            if end > begin:
+                put(connection, hour.hour, batch.slice(begin, end - begin))
+
+
+def _keep_measures(
+    connection: duckdb.DuckDBPyConnection, hour: KeptHour, window: MinuteRange, *, known: bool
+) -> dict[int, Partials]:
+    """Keep an hour as measures of its minutes: those of the previous file where they are known, else from Parquet."""
+    rows = part_of(connection, PREVIOUS, hour.hour, Rows.read) if known else None
+    if rows is None and hour.files:
+        source = "read_parquet($files, hive_partitioning = false)"
+        rows = _measures(connection, source, MinuteRange(hour.since, hour.last), files=patterns(hour.files))
+    if rows is None:
+        return {}
+    rows = rows.between(_unix(window.first), _unix(hour.last))
+    put(connection, hour.hour, rows.batch())
+    return {hour.hour: partials_of(rows)}
+
+
+def of_rows(connection: duckdb.DuckDBPyConnection, window: MinuteRange) -> dict[int, Partials]:
+    """Return the partials of the hours that are kept as rows."""
+    rows = _measures(connection, "kept_2.rows", window)
+    if rows is None:
+        return {}
+    hours = range(int(rows.minutes.min()) // 60, int(rows.minutes.max()) // 60 + 1)
+    return {hour: partials_of(rows.between(hour * 60, hour * 60 + 59)) for hour in hours}
+
+
+def _measures(
+    connection: duckdb.DuckDBPyConnection, source: str, minutes: MinuteRange, **values: object
+) -> Rows | None:
+    """Return the measures of rows of a table, or of Parquet files; None where there are no rows."""
+    statement = sql.filled("store/sql/measures_of_rows.sql", {"rows": source})
+    found = connection.sql(statement, params={**values, **minutes._asdict()}).to_arrow_table().combine_chunks()
+    batches = found.to_batches()
+    return Rows.read(batches[0]) if batches and found.num_rows else None
+
+
+def _unix(moment: datetime) -> int:
+    """Return how many minutes since 1970 it is."""
+    return int(moment.timestamp()) // 60
 
 
 def _keep_rows(connection: duckdb.DuckDBPyConnection, hour: KeptHour, old: KeptHour | None) -> None:
@@ -134,8 +222,8 @@ def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:
     except duckdb.CatalogException:
         return {}
     return {
-        hour: KeptHour(hour, utc(since), whole, dict(zip(files, numbers, strict=True)))
-        for hour, since, whole, files, numbers in found
+        hour: KeptHour(hour, utc(since), kind, dict(zip(files, numbers, strict=True)))
+        for hour, since, kind, files, numbers in found
     }
 
 

@@ -20,7 +20,7 @@ from pricetracker_dagster.candles.minutes import DAY, newest_closed_minute, utc
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.kept import PREVIOUS
+from pricetracker_dagster.store.kept_parts import PREVIOUS, Unusable
 from pricetracker_dagster.store.live_files import LiveFile, files_of, live_files, patterns
 from pricetracker_dagster.store.log import note_published
 from pricetracker_dagster.store.published_access import moved_from
@@ -79,6 +79,10 @@ def publish(
             try:
                 with store.prices.read():
                     return _publish(store, metrics, now, minute, left_out, keeps)
+            except Unusable:
+                if not keeps:
+                    raise
+                keeps = False
             except duckdb.Error as error:
                 if re.search(r"No space left|Disk quota|disk is full", str(error)):
                     message = f"the disk of {store.folder.path} is full: nothing was published; free some space"
@@ -135,6 +139,7 @@ def _publish(
     previous = store.folder.published if here and keeps and _all_there(store, recent) else None
     beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
+        sql.connect().execute("SET GLOBAL fsync_mode = 'NONE'")  # swap_in() flushes it, once
         with (
             nullcontext() if previous is None else sql.beside(previous, PREVIOUS),
             sql.attached(beside, _OPTIONS) as connection,

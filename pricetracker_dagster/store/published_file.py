@@ -22,9 +22,11 @@ from pricetracker_dagster.files.data_folder import DataFolder, is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
-from pricetracker_dagster.store.kept import KeptHour, hours_of, keep, merged
+from pricetracker_dagster.store.kept import ROWS, Kept, KeptHour, hours_of, keep, presence
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
+from pricetracker_dagster.store.partials import Partials
 from pricetracker_dagster.store.published_layout import lay_out
+from pricetracker_dagster.store.ranking import rank
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import tracked_since
@@ -123,7 +125,7 @@ def build(
     hours = [] if window is None else hours_of(live, window)
     files = sorted(file.path for file in live)
     # A view's text cannot take parameters: the paths of live files are quoted into it here, and nowhere else.
-    sources = {"all_files": rows_in(files, _CANDLE), "whole_hours": _whole_hours(hours)}
+    sources = {"all_files": rows_in(files, _CANDLE), "other_hours": _other_hours(hours)}
     sources["in_window"] = "false" if window is None else _between(*window)
     sources["measures"] = ", ".join(f"({sql.literal(measure)})" for measure in MEASURES)
     named = [*files]
@@ -133,18 +135,22 @@ def build(
         sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
         named += own
     lay_out(connection, sources, previous=previous)
-    keep(connection, hours, previous=previous)
-    rows = sum(file.rows for file in live)
+    kept = None if window is None else keep(connection, hours, window, previous=previous)
+    merged = None if kept is None else kept.merged()
     connection.execute(
-        "INSERT INTO snapshot VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, 0, $rows, $schema_version)",
-        {"as_of": as_of, "published_at": now, "rows": rows, "schema_version": SCHEMA_VERSION},
+        sql.load("store/sql/snapshot.sql"),
+        {
+            "as_of": as_of,
+            "published_at": now,
+            "metrics": 0 if merged is None else int((merged.counts[0] > 0).sum()),
+            "rows": sum(file.rows for file in live),
+            "schema_version": SCHEMA_VERSION,
+        },
     )
-    if window is not None:
-        of_rows = sql.filled("store/sql/partials.sql", {"rows": "kept_1.rows"})
-        connection.execute(f"CREATE TEMP TABLE of_rows AS {of_rows}", window._asdict())
-        connection.execute(sql.filled("store/sql/measured.sql", {"merged": merged("parts")}))
-        connection.execute(sql.filled("store/sql/ranked.sql", {"measures": ", ".join(map(sql.literal, MEASURES))}))
-        gaps = _gaps(connection, tracked, window)
+    if window is not None and kept is not None:
+        if merged is not None:
+            rank(connection, merged, window.last)
+        gaps = _gaps(connection, tracked, window, kept, merged)
         since = tracked_since(store.folder.state, gaps) if gaps else {}
         missing = expected(gaps, store.prices, since, window.first)
         missed = [{"metric": metric, **gap._asdict()} for metric, of_it in missing.items() for gap in of_it]
@@ -154,11 +160,11 @@ def build(
     return named
 
 
-def _whole_hours(hours: Sequence[KeptHour]) -> str:
+def _other_hours(hours: Sequence[KeptHour]) -> str:
     """Return what a view selects from for the hours that are not kept as rows."""
-    whole = [hour for hour in hours if hour.whole]
-    source = rows_in(sorted(frozenset().union(*(hour.files for hour in whole))), _CANDLE)
-    return f"{source} WHERE {_between(whole[0].first, whole[-1].last)}" if whole else source
+    others = [hour for hour in hours if hour.kind != ROWS]
+    source = rows_in(sorted(frozenset().union(*(hour.files for hour in others))), _CANDLE)
+    return f"{source} WHERE {_between(others[0].since, others[-1].last)}" if others else source
 
 
 def _between(first: datetime, last: datetime) -> str:
@@ -166,15 +172,24 @@ def _between(first: datetime, last: datetime) -> str:
     return f"minute BETWEEN TIMESTAMPTZ '{first.isoformat()}' AND TIMESTAMPTZ '{last.isoformat()}'"
 
 
-def _gaps(connection: duckdb.DuckDBPyConnection, tracked: list[str] | None, window: MinuteRange) -> Gaps:
+def _gaps(
+    connection: duckdb.DuckDBPyConnection,
+    tracked: list[str] | None,
+    window: MinuteRange,
+    kept: Kept,
+    merged: Partials | None,
+) -> Gaps:
     """Return the minutes of the window without a row, of each metric that lacks any."""
-    connection.execute(sql.load("store/sql/incomplete.sql"), {"tracked": tracked, "minutes": DAY // MINUTE})
-    incomplete = [metric for (metric,) in connection.fetchall()]
+    counts = {} if merged is None else dict(zip(merged.metrics.to_pylist(), merged.counts[0].tolist(), strict=True))
+    wanted = [metric for metric, rows in counts.items() if rows] if tracked is None else tracked
+    incomplete = sorted(metric for metric in wanted if counts.get(metric, 0) < DAY // MINUTE)
     gaps: Gaps = {}
     if incomplete:  # mostly none is
+        connection.register("presence", presence(connection, kept.edges))
         connection.execute(sql.load("store/sql/gaps_of_day.sql"), {"metrics": incomplete, **window._asdict()})
         for metric, first, last in connection.fetchall():
             gaps.setdefault(metric, []).append(MinuteRange(utc(first), utc(last)))
+        connection.unregister("presence")
     return gaps
 
 

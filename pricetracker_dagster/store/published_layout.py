@@ -11,9 +11,17 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.store import schema
-from pricetracker_dagster.store.kept import PREVIOUS
+from pricetracker_dagster.store.kept_parts import PREVIOUS
 
 _TABLES = "tables"
+_COMPRESSION = {
+    "VARCHAR": "USING COMPRESSION dictionary",
+    "DOUBLE": "USING COMPRESSION uncompressed",
+    "BIGINT": "USING COMPRESSION bitpacking",
+    "TIMESTAMPTZ": "USING COMPRESSION bitpacking",
+}
+"""As kept_tables.sql has it: to look for the best way takes longer than to write them."""
+
 _BEGAN = {"alerts": "fired_at", "incidents": "opened_at"}
 """Views that say who looks after a fact, with the column of when it began."""
 
@@ -36,12 +44,12 @@ def lay_out(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, str], *
         connection.execute(f"COPY FROM DATABASE {PREVIOUS} TO {sql.identifier(current)} (SCHEMA)")
     connection.execute("\n".join(text for name, text in wanted.items() if before.get(name) != digests[name]))
     values = {"names": [*digests], "digests": [*digests.values()]}
-    connection.execute("INSERT INTO kept_1.layout SELECT unnest($names), unnest($digests)", values)
+    connection.execute("INSERT INTO kept_2.layout SELECT unnest($names), unnest($digests)", values)
 
 
 def _statements(sources: Mapping[str, str]) -> dict[str, str]:
     """Return what creates all tables, and by its name each view, with comments."""
-    tables = [f"CREATE TABLE {table.name} ({schema.columns_of(table.columns)});" for table in schema.TABLES]
+    tables = [f"CREATE TABLE {table.name} ({_declared(table)});" for table in schema.TABLES]
     macro = sql.filled("candles/measures.sql", {"kind": "MACRO"})
     statements = {_TABLES: "\n".join((sql.load("store/sql/kept_tables.sql"), *tables, macro))}
     statements[_TABLES] += "\n".join(line for table in schema.TABLES for line in _comments("TABLE", table))
@@ -55,14 +63,19 @@ def _statements(sources: Mapping[str, str]) -> dict[str, str]:
     return statements
 
 
+def _declared(table: schema.Table) -> str:
+    columns = schema.sql_types(table.columns).items()
+    return ", ".join(f'"{name}" {kind} {_COMPRESSION.get(kind, "")}' for name, kind in columns)
+
+
 def _digests_before(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Return how the previous file was laid out; nothing where it does not say so or holds anything else."""
     try:
-        digests = dict(connection.execute("SELECT name, digest FROM previous.kept_1.layout").fetchall())
+        digests = dict(connection.execute("SELECT name, digest FROM previous.kept_2.layout").fetchall())
         found = connection.execute(sql.load("store/sql/entries.sql")).fetchall()
     except duckdb.CatalogException:
         return {}
-    kept = {"hours", "layout", "middle", "partials", "rows"}
+    kept = {"hours", "layout", "parts", "rows"}
     return (
         digests if {name for (name,) in found} == kept | {each.name for each in (*schema.TABLES, *schema.VIEWS)} else {}
     )

@@ -1,16 +1,11 @@
 -- First and last minute, in Unix seconds, of each range of $first to $last in which one of $metrics has no row, by the
--- bits of the minutes that are present: the rows are not read.
+-- bits of the minutes that are present (presence: metric, hour, present): the rows are not read.
 WITH expected AS (
     SELECT
         (epoch_us(minute) // 3_600_000_000)::INTEGER AS hour,
         bit_or(1::UBIGINT << (epoch_us(minute) // 60_000_000 % 60)::UTINYINT) AS bits
     FROM (SELECT unnest(generate_series($first::TIMESTAMPTZ, $last::TIMESTAMPTZ, INTERVAL 1 MINUTE)) AS minute)
     GROUP BY hour
-),
-presence AS (
-    SELECT metric, hour, present FROM kept_1.partials
-    UNION ALL
-    SELECT metric, hour, present FROM of_rows
 ),
 absent AS (
     SELECT metric, hour, bits & ~coalesce(present, 0::UBIGINT) AS bits

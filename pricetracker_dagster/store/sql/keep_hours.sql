@@ -1,7 +1,7 @@
-INSERT INTO kept_1.hours
-SELECT each.hour, each.since, each.whole, each.files, each.numbers
+INSERT INTO kept_2.hours
+SELECT each.hour, each.since, each.kind, each.files, each.numbers
 FROM (
     SELECT unnest(
-        $hours::STRUCT(hour INTEGER, since TIMESTAMPTZ, whole BOOLEAN, files VARCHAR[], numbers INTEGER[])[]
+        $hours::STRUCT(hour INTEGER, since TIMESTAMPTZ, kind VARCHAR, files VARCHAR[], numbers INTEGER[])[]
     ) AS each
 )

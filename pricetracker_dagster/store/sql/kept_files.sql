@@ -1,2 +1,2 @@
 SELECT DISTINCT unnest(files)
-FROM kept_1.hours
+FROM kept_2.hours

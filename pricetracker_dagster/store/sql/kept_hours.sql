@@ -1,2 +1,2 @@
-SELECT hour, epoch(since), whole, files, numbers
-FROM previous.kept_1.hours
+SELECT hour, epoch(since), kind, files, numbers
+FROM previous.kept_2.hours

@@ -1,3 +1,3 @@
-INSERT INTO kept_1.rows
-FROM previous.kept_1.rows
+INSERT INTO kept_2.rows
+FROM previous.kept_2.rows
 WHERE minute BETWEEN $first AND $last AND (len($gone::INTEGER[]) = 0 OR NOT list_contains($gone::INTEGER[], file))

@@ -1,25 +1,26 @@
--- Partials a metric and hour, with the columns of kept_1.partials, from {{rows}}: metric, minute, open, close, volume.
+-- Partials a metric and hour, as partials.py has them, of Parquet files; minutes are counted since 1970. Of equal values
+-- the mean is that value and M2 is 0, exactly, however they were added up.
 WITH measures AS (
     SELECT
         metric,
-        minute,
+        (epoch_us(minute) // 60_000_000)::INTEGER AS minute,
         measure_of('price', open, close, volume) AS price,
         measure_of('volume', open, close, volume) AS volume,
         measure_of('change_absolute', open, close, volume) AS absolute,
         measure_of('change_percentage', open, close, volume) AS percentage
-    FROM {{rows}}
+    FROM read_parquet($files, hive_partitioning = false)
     WHERE minute BETWEEN $first AND $last
 )
 SELECT
     metric,
-    (epoch_us(minute) // 3_600_000_000)::INTEGER AS hour,
-    bit_or(1::UBIGINT << (epoch_us(minute) // 60_000_000 % 60)::UTINYINT) AS present,
-    count(*) AS observations,
+    minute // 60 AS hour,
+    bit_or(1::UBIGINT << (minute % 60)::UTINYINT) AS present,
+    count(*)::INTEGER AS observations,
     min(minute) AS first_minute,
     max(minute) AS last_minute,
-    count(percentage) AS percentages,
-    min(minute) FILTER (percentage IS NOT NULL) AS first_percentage,
-    max(minute) FILTER (percentage IS NOT NULL) AS last_percentage,
+    count(percentage)::INTEGER AS percentages,
+    coalesce(min(minute) FILTER (percentage IS NOT NULL), 0) AS first_percentage,
+    coalesce(max(minute) FILTER (percentage IS NOT NULL), 0) AS last_percentage,
     mean_of(price) AS price_mean,
     m2_of(price) AS price_m2,
     arg_max(price, minute) AS price_last,
@@ -29,8 +30,9 @@ SELECT
     mean_of(absolute) AS absolute_mean,
     m2_of(absolute) AS absolute_m2,
     arg_max(absolute, minute) AS absolute_last,
-    mean_of(percentage) AS percentage_mean,
-    m2_of(percentage) AS percentage_m2,
-    arg_max(percentage, minute) AS percentage_last
+    coalesce(mean_of(percentage), 0) AS percentage_mean,
+    coalesce(m2_of(percentage), 0) AS percentage_m2,
+    coalesce(arg_max(percentage, minute), 0) AS percentage_last
 FROM measures
 GROUP BY metric, hour
+ORDER BY hour, metric

@@ -1,0 +1,60 @@
+"""How partials and measures lie in the published file: an Arrow stream an hour, which is copied as it is.
+
+A table with a row a metric and hour takes twice as long to copy, and to write. Which hours are kept is kept.py's.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from pricetracker_dagster import sql
+from pricetracker_dagster.store.partials import Partials
+
+PREVIOUS = "previous"
+"""What the file published before is called while the next one is built."""
+
+_Read = TypeVar("_Read")
+
+
+class Unusable(Exception):
+    """What the previous file keeps cannot be used."""
+
+
+def put(connection: duckdb.DuckDBPyConnection, hour: int | None, batch: pa.RecordBatch) -> None:
+    """Keep a batch as the part of an hour, or of all whole hours."""
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, batch.schema) as writer:
+        writer.write_batch(batch)
+    content = stream.getvalue().to_pybytes()
+    connection.execute("INSERT INTO kept_2.parts VALUES ($hour, $content)", {"hour": hour, "content": content})
+
+
+def part_of(
+    connection: duckdb.DuckDBPyConnection,
+    database: str,
+    hour: int | None,
+    read: Callable[[pa.RecordBatch], _Read],
+) -> _Read | None:
+    """Return what an attached file keeps of an hour, or of all whole hours; None where it does not.
+
+    Raises:
+        Unusable: it keeps something else.
+    """
+    statement = sql.filled("store/sql/part.sql", {"database": sql.identifier(database)})
+    found = connection.execute(statement, {"hour": hour}).fetchone()
+    return None if found is None else _understood(found[0], read)
+
+
+def whole_hours(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, Partials]]:
+    """Yield the hours that are kept as partials, with these."""
+    for hour, content in connection.execute(sql.load("store/sql/whole_hours.sql")).fetchall():
+        yield hour, _understood(content, Partials.read)
+
+
+def _understood(content: bytes, read: Callable[[pa.RecordBatch], _Read]) -> _Read:
+    try:
+        return read(pa.ipc.open_stream(content).read_next_batch())
+    except (pa.ArrowException, StopIteration, KeyError) as error:
+        raise Unusable from error

@@ -1,3 +1,0 @@
-INSERT INTO kept_1.partials
-FROM previous.kept_1.partials
-WHERE hour BETWEEN $first AND $last

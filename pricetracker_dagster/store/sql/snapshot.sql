@@ -1,0 +1,2 @@
+INSERT INTO snapshot
+VALUES ($as_of::TIMESTAMPTZ, $published_at::TIMESTAMPTZ, $metrics, $rows, $schema_version)
