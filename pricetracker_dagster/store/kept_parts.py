@@ -43,8 +43,8 @@ def part_of(
         Unusable: it keeps something else.
     """
     statement = sql.filled("store/sql/part.sql", {"database": sql.identifier(database)})
-    found = connection.execute(statement, {"hour": hour}).fetchone()
-    return None if found is None else _understood(found[0], read)
+    found = connection.execute(statement, {"hour": hour}).fetchall()
+    return _understood(found[0][0], read) if found else None
 
 
 def whole_hours(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, Partials]]:
