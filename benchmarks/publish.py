@@ -25,10 +25,9 @@ from deltalake import write_deltalake
 from benchmarks.rows import Row, absent, alone, bounded, faster, share
 from benchmarks.series_servers import ranked, ranking_path, victoria_metrics
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.measures import define_measures
-from pricetracker_dagster.candles.minutes import DAY, MINUTE, MinuteRange
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store.kept import Kept, of_rows
+from pricetracker_dagster.store.kept import Kept
 from pricetracker_dagster.store.kept_parts import part_of
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.partials import Partials, Rows, partials_of
@@ -88,7 +87,6 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
         sql.attached(store.folder.published) as connection,
         victoria_metrics(folder / "vm", store.prices.files()) as port,
     ):
-        define_measures(connection)
         ours, theirs = [], []
         for _ in range(3 * ROUNDS):
             ours.append(timed(lambda: ranking_of(connection, as_of)))
@@ -106,12 +104,12 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
 
 def ranking_of(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
     """Rank as a publication does, from what a published file keeps."""
-    window = MinuteRange(as_of - DAY + MINUTE, as_of)
-    middle = part_of(connection, "attached", None, Partials.read)
-    begin = part_of(connection, "attached", int(window.first.timestamp()) // 3600, Rows.read)
+    first, newest = (int(moment.timestamp()) // 3600 for moment in (as_of - DAY + MINUTE, as_of))
+    begin = part_of(connection, "attached", first, Rows.read)
+    middle, end = (part_of(connection, "attached", hour, Partials.read) for hour in (None, newest))
     assert begin
-    edges = {0: partials_of(begin)} | of_rows(connection, window)
-    merged = Kept(middle, edges).merged()
+    assert end
+    merged = Kept(middle, {first: partials_of(begin), newest: end}).merged()
     assert merged
     connection.register("measured", measured(merged))
     connection.execute("SELECT place, rank, metric, stddev FROM measured").fetchall()

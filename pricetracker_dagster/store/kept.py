@@ -112,7 +112,7 @@ def keep(
         if old is not None and (old.kind != hour.kind or old.since > hour.since):
             old = None
         if hour.kind == ROWS:
-            _keep_rows(connection, hour, old)
+            edges |= _keep_rows(connection, hour, window, old)
         elif hour.kind == MEASURES:
             edges |= _keep_measures(
                 connection, hour, window, known=old is not None and old.files.keys() == hour.files.keys()
@@ -135,7 +135,7 @@ def keep(
         middle = merged(whole)
     if middle is not None:
         put(connection, None, middle.batch())
-    return Kept(middle, edges | of_rows(connection, window))
+    return Kept(middle, edges)
 
 
 def presence(connection: duckdb.DuckDBPyConnection, edges: Mapping[int, Partials]) -> pa.Table:
@@ -179,15 +179,6 @@ def _keep_measures(
     return {hour.hour: partials_of(rows)}
 
 
-def of_rows(connection: duckdb.DuckDBPyConnection, window: MinuteRange) -> dict[int, Partials]:
-    """Return the partials of the hours that are kept as rows."""
-    rows = _measures(connection, "kept_2.rows", window)
-    if rows is None:
-        return {}
-    hours = range(int(rows.minutes.min()) // 60, int(rows.minutes.max()) // 60 + 1)
-    return {hour: partials_of(rows.between(hour * 60, hour * 60 + 59)) for hour in hours}
-
-
 def _measures(
     connection: duckdb.DuckDBPyConnection, source: str, minutes: MinuteRange, **values: object
 ) -> Rows | None:
@@ -203,16 +194,38 @@ def _unix(moment: datetime) -> int:
     return int(moment.timestamp()) // 60
 
 
-def _keep_rows(connection: duckdb.DuckDBPyConnection, hour: KeptHour, old: KeptHour | None) -> None:
-    """Keep an hour as rows: those of files that ``old`` had from the previous file, the others from Parquet."""
+def _keep_rows(
+    connection: duckdb.DuckDBPyConnection, hour: KeptHour, window: MinuteRange, old: KeptHour | None
+) -> dict[int, Partials]:
+    """Keep an hour as rows: those of files that ``old`` had from the previous file, the others from Parquet.
+
+    Its partials are kept, too, and those of new rows are merged with them, where no file is gone.
+    """
     had = {} if old is None else old.files
     gone = [number for file, number in had.items() if file not in hour.files]
     values = {"first": hour.since, "last": hour.last}
     if len(gone) < len(had):
         connection.execute(sql.load("store/sql/kept_rows.sql"), {**values, "gone": gone})
-    if new := {file: number for file, number in hour.files.items() if file not in had}:
+    new = {file: number for file, number in hour.files.items() if file not in had}
+    if new:
         read = {"files": patterns(new), "names": [*new], "numbers": [*new.values()]}
         connection.execute(sql.load("store/sql/read_rows.sql"), {**values, **read})
+    known = part_of(connection, PREVIOUS, hour.hour, Partials.read) if had and not gone else None
+    numbers = [*(new if known else hour.files).values()]
+    source = "(FROM kept_2.rows WHERE list_contains($numbers::INTEGER[], file))"
+    rows = _measures(connection, source, MinuteRange(hour.since, hour.last), numbers=numbers) if numbers else None
+    parts = [] if known is None else [known]
+    if rows is not None:
+        parts.append(partials_of(rows))
+    if not parts:
+        return {}
+    part = merged(parts)
+    if part.last.max() <= _unix(window.last):
+        put(connection, hour.hour, part.batch())
+        return {hour.hour: part}
+    # it has minutes that come after the window: what is in it is worked out from all rows, and so it is next time
+    rows = _measures(connection, "kept_2.rows", MinuteRange(hour.since, min(hour.last, window.last)))
+    return {} if rows is None else {hour.hour: partials_of(rows)}
 
 
 def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:

@@ -80,7 +80,7 @@ class Partials(NamedTuple):
 
     ``mean``, ``m2`` and ``newest`` are measures x metrics. Counts, first and last minute (since 1970, UTC) are 2 x
     metrics: of the minutes, and of those that have a percentage. Where a count is 0, nothing else of it means anything.
-    ``present`` has bit m set where the hour's minute m has a row; of more than an hour it means nothing.
+    ``present`` has bit m set where the hour's minute m has a row; of several hours it means nothing.
     """
 
     metrics: pa.StringArray
@@ -178,7 +178,7 @@ def merged(parts: Sequence[Partials]) -> Partials:
         squares = (m2 + n * distances * distances).sum(axis=0)
     return Partials(
         metrics,
-        np.zeros(len(metrics), np.uint64),
+        np.bitwise_or.reduce([part.present for part in parts]),
         counts.sum(axis=0, dtype=np.int32),
         np.where(there, first, ends.max).min(axis=0),
         latest.max(axis=0),
