@@ -26,10 +26,6 @@ CORRECTED_MINUTES = 5
 _DOUBTED = timedelta(hours=1)
 """How far back minutes are asked for again of which an answer took trades away, until a second one decides."""
 
-_SHARE_OF_OLDER = 0.2
-"""Of the budget, kept for older gaps where there are any, once each metric was asked for: with more metrics than a tick
-can ask for they would never have a turn."""
-
 _WHOLE_SECOND = 0.2
 """Seconds by which an exchange's time, which is told in whole seconds, may be ahead of what was computed from it."""
 
@@ -55,7 +51,6 @@ def ask_for_candles(
         with context.collected.noting_errors(metrics):
             context.exchanges[name] = open_exchange(name, context.settings)
     older = any(gap.last < context.minute for of_metric in gaps.values() for gap in of_metric)
-    for_older = _SHARE_OF_OLDER * context.settings.collect.budget_seconds if older else 0.0
     doubted = _doubted(context)
     newest = context.turns.brought(newest)
     for name, exchange in context.exchanges.items():
@@ -63,9 +58,12 @@ def ask_for_candles(
         def since(metric: str, minute: datetime, exchange: Exchange = exchange) -> datetime:
             return _since(exchange, metric, minute, newest, gaps, doubted)
 
-        again_until = context.deadline.earlier(for_older)
-        # else the newest minutes have all of the budget: each metric has its turn before older gaps have theirs
-        until = again_until if context.turns.all_were_asked(tracked[name]) else context.deadline
+        share = context.turns.share_of_older(tracked[name]) if older else 0.0
+        again_until = until = context.deadline.earlier(share * context.settings.collect.budget_seconds)
+        if context.turns.all_were_asked(tracked[name]):
+            context.heals.add(name)
+        else:  # the newest minutes have all of the budget: each metric has its turn before older gaps have theirs
+            until = context.deadline
         ask = partial(_ask, context, exchange, tracked[name], since, until, again_until, findings)
         findings.start(ask, tracked[name])
 

@@ -25,6 +25,7 @@ class Context:
         deadline: after which nobody is asked any more.
         now: returns the time of this machine's clock, UTC.
         exchanges: those that could be opened, by name.
+        heals: names of those of which older gaps have their turn, since each metric was asked for.
         settled_at: when the minute is complete for history(), on the monotonic clock.
     """
 
@@ -35,6 +36,7 @@ class Context:
     deadline: Deadline
     now: Callable[[], datetime]
     exchanges: dict[str, Exchange] = field(default_factory=dict)
+    heals: set[str] = field(default_factory=set)
     settled_at: float = 0.0
 
     @property

@@ -15,6 +15,7 @@ from pricetracker_dagster.collect.candles import CORRECTED_MINUTES
 from pricetracker_dagster.collect.context import Context, by_exchange, unix
 from pricetracker_dagster.collect.intake import Intake
 from pricetracker_dagster.collect.storing import batches
+from pricetracker_dagster.exchanges.base import NotAsked
 from pricetracker_dagster.files.locks import DeadlineExceeded
 from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.coverage import Gaps
@@ -93,6 +94,8 @@ class Healing:
                     self._rebuild(metric, span, asked[metric], findings)
             except Exception as error:
                 findings.put(metric, error)
+                if not isinstance(error, NotAsked):  # what always fails had its turn all the same
+                    context.turns[str(metric)].healed = unix(context.minute)
                 return None
             if not at_once and spans[metric][1:]:
                 return 0.0
@@ -105,6 +108,12 @@ class Healing:
         intake.rebuilt(findings)
         with context.collected.noting_trouble("what is stored could not be read"):
             self._remember_vain({metric: wanted[metric] for metric in wanted if metric in whole})
+
+    def note_turns(self) -> None:
+        """Note whether the time that was kept for older gaps has lasted for one of them, where it was their turn."""
+        tracked = by_exchange(self._context.settings.tracked)
+        for name in self._context.heals & {metric.exchange for metric in (*self._wanted, *self._past)}:
+            self._context.turns.note_older(tracked[name])
 
     def _with_what_is_before(self, wanted: Mapping[Metric, list[MinuteRange]]) -> dict[Metric, list[MinuteRange]]:
         """Widen the newest gaps by the minutes before them where no candles came that say what has become of these.

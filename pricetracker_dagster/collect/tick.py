@@ -100,6 +100,8 @@ class _Tick:
             self._plan_healing()
         if self._healing is not None and self._healing.is_needed:
             self._healing.run(self._intake)
+        if self._healing is not None:
+            self._healing.note_turns()
         self.context.turns.save()
 
     def note_what_is_missing(self) -> None:

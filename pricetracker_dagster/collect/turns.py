@@ -26,6 +26,12 @@ _MOST_LATE = 64
 _FORGOTTEN = timedelta(hours=1)
 """Where it is not known which minutes candles brought, so many before the newest stored one are asked for again."""
 
+_SHARE_OF_OLDER, _MOST_OF_OLDER = 0.2, 0.8
+"""Of the budget, kept for older gaps where there are any: so much at first, and so much more each time that it did not
+last for one of them, since what is stored is published first and a question for trades may take several requests."""
+
+_MOST_PASSED = 3
+
 
 @dataclass
 class Turn:
@@ -39,6 +45,7 @@ class Turn:
         vain: how often its gaps up to ``until`` were asked for in vain.
         until: the newest minute that was asked for in vain.
         again: before this minute those are not asked for again.
+        passed: how often more time was needed for older gaps of its exchange than was kept, less how often it lasted.
     """
 
     asked: int = 0
@@ -48,6 +55,7 @@ class Turn:
     vain: int = 0
     until: int = 0
     again: int = 0
+    passed: int = 0
 
     def may_be_late(self) -> bool:
         """Say whether its newest minute may be asked for again at once: where that never helped, only now and then."""
@@ -119,6 +127,19 @@ class Turns:
         of_metrics = [self[str(metric)] for metric in metrics]
         return min(turn.asked for turn in of_metrics) > max(turn.healed for turn in of_metrics)
 
+    def share_of_older(self, metrics: Iterable[object]) -> float:
+        """Return which share of the budget is left for older gaps of the metrics of an exchange."""
+        passed = max(self[str(metric)].passed for metric in metrics)
+        return min(_SHARE_OF_OLDER * (1 + passed), _MOST_OF_OLDER)
+
+    def note_older(self, metrics: Iterable[object]) -> None:
+        """Note of an exchange's metrics, some of which have older gaps, whether the time kept for these has lasted."""
+        of_metrics = [self[str(metric)] for metric in metrics]
+        passed = max(turn.passed for turn in of_metrics)
+        lasted = any(turn.healed == self._unix for turn in of_metrics)
+        for turn in of_metrics:
+            turn.passed = max(passed - 1, 0) if lasted else min(passed + 1, _MOST_PASSED)
+
     def save(self) -> None:
         """Keep it for the next tick. Where that fails, turns begin anew."""
         told = {metric: vars(self[metric]) for metric in dict.fromkeys([*self._asking, *self._of])}
@@ -141,6 +162,7 @@ def _turn(kept: object, unix: int) -> Turn:
     if max(turn.asked, turn.healed, turn.until) > unix or turn.again > unix + 60 * 2**_LONGEST_PAUSE:
         return Turn(brought=turn.brought)  # no minute is stored before it is over: this clock is behind
     turn.vain, turn.late = min(turn.vain, _LONGEST_PAUSE), min(turn.late, _MOST_LATE + 1)
+    turn.passed = min(turn.passed, _MOST_PASSED)
     return turn
 
 

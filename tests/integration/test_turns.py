@@ -2,6 +2,7 @@
 more rarely. A small exchange on loopback whose clock the test turns; the allowance is real, only faster."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Container
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,14 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect import candles
+from pricetracker_dagster.collect import tick as tick_module
 from pricetracker_dagster.collect.result import Collected
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.collect.turns import Turn, Turns
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.coverage import missing
+from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.published_file import Published
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken, price
@@ -32,18 +36,20 @@ def tick(odd: OddKraken, settings: Settings) -> Collected:
 def lose(odd: OddKraken, candles: Container[int], trades: Container[int]) -> None:
     """Leave candles of some minutes (Unix seconds) out of the answers for BTCUSD, and spoil the trades of some."""
 
-    def holed(envelope: Any) -> Any:
-        result = envelope["result"]
-        result["XXBTZUSD"] = [row for row in result["XXBTZUSD"] if row[0] not in candles]
-        return envelope
-
     def unreadable(envelope: Any) -> Any:
         for trade in envelope["result"]["XXBTZUSD"]:
             if float(trade[2]) // 60 * 60 in trades:
                 trade[0] = "?"
         return envelope
 
-    odd.change["OHLC"], odd.change["Trades"] = holed, unreadable
+    odd.change["OHLC"], odd.change["Trades"] = lambda answer: without(answer, candles), unreadable
+
+
+def without(answer: Any, minutes: Container[int]) -> Any:
+    """Leave minutes (Unix seconds) out of an answer of OHLC."""
+    result = answer["result"]
+    listed = {key: [row for row in rows if row[0] not in minutes] for key, rows in result.items() if key != "last"}
+    return {**answer, "result": {**result, **listed}}
 
 
 def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_others(odd: OddKraken, track: Track) -> None:
@@ -62,6 +68,30 @@ def test_with_more_metrics_than_requests_each_has_its_turn_as_often_as_the_other
     else:
         pytest.fail(f"never had its minutes: {set(metrics) - stored.prices.newest(metrics, since).keys()}")
     assert stored.prices.gaps(metrics, since, NEWEST) == {}
+
+
+def test_older_gaps_are_healed_in_the_end_where_each_tick_has_more_metrics_than_requests(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*args: Any, **options: Any) -> Published:
+        time.sleep(0.45)  # as with very many metrics: more than a fifth of the budget
+        return publish(*args, **options)
+
+    monkeypatch.setattr(tick_module, "publish", slow)
+    lost = NOW // 60 * 60 - 3600
+    names = odd.list_more("P", 7)
+    for name in names:
+        odd.change["OHLC", name] = lambda answer: without(answer, {lost})
+    settings = track(*names, budget=2, per_second=2.5)
+    prices, minute = open_store(settings).prices, datetime.fromtimestamp(lost, UTC)
+    for _ in range(20):
+        tick(odd, settings)
+        if prices.candles([f"KRAKEN:{name}" for name in names], minute, minute).num_rows:
+            break
+    else:
+        pytest.fail(f"none was healed; asked for: {Counter(odd.asked)}")
+    endpoints = [endpoint for endpoint, _ in odd.asked]
+    assert set(names) <= {pair for _, pair in odd.asked[: endpoints.index("Trades")]}  # newest minutes came first
 
 
 def test_metrics_that_always_fail_take_no_turn_of_the_others(odd: OddKraken, track: Track) -> None:
@@ -186,6 +216,20 @@ def test_older_gaps_have_their_turn_once_each_metric_was_asked_for_since(tmp_pat
     assert not kept.all_were_asked("ABC")
     kept["C"].asked = 120
     assert kept.all_were_asked("ABC")
+
+
+def test_time_that_did_not_last_for_older_gaps_is_more_the_next_time_and_less_once_it_did(tmp_path: Path) -> None:
+    def after(minutes: int, *, healed: bool) -> float:
+        kept = turns(tmp_path, minute=NEWEST + minutes * MINUTE)
+        if healed:
+            kept["B"].healed = int((NEWEST + minutes * MINUTE).timestamp())
+        kept.note_older("ABC")
+        kept.save()
+        return round(turns(tmp_path, minute=NEWEST + minutes * MINUTE).share_of_older("ABC"), 3)
+
+    assert turns(tmp_path).share_of_older("ABC") == 0.2
+    assert [after(i, healed=False) for i in range(1, 6)] == [0.4, 0.6, 0.8, 0.8, 0.8]
+    assert [after(i, healed=True) for i in range(6, 10)] == [0.6, 0.4, 0.2, 0.2]
 
 
 def test_where_nothing_is_remembered_it_begins_elsewhere_each_minute(tmp_path: Path) -> None:
