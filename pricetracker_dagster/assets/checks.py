@@ -47,6 +47,9 @@ _MINUTE_STORED = dg.AssetCheckSpec(
     description="What this run was for is stored. Where it is not, the run fails after all else is done.",
 )
 
+_TOLD = 50
+"""Metrics that are named, each with its reason, where a run fails for their minutes."""
+
 _RANK_IS_OLD_AFTER = 5 * MINUTE
 
 
@@ -81,8 +84,10 @@ def price_checks(
         shown = {"missing": len(not_stored), "which": sample("missing", not_stored)}
         yield _result(_MINUTE_STORED, not_stored, shown)
         if not_stored:
-            context.log.error("; ".join(not_stored))  # one line: `up` passes it on to the terminal
-            raise dg.Failure("\n".join(not_stored), allow_retries=False)
+            more = len(not_stored) - _TOLD
+            told = [*not_stored[:_TOLD], *([f"and {more:,} metrics more"] if more > 0 else [])]
+            context.log.error("; ".join(told))  # one line: `up` passes it on to the terminal
+            raise dg.Failure("\n".join(told), allow_retries=False)
 
 
 def _result(spec: dg.AssetCheckSpec, wrong: Sized, metadata: Mapping[str, Any]) -> dg.AssetCheckResult:

@@ -2,6 +2,8 @@
 
 from datetime import date, timedelta
 from functools import partial
+from itertools import islice
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -34,7 +36,7 @@ TICK_ENDS_AFTER = timedelta(seconds=48)
 """A tick that is not done by then is stuck; it is ended so that the next one can begin."""
 
 _TOLD = 50
-"""Metrics with trouble that are named in the log of a run, each with its reason."""
+"""Metrics with trouble that are named in the log and the events of a run, each with its reason."""
 
 
 class MinutePricesConfig(dg.Config):
@@ -88,14 +90,6 @@ def minute_prices(
             healed = f"healed by the tick of {collected.minute:%Y-%m-%d %H:%M}"
             numbers = _of_day(store, collected, day)
             context.log_event(dg.AssetMaterialization(context.asset_key, healed, numbers, partition=day))
-    missing_why = {
-        metric: {
-            "minutes": ", ".join(map(str, gaps[:10])),
-            "why": collected.why(metric),
-            "cause": collected.cause(metric),
-        }
-        for metric, gaps in collected.missing.items()
-    }
     newest = "FROM minute_prices ORDER BY minute DESC, metric LIMIT 10"
     return dg.MaterializeResult(
         metadata={
@@ -107,13 +101,28 @@ def minute_prices(
             # seconds that this machine's clock is ahead of the exchange's: plotted over time
             **({"clock_difference": max(collected.clocks.values(), key=abs)} if collected.clocks else {}),
             **({TROUBLES: dg.MetadataValue.json(collected.troubles)} if collected.troubles else {}),
-            "missing_why": dg.MetadataValue.json(missing_why),
+            "missing_why": dg.MetadataValue.json(why_missing(collected)),
             "rejected_rows": sample("row", collected.rejected),
             "page": page_of_a_metric(settings),
             "folder": dg.MetadataValue.path(store.prices.location.url),
             "sql": sql_command(newest, simulated=settings.simulated),
         }
     )
+
+
+def why_missing(collected: Collected) -> dict[str, Any]:
+    """Return of the first metrics that lack minutes which, why and the cause, and how many more there are."""
+    told: dict[str, Any] = {
+        metric: {
+            "minutes": ", ".join(map(str, gaps[:10])),
+            "why": collected.why(metric),
+            "cause": collected.cause(metric),
+        }
+        for metric, gaps in islice(collected.missing.items(), _TOLD)
+    }
+    if more := len(collected.missing) - len(told):  # an event a tick, kept for days
+        told[f"and {more:,} metrics more"] = "no_minute_missing counts them"
+    return told
 
 
 def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
@@ -124,9 +133,7 @@ def _tell(context: dg.AssetExecutionContext, collected: Collected) -> None:
     for metric, reason in list(collected.reasons.items())[:_TOLD]:
         context.log.warning("%s: %s", metric, reason)
     if len(collected.reasons) > _TOLD:  # each line is a row of Dagster's event log
-        context.log.warning(
-            "and %d metrics more; missing_why names those that lack a minute", len(collected.reasons) - _TOLD
-        )
+        context.log.warning("and %d metrics more", len(collected.reasons) - _TOLD)
     for trouble in collected.troubles:
         context.log.warning("%s", trouble)
     for mistake in dict.fromkeys(collected.tracebacks):

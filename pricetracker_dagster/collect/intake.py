@@ -31,6 +31,7 @@ class Intake:
         """The oldest minute among the candles that came of each metric last."""
         self._context = context
         self._began = time.monotonic()
+        self._storing = 0.0
         self._late: dict[str, bool] = {}
         self._heard: set[str] = set()
 
@@ -71,7 +72,9 @@ class Intake:
                     self._context.turns[metric].asked = unix(self._context.minute)
             if isinstance(found.what, Exception):
                 collected.note_error(found.metrics, found.what)
-            if waiting and time.monotonic() - stored_at > STORED_EVERY:
+            # what is not stored before the deadline is stored at once with what comes last
+            has_time = deadline.remaining > self._storing
+            if waiting and has_time and time.monotonic() - stored_at > STORED_EVERY:
                 self._store(waiting.values(), of_candles=of_candles)
                 waiting, stored_at = {}, time.monotonic()
             overdue = self.has_minute and time.monotonic() - self._began > _STRAGGLERS
@@ -82,10 +85,11 @@ class Intake:
         return True
 
     def _store(self, answers: Iterable[tuple[str, Answer]], *, of_candles: bool) -> None:
-        context, prices = self._context, self._context.store.prices
+        context, prices, began = self._context, self._context.store.prices, time.monotonic()
         stored, spans = store_answers(prices, context.collected, [*answers], context.horizon, context.now())
         for metric in stored & spans.keys() if of_candles else ():
             turn = context.turns[metric]
             turn.brought = max(turn.brought, unix(min(spans[metric].last, context.minute)))
         self.oldest |= {metric: span.first for metric, span in spans.items()}
         self.has_minute |= {metric for metric in stored if metric in spans and spans[metric].last == context.minute}
+        self._storing = max(self._storing, time.monotonic() - began)
