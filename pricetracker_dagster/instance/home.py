@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.instance import dagster_yaml
-from pricetracker_dagster.instance.migrations import read_once
+from pricetracker_dagster.instance.once import once
 from pricetracker_dagster.process.secrets import shown_url
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.errors import repair_command
@@ -81,7 +81,7 @@ def opened(folder: DataFolder) -> Iterator[dg.DagsterInstance]:
         InstanceError: it cannot be opened, or its databases cannot be used, also later in the block.
     """
     try:
-        read_once()
+        once()
         with _instance_in(folder.dagster_home) as instance:
             yield instance
     except (SQLAlchemyError, sqlite3.Error) as error:

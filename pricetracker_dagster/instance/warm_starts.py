@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     sys.argv[1:] = dagsters
     if why := switch_on(preloaded):
         print(f"{OFF}: {why}; each run starts in a new interpreter, as Dagster does it", flush=True)
-    import_module("pricetracker_dagster.instance.migrations").read_once()
+    import_module("pricetracker_dagster.instance.once").once()
     import_module("dagster._cli").main()
 
 

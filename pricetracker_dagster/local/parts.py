@@ -71,6 +71,11 @@ def start_code_server(supervisor: Supervisor, workspace: Path, stop: threading.E
     return code
 
 
+def dagsters(module: str, *arguments: str) -> list[str]:
+    """Return how a module of Dagster is run that asks its storages again and again."""
+    return python(f"{LOCATION}.instance.once", module, *arguments)
+
+
 def matters_of_code(line: str) -> bool:
     """Say whether a line of the code server belongs on the terminal."""
     return matters(line) or line.startswith(OFF)
@@ -88,7 +93,7 @@ class Shown(NamedTuple):
 def start_ui(supervisor: Supervisor, workspace: Path, address: Address) -> Shown:
     """Start the web server of the UI."""
     listen = ("--host", address.host, "--port", str(address.port))
-    supervisor.start(ManagedProcess("ui", python("dagster_webserver", "--workspace", str(workspace), *listen)))
+    supervisor.start(ManagedProcess("ui", dagsters("dagster_webserver", "--workspace", str(workspace), *listen)))
     return Shown("the UI", "ui", address.url, lambda: listens(*address))
 
 
@@ -102,7 +107,7 @@ def start_serve(supervisor: Supervisor, served: Listening) -> Shown:
 
 def start_daemon(supervisor: Supervisor, workspace: Path) -> None:
     """Start Dagster's daemon: schedule, sensors, queue, monitoring of runs."""
-    daemon = python("dagster._daemon", "run", "--workspace", str(workspace))
+    daemon = dagsters("dagster._daemon", "run", "--workspace", str(workspace))
     supervisor.start(ManagedProcess("daemon", daemon, stop_with=signal.SIGINT))
 
 

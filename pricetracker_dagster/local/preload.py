@@ -14,7 +14,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
 from pricetracker_dagster.instance.log_tails import without_watchers
-from pricetracker_dagster.instance.migrations import read_once
+from pricetracker_dagster.instance.once import once
 
 _NEEDED = (
     "pricetracker_dagster.definitions",
@@ -59,7 +59,7 @@ def _preload() -> None:
     for name in sorted({*named, *_NEEDED}):
         with suppress(Exception):
             import_module(name)
-    read_once()
+    once()
     without_watchers()
     with suppress(Exception), DagsterInstance.from_config(os.environ["DAGSTER_HOME"]):
         pass  # what is read to open it is read; it is closed again
