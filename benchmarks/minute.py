@@ -133,9 +133,11 @@ def _look(up: int, code: int, published: Path, minutes: int) -> Seen:
 def _costs(up: int, code: int) -> tuple[dict[int, float], float, float]:
     """Return CPU by process of ``up``, of its runs, and of the default instance's."""
     of_all = {pid: sum(cpu(pid)) for pid in tree(up)}
-    warm = [pid for pid in of_all if "multiprocessing.forkserver" in command(pid)]
+    server = named(up, " api grpc ")
+    forks = ("multiprocessing.forkserver", " api grpc ")  # a fork of the code server has its command
+    warm = [pid for pid in of_all if pid != server and any(each in command(pid) for each in forks)]
     # without warm starts they are children of the code server
-    of_ticks = sum(sum(cpu(pid)) for pid in warm) + cpu(named(up, " api grpc ")).children
+    of_ticks = sum(sum(cpu(pid)) for pid in warm) + cpu(server).children
     return of_all, of_ticks, cpu(code).children
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import warnings
+from multiprocessing import forkserver
 from pathlib import Path
 
 import dagster as dg
@@ -29,6 +30,7 @@ def found() -> dict[str, object]:
         "ignored": ("ignore", None, DeprecationWarning, None, 0) in warnings.filters,
         "flags": str(sys.flags),
         "session": os.getsid(0),
+        "may_fork": not forkserver._forkserver._lock.locked(),  # type: ignore[attr-defined]
         "data": str(load_settings().folder),
     }
 

@@ -3,17 +3,20 @@
 Dagster's code server starts each run in a new interpreter, which imports for two seconds what the last one imported.
 ``python -m pricetracker_dagster.instance.warm_starts MODULE api grpc …`` is that same server with another context of
 multiprocessing, by which it creates a run's process, queue and event; all else, cancelling a run and noticing that it
-died included, stays Dagster's own. The warm process imports MODULE and then does nothing but fork. One that is gone, or
-that has imported code which was changed since, is replaced at the next run.
+died included, stays Dagster's own. The warm process has imported MODULE and does nothing but fork. The first one is
+forked from the code server itself, before that has started a thread, so that both share the memory of what they have
+imported. One that is gone, or that has imported code which was changed since, is replaced by a new interpreter at the
+next run.
 """
 
 import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
-from multiprocessing import context, forkserver, get_all_start_methods, process
+from multiprocessing import context, forkserver, get_all_start_methods, process, resource_tracker, util
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +56,7 @@ def switch_on(preloaded: str) -> str:
 
     forkserver.set_forkserver_preload([preloaded])
     try:
-        WarmRun.be_ready()
+        WarmRun.begin(preloaded)
     except OSError as error:
         return f"no process can be started ({error.strerror})"
     initialize: Any = DagsterApiServer.__init__
@@ -99,6 +102,22 @@ class WarmRun(context.ForkServerProcess):
     _imported: tuple[float, ...] = ()
 
     @classmethod
+    def begin(cls, preloaded: str) -> None:
+        """Fork the first warm process from this one, which needs the same modules: both share their memory.
+
+        Call it before anything else has started a thread or opened anything.
+        """
+        cls._imported = code_on_disk()
+        import_module(preloaded)
+        resource_tracker.ensure_running()
+        patched: Any = util
+        patched.spawnv_passfds = _fork
+        try:
+            forkserver.ensure_running()
+        finally:
+            patched.spawnv_passfds = _start
+
+    @classmethod
     def be_ready(cls) -> None:
         """Start the warm process where there is none, or none that has imported the code as it is now."""
         code = code_on_disk()
@@ -136,6 +155,34 @@ def code_on_disk() -> tuple[float, ...]:
     files = sorted(file.stat().st_mtime for file in _PACKAGE.rglob("*") if file.suffix in (".py", ".sql"))
     places = (Path(place) for place in sys.path)
     return (*files, *(place.stat().st_mtime for place in places if place.is_dir() and place != _PACKAGE.parent))
+
+
+_start = util.spawnv_passfds
+
+
+def _fork(executable: bytes, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
+    """Start the server of multiprocessing as a fork; as a new interpreter where a thread might hold a lock."""
+    if len(descriptors) != _DESCRIPTORS or threading.active_count() > 1:
+        return _start(executable, arguments, descriptors)
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            first, second = sorted(descriptors)
+            for between in ((3, first), (first + 1, second), (second + 1, os.sysconf("SC_OPEN_MAX"))):
+                os.closerange(*between)
+            of_the_code_server: tuple[Any, ...] = (forkserver._forkserver, resource_tracker._resource_tracker)
+            for each in of_the_code_server:  # the lock of one is held
+                each.__init__()
+            listener, needed = descriptors
+            forkserver.main(listener, needed, [])
+        finally:
+            os._exit(0)
+    return pid
+
+
+_DESCRIPTORS = 2
+"""What this server is handed: where it is asked to fork, and what tells it that it is needed no more."""
 
 
 def _let_go() -> None:

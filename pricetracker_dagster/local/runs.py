@@ -68,7 +68,9 @@ def is_run(pid: int, code: int) -> bool:
         OSError: it is gone.
     """
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b"spawn_main" in command or (b"multiprocessing.forkserver" in command and _state(pid)[1] != code)
+    # what is forked has the command of the process that it was forked from first
+    forked = b"multiprocessing.forkserver" in command or b" api grpc " in command.replace(b"\0", b" ")
+    return b"spawn_main" in command or (forked and _state(pid)[1] != code)
 
 
 def _is_stopped(pid: int) -> bool:

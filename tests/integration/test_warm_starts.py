@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,7 +92,7 @@ class CodeServer:
     @property
     def warm(self) -> int:
         """The warm process."""
-        [pid] = [pid for pid, line in children(self.process.pid).items() if "multiprocessing.forkserver" in line]
+        [pid] = [pid for pid, line in children(self.process.pid).items() if "resource_tracker" not in line]
         return pid
 
 
@@ -167,6 +168,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CodeServer]:
 def test_a_run_is_forked_from_the_warm_process(server: CodeServer) -> None:
     warm = server.warm
     assert server.look()["parent"] == warm == server.warm
+
+
+def test_the_first_warm_process_shares_what_it_has_imported_with_the_code_server(server: CodeServer) -> None:
+    figures = Path(f"/proc/{server.warm}/smaps_rollup").read_text()
+    written = {name: int(kilobytes) for name, kilobytes in re.findall(r"(\w+_Dirty): +(\d+)", figures)}
+    assert written["Shared_Dirty"] > written["Private_Dirty"]
 
 
 def test_the_warm_process_has_one_thread_and_no_file_or_connection_but_those_to_fork_by(server: CodeServer) -> None:
