@@ -56,8 +56,7 @@ def _run_pids(code: subprocess.Popen[str]) -> Iterator[int]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             pid = int(stat.parent.name)
-            in_group = pid != code.pid and os.getpgid(pid) == code.pid
-            if in_group and is_run(pid, code.pid):
+            if os.getpgid(pid) == code.pid and is_run(pid, code.pid):
                 yield pid
 
 
@@ -70,7 +69,7 @@ def is_run(pid: int, code: int) -> bool:
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
     # what is forked has the command of the process that it was forked from first
     forked = b"multiprocessing.forkserver" in command or b" api grpc " in command.replace(b"\0", b" ")
-    return b"spawn_main" in command or (forked and _state(pid)[1] != code)
+    return b"spawn_main" in command or (forked and code not in (pid, _state(pid)[1]))
 
 
 def _is_stopped(pid: int) -> bool:

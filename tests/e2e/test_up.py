@@ -169,12 +169,9 @@ def test_what_was_missed_is_over_soon_and_the_burst_was_announced_once(stack: St
 
 
 def test_a_code_server_that_dies_is_started_again(stack: Stack) -> None:
-    def code_servers() -> list[int]:
-        return [pid for pid, line in processes_of(stack.home.folder).items() if " api grpc " in line]
-
-    [code, *_] = code_servers()
+    [code] = code_servers(stack.home)
     os.kill(code, signal.SIGKILL)
-    until(lambda: any(pid != code for pid in code_servers()), 30, "the code server is there again")
+    until(lambda: set(code_servers(stack.home)) - {code}, 30, "the code server is there again")
 
 
 def test_a_server_of_prices_that_dies_is_started_again_at_the_same_address(stack: Stack) -> None:
@@ -225,11 +222,16 @@ def exchange_of(home: Home) -> str:
     return f"http://127.0.0.1:{command.split('--port')[1].split()[0]}"
 
 
+def code_servers(home: Home) -> list[int]:
+    lines = processes_of(home.folder)
+    # what is forked from one has its command
+    return [pid for pid, line in lines.items() if " api grpc " in line and os.getsid(pid) == pid]
+
+
 def _run_processes(home: Home) -> list[int]:
     """Return the processes of the runs that Dagster has launched."""
-    lines = processes_of(home.folder)
-    [code, *_] = [pid for pid, line in lines.items() if " api grpc " in line]
-    return [pid for pid, line in lines.items() if is_run(pid, code)]
+    [code] = code_servers(home)
+    return [pid for pid in processes_of(home.folder) if is_run(pid, code)]
 
 
 def _frozen_tick(home: Home, ui: str) -> int | None:
