@@ -30,7 +30,7 @@ _BRIEF = timedelta(minutes=10)
 _FEW = 4
 """An hour is not joined yet where more files than these hold so few minutes: each takes as long to open as to read."""
 
-PARTIALS, MEASURES, ROWS = "partials", "measures", "rows"
+PARTIALS, MEASURES, ROWS = "partials", "minutes", "rows"
 """As what an hour is kept."""
 
 

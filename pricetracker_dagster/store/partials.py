@@ -29,7 +29,7 @@ _TYPES = {np.float64: pa.float64(), np.int32: pa.int32(), np.uint64: pa.uint64()
 
 
 class Rows(NamedTuple):
-    """Minutes of metrics: ``codes`` says of each which of ``metrics``; ``minutes`` are counted since 1970, UTC.
+    """Minutes of metrics, oldest first: ``codes`` says which of ``metrics``; ``minutes`` are counted since 1970, UTC.
 
     ``values`` are measures x rows; ``counted`` is 1 where there is a percentage.
     """
@@ -65,13 +65,10 @@ class Rows(NamedTuple):
         return pa.RecordBatch.from_arrays([*columns.values()], [*columns])
 
     def between(self, first: int, last: int) -> Self:
-        """Return those from the minute ``first`` to ``last``."""
-        chosen = (self.minutes >= first) & (self.minutes <= last)
+        """Return those from the minute ``first`` to ``last``, as a view."""
+        of = slice(*np.searchsorted(self.minutes, (first, last + 1)).tolist())
         return self._replace(
-            codes=self.codes[chosen],
-            minutes=self.minutes[chosen],
-            values=self.values[:, chosen],
-            counted=self.counted[chosen],
+            codes=self.codes[of], minutes=self.minutes[of], values=self.values[:, of], counted=self.counted[of]
         )
 
 
