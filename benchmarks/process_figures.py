@@ -33,9 +33,8 @@ def tree(root: int) -> list[int]:
 
 
 def named(root: int, part: str) -> int:
-    """Return the one process of a tree whose command holds some text."""
-    [pid] = [pid for pid in tree(root) if part in command(pid)]
-    return pid
+    """Return the first process of a tree whose command holds some text: what is forked from it has that, too."""
+    return next(pid for pid in tree(root) if part in command(pid))
 
 
 def command(pid: int) -> str:
