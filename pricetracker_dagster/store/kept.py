@@ -9,7 +9,7 @@ All of it stands in a schema of the published file that readers need not know (s
 doubt is worked out anew; full_pass.py compares it with the rows once an hour.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import NamedTuple
@@ -125,14 +125,14 @@ def keep(
     connection.execute(sql.load("store/sql/keep_hours.sql"), {"hours": kept})
     for run in _runs(taken):
         connection.execute(sql.load("store/sql/kept_parts.sql"), {"first": run[0].hour, "last": run[-1].hour})
-    for run in _runs(anew):
-        _keep_partials(connection, run)
+    made = [part for run in _runs(anew) for part in _keep_partials(connection, run)]
     whole_before = {hour.hour for hour in before.values() if hour.kind == PARTIALS}
     middle = None
     if taken and {hour.hour for hour in taken} == whole_before and not anew:
         middle = part_of(connection, PREVIOUS, None, Partials.read)
-    if middle is None and (whole := [part for _, part in whole_hours(connection)]):
-        middle = merged(whole)
+    if middle is None:  # one by one: all of 10,000 metrics at once take 100 MB
+        for part in (each for _, each in whole_hours(connection)) if taken else made:
+            middle = part if middle is None else merged([middle, part])
     if middle is not None:
         put(connection, None, middle.batch())
     return Kept(middle, edges)
@@ -148,8 +148,8 @@ def presence(connection: duckdb.DuckDBPyConnection, edges: Mapping[int, Partials
     return pa.Table.from_batches(batches, schema)
 
 
-def _keep_partials(connection: duckdb.DuckDBPyConnection, run: Sequence[KeptHour]) -> None:
-    """Work out the partials of consecutive hours and keep them."""
+def _keep_partials(connection: duckdb.DuckDBPyConnection, run: Sequence[KeptHour]) -> Iterator[Partials]:
+    """Work out the partials of consecutive hours, keep them, and yield them."""
     files = sorted(frozenset().union(*(hour.files for hour in run)))
     if not files:
         return
@@ -161,7 +161,9 @@ def _keep_partials(connection: duckdb.DuckDBPyConnection, run: Sequence[KeptHour
         for hour in run:
             begin, end = np.searchsorted(of_row, (hour.hour, hour.hour + 1)).tolist()
             if end > begin:
-                put(connection, hour.hour, batch.slice(begin, end - begin))
+                part = batch.slice(begin, end - begin)
+                put(connection, hour.hour, part)
+                yield Partials.read(part)
 
 
 def _keep_measures(

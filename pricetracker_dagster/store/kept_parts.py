@@ -49,8 +49,9 @@ def part_of(
 
 def whole_hours(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, Partials]]:
     """Yield the hours that are kept as partials, with these."""
-    for hour, content in connection.execute(sql.load("store/sql/whole_hours.sql")).fetchall():
-        yield hour, _understood(content, Partials.read)
+    found = connection.execute(sql.load("store/sql/whole_hours.sql"))
+    while (row := found.fetchone()) is not None:
+        yield row[0], _understood(row[1], Partials.read)
 
 
 def _understood(content: bytes, read: Callable[[pa.RecordBatch], _Read]) -> _Read:

@@ -53,9 +53,17 @@ class Rows(NamedTuple):
         order = pc.array_sort_indices(named.dictionary)
         codes = np.empty(len(order), np.int32)
         codes[np.from_dlpack(order)] = np.arange(len(order), dtype=np.int32)
-        minutes, counted, *values = (np.from_dlpack(batch.column(name)) for name in ("minute", "counted", *_NAMES))
-        own = codes[np.from_dlpack(named.indices)]
-        return cls(named.dictionary.take(order), own, minutes, np.stack(values), counted)
+        minutes, counted, *each = (np.from_dlpack(batch.column(name)) for name in ("minute", "counted", *_NAMES))
+        metrics, codes, values = named.dictionary.take(order), codes[np.from_dlpack(named.indices)], np.stack(each)
+        if (minutes[1:] < minutes[:-1]).any():
+            oldest = np.argsort(minutes, kind="stable")
+            codes, minutes, counted, values = (
+                codes[oldest],
+                minutes[oldest],
+                counted[oldest],
+                values.take(oldest, axis=1),
+            )
+        return cls(metrics, codes, minutes, values, counted)
 
     def batch(self) -> pa.RecordBatch:
         """Return them as such a batch."""

@@ -9,4 +9,3 @@ SELECT
     (measure_of('change_percentage', open, close, volume) IS NOT NULL)::UTINYINT AS counted
 FROM {{rows}}
 WHERE minute BETWEEN $first AND $last
-ORDER BY 2
