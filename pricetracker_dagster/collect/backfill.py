@@ -107,7 +107,7 @@ def _fetch(
     rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
     done = 0
     if recent:
-        since = max(edge, recent[0].first - (CORRECTED_MINUTES - 1) * MINUTE)
+        since = max(edge, _provisional_since(prices, metric, recent[0].first))
         validated = exchange.candles(metric.pair, since, deadline)
         store_answers(prices, collected, [(str(metric), validated)], since)
         holes = prices.gaps([str(metric)], recent[0].first, recent[-1].last)
