@@ -1,4 +1,4 @@
-"""What may go wrong in the drill, and how a file is cut short."""
+"""What may go wrong in the drill and in the tests' days of random faults, and how a file is cut short."""
 
 import random
 from datetime import timedelta
@@ -41,17 +41,17 @@ CLOCKS = (timedelta(hours=2), timedelta(days=3), timedelta(minutes=3), timedelta
 
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
 
-_TABLES = ("minute_prices", "minute_prices", "incidents", "causes", "deliveries")
-_SMALL_FILES = ("doubts.json", "turns.json", "clock.json", "simulated_pairs.json", "simulated.pace")
+TABLES = ("minute_prices", "minute_prices", "incidents", "causes", "deliveries")
+SMALL_FILES = ("doubts.json", "turns.json", "clock.json", "simulated_pairs.json", "simulated.pace")
 """Not tracked.json: without it, what is expected begins anew. Nor the published file: readers never cease."""
 
 
 def torn(folder: DataFolder, chance: random.Random) -> str | None:
     """Cut a file short, as a power loss does; return what was done."""
     if chance.random() < 0.5:
-        files = sorted((folder.path / chance.choice(_TABLES) / "_delta_log").glob("*.json"))[-1:]
+        files = sorted((folder.path / chance.choice(TABLES) / "_delta_log").glob("*.json"))[-1:]
     else:
-        files = [file for name in _SMALL_FILES if (file := Path(folder.state / name)).exists()]
+        files = [file for name in SMALL_FILES if (file := Path(folder.state / name)).exists()]
     if not files:
         return None
     file = chance.choice(files)

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from benchmarks.drill_faults import CLOCKS, FAULTS, OF_ALL_PAIRS, PROXIES, SMALL_FILES, TABLES
 from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE, minutes_between, newest_closed_minute
@@ -40,41 +41,9 @@ ALWAYS = (4,)
 
 MIDNIGHT = datetime(2026, 3, 3, 0, 0, 5, tzinfo=UTC)
 PAIRS = {"SIMULATED:BTCUSD": "XBTUSD", "SIMULATED:ETHUSD": "ETHUSD", "SIMULATED:GRTETH": "GRTETH"}
-FAULTS: tuple[dict[str, Any], ...] = (
-    {"kind": "error", "text": "EService:Unavailable"},
-    {"kind": "error", "text": "EGeneral:Temporary lockout"},
-    {"kind": "error", "text": "EQuery:Unknown asset pair"},
-    {"kind": "server_error"},
-    {"kind": "rate_limit", "count": 2},
-    {"kind": "truncated"},
-    {"kind": "hang", "endpoint": "OHLC"},
-    {"kind": "slow", "seconds": 0.3},
-    {"kind": "drip", "endpoint": "OHLC", "seconds": 0.2},
-    {"kind": "huge", "endpoint": "OHLC"},
-    {"kind": "redirect"},
-    {"kind": "maintenance"},
-    {"kind": "delisted"},
-    {"kind": "hole"},
-    {"kind": "correction", "minutes": 3},
-    {"kind": "lagging", "minutes": 3},
-    {"kind": "insane"},
-    {"kind": "odd_row"},
-    {"kind": "odd_pairs"},
-    {"kind": "milliseconds"},
-    {"kind": "clock_skew", "seconds": -25},
-    {"kind": "clock_skew", "seconds": 20},
-    {"kind": "clock_skew", "seconds": 90},
-)
-OF_ALL_PAIRS = ("milliseconds", "clock_skew", "odd_pairs")
 NOT_DRAWN = ("burst",)
 """Kinds that are no fault of an answer: with a burst the market itself is another one."""
 
-CLOCKS = (timedelta(hours=2), timedelta(days=3), timedelta(minutes=3), timedelta(minutes=-7))
-TABLES = ("minute_prices", "minute_prices", "incidents", "causes", "deliveries")
-SMALL_FILES = ("doubts.json", "turns.json", "clock.json", "simulated_pairs.json", "simulated.pace")
-"""Not tracked.json: without it, what is expected begins anew."""
-
-PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy")
 BUDGET = 0.5
 """Seconds of a tick on a bad day: what hangs is waited for that long."""
 
