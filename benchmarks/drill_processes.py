@@ -160,12 +160,14 @@ def _read_for_ever(published: str, answer: Connection) -> None:
 
 
 class Running:
-    """One process that does one thing."""
+    """One process that does one thing; how many ``seconds`` it took, once it has ended."""
 
     def __init__(self, action: str, environment: Mapping[str, str], now: datetime, **asked: Any) -> None:
         """Begin."""
         context = warm()
         self.action = action
+        self.seconds = 0.0
+        self._began = time.monotonic()
         self._answer, answer = context.Pipe(duplex=False)
         self._process = context.Process(target=_act, args=(action, dict(environment), now, asked, answer), daemon=True)
         self._process.start()
@@ -191,6 +193,7 @@ class Running:
             told: Told = self._answer.recv()
         except EOFError:
             told = {}
+        self.seconds = time.monotonic() - self._began
         self._process.join(10)
         self._answer.close()
         return told or None

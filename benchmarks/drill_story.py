@@ -34,6 +34,10 @@ CALM = (1, 1, 1, *[20] * 6, *[1] * 7)
 """What is missing still is asked for again after a pause of up to 64 minutes; then outages end."""
 
 
+_LASTS = 0.4
+"""Seconds that a process takes, as long as none of its kind has ended; within what it takes it may be killed."""
+
+
 class Broken(AssertionError):
     """Something does not hold. The message has the story."""
 
@@ -77,6 +81,7 @@ class Story:
         self.said: set[datetime] = set()
         self.readers: list[Reader] = []
         self.counts: Counter[str] = Counter()
+        self._lasts: dict[str, float] = {}
         self._tell, self._readers, self._calm, self._heard, self._steps = tell, readers, calm, 0, 0
         self._stack = ExitStack()
 
@@ -206,12 +211,13 @@ class Story:
         running = [Running(name, self.environment, machine, budget=self.budget, **asked) for name, asked in actions]
         is_power_loss = chance.random() < 0.04 * badness
         killed = [each for each in running if is_power_loss or chance.random() < 0.15 * badness]
-        delay = chance.uniform(0, 0.8)
+        moment = chance.random()
         for each in killed:
+            delay = moment * self._lasts.get(each.action, _LASTS)
             if each.kill(delay):
                 self.counts[f"killed: {each.action}"] += 1
                 self._say(f"killed: {each.action} after {delay:.2f} s")
-            delay = 0 if is_power_loss else chance.uniform(0, 0.3)
+            moment = 0 if is_power_loss else chance.random()
         for each in running:
             self.counts[each.action] += 1
             try:
@@ -219,6 +225,7 @@ class Story:
             except TimeoutError as error:
                 raise self._broken([str(error)]) from error
             if told is not None:
+                self._lasts[each.action] = each.seconds
                 self._account(each.action, told)
 
     def _account(self, action: str, told: Told) -> None:
