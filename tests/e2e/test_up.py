@@ -77,7 +77,7 @@ class Burst:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with home_in(tmp_path_factory.mktemp("up")) as home, Webhook() as webhook:
         with (home.folder / "pricetracker.toml").open("a") as settings:
             settings.write(
@@ -89,8 +89,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield Stack(home, webhook, process, ui)
 
 
+@pytest.fixture
+def stack(started: Stack) -> Stack:
+    """The one that runs: several workers share the tests of this module, and the one that ends it may come early."""
+    if started.process.poll() is not None:
+        (started.home.folder / "output.txt").unlink()  # what is said is looked for there
+        started.process, started.ui = started.home.started("--port", str(free_port()))
+    return started
+
+
 @pytest.fixture(scope="module")
-def burst(stack: Stack) -> Burst:
+def burst(started: Stack) -> Burst:
+    stack = started
     until(lambda: looked(stack.ui), 120, "a sensor has looked at what is there already", every=1)
     until(lambda: drawn(stack.ui), 120, "the charts are drawn at the first start", every=1)
     until(lambda: not _run_processes(stack.home), 60, "no run is at work")
