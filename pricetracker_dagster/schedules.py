@@ -1,6 +1,7 @@
 """When things run: the tick every minute, pictures and maintenance every hour. All on by default, all in UTC."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.instance.tags import TICK
@@ -29,28 +30,19 @@ def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.Sk
     return dg.RunRequest(run_key=minute.isoformat(), **tick_request(minute))
 
 
-hourly_charts = dg.ScheduleDefinition(
-    name="hourly_charts",
-    job=charts,
-    cron_schedule="5 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+def _hourly(name: str, job: dg.JobDefinition | UnresolvedAssetJobDefinition, minute: int) -> dg.ScheduleDefinition:
+    """Return the schedule of a job that runs at a minute of each hour."""
+    return dg.ScheduleDefinition(
+        name=name,
+        job=job,
+        cron_schedule=f"{minute} * * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
 
-hourly_upkeep = dg.ScheduleDefinition(
-    name="hourly_upkeep",
-    job=upkeep,
-    cron_schedule="35 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
 
-hourly_storage = dg.ScheduleDefinition(
-    name="hourly_storage",
-    job=measure_storage,
-    cron_schedule="50 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+hourly_charts = _hourly("hourly_charts", charts, 5)
+hourly_upkeep = _hourly("hourly_upkeep", upkeep, 35)
+hourly_storage = _hourly("hourly_storage", measure_storage, 50)
 
 default_schedules = [every_minute, hourly_charts, hourly_upkeep, hourly_storage]

@@ -92,11 +92,6 @@ def forget(
     return Forgotten(deleted, rows, files, left)
 
 
-def delete_old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_than: datetime) -> int:
-    """Do the same and return how many runs were deleted."""
-    return forget(instance, tags, older_than).runs
-
-
 def _old_runs(instance: dg.DagsterInstance, tags: Sequence[str], older_than: datetime, most: int) -> list[str]:
     """Return the oldest runs that go, at most so many."""
     found: dict[str, None] = {}

@@ -17,7 +17,7 @@ from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.definitions import build_defs
 from pricetracker_dagster.instance.home import open_instance
-from pricetracker_dagster.instance.retention import delete_old_runs
+from pricetracker_dagster.instance.retention import forget
 from pricetracker_dagster.instance.tags import HOURLY, TICK
 from pricetracker_dagster.jobs import failures, tick_request
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
@@ -311,8 +311,8 @@ def test_old_ticks_are_forgotten_with_their_files_and_each_day_stays_materialize
     events = instance.event_log_storage
     assert isinstance(events, SqliteEventLogStorage)
     assert Path(events.path_for_shard(ids[0])).exists()
-    assert delete_old_runs(instance, [TICK], datetime.now(UTC) - timedelta(hours=1)) == 0
-    assert delete_old_runs(instance, [TICK], datetime.now(UTC) + timedelta(hours=1)) == 4
+    assert forget(instance, [TICK], datetime.now(UTC) - timedelta(hours=1)).runs == 0
+    assert forget(instance, [TICK], datetime.now(UTC) + timedelta(hours=1)).runs == 4
     assert not any(Path(events.path_for_shard(run)).exists() for run in ids)
     assert days_materialized(instance) == {"2026-03-03", "2026-03-04"}
 
@@ -334,7 +334,7 @@ def test_old_hourly_runs_and_what_old_checks_said_are_forgotten_too(start: Start
             return int(connection.execute(db.text("SELECT count(*) FROM asset_check_executions")).scalar_one())
 
     assert said() > 4
-    assert delete_old_runs(instance, [TICK, HOURLY], datetime.now(UTC) + timedelta(hours=1)) == 3 + 3
+    assert forget(instance, [TICK, HOURLY], datetime.now(UTC) + timedelta(hours=1)).runs == 3 + 3
     assert said() == 4
     assert instance.get_latest_materialization_event(dg.AssetKey("charts_24h")) is not None
     checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(
