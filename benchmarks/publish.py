@@ -28,9 +28,12 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.kept import Kept
+from pricetracker_dagster.store.kept_files import KeptFiles
+from pricetracker_dagster.store.kept_hours import MEASURES as MINUTES
+from pricetracker_dagster.store.kept_hours import KeptHour, PastHours
 from pricetracker_dagster.store.kept_parts import part_of
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.partials import Partials, Rows, partials_of
+from pricetracker_dagster.store.partials import Partials
 from pricetracker_dagster.store.publish import publish
 from pricetracker_dagster.store.ranking import measured
 from pricetracker_dagster.store.store import Store, store_in
@@ -83,13 +86,14 @@ def of_a_thousand(folder: Path) -> Generator[Row, None, float]:
 def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
     """Merge partials to four rankings, in turn with VictoriaMetrics' query of one."""
     name, goal = "rank four measures of 1,000 metrics from partials", ">= 1 x"
+    past = KeptFiles(store.folder.kept_hours)
     with (
         sql.attached(store.folder.published) as connection,
         victoria_metrics(folder / "vm", store.prices.files()) as port,
     ):
         ours, theirs = [], []
         for _ in range(3 * ROUNDS):
-            ours.append(timed(lambda: ranking_of(connection, as_of)))
+            ours.append(timed(lambda: ranking_of(connection, past, as_of)))
             if port is not None:
                 theirs.append(timed(lambda: ranked(port, ranking_path(as_of))))
         if port is None:
@@ -102,14 +106,16 @@ def beside_victoria_metrics(store: Store, folder: Path, as_of: datetime) -> Row:
     return faster(name, "ms", milliseconds(ours), milliseconds(theirs), "VictoriaMetrics, one measure", at_least=1)
 
 
-def ranking_of(connection: duckdb.DuckDBPyConnection, as_of: datetime) -> None:
-    """Rank as a publication does, from what a published file keeps."""
-    first, newest = (int(moment.timestamp()) // 3600 for moment in (as_of - DAY + MINUTE, as_of))
-    begin = part_of(connection, "attached", first, Rows.read)
+def ranking_of(connection: duckdb.DuckDBPyConnection, past: KeptFiles, as_of: datetime) -> None:
+    """Rank as a publication does, from what is kept."""
+    since = as_of - DAY + MINUTE
+    first, newest = (int(moment.timestamp()) // 3600 for moment in (since, as_of))
     middle, end = (part_of(connection, "attached", hour, Partials.read) for hour in (None, newest))
+    [(files,)] = connection.execute("SELECT files FROM kept_3.hours WHERE hour = $hour", {"hour": first}).fetchall()
+    begin = PastHours(connection, past).beginning(KeptHour(first, since, MINUTES, dict.fromkeys(files, 0)))
     assert begin
     assert end
-    merged = Kept(middle, {first: partials_of(begin), newest: end}).merged()
+    merged = Kept(middle, {first: begin, newest: end}).merged()
     assert merged
     connection.register("measured", measured(merged))
     connection.execute("SELECT place, rank, metric, stddev FROM measured").fetchall()

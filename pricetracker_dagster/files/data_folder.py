@@ -76,6 +76,11 @@ class DataFolder:
         return self.path / "state"
 
     @property
+    def kept_hours(self) -> Path:
+        """The folder of what the publisher has worked out of past hours. All of it may be lost."""
+        return self.state / "kept_hours"
+
+    @property
     def dagster_home(self) -> Path:
         """The folder of Dagster's instance."""
         return self.path / "dagster"

@@ -18,14 +18,19 @@ def write_text(file: Path, text: str, *, private: bool = False) -> None:
     Raises:
         OSError: it cannot be written; the old text stays.
     """
+    write_bytes(file, text.encode(), private=private)
+
+
+def write_bytes(file: Path, content: bytes, *, private: bool = False) -> None:
+    """Replace a file as write_text() does."""
     file.parent.mkdir(parents=True, exist_ok=True)
     # threads and processes that write at once have a file of their own each; the last one to finish wins
     beside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         beside.unlink(missing_ok=True)  # left by a process of the same number, and perhaps open to others
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(beside, flags, 0o600 if private else 0o666), "w", encoding="utf-8") as opened:
-            opened.write(text)
+        with os.fdopen(os.open(beside, flags, 0o600 if private else 0o666), "wb") as opened:
+            opened.write(content)
         beside.replace(file)
     except OSError:
         beside.unlink(missing_ok=True)

@@ -1,59 +1,32 @@
 """What is kept from one published file to the next, so that 24 hours need not be read again each minute.
 
-Of each whole hour of the window its partials are kept (partials.py), of the one in which the window begins the measures
-of its minutes, and of the newest one, and of one before whose small files nobody has joined yet, the rows themselves,
-which readers need, too. An hour is taken over where the same Parquet files may hold its minutes; of one that is kept as
-rows only files are read that are new. A live file never changes, so its name is its content.
+Of the newest hour, and of one before whose small files nobody has joined yet, the rows themselves are kept, which
+readers need, too: only files are read that are new. Of the other hours is kept what kept_hours.py has of them, and in
+the published file the partials of all whole hours merged, as long as the same Parquet files may hold their minutes. A
+live file never changes, so its name is its content.
 
-All of it stands in a schema of the published file that readers need not know (sql/kept_tables.sql). What is lost or in
+What is in the published file stands in a schema that readers need not know (sql/kept_tables.sql). What is lost or in
 doubt is worked out anew; full_pass.py compares it with the rows once an hour.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from itertools import count
 from typing import NamedTuple
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, utc
-from pricetracker_dagster.store.kept_parts import PREVIOUS, part_of, put, whole_hours
+from pricetracker_dagster.store.kept_hours import HOUR, MEASURES, PARTIALS, ROWS, KeptHour, PastHours, measures
+from pricetracker_dagster.store.kept_parts import PREVIOUS, part_of, put
 from pricetracker_dagster.store.live_files import LiveFile, patterns
-from pricetracker_dagster.store.partials import Partials, Rows, array, merged, partials_of
-
-HOUR = timedelta(hours=1)
+from pricetracker_dagster.store.partials import Partials, merged, partials_of
 
 _BRIEF = timedelta(minutes=10)
 _FEW = 4
 """An hour is not joined yet where more files than these hold so few minutes: each takes as long to open as to read."""
-
-PARTIALS, MEASURES, ROWS = "partials", "minutes", "rows"
-"""As what an hour is kept."""
-
-
-class KeptHour(NamedTuple):
-    """An hour, counted since 1970 (UTC), from a minute on, with the Parquet files that may hold its minutes.
-
-    ``kind`` says as what it is kept. Each file has a number, by which a row says where it is from.
-    """
-
-    hour: int
-    since: datetime
-    kind: str
-    files: Mapping[str, int]
-
-    @property
-    def first(self) -> datetime:
-        """Its first minute, UTC."""
-        return utc(self.hour * 3600)
-
-    @property
-    def last(self) -> datetime:
-        """Its last minute, UTC."""
-        return self.first + HOUR - MINUTE
 
 
 def hours_of(files: Sequence[LiveFile], window: MinuteRange) -> list[KeptHour]:
@@ -85,7 +58,12 @@ class Kept(NamedTuple):
 
 
 def keep(
-    connection: duckdb.DuckDBPyConnection, hours: Sequence[KeptHour], window: MinuteRange, *, previous: bool
+    connection: duckdb.DuckDBPyConnection,
+    hours: Sequence[KeptHour],
+    window: MinuteRange,
+    past: PastHours,
+    *,
+    previous: bool,
 ) -> Kept:
     """Fill the kept tables of the connection's current database, which is new, in one transaction.
 
@@ -93,6 +71,7 @@ def keep(
         connection: where measure_of() is defined, too.
         hours: what is to be kept.
         window: the 24 hours.
+        past: the hours that are kept elsewhere.
         previous: whether the file that was published before is attached as ``previous``, to take from it.
 
     Raises:
@@ -102,93 +81,38 @@ def keep(
     kept: list[dict[str, object]] = []
     numbers = {file: number for hour in before.values() for file, number in hour.files.items()}
     unused = count(max(numbers.values(), default=0) + 1)
-    taken: list[KeptHour] = []
-    anew: list[KeptHour] = []
     edges: dict[int, Partials] = {}
     for each in hours:
-        old = before.get(each.hour)
         hour = each._replace(files={file: numbers.get(file) or next(unused) for file in each.files})
         numbers |= hour.files
-        if old is not None and (old.kind != hour.kind or old.since > hour.since):
-            old = None
         if hour.kind == ROWS:
-            edges |= _keep_rows(connection, hour, window, old)
-        elif hour.kind == MEASURES:
-            edges |= _keep_measures(
-                connection, hour, window, known=old is not None and old.files.keys() == hour.files.keys()
-            )
-        elif old is not None and old.files.keys() == hour.files.keys():
-            taken.append(hour)
-        else:
-            anew.append(hour)
+            old = before.get(hour.hour)
+            edges |= _keep_rows(connection, hour, window, old if old is not None and old.kind == ROWS else None)
+        elif hour.kind == MEASURES and (part := past.beginning(hour)) is not None:
+            edges[hour.hour] = part
         kept.append({**hour._asdict(), "files": [*hour.files], "numbers": [*hour.files.values()]})
     connection.execute(sql.load("store/sql/keep_hours.sql"), {"hours": kept})
-    for run in _runs(taken):
-        connection.execute(sql.load("store/sql/kept_parts.sql"), {"first": run[0].hour, "last": run[-1].hour})
-    made = [part for run in _runs(anew) for part in _keep_partials(connection, run)]
-    whole_before = {hour.hour for hour in before.values() if hour.kind == PARTIALS}
+    whole = whole_of(hours)
     middle = None
-    if taken and {hour.hour for hour in taken} == whole_before and not anew:
+    if previous and _content(whole) == _content(whole_of(before.values())):
         middle = part_of(connection, PREVIOUS, None, Partials.read)
-    if middle is None:  # one by one: all of 10,000 metrics at once take 100 MB
-        for part in (each for _, each in whole_hours(connection)) if taken else made:
+    if middle is None:
+        for _, part in past.whole(whole):
             middle = part if middle is None else merged([middle, part])
     if middle is not None:
         put(connection, None, middle.batch())
+    past.files.keep_only(hour.prefix for hour in hours if hour.kind != ROWS)
     return Kept(middle, edges)
 
 
-def presence(connection: duckdb.DuckDBPyConnection, edges: Mapping[int, Partials]) -> pa.Table:
-    """Return which minutes are present, by the bits of each metric and hour, of the current database."""
-    schema = pa.schema({"metric": pa.string(), "hour": pa.int32(), "present": pa.uint64()})
-    batches = []
-    for hour, part in (*edges.items(), *whole_hours(connection)):
-        hours = array(np.full(len(part.metrics), hour, np.int32))
-        batches.append(pa.RecordBatch.from_arrays([part.metrics, hours, array(part.present)], schema=schema))
-    return pa.Table.from_batches(batches, schema)
+def whole_of(hours: Iterable[KeptHour]) -> list[KeptHour]:
+    """Return those that are kept as partials."""
+    return [hour for hour in hours if hour.kind == PARTIALS]
 
 
-def _keep_partials(connection: duckdb.DuckDBPyConnection, run: Sequence[KeptHour]) -> Iterator[Partials]:
-    """Work out the partials of consecutive hours, keep them, and yield them."""
-    files = sorted(frozenset().union(*(hour.files for hour in run)))
-    if not files:
-        return
-    connection.execute(sql.load("store/sql/merging.sql"))
-    values = {"files": patterns(files), "first": run[0].first, "last": run[-1].last}
-    found = connection.sql(sql.load("store/sql/partials.sql"), params=values).to_arrow_table().combine_chunks()
-    for batch in found.to_batches():
-        of_row = np.from_dlpack(batch.column("hour"))
-        for hour in run:
-            begin, end = np.searchsorted(of_row, (hour.hour, hour.hour + 1)).tolist()
-            if end > begin:
-                part = batch.slice(begin, end - begin)
-                put(connection, hour.hour, part)
-                yield Partials.read(part)
-
-
-def _keep_measures(
-    connection: duckdb.DuckDBPyConnection, hour: KeptHour, window: MinuteRange, *, known: bool
-) -> dict[int, Partials]:
-    """Keep an hour as measures of its minutes: those of the previous file where they are known, else from Parquet."""
-    rows = part_of(connection, PREVIOUS, hour.hour, Rows.read) if known else None
-    if rows is None and hour.files:
-        source = "read_parquet($files, hive_partitioning = false)"
-        rows = _measures(connection, source, MinuteRange(hour.since, hour.last), files=patterns(hour.files))
-    if rows is None:
-        return {}
-    rows = rows.between(_unix(window.first), _unix(hour.last))
-    put(connection, hour.hour, rows.batch())
-    return {hour.hour: partials_of(rows)}
-
-
-def _measures(
-    connection: duckdb.DuckDBPyConnection, source: str, minutes: MinuteRange, **values: object
-) -> Rows | None:
-    """Return the measures of rows of a table, or of Parquet files; None where there are no rows."""
-    statement = sql.filled("store/sql/measures_of_rows.sql", {"rows": source})
-    found = connection.sql(statement, params={**values, **minutes._asdict()}).to_arrow_table().combine_chunks()
-    batches = found.to_batches()
-    return Rows.read(batches[0]) if batches and found.num_rows else None
+def _content(hours: Iterable[KeptHour]) -> dict[int, AbstractSet[str]]:
+    """Return by the hour from which Parquet files its minutes are."""
+    return {hour.hour: hour.files.keys() for hour in hours}
 
 
 def _unix(moment: datetime) -> int:
@@ -214,8 +138,8 @@ def _keep_rows(
         connection.execute(sql.load("store/sql/read_rows.sql"), {**values, **read})
     known = part_of(connection, PREVIOUS, hour.hour, Partials.read) if had and not gone else None
     numbers = [*(new if known else hour.files).values()]
-    source = "(FROM kept_2.rows WHERE list_contains($numbers::INTEGER[], file))"
-    rows = _measures(connection, source, MinuteRange(hour.since, hour.last), numbers=numbers) if numbers else None
+    source = "(FROM kept_3.rows WHERE list_contains($numbers::INTEGER[], file))"
+    rows = measures(connection, source, MinuteRange(hour.since, hour.last), numbers=numbers) if numbers else None
     parts = [] if known is None else [known]
     if rows is not None:
         parts.append(partials_of(rows))
@@ -226,7 +150,7 @@ def _keep_rows(
         put(connection, hour.hour, part.batch())
         return {hour.hour: part}
     # it has minutes that come after the window: what is in it is worked out from all rows, and so it is next time
-    rows = _measures(connection, "kept_2.rows", MinuteRange(hour.since, min(hour.last, window.last)))
+    rows = measures(connection, "kept_3.rows", MinuteRange(hour.since, min(hour.last, window.last)))
     return {} if rows is None else {hour.hour: partials_of(rows)}
 
 
@@ -240,14 +164,3 @@ def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:
         hour: KeptHour(hour, utc(since), kind, dict(zip(files, numbers, strict=True)))
         for hour, since, kind, files, numbers in found
     }
-
-
-def _runs(hours: Iterable[KeptHour]) -> list[list[KeptHour]]:
-    """Return hours as runs of consecutive ones."""
-    runs: list[list[KeptHour]] = []
-    for hour in hours:
-        if runs and hour.hour == runs[-1][-1].hour + 1:
-            runs[-1].append(hour)
-        else:
-            runs.append([hour])
-    return runs

@@ -1,16 +1,15 @@
-"""How partials and measures lie in the published file: an Arrow stream an hour, which is copied as it is.
+"""How partials lie in the published file: an Arrow stream an hour, which is copied as it is.
 
 A table with a row a metric and hour takes twice as long to copy, and to write. Which hours are kept is kept.py's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.store.partials import Partials
 
 PREVIOUS = "previous"
 """What the file published before is called while the next one is built."""
@@ -24,11 +23,7 @@ class Unusable(Exception):
 
 def put(connection: duckdb.DuckDBPyConnection, hour: int | None, batch: pa.RecordBatch) -> None:
     """Keep a batch as the part of an hour, or of all whole hours."""
-    stream = pa.BufferOutputStream()
-    with pa.ipc.new_stream(stream, batch.schema) as writer:
-        writer.write_batch(batch)
-    content = stream.getvalue().to_pybytes()
-    connection.execute("INSERT INTO kept_2.parts VALUES ($hour, $content)", {"hour": hour, "content": content})
+    connection.execute("INSERT INTO kept_3.parts VALUES ($hour, $content)", {"hour": hour, "content": stream_of(batch)})
 
 
 def part_of(
@@ -44,17 +39,24 @@ def part_of(
     """
     statement = sql.filled("store/sql/part.sql", {"database": sql.identifier(database)})
     found = connection.execute(statement, {"hour": hour}).fetchall()
-    return _understood(found[0][0], read) if found else None
+    return understood(found[0][0], read) if found else None
 
 
-def whole_hours(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, Partials]]:
-    """Yield the hours that are kept as partials, with these."""
-    found = connection.execute(sql.load("store/sql/whole_hours.sql"))
-    while (row := found.fetchone()) is not None:
-        yield row[0], _understood(row[1], Partials.read)
+def stream_of(batch: pa.RecordBatch) -> bytes:
+    """Return a batch as an Arrow stream."""
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, batch.schema) as writer:
+        writer.write_batch(batch)
+    content: bytes = stream.getvalue().to_pybytes()
+    return content
 
 
-def _understood(content: bytes, read: Callable[[pa.RecordBatch], _Read]) -> _Read:
+def understood(content: bytes | memoryview, read: Callable[[pa.RecordBatch], _Read]) -> _Read:
+    """Return what an Arrow stream holds.
+
+    Raises:
+        Unusable: it holds something else.
+    """
     try:
         return read(pa.ipc.open_stream(content).read_next_batch())
     except (pa.ArrowException, StopIteration, KeyError) as error:

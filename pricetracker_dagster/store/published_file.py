@@ -5,13 +5,14 @@ said in schema.py. When a file is built is the business of publish.py.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 
 from pricetracker_dagster import sql
@@ -22,7 +23,9 @@ from pricetracker_dagster.files.data_folder import DataFolder, is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
-from pricetracker_dagster.store.kept import ROWS, Kept, KeptHour, hours_of, keep, presence
+from pricetracker_dagster.store.kept import hours_of, keep, whole_of
+from pricetracker_dagster.store.kept_files import KeptFiles
+from pricetracker_dagster.store.kept_hours import ROWS, KeptHour, PastHours, presence
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
 from pricetracker_dagster.store.partials import Partials
 from pricetracker_dagster.store.published_layout import lay_out
@@ -135,7 +138,10 @@ def build(
         sources[each.name] = rows_by_name(own, schema.sql_types(each.schema))
         named += own
     lay_out(connection, sources, previous=previous)
-    kept = None if window is None else keep(connection, hours, window, previous=previous)
+    past = PastHours(connection, KeptFiles(store.folder.kept_hours))
+    if not previous:
+        past.files.clear()
+    kept = None if window is None else keep(connection, hours, window, past, previous=previous)
     merged = None if kept is None else kept.merged()
     connection.execute(
         sql.load("store/sql/snapshot.sql"),
@@ -150,7 +156,7 @@ def build(
     if window is not None and kept is not None:
         if merged is not None:
             rank(connection, merged, window.last)
-        gaps = _gaps(connection, tracked, window, kept, merged)
+        gaps = _gaps(connection, tracked, window, merged, lambda: presence(kept.edges, past.whole(whole_of(hours))))
         since = tracked_since(store.folder.state, gaps) if gaps else {}
         missing = expected(gaps, store.prices, since, window.first)
         missed = [{"metric": metric, **gap._asdict()} for metric, of_it in missing.items() for gap in of_it]
@@ -176,8 +182,8 @@ def _gaps(
     connection: duckdb.DuckDBPyConnection,
     tracked: list[str] | None,
     window: MinuteRange,
-    kept: Kept,
     merged: Partials | None,
+    known: Callable[[], pa.Table],
 ) -> Gaps:
     """Return the minutes of the window without a row, of each metric that lacks any."""
     counts = {} if merged is None else dict(zip(merged.metrics.to_pylist(), merged.counts[0].tolist(), strict=True))
@@ -185,7 +191,7 @@ def _gaps(
     incomplete = sorted(metric for metric in wanted if counts.get(metric, 0) < DAY // MINUTE)
     gaps: Gaps = {}
     if incomplete:  # mostly none is
-        connection.register("presence", presence(connection, kept.edges))
+        connection.register("presence", known())
         connection.execute(sql.load("store/sql/gaps_of_day.sql"), {"metrics": incomplete, **window._asdict()})
         for metric, first, last in connection.fetchall():
             gaps.setdefault(metric, []).append(MinuteRange(utc(first), utc(last)))

@@ -44,7 +44,7 @@ def lay_out(connection: duckdb.DuckDBPyConnection, sources: Mapping[str, str], *
         connection.execute(f"COPY FROM DATABASE {PREVIOUS} TO {sql.identifier(current)} (SCHEMA)")
     connection.execute("\n".join(text for name, text in wanted.items() if before.get(name) != digests[name]))
     values = {"names": [*digests], "digests": [*digests.values()]}
-    connection.execute("INSERT INTO kept_2.layout SELECT unnest($names), unnest($digests)", values)
+    connection.execute("INSERT INTO kept_3.layout SELECT unnest($names), unnest($digests)", values)
 
 
 def _statements(sources: Mapping[str, str]) -> dict[str, str]:
@@ -71,7 +71,7 @@ def _declared(table: schema.Table) -> str:
 def _digests_before(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Return how the previous file was laid out; nothing where it does not say so or holds anything else."""
     try:
-        digests = dict(connection.execute("SELECT name, digest FROM previous.kept_2.layout").fetchall())
+        digests = dict(connection.execute("SELECT name, digest FROM previous.kept_3.layout").fetchall())
         found = connection.execute(sql.load("store/sql/entries.sql")).fetchall()
     except duckdb.CatalogException:
         return {}

@@ -3,7 +3,7 @@
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,19 +212,64 @@ def tamper(store: Store, statement: str) -> None:
 
 def test_whole_hours_are_not_read_again(store: Store, stored: Prices) -> None:
     for file in store.prices.files(last=START - 13 * 60 * MINUTE):  # the day before, which the window begins in
-        content = Path(file).read_bytes()  # its end is read for the views: where everything is
-        third = len(content) // 3
-        Path(file).write_bytes(b"\0" * third + content[third:])
+        zero_a_third(file)
     next_minute(store, stored, 30)
     assert told(store) == expected(stored, START + 30 * MINUTE)
     with pytest.raises(StoreError, match="date=2026-03-02"):
         compare_in_full(store, START + 31 * MINUTE)
 
 
+def zero_a_third(file: str) -> None:
+    """Make a Parquet file one that can be opened, since everything is named at its end, and not be read."""
+    content = Path(file).read_bytes()
+    third = len(content) // 3
+    Path(file).write_bytes(b"\0" * third + content[third:])
+
+
+def test_hours_are_merged_again_without_being_read_again(store: Store, stored: Prices) -> None:
+    for file in store.prices.files(last=START - 13 * 60 * MINUTE):
+        zero_a_third(file)
+    tamper(store, "DELETE FROM kept_3.parts")
+    next_minute(store, stored, 30)
+    assert told(store) == expected(stored, START + 30 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [lambda _: None, lambda _: b"", lambda content: content[:-9], lambda content: content[:-9] + b"\1" + content[-8:]],
+    ids=["lost", "empty", "cut", "changed"],
+)
+def test_of_hours_whose_files_are_damaged_the_rows_are_read_again(
+    store: Store, stored: Prices, damaged: Callable[[bytes], bytes | None]
+) -> None:
+    files = [*store.folder.kept_hours.iterdir()]
+    assert len(files) > 23
+    for file in files:
+        content = damaged(file.read_bytes())
+        if content is None:
+            file.unlink()
+        else:
+            file.write_bytes(content)
+    tamper(store, "DELETE FROM kept_3.parts")
+    for minute in (30, 31):
+        next_minute(store, stored, minute)
+        assert told(store) == expected(stored, START + minute * MINUTE)
+    assert {file.name for file in store.folder.kept_hours.iterdir()} == {file.name for file in files}
+
+
+def test_files_of_hours_that_are_over_are_deleted(store: Store, stored: Prices) -> None:
+    for minute in (30, 61, 125):
+        next_minute(store, stored, minute)
+        assert told(store) == expected(stored, START + minute * MINUTE)
+    hours = {int(file.name.partition("-")[0]) for file in store.folder.kept_hours.iterdir()}
+    newest = int(START.timestamp()) // 3600 + 2
+    assert hours == set(range(newest - 24, newest))
+
+
 def test_a_full_pass_says_where_the_ranking_differed_and_publishes_it_anew(store: Store, stored: Prices) -> None:
     store.folder.published.chmod(0o644)
     with duckdb.connect(str(store.folder.published)) as connection:
-        [(content,)] = connection.execute("SELECT content FROM kept_2.parts WHERE hour IS NULL").fetchall()
+        [(content,)] = connection.execute("SELECT content FROM kept_3.parts WHERE hour IS NULL").fetchall()
         batch = pa.ipc.open_stream(content).read_next_batch()
         place = batch.schema.get_field_index("price_m2")
         wrong = batch.set_column(place, "price_m2", pa.array([batch.column(place)[0].as_py() + 1]))
@@ -232,7 +277,7 @@ def test_a_full_pass_says_where_the_ranking_differed_and_publishes_it_anew(store
         with pa.ipc.new_stream(stream, batch.schema) as writer:
             writer.write_batch(wrong)
         changed = {"content": stream.getvalue().to_pybytes()}
-        connection.execute("UPDATE kept_2.parts SET content = $content WHERE hour IS NULL", changed)
+        connection.execute("UPDATE kept_3.parts SET content = $content WHERE hour IS NULL", changed)
     next_minute(store, stored, 30)
     [line] = compare_in_full(store, START + 31 * MINUTE)
     assert "price of K:PLAIN: stddev" in line
@@ -242,7 +287,7 @@ def test_a_full_pass_says_where_the_ranking_differed_and_publishes_it_anew(store
 
 
 @pytest.mark.parametrize(
-    "statement", ["DROP SCHEMA kept_2 CASCADE", "DELETE FROM kept_2.hours", "UPDATE kept_2.parts SET content = 'torn'"]
+    "statement", ["DROP SCHEMA kept_3 CASCADE", "DELETE FROM kept_3.hours", "UPDATE kept_3.parts SET content = 'torn'"]
 )
 def test_a_file_that_keeps_nothing_or_something_else_is_followed_by_one_that_does(
     store: Store, stored: Prices, statement: str
@@ -252,7 +297,7 @@ def test_a_file_that_keeps_nothing_or_something_else_is_followed_by_one_that_doe
         next_minute(store, stored, minute)
         assert told(store) == expected(stored, START + minute * MINUTE)
     with reading(store) as connection:
-        assert connection.execute("SELECT count(*) FROM kept_2.hours WHERE kind = 'partials'").fetchall() == [(23,)]
+        assert connection.execute("SELECT count(*) FROM kept_3.hours WHERE kind = 'partials'").fetchall() == [(23,)]
 
 
 def test_a_file_with_a_torn_block_is_published_over(store: Store, stored: Prices) -> None:

@@ -3,7 +3,7 @@ CREATE OR REPLACE VIEW history_24h AS
 SELECT metric, measure, minute, measure_of(measure, open, close, volume) AS value
 FROM (
     SELECT metric, minute, open, close, volume
-    FROM kept_2.rows
+    FROM kept_3.rows
     WHERE {{in_window}}
     UNION ALL
     SELECT metric, minute, open, close, volume

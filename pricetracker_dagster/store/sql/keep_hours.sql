@@ -1,4 +1,4 @@
-INSERT INTO kept_2.hours
+INSERT INTO kept_3.hours
 SELECT each.hour, each.since, each.kind, each.files, each.numbers
 FROM (
     SELECT unnest(

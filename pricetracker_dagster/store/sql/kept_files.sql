@@ -1,2 +1,2 @@
 SELECT DISTINCT unnest(files)
-FROM kept_2.hours
+FROM kept_3.hours

@@ -1,2 +1,2 @@
 SELECT hour, epoch(since), kind, files, numbers
-FROM previous.kept_2.hours
+FROM previous.kept_3.hours

@@ -1,3 +1,3 @@
 SELECT content
-FROM {{database}}.kept_2.parts
+FROM {{database}}.kept_3.parts
 WHERE hour IS NOT DISTINCT FROM $hour
