@@ -8,9 +8,10 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 
 import duckdb
 from deltalake import DeltaTable
@@ -20,11 +21,19 @@ from pricetracker_dagster.candles.minutes import DAY, newest_closed_minute, utc
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.kept_parts import PREVIOUS, Unusable
+from pricetracker_dagster.store.kept_parts import Unusable
 from pricetracker_dagster.store.live_files import LiveFile, files_of, live_files, patterns
 from pricetracker_dagster.store.log import note_published
 from pricetracker_dagster.store.published_access import moved_from
-from pricetracker_dagster.store.published_file import Published, build, current_file, mode_for, remove_orphans, swap_in
+from pricetracker_dagster.store.published_file import (
+    CurrentFile,
+    Published,
+    before,
+    build,
+    mode_for,
+    remove_orphans,
+    swap_in,
+)
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import held
@@ -77,8 +86,8 @@ def publish(
         while True:
             known = len(left_out)
             try:
-                with store.prices.read():
-                    return _publish(store, metrics, now, minute, left_out, keeps)
+                with store.prices.read(), before(store.folder.published) as current:
+                    return _publish(store, metrics, now, minute, left_out, current, keeps=keeps)
             except Unusable:
                 if not keeps:
                     raise
@@ -104,6 +113,8 @@ def _publish(
     now: datetime,
     minute: datetime | None,
     left_out: dict[str, str],
+    current: CurrentFile | None,
+    *,
     keeps: bool,
 ) -> Published:
     began = time.monotonic()
@@ -120,7 +131,6 @@ def _publish(
     troubles = tuple(left_out.values())
     latest = newest_closed_minute(now)
     tracked = None if metrics is None else sorted(metrics)
-    current = current_file(store.folder.published)
     covered = None if current is None else current.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
@@ -136,35 +146,33 @@ def _publish(
         known += [moment for moment in [_newest_in(noted, latest)] if moment is not None]
     as_of = max(known, default=None)
     recent = [file for file in live if as_of is not None and file.last > as_of - DAY]
-    previous = store.folder.published if here and keeps and _all_there(store, recent) else None
+    previous = here and keeps and _all_there(store, recent)
     beside = store.folder.published.with_name(f".{store.folder.published.name}.{os.getpid()}.new")
     try:
-        sql.connect().execute("SET GLOBAL fsync_mode = 'NONE'")  # swap_in() flushes it, once
-        # 150 MB of what is read and written whole for 10,000 metrics would stay with the process
-        sql.connect().execute("SET GLOBAL allocator_flush_threshold = '8MB'")
-        sql.connect().execute("SET GLOBAL allocator_bulk_deallocation_flush_threshold = '8MB'")
-        with (
-            nullcontext() if previous is None else sql.beside(previous, PREVIOUS),
-            sql.attached(beside, _OPTIONS) as connection,
-        ):
-            with _one_commit(connection):
-                named = build(
-                    connection, store, live, recorded, tracked, as_of=as_of, now=now, previous=previous is not None
-                )
-                connection.execute(
-                    "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder)",
-                    {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},
-                )
-            [(present, values)] = connection.execute(
-                "SELECT metrics, (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics) FROM snapshot"
-            ).fetchall()
-        swap_in(beside, store.folder.published, mode_for(beside, named))
+        _settle()
+        with sql.attached(beside, _OPTIONS) as connection, _one_commit(connection):
+            built = build(connection, store, live, recorded, tracked, as_of=as_of, now=now, previous=previous)
+            connection.execute(
+                "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder)",
+                {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},
+            )
+        swap_in(beside, store.folder.published, mode_for(beside, built.named))
         note_published(store.folder, dict(zip((store.prices.name, *recorded), versions, strict=True)))
     finally:
         beside.unlink(missing_ok=True)
     seconds = time.monotonic() - began
     rows = sum(file.rows for file in live)
-    return Published(store.folder.published, as_of, rows, present, values, True, seconds, troubles)
+    return Published(store.folder.published, as_of, rows, built.metrics, built.values, True, seconds, troubles)
+
+
+@cache
+def _settle() -> None:
+    """Say once a process how its engine writes, and when it gives memory back."""
+    connection = sql.connect()
+    connection.execute("SET GLOBAL fsync_mode = 'NONE'")  # swap_in() flushes it, once
+    # 150 MB of what is read and written whole for 10,000 metrics would stay with the process
+    connection.execute("SET GLOBAL allocator_flush_threshold = '8MB'")
+    connection.execute("SET GLOBAL allocator_bulk_deallocation_flush_threshold = '8MB'")
 
 
 @contextmanager

@@ -5,11 +5,12 @@ said in schema.py. When a file is built is the business of publish.py.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -26,8 +27,9 @@ from pricetracker_dagster.store.coverage import Gaps, expected
 from pricetracker_dagster.store.kept import hours_of, keep, whole_of
 from pricetracker_dagster.store.kept_files import KeptFiles
 from pricetracker_dagster.store.kept_hours import ROWS, KeptHour, PastHours, presence
+from pricetracker_dagster.store.kept_parts import PREVIOUS
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
-from pricetracker_dagster.store.partials import Partials
+from pricetracker_dagster.store.partials import OF, Partials
 from pricetracker_dagster.store.published_layout import lay_out
 from pricetracker_dagster.store.ranking import rank
 from pricetracker_dagster.store.records import NOT_RUN
@@ -82,15 +84,26 @@ class CurrentFile:
         return is_same_folder(self.folder, folder.path)
 
 
+@contextmanager
+def before(published: Path) -> Iterator[CurrentFile | None]:
+    """Attach the published file as ``previous`` in the block; None where there is none, or none that can be used."""
+    with ExitStack() as attached:
+        found = None
+        if published.exists():
+            with suppress(duckdb.Error):  # damaged, or of another version of this project
+                attached.enter_context(sql.beside(published, PREVIOUS))
+                found = _said(published)
+        yield found
+
+
 def current_file(published: Path) -> CurrentFile | None:
     """Read what the published file says of itself; None where there is none, or none that can be used."""
-    if not published.exists():
-        return None
-    try:
-        with sql.attached(published) as connection:
-            row = connection.execute(sql.load("store/sql/current_file.sql")).fetchone()
-    except duckdb.Error:  # damaged, or of another version of this project
-        return None
+    with before(published) as found:
+        return found
+
+
+def _said(published: Path) -> CurrentFile | None:
+    row = sql.connect().execute(sql.load("store/sql/current_file.sql")).fetchone()
     if row is None:
         return None
     as_of, rows, metrics, values, schema_version, versions, tracked, folder = row
@@ -99,6 +112,14 @@ def current_file(published: Path) -> CurrentFile | None:
     as_of = None if as_of is None else utc(as_of)
     found = Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
     return CurrentFile(found, versions, tracked, folder)
+
+
+class Built(NamedTuple):
+    """What was built: the Parquet files that the views name, and how many metrics have how many values."""
+
+    named: Sequence[str]
+    metrics: int
+    values: int
 
 
 def build(
@@ -111,8 +132,8 @@ def build(
     as_of: datetime | None,
     now: datetime,
     previous: bool,
-) -> list[str]:
-    """Fill the connection's current database, which is new. Return the Parquet files that its views name.
+) -> Built:
+    """Fill the connection's current database, which is new.
 
     Args:
         connection: its current database is new.
@@ -143,12 +164,13 @@ def build(
         past.files.clear()
     kept = None if window is None else keep(connection, hours, window, past, previous=previous)
     merged = None if kept is None else kept.merged()
+    metrics = 0 if merged is None else int((merged.counts[0] > 0).sum())
     connection.execute(
         sql.load("store/sql/snapshot.sql"),
         {
             "as_of": as_of,
             "published_at": now,
-            "metrics": 0 if merged is None else int((merged.counts[0] > 0).sum()),
+            "metrics": metrics,
             "rows": sum(file.rows for file in live),
             "schema_version": SCHEMA_VERSION,
         },
@@ -163,7 +185,7 @@ def build(
         if missed:
             values = {"missed": missed, "first": window.first, "not_run": NOT_RUN}
             connection.execute(sql.filled("store/sql/missed.sql", sources), values)
-    return named
+    return Built(named, metrics, 0 if merged is None else int(merged.counts[OF].sum()))
 
 
 def _other_hours(hours: Sequence[KeptHour]) -> str:

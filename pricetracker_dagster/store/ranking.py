@@ -13,9 +13,12 @@ from pricetracker_dagster.store.partials import OF, Partials, array
 
 def rank(connection: duckdb.DuckDBPyConnection, merged: Partials, as_of: datetime) -> None:
     """Fill ``metric_rank`` and ``available_metrics`` of the connection's current database."""
-    connection.register("measured", measured(merged))
+    ranked = measured(merged)
     measures = {"measures": ", ".join(map(sql.literal, MEASURES))}
+    connection.register("measured", ranked)
     connection.execute(sql.filled("store/sql/ranked.sql", measures), {"as_of": as_of})
+    by_metric = np.lexsort([np.from_dlpack(ranked.column(name)) for name in ("place", "number")])
+    connection.register("measured", ranked.take(array(by_metric.astype(np.int32))))
     connection.execute(sql.filled("store/sql/available.sql", measures))
     connection.unregister("measured")
 
@@ -23,8 +26,9 @@ def rank(connection: duckdb.DuckDBPyConnection, merged: Partials, as_of: datetim
 def measured(merged: Partials) -> pa.RecordBatch:
     """Return a row a metric and measure that has a value, by measure and rank: 1 is the largest standard deviation.
 
-    ``place`` is the measure's among MEASURES, from 1 on; minutes are counted since 1970, UTC; ``stddev`` is 0 where
-    there are fewer than two values, which come last. As SQL orders numbers, one that is none is the largest.
+    ``number`` is the metric's in the order of their names, ``place`` the measure's among MEASURES, from 1 on; minutes
+    are counted since 1970, UTC; ``stddev`` is 0 where there are fewer than two values, which come last. As SQL orders
+    numbers, one that is none is the largest.
     """
     counts = merged.counts[OF]
     with np.errstate(invalid="ignore"):
@@ -38,6 +42,7 @@ def measured(merged: Partials) -> pa.RecordBatch:
     of = np.bincount(measure, minlength=len(MEASURES))
     _, begins, which = np.unique(alphabetical[measure], return_index=True, return_inverse=True)
     numbers = {
+        "number": metric,
         "place": measure + 1,
         "rank": np.arange(len(measure)) - begins[which] + 1,
         "of": of[measure],

@@ -1,3 +1,4 @@
+-- `measured` comes in the order of metrics and measures.
 INSERT INTO available_metrics
 SELECT
     metric,
@@ -7,4 +8,3 @@ SELECT
     to_timestamp(last_minute::BIGINT * 60),
     last_value
 FROM measured
-ORDER BY metric, place

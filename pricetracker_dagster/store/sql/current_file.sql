@@ -2,9 +2,9 @@ SELECT
     epoch(as_of),
     rows,
     metrics,
-    (SELECT coalesce(sum(observations), 0)::BIGINT FROM available_metrics),
+    (SELECT coalesce(sum(observations), 0)::BIGINT FROM previous.available_metrics),
     schema_version,
     versions,
     tracked,
     folder
-FROM snapshot, sources
+FROM previous.snapshot, previous.sources
