@@ -5,11 +5,11 @@ validate_closed.sql finds minutes that are not over.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +18,13 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import RAW_COLUMNS, SCHEMA
 from pricetracker_dagster.errors import plain
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+_FIRST, _END = 1_230_768_000, 4_102_444_800
+"""As is_time() has it in validate_problem.sql."""
 
 
 class RejectedRow(NamedTuple):
@@ -117,6 +124,27 @@ def validate(connection: duckdb.DuckDBPyConnection) -> Validated:
 def define_candle_problem(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the SQL macro candle_problem() in a connection: what is wrong with a candle, NULL where nothing is."""
     connection.execute(sql.load("candles/validate_problem.sql"))
+
+
+def all_valid(columns: "Mapping[str, np.ndarray[Any, Any]]") -> bool:
+    """Say of candles, at least one, whether candle_problem() finds nothing wrong with any: ten times quicker than it.
+
+    Args:
+        columns: by the names of RAW_COLUMNS but the metric; ``unix`` and ``trades`` are int64, the others float64.
+    """
+    unix, trades, volume = columns["unix"], columns["trades"], columns["volume"]
+    low, high = columns["low"], columns["high"]
+    return bool(
+        unix.min() >= _FIRST
+        and unix.max() < _END
+        and not (unix % 60).any()
+        and trades.min() >= 0
+        and volume.min() >= 0  # nothing of this holds for NaN
+        and volume.max() < math.inf
+        and low.min() >= 0
+        and high.max() < math.inf
+        and all((low <= columns[name]).all() and (columns[name] <= high).all() for name in ("open", "close"))
+    )
 
 
 def validate_rows(rows: Iterable[Sequence[object]], fetched_at: datetime) -> Validated:

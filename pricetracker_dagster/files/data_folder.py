@@ -6,6 +6,7 @@ Here belong names and locations. What is in a file, and how it is read and writt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from pricetracker_dagster.errors import PricetrackerError
@@ -114,7 +115,7 @@ class TableLocation:
         """How it is reached, as Delta Lake takes them."""
         return dict(self.folder.storage_options) or None
 
-    @property
+    @cached_property
     def local_path(self) -> Path | None:
         """Its folder on this machine; None where it is elsewhere."""
         return None if "://" in self.url else Path(self.url)

@@ -4,8 +4,8 @@ A day of which nothing is stored becomes a file of its own, with no merge; one t
 rest is upserted as anything else is. Until commit() nothing is stored. Memory does not grow with what is brought.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -23,7 +23,15 @@ from pricetracker_dagster.candles.minutes import newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.validate import RejectedRow, Validated, closed
 from pricetracker_dagster.store.clock import ahead_for_certain
-from pricetracker_dagster.store.data_files import DataFile, commit, discard, file_schema, marked_with, write_file
+from pricetracker_dagster.store.data_files import (
+    DataFile,
+    commit,
+    discard,
+    file_schema,
+    mark_of,
+    marked_with,
+    write_file,
+)
 from pricetracker_dagster.store.doubts import Doubts
 from pricetracker_dagster.store.live_files import PARTITION, files_of, files_of_days, sizes
 from pricetracker_dagster.store.prices import PriceTable, UpsertedCandles
@@ -35,7 +43,20 @@ _LEVEL = 1
 
 _THREADS = 2
 
-_DAY = 86_400
+_AT_ONCE = 16
+"""Days that one thread writes in turn: to hand over each of them takes a twentieth of what writing it does."""
+
+_WAITING = 400_000
+"""Rows that may wait until they are written, roughly: until then nothing waits for the slowest file."""
+
+_DAY = 86_400_000_000
+"""Microseconds, as minutes are counted in."""
+
+_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+Days = dict[date, tuple[pa.Table, Mask]]
+"""By UTC day its rows, and which of them no source has stated."""
 
 
 class BulkLoad:
@@ -53,7 +74,7 @@ class BulkLoad:
         self._rejected: list[RejectedRow] = []
         self._rest: tuple[pa.Table, Mask] | None = None
         self._last_stated: pa.Table | None = None
-        self._written: list[Future[DataFile]] = []
+        self._writing: deque[tuple[Future[None], int]] = deque()
         self._files: dict[date, DataFile] = {}
         self._filled: dict[date, np.ndarray[Any, np.dtype[np.uint8]]] = {}
         self._later = SetAside()
@@ -73,12 +94,10 @@ class BulkLoad:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Delete what was not committed."""
-        written, self._written = self._written, []
-        for future in written:
+        for future, _ in self._writing:
             future.cancel()
-        self._exit.__exit__(kind, error, at)
-        done = [future.result() for future in written if not future.cancelled() and future.exception() is None]
-        paths = {file.path for file in (*done, *self._files.values())}
+        self._exit.__exit__(kind, error, at)  # waits for those that were at work
+        paths = {file.path for file in self._files.values()}
         if paths and self._committing:  # it may have failed after it was written into the log
             paths -= sizes(self._prices.load()).keys()
         discard(self._prices, paths)
@@ -93,9 +112,8 @@ class BulkLoad:
             return
         days = _days(candles)
         whole = int(np.searchsorted(days, days[-1]))
-        self._rest = candles.slice(whole), filled[whole:]
-        if whole:
-            self._store(candles.slice(0, whole), filled[:whole], days[:whole])
+        taken = self._store(candles.slice(0, whole), filled[:whole], days[:whole], more=True) if whole else 0
+        self._rest = candles.slice(taken).combine_chunks(), filled[taken:].copy()
 
     def commit(self) -> UpsertedCandles:
         """Store all of it: the new days at once, then the others some 400,000 rows at a time by PriceTable.upsert().
@@ -106,8 +124,8 @@ class BulkLoad:
         if self._rest is not None and self._rest[0].num_rows:
             candles, filled = self._rest
             self._rest = None
-            self._store(candles, filled, _days(candles))
-        self._settle()
+            self._store(candles, filled, _days(candles), more=False)
+        self._settle(0)
         self._committing = True
         version = self._append()
         inserted = sum(file.rows for file in self._files.values())
@@ -126,7 +144,7 @@ class BulkLoad:
         """Reject what is not closed by this machine's clock, or the exchange's where that is known to be right."""
         ahead = ahead_for_certain(self._state, self._now)
         by_all = newest_closed_minute(self._now - timedelta(seconds=max(ahead.values(), default=0.0)))
-        if not candles.num_rows or _unix(candles, -1) <= by_all.timestamp():
+        if not candles.num_rows or _unix(candles, candles.num_rows - 1) <= by_all.timestamp():
             return candles, filled
         over = closed(Validated(candles, []), self._now)
         for exchange, seconds in ahead.items():
@@ -134,45 +152,60 @@ class BulkLoad:
         self._rejected += over.rejected
         return over.kept, filled[: over.kept.num_rows]  # they are the last ones
 
-    def _store(self, candles: pa.Table, filled: Mask, days: "np.ndarray[Any, Any]") -> None:
-        """Bring whole days on their way."""
-        self._settle()
-        candles = candles.combine_chunks()
-        check_space(self._prices.location, candles.nbytes)
+    def _store(self, candles: pa.Table, filled: Mask, days: "np.ndarray[Any, Any]", *, more: bool) -> int:
+        """Bring whole days on their way; return of how many rows. If ``more`` come, the last day may have to wait."""
+        self._settle(_WAITING)
+        check_space(self._prices.location, candles.nbytes // len(days) * (len(days) + self._waiting()))
         cuts = [0, *(np.flatnonzero(np.diff(days)) + 1).tolist(), len(days)]
-        states = self._compare(candles, filled, cuts)
-        schema = None
-        for begin, end in pairwise(cuts):
-            day = _day(candles, begin)
-            rows = candles.slice(begin, end - begin)
+        parts = {
+            date.fromordinal(_ORDINAL + int(days[begin])): (candles.slice(begin, end - begin), filled[begin:end])
+            for begin, end in pairwise(cuts)
+        }
+        marked = self._marked(parts)
+        if more and marked.get(last := next(reversed(parts))) and last + timedelta(days=1) in self._by_day:
+            whole = candles.num_rows - parts.pop(last)[0].num_rows  # whether it is alike is known with the day after
+            candles, filled = candles.slice(0, whole), filled[:whole]
+        states = self._compare(candles, filled, parts, marked)
+        new = {}
+        for begin, (day, (rows, of_them)) in zip(cuts, parts.items(), strict=False):
             differs = states.get(day)
             if differs is None and self._table is not None:
-                schema = schema or file_schema(self._table)
-                self._filled[day] = np.packbits(filled[begin:end])
-                self._written.append(self._pool.submit(self._write, schema, day, rows, filled[begin:end]))
+                new[day] = rows, of_them
+                self._filled[day] = np.packbits(of_them)
             elif differs is None or differs:
-                self._later.put(self._before(candles, filled, begin), rows, filled[begin:end])
+                self._later.put(self._before(candles, filled, begin), rows, of_them)
+        if new and self._table is not None:
+            schema = file_schema(self._table)
+            for n in range(0, len(new), _AT_ONCE):
+                some = dict([*new.items()][n : n + _AT_ONCE])
+                waiting = sum(len(of_them) for _, of_them in some.values())
+                self._writing.append((self._pool.submit(self._write, schema, some), waiting))
         stated = np.flatnonzero(~filled)
         if len(stated):
             self._last_stated = candles.slice(int(stated[-1]), 1)
+        return int(candles.num_rows)
 
-    def _write(self, schema: pa.Schema, day: date, rows: pa.Table, filled: Mask) -> DataFile:
-        return write_file(self._prices, schema, day, [rows], _LEVEL, _mark(rows, filled))
+    def _write(self, schema: pa.Schema, days: Days) -> None:
+        for day, (rows, filled) in days.items():
+            self._files[day] = write_file(self._prices, schema, day, [rows], _LEVEL, mark_of(rows, filled))
 
     def _before(self, candles: pa.Table, filled: Mask, begin: int) -> pa.Table | None:
         """Return the stated row before a day: what it is followed by takes its close."""
         stated = np.flatnonzero(~filled[:begin])
         return candles.slice(int(stated[-1]), 1) if len(stated) else self._last_stated
 
-    def _settle(self) -> None:
-        """Wait for the files that are being written."""
-        while self._written:
-            file = self._written[0].result()
-            self._files[file.day] = file
-            self._written.pop(0)
+    def _waiting(self) -> int:
+        """Return how many rows wait until they are written."""
+        return sum(rows for _, rows in self._writing)
 
-    def _compare(self, candles: pa.Table, filled: Mask, cuts: list[int]) -> dict[date, bool]:
-        """Return of each day of which rows are stored whether it is to be upserted. Elsewhere none is appended."""
+    def _settle(self, waiting: int) -> None:
+        """Wait until no more rows than that wait until they are written."""
+        while self._writing and self._waiting() > waiting:
+            self._writing[0][0].result()
+            self._writing.popleft()
+
+    def _marked(self, days: Days) -> dict[date, bool]:
+        """Say of each day whether its only file is one that an import of the same rows has written, by its name."""
         if self._prices.location.local_path is None:
             return {}
         if self._table is None:
@@ -182,36 +215,36 @@ class BulkLoad:
             self._doubted = {
                 utc(unix).date() for metric, unix in Doubts(self._state).keys(self._now) if metric == self._metric
             }
-        alike = self._alike(candles, filled, cuts)
-        states = dict.fromkeys(alike, False)
-        begin = next((cut for cut in cuts[:-1] if _day(candles, cut) not in alike), None)
-        if begin is not None:
-            states |= self._differing(candles.slice(begin), filled[begin:], alike)
-        return states | dict.fromkeys(self._doubted, True)
+        files = {day: self._by_day.get(day, []) for day in days}
+        return {day: len(files[day]) == 1 and marked_with(files[day][0], mark_of(*days[day])) for day in days}
 
-    def _alike(self, candles: pa.Table, filled: Mask, cuts: list[int]) -> set[date]:
-        """Return the days that are stored as the files that such an import has written, by the marks in their names.
-
-        The first minute of the day after has to follow from them, too.
-        """
-        marked: dict[date, bool] = {}
-        for begin, end in pairwise(cuts):
-            files = self._by_day.get(day := _day(candles, begin), [])
-            marked[day] = len(files) == 1 and marked_with(
-                files[0], _mark(candles.slice(begin, end - begin), filled[begin:end])
-            )
+    def _compare(self, candles: pa.Table, filled: Mask, days: Days, marked: Mapping[date, bool]) -> dict[date, bool]:
+        """Return of each day of which rows are stored whether it is to be upserted. Elsewhere none is appended."""
+        if self._table is None:
+            return {}
+        # the first minute of the day after has to follow from a day that is alike, too
         after = {day: day + timedelta(days=1) for day, is_marked in marked.items() if is_marked}
-        return {day for day, next_day in after.items() if marked.get(next_day) or next_day not in self._by_day}
+        alike = {day for day, next_day in after.items() if marked.get(next_day) or next_day not in self._by_day}
+        states = dict.fromkeys(alike, False)
+        begin = 0
+        for day, (rows, _) in days.items():
+            if day not in alike:
+                states |= self._differing(candles.slice(begin), filled[begin:], alike)
+                break
+            begin += rows.num_rows
+        return states | dict.fromkeys(self._doubted, True)
 
     def _differing(self, candles: pa.Table, filled: Mask, alike: Collection[date]) -> dict[date, bool]:
         """Return of each day of which rows are stored, but those, whether it differs."""
-        first, last = _unix(candles, 0), _unix(candles, -1) + 60
-        files = files_of_days(self._stored, utc(first).date(), utc(last).date())
-        files = [file for file in files if not any(f"/{PARTITION}={day}/" in file for day in alike)] if alike else files
+        newest = candles.slice(candles.num_rows - 1)
+        first, last = _unix(candles, 0), _unix(newest, 0) + 60
+        begin, end = utc(first).date(), utc(last).date()
+        days = [day for day in self._by_day if begin <= day <= end and day not in alike]
+        files = [file for day in sorted(days) for file in self._by_day[day]]
         if not files:
             return {}
         marked = candles.append_column("filled", flags(filled))
-        ends = {"first": first, "last": last, "close": candles.column("close").to_numpy()[-1].item()}
+        ends = {"first": first, "last": last, "close": newest.column("close").to_numpy()[0].item()}
         found = self._prices.ask("compared.sql", files, sql.connect(candles=marked), metric=self._metric, **ends)
         return {day: differs > 0 for day, _, differs in found.fetchall()}
 
@@ -249,16 +282,12 @@ class BulkLoad:
 
 def _days(candles: pa.Table) -> "np.ndarray[Any, Any]":
     """Return the day of each row, counted from 1970."""
-    days: np.ndarray[Any, Any] = candles.column("minute").cast(pa.int64()).to_numpy() // (_DAY * 1_000_000)
+    days: np.ndarray[Any, Any] = candles.column("minute").cast(pa.int64()).to_numpy() // _DAY
     return days
 
 
 def _unix(candles: pa.Table, row: int) -> int:
-    return int(candles.column("minute").cast(pa.int64()).to_numpy()[row]) // 1_000_000
-
-
-def _day(candles: pa.Table, row: int) -> date:
-    return utc(candles.column("minute").slice(row, 1).cast(pa.int64()).to_numpy()[0].item() // 1_000_000).date()
+    return int(candles.slice(row, 1).column("minute").cast(pa.int64()).to_numpy()[0]) // 1_000_000
 
 
 def _by_day(files: Iterable[str]) -> dict[date, list[str]]:
@@ -267,15 +296,3 @@ def _by_day(files: Iterable[str]) -> dict[date, list[str]]:
     for file in files:
         days.setdefault(date.fromisoformat(file.rpartition(f"/{PARTITION}=")[2][:10]), []).append(file)
     return days
-
-
-def _mark(rows: pa.Table, filled: Mask) -> str:
-    """Return a digest of what rows say, but for when they were obtained, and of which of them were filled in."""
-    digest = hashlib.blake2b(str(rows.column("metric")[0].as_py()).encode(), digest_size=16)
-    for name in rows.column_names:
-        if name not in ("metric", "fetched_at"):
-            column = rows.column(name)
-            cells = (column.cast(pa.int64()) if name == "minute" else column).to_numpy()
-            digest.update(np.ascontiguousarray(cells).data)
-    digest.update(np.packbits(filled).data)
-    return digest.hexdigest()

@@ -6,16 +6,18 @@ which nothing can be contrary; so it is refused here where anybody has written s
 certain that what was read then still holds.
 """
 
+import hashlib
 import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
@@ -30,6 +32,16 @@ from pricetracker_dagster.store.writing import COUNTED, ROW_GROUP, STEADY
 
 _PATIENCE = 60.0
 """Seconds in which a commit is tried again while others write."""
+
+_BUFFER = 1 << 16
+"""Bytes of a file that are written at once."""
+
+_OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "use_dictionary": [*COUNTED],
+    "column_encoding": dict.fromkeys(STEADY, "DELTA_BINARY_PACKED"),
+    "store_schema": False,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class DataFile:
 
     def added(self, *, changes: bool) -> AddAction:
         """Return the action that adds it; ``changes`` says whether it brings rows that the table did not have."""
-        minutes = [f"{utc(unix):%Y-%m-%dT%H:%M:%S}.000Z" for unix in (self.first, self.last)]
+        minutes = [f"{utc(unix).isoformat()[:19]}.000Z" for unix in (self.first, self.last)]
         statistics = {
             "numRecords": self.rows,
             "minValues": {"metric": self.metrics[0], "minute": minutes[0]},
@@ -83,43 +95,52 @@ def write_file(
         level: of compression, 1 to 22.
         mark: part of the file's name, by which marked_with() knows it.
     """
-    path = f"{PARTITION}={day:%Y-%m-%d}/part-{mark}-{uuid4()}-c000.zstd.parquet"
+    path = f"{PARTITION}={day.isoformat()}/part-{mark}-{uuid4()}-c000.zstd.parquet"
     file = prices.path / path
     file.parent.mkdir(parents=True, exist_ok=True)
     rows, first, last = 0, 2**62, -(2**62)
     metrics: list[str] = []
     try:
-        with pq.ParquetWriter(
-            file,
-            schema,
-            compression="zstd",
-            compression_level=level,
-            use_dictionary=[*COUNTED],
-            column_encoding=dict.fromkeys(STEADY, "DELTA_BINARY_PACKED"),
-            store_schema=False,
-        ) as writer:
+        # through a buffer: a small file is one write, where each page would be one, and its name is not looked up twice
+        with (
+            pa.OSFile(str(file), "wb") as plain,
+            pa.BufferedOutputStream(plain, _BUFFER) as sink,
+            pq.ParquetWriter(sink, schema, **_OPTIONS, compression_level=level) as writer,
+        ):
             for part in parts:
                 if part.num_rows:
-                    writer.write_table(part.cast(schema), row_group_size=ROW_GROUP)
+                    same = part.schema.equals(schema)
+                    writer.write_table(part if same else part.cast(schema), row_group_size=ROW_GROUP)
                     rows += part.num_rows
         written = writer.writer.metadata
         for group in range(written.num_row_groups):
             of_metric, of_minute = (written.row_group(group).column(column).statistics for column in (0, 1))
-            metrics += [of_metric.min, of_metric.max]
-            first, last = min(first, _unix(of_minute.min)), max(last, _unix(of_minute.max))
+            metrics += [of_metric.min_raw.decode(), of_metric.max_raw.decode()]
+            first = min(first, of_minute.min_raw // 1_000_000)
+            last = max(last, of_minute.max_raw // 1_000_000)
     except BaseException:
         discard(prices, [path])
         raise
     return DataFile(path, day, file.stat().st_size, rows, first, last, (min(metrics), max(metrics)))
 
 
+def mark_of(rows: pa.Table, filled: "np.ndarray[Any, np.dtype[np.bool_]]") -> str:
+    """Return a digest of what rows of one metric say, but for when they were obtained, and of which were filled in.
+
+    It stands in the names of files that earlier versions wrote, so it stays as it is.
+    """
+    digest = hashlib.blake2b(str(rows.column("metric")[0].as_py()).encode(), digest_size=16)
+    for name in rows.column_names:
+        if name not in ("metric", "fetched_at"):
+            for cells in rows.column(name).chunks:  # of eight bytes each, whatever the column
+                digest.update(cells.buffers()[1].slice(8 * cells.offset, 8 * len(cells)))
+    digest.update(np.packbits(filled).data)
+    return digest.hexdigest()
+
+
 def marked_with(path: str, mark: str) -> bool:
     """Say whether a file was written with a mark."""
     return path.rpartition("/")[2].startswith(f"part-{mark}-")
-
-
-def _unix(moment: datetime) -> int:
-    return int(moment.replace(tzinfo=UTC).timestamp()) if moment.tzinfo is None else int(moment.timestamp())
 
 
 def file_schema(table: DeltaTable) -> pa.Schema:

@@ -1,12 +1,14 @@
 """What an import stores without a merge is what upserting the same rows stores, whoever writes meanwhile."""
 
+import hashlib
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.collect.recorded import Imported, import_file
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.store import bulk
-from pricetracker_dagster.store.data_files import commit
+from pricetracker_dagster.store.data_files import DataFile, commit, mark_of, write_file
+from pricetracker_dagster.store.live_files import files_of, live_files
 from pricetracker_dagster.store.maintenance import maintain
+from pricetracker_dagster.store.prices import PriceTable
 from pricetracker_dagster.store.store import Store, store_in
 
 START = 1_672_531_200  # 2023-01-01 00:00 UTC
@@ -107,6 +111,57 @@ def test_of_a_second_import_nothing_is_written(
         assert (again.inserted, again.updated) == (0, 0)
         assert store.prices.files() == files
         maintain(store)
+
+
+@pytest.mark.parametrize("block", [5_000, 60_000, 150_000])
+def test_a_second_import_reads_no_stored_row_however_its_file_is_cut(
+    stores: tuple[Store, Store],
+    write: Callable[[dict[int, str]], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    block: int,
+) -> None:
+    store, path = stores[0], write(lines())
+    imported(store, path)
+    asked = []
+    monkeypatch.setattr(PriceTable, "ask", lambda _, file, *__, **___: asked.append(file))
+    again = imported(store, path, block).upserted
+    assert again is not None
+    assert (again.inserted, again.updated, asked) == (0, 0, [])
+
+
+def test_days_that_an_earlier_version_wrote_are_known_by_what_their_rows_say() -> None:
+    moments = [datetime.fromtimestamp(START + 60 * n, UTC) for n in range(3)]
+    values = [(1.5, 3.0, 1.0, 2.0, 0.25, 7), (2.0, 2.0, 2.0, 2.0, 0.0, 0), (2.0, 4.5, 2.0, 4.0, 9.0, 2**40)]
+    told = [(METRIC, moment, *row, NOW) for moment, row in zip(moments, values, strict=True)]
+    table = pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in told], SCHEMA)
+    cells = struct.pack("<3q", *((START + 60 * n) * 1_000_000 for n in range(3)))
+    for n, kind in enumerate("dddddq"):
+        cells += struct.pack(f"<3{kind}", *(row[n] for row in values))
+    expected = hashlib.blake2b(METRIC.encode() + cells + bytes([0b0100_0000]), digest_size=16).hexdigest()
+    filled = np.array([False, True, False])
+    in_pieces = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    assert mark_of(table, filled) == mark_of(in_pieces, filled) == expected
+    assert mark_of(pa.concat_tables([table, table]).combine_chunks().slice(3), filled) == expected
+
+
+def test_the_log_says_of_imported_files_what_they_hold(
+    stores: tuple[Store, Store], write: Callable[[dict[int, str]], Path]
+) -> None:
+    store = stores[0]
+    done = imported(store, write(lines()))
+    files = live_files(store.prices.load())
+    for file in files:
+        [[first, last, count, metrics]] = duckdb.execute(
+            "SELECT epoch(min(minute)), epoch(max(minute)), count(*), list(DISTINCT metric) FROM read_parquet(?)",
+            [file.path],
+        ).fetchall()
+        said = (file.first.timestamp(), file.last.timestamp(), file.rows, file.size, file.exact)
+        assert said == (first, last, count, Path(file.path).stat().st_size, True)
+        assert metrics == [METRIC]
+    assert sum(file.rows for file in files) == done.minutes
+    assert len(files) == DAYS
+    others = [("metric", ">", METRIC)], [("metric", "<", METRIC)]
+    assert [files_of(store.prices.load(), bounds) for bounds in others] == [[], []]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +274,24 @@ def test_what_an_import_has_written_is_gone_where_it_fails(
             imported(store, write(lines()))
     assert list(store.prices.path.glob("*/*.parquet")) == []
     assert imported(store, write(lines())).minutes == len(rows(store))
+
+
+def test_where_one_day_cannot_be_written_no_file_of_another_stays(
+    stores: tuple[Store, Store], write: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, path = stores[0], write(lines(days=40))
+
+    def fail_at_last(prices: Any, schema: Any, day: date, *rest: Any) -> DataFile:
+        if day == date(2023, 2, 8):
+            raise OSError(28, "No space left on device")
+        return write_file(prices, schema, day, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk, "write_file", fail_at_last)
+        with pytest.raises(OSError, match="No space"):
+            imported(store, path)
+    assert list(store.prices.path.glob("*/*.parquet")) == []
+    assert store.prices.rows() == 0
 
 
 def test_lines_in_no_order_are_imported_as_a_whole(

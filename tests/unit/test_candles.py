@@ -4,9 +4,10 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from time import process_time
 
+import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pricetracker_dagster.candles.metric import MEASURES, Metric, parse_metric
@@ -22,7 +23,14 @@ from pricetracker_dagster.candles.minutes import (
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.candles.table import by_day, newest_minute, of_metric, oldest_minute, spans_of
-from pricetracker_dagster.candles.validate import RejectedRow, Unvalidated, Validated, validate_rows, validate_together
+from pricetracker_dagster.candles.validate import (
+    RejectedRow,
+    Unvalidated,
+    Validated,
+    all_valid,
+    validate_rows,
+    validate_together,
+)
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 UNIX = 1_772_539_200  # NOON
@@ -146,6 +154,28 @@ def test_a_sane_row_becomes_a_candle_of_the_exact_numbers() -> None:
             "fetched_at": NOON,
         }
     ]
+
+
+CELLS = st.sampled_from([-1.0, -0.0, 0.0, 5e-324, 1.0, 2.0, 1.7e308, float("inf"), float("-inf"), float("nan")])
+TIMES = st.sampled_from([1_230_767_940, 1_230_768_000, UNIX, UNIX + 1, 4_102_444_740, 4_102_444_800, -60, 0])
+
+
+@given(st.lists(st.tuples(TIMES, *[CELLS] * 5, st.sampled_from([-1, 0, 3, 2**63 - 1])), min_size=1, max_size=2))
+@example([(UNIX, 1.0, 2.0, 1.0, 2.0, 1.0, 3)])
+@example([(UNIX, 1.0, 2.0, 1.0, 2.0, 1.0, 3), (UNIX, 1.0, 1.0, 2.0, 1.0, 1.0, 3)])
+@example([(UNIX, 1.0, 2.0, 1.0, 3.0, 1.0, 3)])
+@example([(UNIX, 0.0, 2.0, 1.0, 2.0, 1.0, 3)])
+@example([(UNIX, 1.0, 2.0, 1.0, float("nan"), 1.0, 3)])
+@example([(UNIX, 1.0, 2.0, 1.0, 2.0, float("inf"), 3)])
+@example([(UNIX, 1.0, 2.0, 1.0, 2.0, 1.0, -1)])
+@example([(UNIX + 1, 1.0, 2.0, 1.0, 2.0, 1.0, 3)])
+def test_columns_of_numbers_are_all_valid_where_no_row_of_them_is_rejected(rows: list[tuple[float, ...]]) -> None:
+    names = ("unix", "open", "high", "low", "close", "volume", "trades")
+    cells = zip(names, zip(*rows, strict=True), strict=True)
+    columns = {name: np.array(of, np.int64 if name in ("unix", "trades") else np.float64) for name, of in cells}
+    # a count above 2**53 is rounded where it is read as text, and 2**63 is none
+    expected = all(not validate_rows([[BTC, *row[:6], min(row[6], 2**53)]], NOON).rejected for row in rows)
+    assert all_valid(columns) is expected
 
 
 def test_the_edges_of_sanity_are_kept() -> None:

@@ -7,7 +7,10 @@ ohlcvt.read() takes it as a whole.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,16 +20,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from pricetracker_dagster import sql
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import DAY, MinuteRange, newest_closed_minute, utc
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.candles.validate import RejectedRow, define_candle_problem
+from pricetracker_dagster.candles.validate import RejectedRow, all_valid
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, check_path, metric_of, validated_lines
 
 BLOCK = 8_000_000
 """Bytes that are read at once."""
+
+_AHEAD = 2
+"""So many blocks are read as numbers, each by a thread, while those before them are stored."""
 
 _PIECES = 64
 """So many pieces a block is cut into where it is not all numbers: those that are none are read as text."""
@@ -38,11 +43,9 @@ _EXACT = 2**53
 
 _NUMBERS = ("unix", "open", "high", "low", "close", "volume", "trades")
 
-_TYPES = {name: pa.int64() if name in ("unix", "trades") else pa.float64() for name in _NUMBERS}
+_PRICES = ("open", "high", "low", "close")
 
-_PROBLEMS = """
-SELECT 1 FROM numbers WHERE candle_problem(unix, open, high, low, close, volume, trades) NOTNULL LIMIT 1
-"""
+_TYPES = {name: pa.int64() if name in ("unix", "trades") else pa.float64() for name in _NUMBERS}
 
 Columns = dict[str, "np.ndarray[Any, Any]"]
 
@@ -83,6 +86,16 @@ class _Reading:
     longest: int
     last: _Last | None = None
     absent: set[int] = field(default_factory=set)
+    same: pa.Array | None = None
+
+    def metrics(self, length: int) -> pa.Array:
+        """Return the metric so many times: a part of the same array as before, unless that is shorter."""
+        if self.same is None or len(self.same) < length:
+            name = str(self.metric).encode()
+            offsets = np.arange(length + 1, dtype=np.int32) * len(name)
+            buffers = [None, pa.py_buffer(offsets), pa.py_buffer(name * length)]
+            self.same = pa.Array.from_buffers(pa.string(), length, buffers)
+        return self.same.slice(0, length)
 
 
 def read_parts(
@@ -104,9 +117,9 @@ def read_parts(
     reading = _Reading(metric_of(path), fetched_at, now or datetime.now(UTC), int(longest.total_seconds()))
     check_path(path)
     try:
-        with path.open("rb") as file:
-            for lines in _blocks(file, block):
-                yield _part(lines, reading)
+        with path.open("rb") as file, closing(_ahead(_blocks(file, block), reading.now)) as blocks:
+            for lines, rows in blocks:
+                yield _part(lines, rows, reading)
     except OSError as error:
         raise OhlcvtError(f"{path}: cannot be read: {error.strerror}") from error
     if reading.last is None:
@@ -129,41 +142,49 @@ def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield rest
 
 
-def _part(lines: bytes, reading: _Reading) -> Part:
-    rows = _numbers(lines, reading)
+def _ahead(blocks: Iterator[bytes], now: datetime) -> Generator[tuple[bytes, Columns | None]]:
+    """Return each block with what _numbers() makes of it; the next ones are read meanwhile."""
+    with ThreadPoolExecutor(_AHEAD) as pool:
+        asked: deque[tuple[bytes, Future[Columns | None]]] = deque()
+        for lines in blocks:
+            asked.append((lines, pool.submit(_numbers, lines, now)))
+            if len(asked) > _AHEAD:
+                before, rows = asked.popleft()
+                yield before, rows.result()
+        while asked:
+            before, rows = asked.popleft()
+            yield before, rows.result()
+
+
+def _part(lines: bytes, rows: Columns | None, reading: _Reading) -> Part:
     rejected: list[RejectedRow] = []
     if rows is None:
         rows, rejected = _of_pieces(lines, reading)
     unix = rows["unix"]
-    before = reading.last
     if not len(unix):
         return Part(_candles(rows, reading), np.zeros(0, bool), len(lines), rejected, [])
-    if (np.diff(unix) <= 0).any() or (before is not None and unix[0] <= before.unix):
+    before = reading.last or _Last(int(unix[0]) - 60, 0.0)
+    steps = np.diff(unix, prepend=before.unix)
+    if (steps <= 0).any():
         raise InNoOrder("a minute comes twice, or after a later one")
-    if before is not None:
-        rows = {name: np.concatenate([[before.unix if name == "unix" else before.close], rows[name]]) for name in rows}
-        rows["trades"] = rows["trades"].astype(np.int64)
-        rows["unix"] = rows["unix"].astype(np.int64)
     reading.last = _Last(int(unix[-1]), float(rows["close"][-1]))
-    silent = np.flatnonzero(np.diff(rows["unix"]) > reading.longest)
     silences = [
-        MinuteRange(utc(int(rows["unix"][i]) + 60), utc(int(rows["unix"][i + 1]) - 60)) for i in silent.tolist()
+        MinuteRange(utc(int(unix[i] - steps[i]) + 60), utc(int(unix[i]) - 60))
+        for i in np.flatnonzero(steps > reading.longest).tolist()
     ]
-    filled_rows, filled = _filled(rows, reading)
-    if before is not None:  # it was in the part before
-        filled_rows, filled = {name: cells[1:] for name, cells in filled_rows.items()}, filled[1:]
+    rows, filled = _filled(rows, steps, before, reading)
     reading.absent = {minute for minute in reading.absent if minute > reading.last.unix}
-    return Part(_candles(filled_rows, reading), filled, len(lines), rejected, silences)
+    return Part(_candles(rows, reading), filled, len(lines), rejected, silences)
 
 
-def _numbers(lines: bytes, reading: _Reading) -> Columns | None:
+def _numbers(lines: bytes, now: datetime) -> Columns | None:
     """Read lines as numbers; None where one of them is no valid candle or is not written plainly."""
     if lines.translate(None, _PLAIN):  # quotes, spaces, hex: as text, where it is decided what a number is
         return None
     try:
         table = pc.read_csv(
             pa.py_buffer(lines),
-            read_options=pc.ReadOptions(column_names=_NUMBERS, block_size=1 << 21),
+            read_options=pc.ReadOptions(column_names=_NUMBERS, block_size=len(lines) + 1, use_threads=False),
             parse_options=pc.ParseOptions(quote_char=False),
             convert_options=pc.ConvertOptions(column_types=_TYPES, null_values=[]),
         )
@@ -171,14 +192,10 @@ def _numbers(lines: bytes, reading: _Reading) -> Columns | None:
         return None
     if not table.num_rows:
         return None
-    connection = sql.connect(numbers=table)
-    define_candle_problem(connection)
-    if connection.execute(_PROBLEMS).fetchone():
-        return None
     rows = {name: table.column(name).to_numpy() for name in _NUMBERS}
-    if rows["unix"].max() > newest_closed_minute(reading.now).timestamp() or rows["trades"].max() > _EXACT:
+    if rows["unix"].max() > newest_closed_minute(now).timestamp() or rows["trades"].max() > _EXACT:
         return None
-    return rows
+    return rows if all_valid(rows) else None
 
 
 def _of_pieces(lines: bytes, reading: _Reading) -> tuple[Columns, list[RejectedRow]]:
@@ -191,7 +208,7 @@ def _of_pieces(lines: bytes, reading: _Reading) -> tuple[Columns, list[RejectedR
         piece = lines[begin:end] if n < _PIECES else lines[begin:]
         begin = end
         if piece:
-            rows = _numbers(piece, reading)
+            rows = _numbers(piece, reading.now)
             if rows is None:
                 as_text.append(piece)
             else:
@@ -224,20 +241,27 @@ def _text(lines: bytes, reading: _Reading) -> tuple[tuple[Columns, list[Rejected
     return (rows, validated.rejected), {int(minute.timestamp()) for minute in named}
 
 
-def _filled(rows: Columns, reading: _Reading) -> tuple[Columns, "np.ndarray[Any, np.dtype[np.bool_]]"]:
-    """Add the minutes without trades, as candles/no_trade.sql does; return also which ones they are."""
-    unix = rows["unix"]
-    steps = np.diff(unix) // 60
-    steps = np.append(np.where(steps * 60 <= reading.longest, steps, 1), 1)
-    if (steps == 1).all():
-        return rows, np.zeros(len(unix), bool)
-    of = np.repeat(np.arange(len(unix)), steps)
-    after = np.arange(len(of)) - np.repeat(np.cumsum(steps) - steps, steps)
-    filled = after > 0
-    close = rows["close"][of]
-    whole: Columns = {"unix": unix[of] + 60 * after, "close": close}
-    whole |= {name: np.where(filled, close, rows[name][of]) for name in ("open", "high", "low")}
-    whole |= {name: np.where(filled, 0, rows[name][of]) for name in ("volume", "trades")}
+def _filled(
+    rows: Columns, steps: "np.ndarray[Any, Any]", before: _Last, reading: _Reading
+) -> tuple[Columns, "np.ndarray[Any, np.dtype[np.bool_]]"]:
+    """Add the minutes without trades, as candles/no_trade.sql does; return also which ones they are.
+
+    ``steps`` is how many seconds each line is after the one before it.
+    """
+    quiet = np.where(steps <= reading.longest, steps // 60 - 1, 0)
+    if not quiet.any():
+        return rows, np.zeros(len(steps), bool)
+    stated = np.arange(len(steps)) + np.cumsum(quiet)
+    filled = np.ones(int(stated[-1]) + 1, bool)
+    filled[stated] = False
+    apart = np.full(len(filled), 60)
+    apart[stated] = np.where(steps <= reading.longest, 60, steps)
+    close = np.repeat(np.concatenate([[before.close], rows["close"][:-1]]), quiet + 1)
+    whole: Columns = {"unix": before.unix + np.cumsum(apart)}
+    for name in _NUMBERS[1:]:
+        cells = rows[name]
+        whole[name] = close.copy() if name in _PRICES else np.zeros(len(filled), cells.dtype)
+        whole[name][stated] = cells
     if reading.absent:
         there = ~(filled & np.isin(whole["unix"], list(reading.absent)))
         return {name: cells[there] for name, cells in whole.items()}, filled[there]
@@ -246,16 +270,13 @@ def _filled(rows: Columns, reading: _Reading) -> tuple[Columns, "np.ndarray[Any,
 
 def _candles(rows: Columns, reading: _Reading) -> pa.Table:
     length = len(rows["unix"])
-    metric = str(reading.metric).encode()
-    fetched_at = round(reading.fetched_at.timestamp() * 1_000_000)
-    offsets = np.arange(length + 1, dtype=np.int32) * len(metric)
     # by their buffers: pyarrow.array() would import pandas
-    arrays = [pa.Array.from_buffers(pa.string(), length, [None, pa.py_buffer(offsets), pa.py_buffer(metric * length)])]
+    arrays = [reading.metrics(length)]
     for column in SCHEMA:
         if column.name == "minute":
-            cells = rows["unix"].astype(np.int64) * 1_000_000
+            cells = rows["unix"] * 1_000_000
         elif column.name == "fetched_at":
-            cells = np.full(length, fetched_at, np.int64)
+            cells = np.full(length, round(reading.fetched_at.timestamp() * 1_000_000), np.int64)
         elif column.name != "metric":
             cells = np.ascontiguousarray(rows[column.name], np.int64 if column.name == "trades" else np.float64)
         else:
