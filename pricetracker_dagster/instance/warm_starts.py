@@ -107,7 +107,7 @@ class WarmRun(context.ForkServerProcess):
 
         Call it before anything else has started a thread or opened anything.
         """
-        cls._imported = code_on_disk()
+        cls.note_code()
         import_module(preloaded)
         resource_tracker.ensure_running()
         patched: Any = util
@@ -116,6 +116,11 @@ class WarmRun(context.ForkServerProcess):
             forkserver.ensure_running()
         finally:
             patched.spawnv_passfds = _start
+
+    @classmethod
+    def note_code(cls) -> None:
+        """Note the code as it is on disk, unless it was noted: before it is imported, here or where this was forked."""
+        cls._imported = cls._imported or code_on_disk()
 
     @classmethod
     def be_ready(cls) -> None:

@@ -1,13 +1,11 @@
 """What the warm process of instance/warm_starts.py has imported before it forks a run; it is imported there alone.
 
 Nothing that is done here may start a thread or leave a connection or a file open, and no setting is read, since each
-run reads those of its own time. What one release of Dagster lacks is left to its runs.
+run reads those of its own time.
 """
 
-import gc
 import os
 from contextlib import suppress
-from importlib import import_module
 
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
@@ -15,6 +13,7 @@ from dagster._serdes import ConfigurableClassData
 
 from pricetracker_dagster.instance.log_tails import without_watchers
 from pricetracker_dagster.instance.once import once
+from pricetracker_dagster.local.preloading import import_all, preloading
 
 _NEEDED = (
     "pricetracker_dagster.definitions",
@@ -36,13 +35,6 @@ _NEEDED = (
     "encodings.utf_8_sig",
 )
 
-_NO_THREADS = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "_RJEM_MALLOC_CONF": "background_thread:false",  # deltalake
-}
-"""By what numpy, pyarrow and deltalake are kept from starting a thread as they are imported."""
-
 
 def _of_the_instance() -> set[str]:
     """Return the modules that the instance's dagster.yaml names, e.g. those of its storages."""
@@ -50,23 +42,12 @@ def _of_the_instance() -> set[str]:
     return {part.module_name for part in ref if isinstance(part, ConfigurableClassData)}
 
 
-def _preload() -> None:
-    added = {name: value for name, value in _NO_THREADS.items() if name not in os.environ}
-    os.environ.update(added)
-    named: set[str] = set()
+with preloading():
+    _named: set[str] = set()
     with suppress(Exception):  # a run says what is wrong with it
-        named = _of_the_instance()
-    for name in sorted({*named, *_NEEDED}):
-        with suppress(Exception):
-            import_module(name)
+        _named = _of_the_instance()
+    import_all(sorted({*_named, *_NEEDED}))
     once()
     without_watchers()
     with suppress(Exception), DagsterInstance.from_config(os.environ["DAGSTER_HOME"]):
         pass  # what is read to open it is read; it is closed again
-    for name in added:  # a run's environment is that of the code server
-        del os.environ[name]
-    gc.collect()
-    gc.freeze()  # no collection of a run writes to, and so copies, the memory that it shares with this process
-
-
-_preload()

@@ -2,11 +2,31 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import IO, Protocol
+
+
+class Process(Protocol):
+    """A child of this process that leads a group of its own; subprocess.Popen has more of the same."""
+
+    pid: int
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """What it prints."""
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status once it is known, as Python has it."""
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+
+    def wait(self) -> int:
+        """Wait for its end; return the exit status."""
 
 
 def python(module: str, *arguments: str) -> list[str]:
@@ -14,7 +34,7 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def end_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def end_group(process: Process, number: signal.Signals) -> None:
     """Send a signal to a process and all it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pricetracker_dagster.local.process_groups import Process
 from pricetracker_dagster.local.supervisor import ManagedProcess
 from pricetracker_dagster.local.terminal import say
 
@@ -51,7 +51,7 @@ class FrozenRuns:
                 say(f"process {pid} of a run was stopped; it is ended, so that others can begin", error=True)
 
 
-def _run_pids(code: subprocess.Popen[str]) -> Iterator[int]:
+def _run_pids(code: Process) -> Iterator[int]:
     """Yield the processes of the code server's group, other than itself, that execute a run."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

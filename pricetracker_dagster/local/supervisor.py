@@ -12,7 +12,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.local.process_groups import end_group, how_ended, until
+from pricetracker_dagster.local.forked import Preloaded
+from pricetracker_dagster.local.process_groups import Process, end_group, how_ended, until
 from pricetracker_dagster.local.terminal import matters, say
 from pricetracker_dagster.process.parent import die_with_parent
 from pricetracker_dagster.process.secrets import masked
@@ -56,7 +57,7 @@ class ManagedProcess:
     heard: Callable[[str], bool] = matters
     is_needed: bool = True
     descriptors: Sequence[int] = ()
-    process: subprocess.Popen[str] | None = None
+    process: Process | None = None
     pause: float = 1.0
     due: float = 0.0
     started: float = 0.0
@@ -79,7 +80,7 @@ class ManagedProcess:
         until(lambda: not self.is_busy(self), _LAST_TICK_PATIENCE)
         self.signal(self.stop_with)
 
-    def keep_log(self, logs: Path | None, process: subprocess.Popen[str]) -> None:
+    def keep_log(self, logs: Path | None, process: Process) -> None:
         """Write what a process of it prints to its log, and what matters of it to the terminal."""
         handler: logging.Handler = logging.NullHandler()
         if logs is not None:
@@ -109,6 +110,8 @@ class Supervisor:
         first_pause: seconds until one that ended is started again; doubled each time it ends at once again.
         most_pause: seconds above which it is not doubled any more.
         lives_after: seconds after which a process has started for good.
+        preloaded: from which processes are forked when they are started for the first time; None: each is started in a
+            new interpreter, as it is later.
         parts: the processes, in the order in which they were started.
     """
 
@@ -117,12 +120,28 @@ class Supervisor:
     first_pause: float = 1.0
     most_pause: float = 30.0
     lives_after: float = 60.0
+    preloaded: Preloaded | None = None
     parts: list[ManagedProcess] = field(default_factory=list)
 
     def start(self, part: ManagedProcess) -> ManagedProcess:
         """Start a process in a group of its own; it dies with this one even if this one is killed."""
         part.lines.clear()
-        part.process = subprocess.Popen(  # noqa: S603 - commands of our own making
+        part.process = self._forked(part) or self._spawned(part)
+        part.started = time.monotonic()
+        part.starts += 1
+        part.reader = threading.Thread(target=part.keep_log, args=(self.logs, part.process), daemon=True)
+        part.reader.start()
+        if part not in self.parts:
+            self.parts.append(part)
+        return part
+
+    def _forked(self, part: ManagedProcess) -> Process | None:
+        if self.preloaded is None or part in self.parts:  # code that was changed since is to be taken
+            return None
+        return self.preloaded.fork(part.command, self.environment, part.descriptors)
+
+    def _spawned(self, part: ManagedProcess) -> Process:
+        return subprocess.Popen(  # noqa: S603 - commands of our own making
             part.command,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -134,13 +153,12 @@ class Supervisor:
             pass_fds=part.descriptors,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock that a thread could hold
         )
-        part.started = time.monotonic()
-        part.starts += 1
-        part.reader = threading.Thread(target=part.keep_log, args=(self.logs, part.process), daemon=True)
-        part.reader.start()
-        if part not in self.parts:
-            self.parts.append(part)
-        return part
+
+    def fork_no_more(self) -> None:
+        """End the process from which others were forked; they live on."""
+        if self.preloaded is not None:
+            self.preloaded.close()
+            self.preloaded = None
 
     def restart_the_dead(self) -> None:
         """Start again, after a pause that grows, what has ended by itself.
@@ -187,6 +205,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End everything, gently first, what was started last before the others."""
+        self.fork_no_more()
         for part in reversed(self.parts):
             part.end_gently()
         until(lambda: all(part.has_ended() for part in self.parts), _STOP_PATIENCE)

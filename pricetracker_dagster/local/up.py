@@ -16,6 +16,7 @@ from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked,
 from pricetracker_dagster.local import parts
 from pricetracker_dagster.local.addresses import Address, CannotStart, free_or_asked, ui_host
 from pricetracker_dagster.local.apart import apart, make_ready, sweep, why_no_answer
+from pricetracker_dagster.local.forked import preloaded
 from pricetracker_dagster.local.runs import FrozenRuns
 from pricetracker_dagster.local.serving import Listening, listen
 from pricetracker_dagster.local.supervisor import Supervisor
@@ -98,6 +99,8 @@ def _run_parts(
 ) -> None:
     """Start all parts and keep them running until the end is asked for."""
     workspace = settings.data_folder.dagster_home / "workspace.yaml"
+    if settings.warm_starts:
+        supervisor.preloaded = preloaded(supervisor.environment, stop)
     if settings.simulated:
         parts.start_exchange(supervisor, settings, stop)
     if is_empty:
@@ -118,6 +121,7 @@ def _run_parts(
     parts.say_where(supervisor, settings, shown, stop)
     watchdog, frozen = Watchdog(), FrozenRuns(code)
     supervisor.start(watchdog.process())
+    supervisor.fork_no_more()
     while not stop.wait(0.5):
         supervisor.restart_the_dead()
         frozen.end()

@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     """How many whole UTC days of minute prices are kept beside today's, 2 or more; 0: all, for good. What is older is
     announced first, a day before it is removed."""
     warm_starts: bool = True
-    """`up` forks each run from a process that has imported what runs need; false: each run imports it anew."""
+    """`up` forks its processes and each run from one that has imported what they need; false: each imports it anew."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
     watch: WatchSettings = WatchSettings()

@@ -1,12 +1,21 @@
-"""``pricetracker up`` that cannot begin, that is ended early or killed: it says why, and leaves nothing behind."""
+"""``pricetracker up`` that cannot begin, that is ended early or killed: it says why, and leaves nothing behind.
 
+And how it begins: by parts that share memory.
+"""
+
+import os
+import re
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Home, processes_of
+from tests.integration.test_warm_starts import children
 from tests.waiting import until
+
+FORKING = "pricetracker_dagster.local.forking"
 
 
 @pytest.mark.long
@@ -76,3 +85,30 @@ def test_it_ends_with_the_file_that_make_removes_when_it_is_interrupted(home: Ho
     marker.unlink()
     assert process.wait(15) == 0
     assert processes_of(home.folder) == {}
+
+
+def test_its_parts_are_forked_from_one_process_which_is_gone_then(home: Home) -> None:
+    process, _ = home.started("--simulated")
+    until(lambda: " watch " in " ".join(children(process.pid).values()), 60, "the last part is started")
+    until(lambda: not [line for line in children(process.pid).values() if FORKING in line], 60, "nothing is forked now")
+    parts = children(process.pid)
+    for what in (" simulate ", " api grpc ", " dagster_webserver ", " dagster._daemon run ", " serve ", " watch "):
+        [pid] = [pid for pid, line in parts.items() if what in line]
+        assert os.getsid(pid) == pid
+        [shared] = re.findall(r"^Shared_Dirty: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        assert int(shared) > 50_000, what
+    assert len(parts) == 6
+    assert "cannot be forked" not in home.output()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert processes_of(home.folder) == {}
+
+
+def test_without_warm_starts_each_part_is_a_new_interpreter(home: Home) -> None:
+    home.environment["PRICETRACKER_WARM_STARTS"] = "false"
+    process = home.start("up", "--simulated")
+    until(lambda: " simulate " in " ".join(children(process.pid).values()), 60, "a first part is started")
+    [(part, _)] = children(process.pid).items()
+    assert b"\0simulate\0" in Path(f"/proc/{part}/cmdline").read_bytes()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0

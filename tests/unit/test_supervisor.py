@@ -75,7 +75,7 @@ def test_a_part_that_was_started_anew_on_request_is_not_given_up_for_that(
     for _ in range(STARTS):
         supervisor.restart("daemon")
     assert child.process is not None
-    child.process.kill()
+    os.kill(child.process.pid, signal.SIGKILL)
     child.process.wait()
     assert supervisor.wait_for(lambda: child.process is not None and not child.has_ended(), 30)
 
@@ -172,7 +172,7 @@ def test_a_run_that_goes_on_in_time_is_left_alone(code: ManagedProcess, frozen: 
 
 def test_a_code_server_that_is_stopped_itself_is_not_ended_for_that(code: ManagedProcess, frozen: FrozenRuns) -> None:
     assert code.process is not None
-    code.process.send_signal(signal.SIGSTOP)  # the watch notices that, and says so
+    os.kill(code.process.pid, signal.SIGSTOP)  # the watch notices that, and says so
     until(lambda: False, 1, meanwhile=frozen.end)
-    code.process.send_signal(signal.SIGCONT)
+    os.kill(code.process.pid, signal.SIGCONT)
     assert not code.has_ended()

@@ -1,6 +1,7 @@
 """When runs are not forked from a warm process: by a setting, or where it cannot be done; what is said then."""
 
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import subprocess
 import sys
 import threading
@@ -60,6 +61,16 @@ def test_where_they_cannot_be_the_command_is_run_all_the_same_after_a_line_for_t
     assert dagster.__version__ in version
     assert parts.matters_of_code(line)
     assert not parts.matters_of_code("warm")
+
+
+def test_code_that_was_noted_before_it_was_imported_is_what_is_compared_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (multiprocessing.forkserver, multiprocessing.resource_tracker):
+        monkeypatch.setattr(module, "ensure_running", lambda: None)
+    monkeypatch.setattr(warm_starts, "code_on_disk", lambda: (2.0,))
+    for noted, compared in (((1.0,), (1.0,)), ((), (2.0,))):
+        monkeypatch.setattr(warm_starts.WarmRun, "_imported", noted)
+        warm_starts.WarmRun.begin("json")
+        assert warm_starts.WarmRun._imported == compared
 
 
 @pytest.mark.parametrize(("warm", "module"), [(True, "pricetracker_dagster.instance.warm_starts"), (False, "dagster")])
