@@ -37,6 +37,7 @@ class StateFile(StrEnum):
     PUBLISHED_VERSIONS = "published_versions.json"
     SIMULATOR_URL = "simulator.url"
     SIZES = "sizes.json"
+    STORED_DAYS = "stored_days.json"
     TOLD_UNRECORDED = "told_unrecorded.json"
     TRACKED = "tracked.json"
     TURNS = "turns.json"

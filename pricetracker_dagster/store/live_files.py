@@ -30,12 +30,13 @@ def files_of_days(files: Iterable[str], first: date, last: date) -> list[str]:
 
     By their paths: the log of the table is not asked. A file whose path names no day may hold any.
     """
-    found = []
-    for file in files:
-        day = re.search(rf"/{PARTITION}=([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/", file)
-        if day is None or first.isoformat() <= day[1] <= last.isoformat():
-            found.append(file)
-    return found
+    return [file for file in files if (day := day_of(file)) is None or first <= day <= last]
+
+
+def day_of(file: str) -> date | None:
+    """Return the UTC day of a file of the prices, by its path; None where that names none."""
+    named = re.search(rf"/{PARTITION}=([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/", file)
+    return date.fromisoformat(named[1]) if named else None
 
 
 def files_of_minutes(table: DeltaTable, first: datetime | None = None, last: datetime | None = None) -> list[str]:

@@ -17,7 +17,8 @@ from pricetracker_dagster.files.data_folder import DataFolder, TableName
 from pricetracker_dagster.store.clock import ahead_for_certain
 from pricetracker_dagster.store.delta import Delta, Upserted
 from pricetracker_dagster.store.doubts import Doubt, Doubts, Key, Waiting
-from pricetracker_dagster.store.live_files import PARTITION, files_of_minutes, rows_a_day
+from pricetracker_dagster.store.live_files import PARTITION, files_of_days, files_of_minutes, rows_a_day
+from pricetracker_dagster.store.stored_days import StoredDay, stored_days
 from pricetracker_dagster.store.upserting import undoubted, with_carried
 from pricetracker_dagster.store.writing import literal
 
@@ -177,13 +178,31 @@ class PriceTable(Delta):
         files = self.files(first, last)
         if not files:
             return {}, {metric: [MinuteRange(first, last)] for metric in metrics}
-        connection, bounds = sql.connect(), {"first": first, "last": last, "metrics": [*metrics]}
-        connection.register("stored_days", self.ask("stored_days.sql", files, connection, **bounds).to_arrow_table())
-        newest = connection.execute("SELECT metric, epoch(max(last)) FROM stored_days GROUP BY metric").fetchall()
-        gaps: dict[str, list[MinuteRange]] = {}
-        for metric, begin, end in self.ask("gaps.sql", files, connection, **bounds).fetchall():
-            gaps.setdefault(metric, []).append(MinuteRange(utc(begin), utc(end)))
-        return {metric: utc(unix) for metric, unix in newest}, gaps
+        newest: dict[str, int] = {}
+        runs: dict[str, list[tuple[int, int]]] = {metric: [] for metric in metrics}
+        holed = []
+        for day in stored_days(self, files, runs.keys(), first, last):
+            newest[day.metric] = max(day.last, newest.get(day.metric, 0))
+            if day.is_holed:
+                holed.append(day)
+            else:
+                runs[day.metric].append((day.first, day.last))
+        for metric, *run in self._runs(holed, files):
+            runs[metric].append((run[0], run[1]))
+        gaps = {metric: _between(sorted(of_metric), first, last) for metric, of_metric in sorted(runs.items())}
+        return (
+            {metric: utc(unix) for metric, unix in newest.items()},
+            {metric: of_metric for metric, of_metric in gaps.items() if of_metric},
+        )
+
+    def _runs(self, holed: Sequence[StoredDay], files: Sequence[str]) -> list[tuple[str, int, int]]:
+        """Return the runs of minutes without a hole of some days, by their rows: mostly there are no such days."""
+        if not holed:
+            return []
+        first, last = (utc(unix).date() for unix in (min(day.first for day in holed), max(day.last for day in holed)))
+        metrics, begins, ends, _ = (list(column) for column in zip(*holed, strict=True))
+        of_days = files_of_days(files, first, last)
+        return self.ask("runs.sql", of_days, metrics=metrics, begins=begins, ends=ends).fetchall()
 
     def newest(self, metrics: Sequence[str], since: datetime, until: datetime = _LAST) -> dict[str, datetime]:
         """Return the newest stored minute from ``since`` to ``until``, of each metric that has one there. UTC."""
@@ -233,3 +252,14 @@ class PriceTable(Delta):
         """Answer a statement of sql/ over a range of minutes; no rows where nothing is stored."""
         files = self.files(first, last)
         return self.ask(statement, files, connection, first=first, last=last, **values).fetchall() if files else []
+
+
+def _between(runs: Sequence[tuple[int, int]], first: datetime, last: datetime) -> list[MinuteRange]:
+    """Return the minutes from ``first`` to ``last`` that are in none of some runs, which are in order."""
+    gaps = []
+    begin = int(first.timestamp())
+    for run in (*runs, (int(last.timestamp()) + 60, 0)):
+        if run[0] > begin:
+            gaps.append(MinuteRange(utc(begin), utc(run[0] - 60)))
+        begin = run[1] + 60
+    return gaps
