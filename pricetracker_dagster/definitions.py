@@ -4,7 +4,7 @@ import dagster as dg
 
 from pricetracker_dagster.assets import default_asset_checks, default_assets
 from pricetracker_dagster.jobs import default_jobs
-from pricetracker_dagster.resources import Tracker
+from pricetracker_dagster.resources import Tracker, at_work
 from pricetracker_dagster.schedules import default_schedules
 from pricetracker_dagster.sensors import default_sensors
 
@@ -22,7 +22,7 @@ def build_defs(tracker: Tracker | None = None) -> dg.Definitions:
         jobs=default_jobs,
         schedules=default_schedules,
         sensors=default_sensors,
-        resources={"tracker": tracker or Tracker()},
+        resources={"tracker": at_work(tracker or Tracker())},
         executor=dg.in_process_executor,
     )
 

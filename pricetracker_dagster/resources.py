@@ -3,12 +3,15 @@
 The only module below the definitions that knows both Dagster's side and ours; it holds no logic of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+
+import dagster as dg
 
 from pricetracker_dagster.candles.minutes import newest_closed_minute
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.settings.last_good import SettingsKeeper
+from pricetracker_dagster.store.delta import opened_once
 from pricetracker_dagster.store.store import Store, open_store
 
 
@@ -46,3 +49,13 @@ class Tracker:
     def newest_closed_minute(self) -> datetime:
         """Return the newest minute that is over by this machine's clock, UTC."""
         return newest_closed_minute(self.now())
+
+
+def at_work(tracker: Tracker) -> dg.ResourceDefinition:
+    """Return a tracker as a run is given it, whose steps open each Delta table once among them."""
+
+    def tables_opened_once(_: dg.InitResourceContext) -> Iterator[Tracker]:
+        with opened_once():
+            yield tracker
+
+    return dg.ResourceDefinition(tables_opened_once, description="settings, clock, store")

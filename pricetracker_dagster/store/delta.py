@@ -147,7 +147,7 @@ class Delta:
 
     def open_or_create(self) -> DeltaTable:
         """Open it; create it where it is not there yet, and add columns that an earlier version did not know (NULL)."""
-        table = self._open()
+        table = self.open()
         if table is not None:
             known = {field.name for field in table.schema().fields}
             if new := [field for field in Schema.from_arrow(self.schema).fields if field.name not in known]:
@@ -255,10 +255,14 @@ class Delta:
 
 @contextmanager
 def opened_once() -> Iterator[None]:
-    """Open each table once in the block, in this thread, and anew only where somebody has written since.
+    """Open each table once in the block, in this thread, and anew only where somebody else has written since.
 
     To open one takes as long as to read it. What is damaged meanwhile, but for the newest commit, is found next time.
+    Blocks within the block share what it has opened.
     """
+    if _kept.get() is not None:
+        yield
+        return
     token = _kept.set({})
     try:
         yield

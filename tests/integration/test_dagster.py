@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as db
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from deltalake import DeltaTable
 
 from pricetracker_dagster import open_prices
 from pricetracker_dagster.assets.checks import price_checks
@@ -22,6 +23,7 @@ from pricetracker_dagster.instance.tags import HOURLY, TICK
 from pricetracker_dagster.jobs import failures, tick_request
 from pricetracker_dagster.local.tick_by_hand import run_minute_tick
 from pricetracker_dagster.schedules import every_minute
+from pricetracker_dagster.store.delta import Delta
 from tests.integration.conftest import NOON, Bench, checked, give_up_after, tracker
 
 Start = Callable[..., Bench]
@@ -69,6 +71,26 @@ def test_a_tick_stores_publishes_ranks_checks_and_is_green(start: Start, instanc
     assert [row.data["metric"] for row in ranked["ranking"].records[:2]] == ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"]  # type: ignore[attr-defined]
     assert days_materialized(instance) == {"2026-03-03"}
     assert list(open_prices(bench.store.folder.published).rank("price").df()["rank"]) == [1, 2]
+
+
+def test_the_steps_of_a_tick_open_each_table_once_among_them(
+    start: Start, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = start("BTCUSD", "ETHUSD")
+    run_minute_tick(tracker(bench), instance)
+    bench.now += MINUTE
+    opened: list[str] = []
+    load = Delta.load
+
+    def noted(table: Delta) -> DeltaTable:
+        opened.append(table.name)
+        return load(table)
+
+    monkeypatch.setattr(Delta, "load", noted)
+    assert run_minute_tick(tracker(bench), instance).success
+    there = [name for name in set(opened) if bench.store.folder.table(name).path.exists()]
+    assert sorted(name for name in opened if name in there) == sorted(there)
+    assert "minute_prices" in there
 
 
 def test_a_tick_that_cannot_store_a_metric_does_all_the_rest_and_then_fails_saying_which_minute_and_why(

@@ -429,8 +429,12 @@ def test_a_table_is_opened_once_in_a_look_and_anew_once_somebody_has_written(rec
         assert records.alerts.open() is records.alerts.open()
         by_another.alerts.upsert([alert(1)])
         assert [row["minute"] for row in records.alerts.rows()] == [at(0), at(1)]
+        opened = records.alerts.open()
         records.alerts.upsert([alert(2)])
         assert len(records.alerts.rows()) == 3
+        assert records.alerts.open() is opened, "what it writes itself it need not read"
+        with opened_once():
+            assert records.alerts.open() is opened
         shutil.rmtree(records.alerts.path)
         assert records.alerts.rows() == []
         assert records.incidents.open() is None
