@@ -19,6 +19,8 @@ _PACKAGE = Path(__file__).parent
 _one_at_a_time = threading.Lock()
 _one_file_at_a_time = threading.RLock()
 _connections: set[ref[duckdb.DuckDBPyConnection]] = set()
+_own: list[duckdb.DuckDBPyConnection] = []
+_without_threads = threading.Event()
 
 
 def connect(**tables: pa.Table) -> duckdb.DuckDBPyConnection:
@@ -156,9 +158,24 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@cache
+def open_without_threads() -> None:
+    """Open this process's own database so that the process may be forked: its threads come with the first connection.
+
+    Each fork has a copy of its own, and starts no engine, which takes as long as ten statements. Before anything else.
+    """
+    _own.append(_open({"threads": "1", "async_threads": "0"}))
+    _own[0].execute("SELECT TIMESTAMPTZ '2026-01-01 00:00Z' + INTERVAL 1 MINUTE").fetchall()  # time zones are loaded
+    _without_threads.set()
+
+
 def _memory() -> duckdb.DuckDBPyConnection:
-    return _open()
+    if not _own:
+        _own.append(_open())
+    elif _without_threads.is_set():
+        for setting in ("threads", "async_threads"):
+            _own[0].execute(f"RESET GLOBAL {setting}")
+        _without_threads.clear()
+    return _own[0]
 
 
 def _open(config: Mapping[str, str] = {}) -> duckdb.DuckDBPyConnection:

@@ -1,7 +1,7 @@
 """What the warm process of instance/warm_starts.py has imported before it forks a run; it is imported there alone.
 
 Nothing that is done here may start a thread or leave a connection or a file open, and no setting is read, since each
-run reads those of its own time.
+run reads those of its own time. The engine of SQL is opened, in memory and without a thread.
 """
 
 import os
@@ -11,6 +11,7 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
+from pricetracker_dagster import sql
 from pricetracker_dagster.instance.log_tails import without_watchers
 from pricetracker_dagster.instance.once import once
 from pricetracker_dagster.local.preloading import import_all, preloading
@@ -49,5 +50,6 @@ with preloading():
     import_all(sorted({*_named, *_NEEDED}))
     once()
     without_watchers()
+    sql.open_without_threads()
     with suppress(Exception), DagsterInstance.from_config(os.environ["DAGSTER_HOME"]):
         pass  # what is read to open it is read; it is closed again

@@ -110,8 +110,9 @@ def test_minutes_that_come_late_are_seen_and_so_is_a_day_that_was_joined_since(w
     first = MIDNIGHT - 3 * DAY
     looked(store, first)
     late = every(MIDNIGHT - DAY + 6 * MINUTE, MIDNIGHT - DAY + 7 * MINUTE)
-    put(store, {ETH: late})
+    put(store, {ETH: late, XRP: late})
     minutes[ETH] |= late
+    minutes[XRP] |= late
     assert looked(store, first) == expected(minutes, first, LAST)
     maintain(store)
     assert looked(store, first) == expected(minutes, first, LAST)
