@@ -74,7 +74,7 @@ def test_older_gaps_are_healed_in_the_end_where_each_tick_has_more_metrics_than_
     odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(*args: Any, **options: Any) -> Published:
-        time.sleep(0.65)  # as with very many metrics: more than a fifth of the budget
+        time.sleep(1.0)  # as with very many metrics: more than a fifth of the budget
         return publish(*args, **options)
 
     monkeypatch.setattr(tick_module, "publish", slow)
