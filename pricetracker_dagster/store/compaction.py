@@ -55,7 +55,7 @@ def _join(prices: Delta, day: str, files: Collection[str] | None) -> bool:
         with prices.read():
             rows = _sorted(connection, paths)
             level = _LEVEL if files is None else _LEVEL_OF_PARTS
-            new = write_file(prices, file_schema(table), date.fromisoformat(day), rows, level)
+            new = write_file(prices, file_schema(table), date.fromisoformat(day), rows, level, indexed=True)
         version = None
         try:
             _check(prices, connection, paths, new.rows)

@@ -43,6 +43,9 @@ _OPTIONS: dict[str, Any] = {
     "store_schema": False,
 }
 
+_INDEXED: dict[str, Any] = {"data_page_size": 1 << 16, "write_page_index": True}
+"""Pages of 8,000 prices, and where each lies: those of other metrics are not even unpacked for one."""
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -83,7 +86,14 @@ class DataFile:
 
 
 def write_file(
-    prices: Delta, schema: pa.Schema, day: date, parts: Iterable[pa.Table], level: int, mark: str = "00000"
+    prices: Delta,
+    schema: pa.Schema,
+    day: date,
+    parts: Iterable[pa.Table],
+    level: int,
+    mark: str = "00000",
+    *,
+    indexed: bool = False,
 ) -> DataFile:
     """Write candles of a UTC day into a new file in the folder of a table that is on this machine.
 
@@ -94,18 +104,20 @@ def write_file(
         parts: the rows, columns of SCHEMA, of all parts together in the order of metric and minute, at least one.
         level: of compression, 1 to 22.
         mark: part of the file's name, by which marked_with() knows it.
+        indexed: whether it says where each page lies, for who looks up one of many metrics.
     """
     path = f"{PARTITION}={day.isoformat()}/part-{mark}-{uuid4()}-c000.zstd.parquet"
     file = prices.path / path
     file.parent.mkdir(parents=True, exist_ok=True)
     rows, first, last = 0, 2**62, -(2**62)
     metrics: list[str] = []
+    options = _OPTIONS | (_INDEXED if indexed else {})
     try:
         # through a buffer: a small file is one write, where each page would be one, and its name is not looked up twice
         with (
             pa.OSFile(str(file), "wb") as plain,
             pa.BufferedOutputStream(plain, _BUFFER) as sink,
-            pq.ParquetWriter(sink, schema, **_OPTIONS, compression_level=level) as writer,
+            pq.ParquetWriter(sink, schema, **options, compression_level=level) as writer,
         ):
             for part in parts:
                 if part.num_rows:

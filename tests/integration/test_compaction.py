@@ -69,8 +69,8 @@ def test_what_is_corrected_or_added_while_a_day_is_joined_is_neither_lost_nor_do
     write = data_files.write_file
     others = [candles(minute, *names, close=12.0)]
 
-    def overtaken(*args: Any) -> data_files.DataFile:
-        written = write(*args)
+    def overtaken(*args: Any, **named: Any) -> data_files.DataFile:
+        written = write(*args, **named)
         if others:
             store.prices.upsert(others.pop(), now=NOW)
         return written
@@ -117,5 +117,7 @@ def test_metrics_are_sorted_some_at_a_time_where_there_are_many(store: Store, mo
     before = rows(store)
     assert compaction.join(store.prices, "2026-03-02")
     [file] = store.prices.files()
-    assert pq.read_metadata(file).num_row_groups > 1
+    written = pq.read_metadata(file)
+    assert written.num_row_groups > 1
+    assert all(written.row_group(1).column(place).has_offset_index for place in range(written.num_columns))
     assert [tuple(row.values()) for row in pq.ParquetFile(file).read().to_pylist()] == before
