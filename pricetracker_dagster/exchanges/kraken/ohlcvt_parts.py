@@ -27,7 +27,7 @@ from pricetracker_dagster.candles.validate import RejectedRow, all_valid
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, check_path, metric_of, validated_lines
 
-BLOCK = 8_000_000
+BLOCK = 4_000_000
 """Bytes that are read at once."""
 
 _AHEAD = 2
