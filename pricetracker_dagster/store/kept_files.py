@@ -32,39 +32,44 @@ class KeptFiles:
     def __init__(self, folder: Path) -> None:
         """Use the files in a folder, which need not exist."""
         self._folder = folder
-        self._has_new = False
+        self._written: set[str] = set()
+        self._cleared = False
 
     def has(self, name: str) -> bool:
         """Say whether there is such a file."""
-        return (self._folder / name).exists()
+        return (name in self._written or not self._cleared) and (self._folder / name).exists()
 
     def read(self, name: str, read: Callable[[pa.RecordBatch], _Read]) -> _Read | None:
         """Return what a file holds; None where it is not there, damaged or of something else."""
-        with suppress(OSError, Unusable):
-            content = memoryview((self._folder / name).read_bytes())
-            if zlib.crc32(content[_CHECK:]).to_bytes(_CHECK, "big") == content[:_CHECK]:
-                return understood(content[_CHECK:], read)
+        if self.has(name):
+            with suppress(OSError, Unusable):
+                content = memoryview((self._folder / name).read_bytes())
+                if zlib.crc32(content[_CHECK:]).to_bytes(_CHECK, "big") == content[:_CHECK]:
+                    return understood(content[_CHECK:], read)
         return None
 
     def write(self, name: str, batch: pa.RecordBatch) -> None:
         """Keep a batch. Where it cannot be written it is worked out again the next time."""
-        self._has_new = True
         content = stream_of(batch)
         with suppress(OSError):
             write_bytes(self._folder / name, zlib.crc32(content).to_bytes(_CHECK, "big") + content, private=True)
+            self._written.add(name)
 
     def keep_only(self, prefixes: Iterable[str]) -> None:
         """Delete the files whose names begin otherwise, if any was written: else there are none."""
-        if self._has_new:
-            wanted = tuple(prefixes)
-            for file in self._folder.glob("*"):
-                if not file.name.startswith(wanted):
-                    file.unlink(missing_ok=True)
+        if self._written:
+            self._delete_but(tuple(prefixes))
 
     def clear(self) -> None:
-        """Delete all of them."""
+        """Delete all of them, and use none that cannot be deleted."""
+        self._cleared = True
+        self._delete_but(())
+
+    def _delete_but(self, prefixes: tuple[str, ...]) -> None:
         for file in self._folder.glob("*"):
-            file.unlink(missing_ok=True)
+            if not file.name.startswith(prefixes):
+                with suppress(OSError):  # another user's, or put there by somebody else
+                    file.unlink()
 
 
 def prefix_of(hour: int, files: Iterable[str]) -> str:

@@ -257,6 +257,13 @@ def test_of_hours_whose_files_are_damaged_the_rows_are_read_again(
     assert {file.name for file in store.folder.kept_hours.iterdir()} == {file.name for file in files}
 
 
+def test_what_cannot_be_deleted_beside_kept_hours_stops_no_publication(store: Store, stored: Prices) -> None:
+    (store.folder.kept_hours / "a folder").mkdir()
+    next_minute(store, stored, 61)
+    assert publish(store, None, now=START + 62 * MINUTE, in_full=True).built
+    assert told(store) == expected(stored, START + 61 * MINUTE)
+
+
 def test_files_of_hours_that_are_over_are_deleted(store: Store, stored: Prices) -> None:
     for minute in (30, 61, 125):
         next_minute(store, stored, minute)
