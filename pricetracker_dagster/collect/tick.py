@@ -129,7 +129,7 @@ class _Tick:
         with collected.noting_trouble("since when metrics are tracked could not be read"):
             self._since_when = note_tracked(self.context.settings.state, collected.metrics, minute)
         with collected.noting_trouble("what is stored could not be read"):
-            self._newest, self._gaps = coverage.look(prices, self._since_when, horizon, minute)
+            self._newest, self._gaps = coverage.look(prices, self._since_when, horizon, minute, keep=True)
         with collected.noting_trouble("the minutes for which no tick was run were not noted"):
             _note_stop(self.context, self._gaps or {}, self._since_when)
 

@@ -52,9 +52,16 @@ def missing(prices: PriceTable, since: Mapping[str, datetime | None], first: dat
     return look(prices, since, first, last).missing
 
 
-def look(prices: PriceTable, since: Mapping[str, datetime | None], first: datetime, last: datetime) -> Look:
-    """Return the same, and each metric's newest stored minute from ``first`` to ``last``."""
-    newest, gaps = prices.newest_and_gaps(list(since), first, last)
+def look(
+    prices: PriceTable,
+    since: Mapping[str, datetime | None],
+    first: datetime,
+    last: datetime,
+    *,
+    keep: bool = False,
+) -> Look:
+    """Return the same, and each metric's newest stored minute from ``first`` to ``last``; ``keep`` is for ticks."""
+    newest, gaps = prices.newest_and_gaps(list(since), first, last, keep=keep)
     return Look(newest, expected(gaps, prices, since, first))
 
 

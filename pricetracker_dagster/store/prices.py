@@ -170,9 +170,12 @@ class PriceTable(Delta):
         return self.newest_and_gaps(metrics, first, last)[1]
 
     def newest_and_gaps(
-        self, metrics: Sequence[str], first: datetime, last: datetime
+        self, metrics: Sequence[str], first: datetime, last: datetime, *, keep: bool = False
     ) -> tuple[dict[str, datetime], dict[str, list[MinuteRange]]]:
-        """Return the same as newest() and as gaps() do, at the cost of one: rows are read once, and only counted."""
+        """Return the same as newest() and as gaps() do, at the cost of one: rows are read once, and only counted.
+
+        With ``keep`` not even that, the next time, of days that are over; it writes a small file (stored_days.py).
+        """
         if first > last or not metrics:
             return {}, {}
         files = self.files(first, last)
@@ -181,7 +184,7 @@ class PriceTable(Delta):
         newest: dict[str, int] = {}
         runs: dict[str, list[tuple[int, int]]] = {metric: [] for metric in metrics}
         holed = []
-        for day in stored_days(self, files, runs.keys(), first, last):
+        for day in stored_days(self, files, runs.keys(), first, last, keep=keep):
             newest[day.metric] = max(day.last, newest.get(day.metric, 0))
             if day.is_holed:
                 holed.append(day)

@@ -1,8 +1,8 @@
 """What is stored of each metric and UTC day: its first and last minute, and how many minutes there are.
 
-Each tick looks at a week of that, and some looks are at a day. Of days that are over it is kept in a small file of the
-data folder, by the data files that hold them, which never change: only the newest day's are read each time. What is
-lost or in doubt is read again.
+Each tick looks at a week of that, and others at a day. Of days that are over ticks keep it in a small file of the data
+folder, by the data files that hold them, which never change: only the newest day's are read each time. What is lost or
+in doubt is read again.
 """
 
 import json
@@ -46,7 +46,7 @@ _Day = Mapping[str, tuple[int, int, int]]
 
 
 def stored_days(
-    prices: Delta, files: Iterable[str], metrics: Collection[str], first: datetime, last: datetime
+    prices: Delta, files: Iterable[str], metrics: Collection[str], first: datetime, last: datetime, *, keep: bool
 ) -> list[StoredDay]:
     """Return of each metric the UTC days of which minutes from ``first`` to ``last``, UTC, are stored, in no order.
 
@@ -56,6 +56,7 @@ def stored_days(
         metrics: whose they are.
         first: the oldest minute.
         last: the newest minute.
+        keep: days that are over are kept for whoever looks next.
 
     Raises:
         StoreError: a file cannot be read.
@@ -64,7 +65,7 @@ def stored_days(
     for file in files:
         by_day.setdefault(day_of(file), []).append(file)
     over = {day: of_day for day, of_day in by_day.items() if day is not None and day < last.astimezone(UTC).date()}
-    known = {} if None in by_day else _days_over(prices, over)
+    known = {} if None in by_day else _days_over(prices, over, keep=keep)
     found: list[StoredDay] = []
     unknown: list[str] = []
     for day, of_day in by_day.items():
@@ -95,8 +96,8 @@ def _from(first: datetime, day: date, known: _Day, metrics: Collection[str]) -> 
     return found
 
 
-def _days_over(prices: Delta, files: Mapping[date, Sequence[str]]) -> dict[date, _Day]:
-    """Return what is stored of whole days, by the files of each; of long ago ones nothing."""
+def _days_over(prices: Delta, files: Mapping[date, Sequence[str]], *, keep: bool) -> dict[date, _Day]:
+    """Return what is stored of whole days, by the files of each; nothing of those that are not kept."""
     digests = {day: digest for day, names in files.items() if (digest := _digest(names)) is not None}
     if not digests:
         return {}
@@ -105,7 +106,7 @@ def _days_over(prices: Delta, files: Mapping[date, Sequence[str]]) -> dict[date,
     known = {day: of_day.metrics for day in digests if (of_day := kept.of(day)) and of_day.files == digests[day]}
     oldest = max(digests) - _KEPT
     new = [day for day in digests if day not in known and day >= oldest]
-    if new:
+    if new and keep:
         read: dict[date, dict[str, tuple[int, int, int]]] = {day: {} for day in new}
         rows = prices.ask("whole_days.sql", [name for day in new for name in files[day]]).fetchall()
         for metric, day, first, last, minutes in rows:

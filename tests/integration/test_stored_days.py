@@ -44,7 +44,7 @@ def expected(
 def looked(
     store: Store, first: datetime, last: datetime = LAST
 ) -> tuple[dict[str, datetime], dict[str, list[MinuteRange]]]:
-    return store.prices.newest_and_gaps(METRICS, first, last)
+    return store.prices.newest_and_gaps(METRICS, first, last, keep=True)
 
 
 def days_of(store: Store) -> list[str]:
@@ -120,7 +120,7 @@ def test_minutes_that_come_late_are_seen_and_so_is_a_day_that_was_joined_since(w
 
 def test_a_look_at_a_few_metrics_keeps_what_others_need(week: tuple[Store, Minutes]) -> None:
     store, minutes = week
-    store.prices.newest_and_gaps([XRP], MIDNIGHT - 3 * DAY, LAST)
+    store.prices.newest_and_gaps([XRP], MIDNIGHT - 3 * DAY, LAST, keep=True)
     assert looked(store, MIDNIGHT - 3 * DAY) == expected(minutes, MIDNIGHT - 3 * DAY, LAST)
 
 
@@ -171,10 +171,10 @@ def test_days_of_long_ago_are_kept_no_more_once_newer_ones_come(tmp_path: Path) 
     store = store_in(tmp_path)
     old = MIDNIGHT - 100 * DAY
     put(store, {BTC: every(old, old + timedelta(hours=30))})
-    store.prices.gaps([BTC], old, old + DAY + MINUTE)
+    store.prices.newest_and_gaps([BTC], old, old + DAY + MINUTE, keep=True)
     assert days_of(store) == [f"{old:%Y-%m-%d}"]
     put(store, {BTC: every(MIDNIGHT - DAY, LAST)})
-    store.prices.gaps([BTC], MIDNIGHT - DAY, LAST)
+    store.prices.newest_and_gaps([BTC], MIDNIGHT - DAY, LAST, keep=True)
     assert days_of(store) == ["2026-03-02"]
 
 
@@ -182,3 +182,11 @@ def test_where_it_cannot_be_written_nothing_is_kept_and_nothing_is_wrong(week: t
     store, minutes = week
     (store.folder.state / "stored_days.json").mkdir(parents=True)
     assert looked(store, MIDNIGHT - 3 * DAY) == expected(minutes, MIDNIGHT - 3 * DAY, LAST)
+
+
+def test_who_only_looks_writes_nothing_and_finds_the_same(week: tuple[Store, Minutes]) -> None:
+    store, minutes = week
+    first = MIDNIGHT - 3 * DAY
+    for _ in range(2):
+        assert store.prices.newest_and_gaps(METRICS, first, LAST) == expected(minutes, first, LAST)
+    assert not (store.folder.state / "stored_days.json").exists()
