@@ -6,7 +6,7 @@ Each part is read on its own: what is damaged is named, and the others are shown
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,7 +67,8 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     nothing: list[dict[str, Any]] = []
     metrics = read("the table minute_prices", lambda: _metrics(settings, now), nothing)
     did = read("Dagster's storage", work, Work())
-    up = read("state/up.lock", lambda: said_by_holder(settings.state / StateFile.UP_LOCK), None)
+    unknown: tuple[str | None, datetime | None] = (None, None)
+    up, since = read("state/up.lock", lambda: _up(settings.state / StateFile.UP_LOCK), unknown)
     found |= {"metrics": metrics, "up": up, **_of_dagster(did)}
     records = store.records
     alerts, incidents, deliveries = (
@@ -98,6 +99,7 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
         mended=ended(STORAGE, incidents, now),
         free=found["disk_free_bytes"],
         clocks=found["clock_difference_seconds"],
+        since=since,
     )
     still = {kind: verdict for kind, verdict in judge(seen, settings.watch).items() if verdict.state == STILL}
     if found["as_of"] is None:  # reported below
@@ -108,6 +110,12 @@ def status(settings: Settings, now: datetime, work: Callable[[], Work]) -> dict[
     troubles += [f"{row['cause']}, open since {row['opened_at']:%Y-%m-%d %H:%M} UTC: {row['reason']}" for row in opened]
     troubles += _of_what_was_found(found, troubles)
     return {**found, "troubles": list(dict.fromkeys(troubles)), "well": not troubles}
+
+
+def _up(lock: Path) -> tuple[str | None, datetime | None]:
+    """Return what the `up` that runs says of itself, and since when it runs: what is older says nothing of it."""
+    said = said_by_holder(lock)
+    return said, datetime.fromtimestamp(lock.stat().st_mtime, UTC) if said else None
 
 
 def _published(store: Store, now: datetime, read: _Reader) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``pricetracker status``: how all is, also where nothing runs, nothing is there or a part is damaged."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -115,3 +116,13 @@ def test_an_up_that_runs_is_named(bench: Bench) -> None:
         lock.flush()
         assert looked(bench)["up"] == "process 1, http://127.0.0.1:3000"
     assert looked(bench)["up"] is None
+
+
+def test_what_was_never_evaluated_yet_is_no_trouble_while_up_has_just_been_started(bench: Bench) -> None:
+    said = "no sign of life for more than 3 minutes: the daemon (never yet); the schedule every_minute (never yet)"
+    with only_one(bench.settings) as lock:
+        lock.flush()
+        for minutes, troubles in ((1, []), (4, [said])):
+            started = bench.now.timestamp() - 60 * minutes
+            os.utime(bench.settings.state / "up.lock", (started, started))
+            assert looked(bench, alive=False)["troubles"] == troubles
