@@ -2,6 +2,8 @@
 
 import json
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -11,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from pricetracker_dagster.simulator import PortBusy, ReplayError, ReplayMarket, Simulator, SyntheticMarket
 from pricetracker_dagster.simulator.faults import KINDS
+from tests.waiting import until
 
 NOON = datetime(2026, 3, 3, 12, 0, 20, tzinfo=UTC)
 FORMING = int(NOON.timestamp()) // 60 * 60
@@ -331,6 +335,19 @@ def test_requests_are_counted(exchange: Simulator) -> None:
     ask(exchange, "OHLC", pair="XBTUSD")
     seen = requests.get(f"{exchange.url}/requests", timeout=60).json()
     assert seen == {"count": {"OHLC": 1}, "recent": [{"endpoint": "OHLC", "pair": "XBTUSD"}]}
+
+
+def test_a_client_that_goes_away_in_the_middle_is_not_worth_a_line(
+    exchange: Simulator, capfd: pytest.CaptureFixture[str]
+) -> None:
+    host, port = urlsplit(exchange.url).netloc.split(":")
+    for _ in range(3):
+        with socket.create_connection((host, int(port))) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it is reset, not closed
+            client.sendall(b"GET /0/public/Time HTTP/1.1\r\n")
+    ask(exchange, "Time")  # those before it are being answered, too
+    until(lambda: "process_request" not in str(threading.enumerate()), 20, "the last request is over")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_port_that_is_taken_is_named(exchange: Simulator) -> None:
