@@ -22,8 +22,8 @@ from pricetracker_dagster.collect import backfill as backfilling
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.full_pass import compare_in_full
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.full_pass import compare_in_full
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.repairing.repair import repair
 from pricetracker_dagster.store.store import open_store
 from pricetracker_dagster.store.upkeep import keep_store

@@ -35,7 +35,7 @@ from pricetracker_dagster.instance.tags import TICK
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.settings.folder import simulated_folder
 from pricetracker_dagster.store.live_files import PARTITION
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store, store_in
 from pricetracker_dagster.store.writing import PROPERTIES
 

@@ -32,7 +32,7 @@ from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.alarms import missed_minutes, spike_alerts
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store import coverage
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import note_tracked
 from pricetracker_dagster.store.writing import PROPERTIES

@@ -16,7 +16,7 @@ from benchmarks.publish import random_walks
 from benchmarks.publishing import fill, names
 from benchmarks.rows import Row, absent, alone, faster
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 
 METRICS, ROUNDS = 1000, 5
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)

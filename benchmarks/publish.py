@@ -27,15 +27,15 @@ from benchmarks.series_servers import ranked, ranking_path, victoria_metrics
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store.kept import Kept
-from pricetracker_dagster.store.kept_files import KeptFiles
-from pricetracker_dagster.store.kept_hours import MEASURES as MINUTES
-from pricetracker_dagster.store.kept_hours import KeptHour, PastHours
-from pricetracker_dagster.store.kept_parts import part_of
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.partials import Partials
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.ranking import measured
+from pricetracker_dagster.store.publishing.kept import Kept
+from pricetracker_dagster.store.publishing.kept_files import KeptFiles
+from pricetracker_dagster.store.publishing.kept_hours import MEASURES as MINUTES
+from pricetracker_dagster.store.publishing.kept_hours import KeptHour, PastHours
+from pricetracker_dagster.store.publishing.kept_parts import part_of
+from pricetracker_dagster.store.publishing.partials import Partials
+from pricetracker_dagster.store.publishing.publish import publish
+from pricetracker_dagster.store.publishing.ranking import measured
 from pricetracker_dagster.store.store import Store, store_in
 from pricetracker_dagster.store.writing import PROPERTIES
 

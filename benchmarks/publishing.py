@@ -16,7 +16,7 @@ from benchmarks.publish import random_walks
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.process.parent import die_with_parent
 from pricetracker_dagster.reading.published import PublishedFile
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
 

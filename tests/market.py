@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
 AS_OF = datetime(2026, 3, 3, 12, 4, tzinfo=UTC)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.schema import ALERTS, INCIDENTS
 from pricetracker_dagster.store.store import Store, store_in
 

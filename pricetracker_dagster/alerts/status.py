@@ -25,7 +25,7 @@ from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.coverage import missing_of_day
 from pricetracker_dagster.store.doubts import Waiting
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.published_access import covered, moved_from, moved_message
+from pricetracker_dagster.store.publishing.access import covered, moved_from, moved_message
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.store import Store, open_store
 from pricetracker_dagster.store.tracked import tracked_since

@@ -24,7 +24,7 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.delta import opened_once
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.store import Store, open_store
 

@@ -20,8 +20,8 @@ from pricetracker_dagster.reading.pictures import charts
 from pricetracker_dagster.reading.published import ask
 from pricetracker_dagster.reading.questions import fewer_observations, of_rank
 from pricetracker_dagster.resources import Tracker
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_file import Published
+from pricetracker_dagster.store.publishing.file import Published
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.schema import HISTORY_24H, METRIC_RANK
 
 _SHOWN = 100

@@ -192,7 +192,7 @@ def _tell(file: "Imported", say: Callable[[str], object]) -> None:
 
 def _publish(settings: Settings) -> None:
     """Publish what was stored, and print what went wrong with it as warnings."""
-    from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.publishing.publish import publish
     from pricetracker_dagster.store.store import open_store
 
     published = publish(open_store(settings), [str(metric) for metric in settings.tracked], now=datetime.now(UTC))

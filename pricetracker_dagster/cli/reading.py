@@ -77,7 +77,7 @@ def sql_(statement: str, output_format: str, *, unlocked: bool) -> None:
 def show_published(question: "Question", output_format: str, *, unlocked: bool = False) -> None:
     """Print an answer of the published file; where only a simulated one is, say so instead of showing it as real."""
     from pricetracker_dagster.reading.published import PublishedFile
-    from pricetracker_dagster.store import published_access as access
+    from pricetracker_dagster.store.publishing import access
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
@@ -88,7 +88,7 @@ def show_published(question: "Question", output_format: str, *, unlocked: bool =
         error = access.NotPublished(store.folder.published)
         raise click.ClickException(f"{error}. Simulated prices are there: pricetracker --simulated …") from error
     if (old := access.moved_from(store.folder.published)) is not None:
-        from pricetracker_dagster.store.publish import publish
+        from pricetracker_dagster.store.publishing.publish import publish
 
         try:
             publish(store, [str(metric) for metric in settings.tracked], now=datetime.now(UTC))

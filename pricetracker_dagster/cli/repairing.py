@@ -28,7 +28,7 @@ def repair(*, yes: bool, output_format: str) -> None:
     databases and at what killed processes have left, and lists the minutes that are to be fetched again. Every row that
     can be read is kept. Ticks wait meanwhile.
     """
-    from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.publishing.publish import publish
     from pricetracker_dagster.store.repairing import repair as work
     from pricetracker_dagster.store.repairing.findings import look
     from pricetracker_dagster.store.store import open_store

@@ -164,7 +164,7 @@ def _name(who: str | None) -> str:
 
 def show_everywhere(settings: Settings, table: "Table", row: "Row") -> None:
     """Publish anew, and let the UI know; where that cannot be, what was written down holds all the same."""
-    from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.publishing.publish import publish
     from pricetracker_dagster.store.store import open_store
 
     sys.stdout.flush()  # it is done, whatever becomes of the rest

@@ -51,7 +51,7 @@ def make_ready(*, simulated: bool) -> bool:
     """
     from pricetracker_dagster.instance.home import check_dagster_yaml
     from pricetracker_dagster.store.errors import StoreError
-    from pricetracker_dagster.store.publish import publish_if_moved
+    from pricetracker_dagster.store.publishing.publish import publish_if_moved
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings(simulated=True) if simulated else load_settings()
@@ -68,7 +68,7 @@ def make_ready(*, simulated: bool) -> bool:
 
 def sweep(*, simulated: bool) -> None:
     """Remove what a publisher that was killed left half-written."""
-    from pricetracker_dagster.store import publish
+    from pricetracker_dagster.store.publishing import publish
     from pricetracker_dagster.store.store import open_store
 
     publish.sweep(open_store(load_settings(simulated=True) if simulated else load_settings()))

@@ -16,7 +16,7 @@ from pricetracker_dagster.errors import PricetrackerError, first_line
 from pricetracker_dagster.reading.asked import asked
 from pricetracker_dagster.reading.published import Follower, identity
 from pricetracker_dagster.reading.times import Moment
-from pricetracker_dagster.store.published_access import NotPublished
+from pricetracker_dagster.store.publishing.access import NotPublished
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -18,14 +18,14 @@ from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.errors import UnknownName, did_you_mean
 from pricetracker_dagster.reading.questions import Question
 from pricetracker_dagster.store.live_files import files_of_days, patterns
-from pricetracker_dagster.store.published_access import NotPublished, attached, explained, files_of_views, opened
+from pricetracker_dagster.store.publishing.access import NotPublished, attached, explained, files_of_views, opened
 
 
 def ask(published: Path, question: Question) -> duckdb.DuckDBPyRelation:
     """Answer one question and close the file: quick, and blocks nobody. The rows are held in memory.
 
     Raises:
-        NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
+        NotPublished, PublishedDamaged, StoreError: as of store.publishing.access.opened().
     """
     with attached(published) as connection:
         return connection.sql(question.statement, params=dict(question.parameters) or None).materialize()
@@ -56,7 +56,7 @@ class PublishedFile:
             unlocked: let statements of a user reach other files, too.
 
         Raises:
-            NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
+            NotPublished, PublishedDamaged, StoreError: as of store.publishing.access.opened().
         """
         self.path = published
         self._stack = ExitStack()
@@ -164,7 +164,7 @@ class Follower:
         """Return the newest published file, held open.
 
         Raises:
-            NotPublished, PublishedDamaged, StoreError: as of published_access.opened().
+            NotPublished, PublishedDamaged, StoreError: as of store.publishing.access.opened().
         """
         with self._lock:
             if self._current is None or identity(self.path) != self._current.identity:

@@ -2,7 +2,7 @@
 
 From here come the Delta tables, the tables and comments of the published file, the columns that Dagster shows and the
 README's list of tables (readme.py). What a measure is stands in candles/measures.sql, how rows are written in
-records.py, and how a view is computed in sql/NAME_view.sql.
+records.py, and how a view is computed in publishing/sql/NAME_view.sql.
 """
 
 from typing import NamedTuple

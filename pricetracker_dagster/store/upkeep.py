@@ -13,8 +13,8 @@ from deltalake.exceptions import CommitFailedError
 
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.full_pass import compare_in_full
 from pricetracker_dagster.store.maintenance import Maintained, maintain
+from pricetracker_dagster.store.publishing.full_pass import compare_in_full
 from pricetracker_dagster.store.retention import Removal, remove_old_prices, remove_old_records
 from pricetracker_dagster.store.store import Store
 

@@ -4,7 +4,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from tests.browser.conftest import PHONE, Open, Serve, charted, ranked
 from tests.published_day import AS_OF, METRICS, publish_a_day
 

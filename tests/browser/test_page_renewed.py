@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import expect
 
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 from tests.browser.conftest import PHONE, Open, Serve, charted, ranked
 from tests.market import one_minute_more, table, walk

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Page, expect
 
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from tests.browser.conftest import PHONE, Open, Serve, ranked
 from tests.market import table, walk
 from tests.published_day import GONE, METRICS, Day

@@ -23,7 +23,7 @@ from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.sensors.alarms import missed_minutes, run_failure, spike_alerts
 from pricetracker_dagster.settings import SettingsError, config_file, last_good, load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import RecordTable, Row
 from pricetracker_dagster.store.store import open_store, store_in
 from tests.integration.conftest import Bench

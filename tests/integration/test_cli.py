@@ -16,7 +16,7 @@ from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store
 from tests.commands import pricetracker as in_its_own_process
 from tests.commands import pricetracker_here as pricetracker

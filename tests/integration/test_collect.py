@@ -12,7 +12,7 @@ from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.simulator import ReplayMarket
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from tests.integration.conftest import NOON, Bench
 
 Start = Callable[..., Bench]

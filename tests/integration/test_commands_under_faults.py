@@ -19,7 +19,7 @@ from pricetracker_dagster import open_prices
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.simulator import Simulator
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import store_in
 from tests.commands import COMMAND
 

@@ -12,7 +12,7 @@ from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect.tick import collect_minute
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench
 

@@ -16,7 +16,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.reading.questions import fewer_observations
 from pricetracker_dagster.resources import Tracker
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, open_store
 
 NEWEST = datetime(2026, 3, 3, 11, 59, tzinfo=UTC)

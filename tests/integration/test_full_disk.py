@@ -12,7 +12,7 @@ from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench
 

@@ -9,7 +9,7 @@ from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes, not_in
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.exchanges.kraken.ohlcvt import read
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import store_in
 
 BTC = "KRAKEN:BTCUSD"

@@ -17,7 +17,7 @@ from pricetracker_dagster.alerts.status import status
 from pricetracker_dagster.alerts.watchdog.observation import Sign, Work
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, config_file, load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.web import health
 from pricetracker_dagster.web.app import build_app
 from tests.integration.conftest import Bench

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import store_in
 from pricetracker_dagster.web.app import build_app
 from tests.market import AS_OF, METRICS, market

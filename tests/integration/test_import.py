@@ -14,7 +14,7 @@ from pricetracker_dagster.errors import UnknownName
 from pricetracker_dagster.exchanges.kraken import ohlcvt
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, RecordedFile
 from pricetracker_dagster.exchanges.kraken.ohlcvt_parts import BLOCK, InNoOrder, Part, read_parts
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
 FETCHED = datetime(2023, 3, 10, 8, 30, tzinfo=UTC)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.full_pass import compare_in_full
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.full_pass import compare_in_full
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
 START = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)

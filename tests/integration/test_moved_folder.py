@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from pricetracker_dagster import open_prices
 from pricetracker_dagster.cli import main
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store import publish as publishing
-from pricetracker_dagster.store.publish import publish, publish_if_moved
-from pricetracker_dagster.store.published_access import PublishedDamaged, moved_from
+from pricetracker_dagster.store.publishing import publish as publishing
+from pricetracker_dagster.store.publishing.access import PublishedDamaged, moved_from
+from pricetracker_dagster.store.publishing.publish import publish, publish_if_moved
 from pricetracker_dagster.store.store import store_in
 from tests.integration.test_torn_tables import FIRST, METRICS, NOW, candles
 

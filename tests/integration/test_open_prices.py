@@ -15,7 +15,7 @@ from pricetracker_dagster.errors import UnknownName
 from pricetracker_dagster.reading.every import NotAWidth
 from pricetracker_dagster.reading.prices import Prices
 from pricetracker_dagster.reading.times import WrongTimes
-from pricetracker_dagster.store.published_access import NotPublished
+from pricetracker_dagster.store.publishing.access import NotPublished
 from pricetracker_dagster.store.store import Store
 from tests.market import AS_OF, METRICS, market, one_minute_more
 

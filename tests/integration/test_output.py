@@ -21,7 +21,7 @@ from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.cli.output import show, show_answer
 from pricetracker_dagster.cli.table import TABLE_ROWS
 from pricetracker_dagster.settings import load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store
 from tests.commands import COMMAND
 from tests.waiting import until

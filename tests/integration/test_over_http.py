@@ -20,7 +20,7 @@ from pricetracker_dagster.reading.http_answers import NotAllowed
 from pricetracker_dagster.reading.prices import Prices
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.settings.http import HttpSettings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.web.app import build_app
 from pricetracker_dagster.web.gate import guarded
 from tests.published_day import AS_OF, METRICS, SPIKE, Day, publish_a_day

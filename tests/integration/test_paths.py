@@ -13,7 +13,7 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.exchanges.kraken.ohlcvt import OhlcvtError, read
 from pricetracker_dagster.settings import SettingsError, load_settings
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.repairing.findings import look
 from pricetracker_dagster.store.store import store_in

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pricetracker_dagster.alerts.watchdog.observation import Sign, Tick, Work
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.web import prometheus
 from pricetracker_dagster.web.app import build_app
 from pricetracker_dagster.web.gate import guarded

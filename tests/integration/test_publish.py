@@ -19,8 +19,8 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_access import NotPublished
+from pricetracker_dagster.store.publishing.access import NotPublished
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.schema import TABLES, VIEWS, comments
 from pricetracker_dagster.store.store import Store, store_in
 

@@ -31,7 +31,7 @@ from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.simulator.faults import KINDS
 from pricetracker_dagster.simulator.market import KNOWN_PAIRS, Pair, candle
 from pricetracker_dagster.store.live_files import patterns
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.repairing import repair
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook

@@ -26,7 +26,7 @@ from pricetracker_dagster.store.clock import note_clock
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.live_files import patterns
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.repairing.findings import look
 from pricetracker_dagster.store.store import store_in

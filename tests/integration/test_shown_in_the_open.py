@@ -123,7 +123,7 @@ def test_charts_are_requested_once_when_there_is_something_to_draw_and_none_was_
 def test_charts_are_not_requested_of_a_file_without_rows_or_one_that_cannot_be_read(
     start: Start, instance: dg.DagsterInstance
 ) -> None:
-    from pricetracker_dagster.store.publish import publish
+    from pricetracker_dagster.store.publishing.publish import publish
 
     bench = start("BTCUSD")
     publish(bench.store, ["SIMULATED:BTCUSD"], now=bench.now)

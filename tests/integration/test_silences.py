@@ -23,8 +23,8 @@ from pricetracker_dagster.cli import main
 from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.files.locks import Deadline, locked
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_access import opened
+from pricetracker_dagster.store.publishing.access import opened
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.store import open_store
 from tests.integration.test_records import alert, incident
@@ -304,7 +304,7 @@ def test_what_cannot_be_published_is_written_down_all_the_same(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pricetracker_dagster.store.publish.publish", full)
+    monkeypatch.setattr("pricetracker_dagster.store.publishing.publish.publish", full)
     ended = run("silence", "KRAKEN:*", "--for", "1h")
     assert ended.exit_code == 0
     assert "Not published yet, the next tick does: [Errno 28] No space left on device" in ended.stderr

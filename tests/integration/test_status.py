@@ -17,7 +17,7 @@ from pricetracker_dagster.cli.status_screen import lines
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.local.up import only_one
 from pricetracker_dagster.settings import Settings, load_settings
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from tests.integration.conftest import Bench
 from tests.webhook import Webhook
 

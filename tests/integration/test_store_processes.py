@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
 START = datetime(2026, 3, 3, 23, 40, tzinfo=UTC)  # 20 minutes before midnight: two partitions
@@ -32,7 +32,7 @@ import pyarrow as pa
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.store import store_in
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 
 store = store_in(Path(sys.argv[1]))
 start = datetime.fromisoformat("{START.isoformat()}")

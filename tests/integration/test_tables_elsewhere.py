@@ -12,7 +12,7 @@ from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)

@@ -19,8 +19,8 @@ from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.log import examine, read_commit, read_log
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_access import PublishedDamaged
+from pricetracker_dagster.store.publishing.access import PublishedDamaged
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.repairing.repair import repair
 from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench

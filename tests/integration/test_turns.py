@@ -19,8 +19,8 @@ from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.collect.turns import Turn, Turns
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.coverage import missing
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_file import Published
+from pricetracker_dagster.store.publishing.file import Published
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Track
 from tests.odd_kraken import NEWEST, NOW, OddKraken, price

@@ -23,7 +23,7 @@ from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.settings import Settings, channel_name, load_settings
 from pricetracker_dagster.store.maintenance import maintain
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import Records, Row
 from pricetracker_dagster.store.store import Store, open_store
 from tests.integration.conftest import Bench, give_up_after

@@ -23,8 +23,8 @@ from pricetracker_dagster.local.watching import Watch
 from pricetracker_dagster.settings import config_file, load_settings
 from pricetracker_dagster.store.clock import clock_differences, note_clock
 from pricetracker_dagster.store.delta import Delta
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_access import covered
+from pricetracker_dagster.store.publishing.access import covered
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.store import open_store, store_in

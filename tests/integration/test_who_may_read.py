@@ -14,7 +14,7 @@ import pytest
 
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import validate_rows
-from pricetracker_dagster.store.publish import publish
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)

@@ -32,8 +32,8 @@ from pricetracker_dagster.errors import first_line
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.publish import publish, publish_if_moved
-from pricetracker_dagster.store.published_access import covered
+from pricetracker_dagster.store.publishing.access import covered
+from pricetracker_dagster.store.publishing.publish import publish, publish_if_moved
 from pricetracker_dagster.store.records import NOT_RUN, RUN_FAILED, Row
 from pricetracker_dagster.store.store import Store, open_store
 

@@ -20,7 +20,7 @@ from pricetracker_dagster.files.replacing import left_over
 from pricetracker_dagster.store.clock import clock_differences
 from pricetracker_dagster.store.damage import Kind
 from pricetracker_dagster.store.errors import StoreError, access
-from pricetracker_dagster.store.published_access import moved_from
+from pricetracker_dagster.store.publishing.access import moved_from
 from pricetracker_dagster.store.repairing.databases import damaged_databases
 from pricetracker_dagster.store.repairing.rebuild import FOLDER
 from pricetracker_dagster.store.store import Store

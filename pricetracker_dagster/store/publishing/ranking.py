@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.metric import MEASURES
-from pricetracker_dagster.store.partials import OF, Partials, array
+from pricetracker_dagster.store.publishing.partials import OF, Partials, array
 
 
 def rank(connection: duckdb.DuckDBPyConnection, merged: Partials, as_of: datetime) -> None:
@@ -16,10 +16,10 @@ def rank(connection: duckdb.DuckDBPyConnection, merged: Partials, as_of: datetim
     ranked = measured(merged)
     measures = {"measures": ", ".join(map(sql.literal, MEASURES))}
     connection.register("measured", ranked)
-    connection.execute(sql.filled("store/sql/ranked.sql", measures), {"as_of": as_of})
+    connection.execute(sql.filled("store/publishing/sql/ranked.sql", measures), {"as_of": as_of})
     by_metric = np.lexsort([np.from_dlpack(ranked.column(name)) for name in ("place", "number")])
     connection.register("measured", ranked.take(array(by_metric.astype(np.int32))))
-    connection.execute(sql.filled("store/sql/available.sql", measures))
+    connection.execute(sql.filled("store/publishing/sql/available.sql", measures))
     connection.unregister("measured")
 
 

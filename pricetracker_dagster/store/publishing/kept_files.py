@@ -15,7 +15,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from pricetracker_dagster.files.replacing import write_bytes
-from pricetracker_dagster.store.kept_parts import Unusable, stream_of, understood
+from pricetracker_dagster.store.publishing.kept_parts import Unusable, stream_of, understood
 
 _VERSION = "1"
 """Part of each name. A change of what is in the files raises it."""

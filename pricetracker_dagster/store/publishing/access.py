@@ -122,7 +122,7 @@ def _built_from(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 def files_of_views(connection: duckdb.DuckDBPyConnection, view: str | None = None) -> set[str]:
     """Return the Parquet files that a view of the published file reads, or all of them."""
-    views = connection.execute(sql.load("store/sql/views.sql"), {"view": view}).fetchall()
+    views = connection.execute(sql.load("store/publishing/sql/views.sql"), {"view": view}).fetchall()
     return {sql.named_by(path) for (paths,) in views for path in paths or ()}
 
 

@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, utc
-from pricetracker_dagster.store.kept_files import KeptFiles, prefix_of
 from pricetracker_dagster.store.live_files import patterns
-from pricetracker_dagster.store.partials import Partials, Rows, array, merged, partials_of
+from pricetracker_dagster.store.publishing.kept_files import KeptFiles, prefix_of
+from pricetracker_dagster.store.publishing.partials import Partials, Rows, array, merged, partials_of
 
 HOUR = timedelta(hours=1)
 
@@ -110,9 +110,9 @@ class PastHours(NamedTuple):
         files = sorted(frozenset().union(*(hour.files for hour in run)))
         if not files:
             return
-        self.connection.execute(sql.load("store/sql/merging.sql"))
+        self.connection.execute(sql.load("store/publishing/sql/merging.sql"))
         values = {"files": patterns(files), "first": run[0].first, "last": run[-1].last}
-        found = self.connection.sql(sql.load("store/sql/partials.sql"), params=values).to_arrow_table()
+        found = self.connection.sql(sql.load("store/publishing/sql/partials.sql"), params=values).to_arrow_table()
         none = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in found.schema], schema=found.schema)
         batch = next(iter(found.combine_chunks().to_batches()), none)
         of_row = np.from_dlpack(batch.column("hour"))
@@ -126,7 +126,7 @@ class PastHours(NamedTuple):
 
 def measures(connection: duckdb.DuckDBPyConnection, source: str, minutes: MinuteRange, **values: object) -> Rows | None:
     """Return the measures of rows of a table, or of Parquet files; None where there are no rows."""
-    statement = sql.filled("store/sql/measures_of_rows.sql", {"rows": source})
+    statement = sql.filled("store/publishing/sql/measures_of_rows.sql", {"rows": source})
     found = connection.sql(statement, params={**values, **minutes._asdict()}).to_arrow_table().combine_chunks()
     batches = found.to_batches()
     return Rows.read(batches[0]) if batches and found.num_rows else None

@@ -8,8 +8,8 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.store.live_files import patterns
-from pricetracker_dagster.store.publish import publish
-from pricetracker_dagster.store.published_file import CurrentFile, current_file
+from pricetracker_dagster.store.publishing.file import CurrentFile, current_file
+from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store
 
 _SHOWN = 5
@@ -42,11 +42,11 @@ def compare_in_full(store: Store, now: datetime) -> list[str]:
 def _differing(current: CurrentFile, as_of: datetime) -> list[tuple[str, str, float | None, float | None]]:
     with sql.attached(current.published.path) as connection:
         try:
-            files = [file for (file,) in connection.execute(sql.load("store/sql/kept_files.sql")).fetchall()]
+            files = [file for (file,) in connection.execute(sql.load("store/publishing/sql/kept_files.sql")).fetchall()]
         except duckdb.CatalogException:  # of an earlier version: it was made from all rows
             return []
         if not files:
             return []
         define_measures(connection)
         values = {"files": patterns(files), "first": as_of - DAY + MINUTE, "last": as_of}
-        return connection.execute(sql.load("store/sql/full_pass.sql"), values).fetchall()
+        return connection.execute(sql.load("store/publishing/sql/full_pass.sql"), values).fetchall()

@@ -1,7 +1,7 @@
 """Publishes the DuckDB file for readers: when one is built, by which process, and what is left out of it.
 
 The file is built beside the old one, replaces it as a whole, and is never written again: a session that has it open
-keeps what it has, and the next one gets the new file. What is in it and how it lies on the disk is published_file.py.
+keeps what it has, and the next one gets the new file. What is in it and how it lies on the disk is file.py's.
 """
 
 import os
@@ -21,11 +21,10 @@ from pricetracker_dagster.candles.minutes import DAY, newest_closed_minute, utc
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
-from pricetracker_dagster.store.kept_parts import Unusable
 from pricetracker_dagster.store.live_files import LiveFile, files_of, live_files, patterns
 from pricetracker_dagster.store.log import note_published
-from pricetracker_dagster.store.published_access import moved_from
-from pricetracker_dagster.store.published_file import (
+from pricetracker_dagster.store.publishing.access import moved_from
+from pricetracker_dagster.store.publishing.file import (
     CurrentFile,
     Published,
     before,
@@ -34,6 +33,7 @@ from pricetracker_dagster.store.published_file import (
     remove_orphans,
     swap_in,
 )
+from pricetracker_dagster.store.publishing.kept_parts import Unusable
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import held
@@ -218,7 +218,7 @@ def _newest_in(files: Sequence[str], latest: datetime) -> datetime | None:
     if not files:
         return None
     values = {"files": patterns(files), "latest": latest}
-    [(unix,)] = sql.connect().execute(sql.load("store/sql/newest.sql"), values).fetchall()
+    [(unix,)] = sql.connect().execute(sql.load("store/publishing/sql/newest.sql"), values).fetchall()
     return None if unix is None else utc(unix)
 
 

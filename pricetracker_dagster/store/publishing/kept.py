@@ -19,10 +19,18 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, utc
-from pricetracker_dagster.store.kept_hours import HOUR, MEASURES, PARTIALS, ROWS, KeptHour, PastHours, measures
-from pricetracker_dagster.store.kept_parts import PREVIOUS, part_of, put
 from pricetracker_dagster.store.live_files import LiveFile, patterns
-from pricetracker_dagster.store.partials import Partials, merged, partials_of
+from pricetracker_dagster.store.publishing.kept_hours import (
+    HOUR,
+    MEASURES,
+    PARTIALS,
+    ROWS,
+    KeptHour,
+    PastHours,
+    measures,
+)
+from pricetracker_dagster.store.publishing.kept_parts import PREVIOUS, part_of, put
+from pricetracker_dagster.store.publishing.partials import Partials, merged, partials_of
 
 _BRIEF = timedelta(minutes=10)
 _FEW = 4
@@ -91,7 +99,7 @@ def keep(
         elif hour.kind == MEASURES and (part := past.beginning(hour)) is not None:
             edges[hour.hour] = part
         kept.append({**hour._asdict(), "files": [*hour.files], "numbers": [*hour.files.values()]})
-    connection.execute(sql.load("store/sql/keep_hours.sql"), {"hours": kept})
+    connection.execute(sql.load("store/publishing/sql/keep_hours.sql"), {"hours": kept})
     whole = whole_of(hours)
     middle = None
     if previous and _content(whole) == _content(whole_of(before.values())):
@@ -131,11 +139,11 @@ def _keep_rows(
     gone = [number for file, number in had.items() if file not in hour.files]
     values = {"first": hour.since, "last": hour.last}
     if len(gone) < len(had):
-        connection.execute(sql.load("store/sql/kept_rows.sql"), {**values, "gone": gone})
+        connection.execute(sql.load("store/publishing/sql/kept_rows.sql"), {**values, "gone": gone})
     new = {file: number for file, number in hour.files.items() if file not in had}
     if new:
         read = {"files": patterns(new), "names": [*new], "numbers": [*new.values()]}
-        connection.execute(sql.load("store/sql/read_rows.sql"), {**values, **read})
+        connection.execute(sql.load("store/publishing/sql/read_rows.sql"), {**values, **read})
     known = part_of(connection, PREVIOUS, hour.hour, Partials.read) if had and not gone else None
     numbers = [*(new if known else hour.files).values()]
     source = "(FROM kept_3.rows WHERE list_contains($numbers::INTEGER[], file))"
@@ -157,7 +165,7 @@ def _keep_rows(
 def _kept_in(connection: duckdb.DuckDBPyConnection) -> dict[int, KeptHour]:
     """Return which hours the previous file has; none where it is of another version, which had no such tables."""
     try:
-        found = connection.execute(sql.load("store/sql/kept_hours.sql")).fetchall()
+        found = connection.execute(sql.load("store/publishing/sql/kept_hours.sql")).fetchall()
     except duckdb.CatalogException:
         return {}
     return {

@@ -37,7 +37,7 @@ def part_of(
     Raises:
         Unusable: it keeps something else.
     """
-    statement = sql.filled("store/sql/part.sql", {"database": sql.identifier(database)})
+    statement = sql.filled("store/publishing/sql/part.sql", {"database": sql.identifier(database)})
     found = connection.execute(statement, {"hour": hour}).fetchall()
     return understood(found[0][0], read) if found else None
 

@@ -1,7 +1,7 @@
 """The tables, views and comments of a new published file: taken over from the one before where they are the same.
 
-130 comments take longer than all that changes within a minute. What stands in the tables is published_file.py's, which
-columns they have schema.py's.
+130 comments take longer than all that changes within a minute. What stands in the tables is file.py's, which
+columns they have store/schema.py's.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ import duckdb
 
 from pricetracker_dagster import sql
 from pricetracker_dagster.store import schema
-from pricetracker_dagster.store.kept_parts import PREVIOUS
+from pricetracker_dagster.store.publishing.kept_parts import PREVIOUS
 
 _TABLES = "tables"
 _COMPRESSION = {
@@ -51,14 +51,14 @@ def _statements(sources: Mapping[str, str]) -> dict[str, str]:
     """Return what creates all tables, and by its name each view, with comments."""
     tables = [f"CREATE TABLE {table.name} ({_declared(table)});" for table in schema.TABLES]
     macro = sql.filled("candles/measures.sql", {"kind": "MACRO"})
-    statements = {_TABLES: "\n".join((sql.load("store/sql/kept_tables.sql"), *tables, macro))}
+    statements = {_TABLES: "\n".join((sql.load("store/publishing/sql/kept_tables.sql"), *tables, macro))}
     statements[_TABLES] += "\n".join(line for table in schema.TABLES for line in _comments("TABLE", table))
     for view in schema.VIEWS:
         parts = {**sources, "name": view.name, "rows": sources.get(view.name, ""), "began": _BEGAN.get(view.name, "")}
         file = (
             f"{view.name}_view" if view.name not in sources else "acknowledged_view" if view.name in _BEGAN else "view"
         )
-        text = sql.filled(f"store/sql/{file}.sql", parts)
+        text = sql.filled(f"store/publishing/sql/{file}.sql", parts)
         statements[view.name] = "\n".join((text, *_comments("VIEW", view)))
     return statements
 
@@ -72,7 +72,7 @@ def _digests_before(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Return how the previous file was laid out; nothing where it does not say so or holds anything else."""
     try:
         digests = dict(connection.execute("SELECT name, digest FROM previous.kept_3.layout").fetchall())
-        found = connection.execute(sql.load("store/sql/entries.sql")).fetchall()
+        found = connection.execute(sql.load("store/publishing/sql/entries.sql")).fetchall()
     except duckdb.CatalogException:
         return {}
     kept = {"hours", "layout", "parts", "rows"}

@@ -1,7 +1,7 @@
 """The published file: what is in it, what the current one says of itself, and how a new one takes its place.
 
 It has tables of the last 24 hours, and views over the explicit list of live Parquet files; which columns they have is
-said in schema.py. When a file is built is the business of publish.py.
+said in store/schema.py. When a file is built is the business of publish.py.
 """
 
 import os
@@ -24,14 +24,14 @@ from pricetracker_dagster.files.data_folder import DataFolder, is_same_folder
 from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
-from pricetracker_dagster.store.kept import hours_of, keep, whole_of
-from pricetracker_dagster.store.kept_files import KeptFiles
-from pricetracker_dagster.store.kept_hours import ROWS, KeptHour, PastHours, presence
-from pricetracker_dagster.store.kept_parts import PREVIOUS
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
-from pricetracker_dagster.store.partials import OF, Partials
-from pricetracker_dagster.store.published_layout import lay_out
-from pricetracker_dagster.store.ranking import rank
+from pricetracker_dagster.store.publishing.kept import hours_of, keep, whole_of
+from pricetracker_dagster.store.publishing.kept_files import KeptFiles
+from pricetracker_dagster.store.publishing.kept_hours import ROWS, KeptHour, PastHours, presence
+from pricetracker_dagster.store.publishing.kept_parts import PREVIOUS
+from pricetracker_dagster.store.publishing.layout import lay_out
+from pricetracker_dagster.store.publishing.partials import OF, Partials
+from pricetracker_dagster.store.publishing.ranking import rank
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.tracked import tracked_since
@@ -103,7 +103,7 @@ def current_file(published: Path) -> CurrentFile | None:
 
 
 def _said(published: Path) -> CurrentFile | None:
-    row = sql.connect().execute(sql.load("store/sql/current_file.sql")).fetchone()
+    row = sql.connect().execute(sql.load("store/publishing/sql/current_file.sql")).fetchone()
     if row is None:
         return None
     as_of, rows, metrics, values, schema_version, versions, tracked, folder = row
@@ -166,7 +166,7 @@ def build(
     merged = None if kept is None else kept.merged()
     metrics = 0 if merged is None else int((merged.counts[0] > 0).sum())
     connection.execute(
-        sql.load("store/sql/snapshot.sql"),
+        sql.load("store/publishing/sql/snapshot.sql"),
         {
             "as_of": as_of,
             "published_at": now,
@@ -184,7 +184,7 @@ def build(
         missed = [{"metric": metric, **gap._asdict()} for metric, of_it in missing.items() for gap in of_it]
         if missed:
             values = {"missed": missed, "first": window.first, "not_run": NOT_RUN}
-            connection.execute(sql.filled("store/sql/missed.sql", sources), values)
+            connection.execute(sql.filled("store/publishing/sql/missed.sql", sources), values)
     return Built(named, metrics, 0 if merged is None else int(merged.counts[OF].sum()))
 
 
@@ -214,7 +214,8 @@ def _gaps(
     gaps: Gaps = {}
     if incomplete:  # mostly none is
         connection.register("presence", known())
-        connection.execute(sql.load("store/sql/gaps_of_day.sql"), {"metrics": incomplete, **window._asdict()})
+        values = {"metrics": incomplete, **window._asdict()}
+        connection.execute(sql.load("store/publishing/sql/gaps_of_day.sql"), values)
         for metric, first, last in connection.fetchall():
             gaps.setdefault(metric, []).append(MinuteRange(utc(first), utc(last)))
         connection.unregister("presence")
