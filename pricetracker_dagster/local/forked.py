@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -87,7 +87,8 @@ class Preloaded:
         self._stop = stop
         self._ready_by: float | None = time.monotonic() + _IMPORT_PATIENCE
         self._asked, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
+        with ExitStack() as opened, other:
+            opened.enter_context(self._asked)
             self._process = subprocess.Popen(  # noqa: S603 - a command of our own making
                 [*python(_FORKING, preloaded, str(other.fileno())), " " * _ROOM],
                 env=environment,
@@ -98,6 +99,7 @@ class Preloaded:
                 pass_fds=[other.fileno()],
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no lock that a thread could hold
             )
+            opened.pop_all()
 
     def fork(
         self, command: Sequence[str], environment: Mapping[str, str], descriptors: Sequence[int]
