@@ -82,7 +82,7 @@ def measure(minutes: int = MINUTES) -> Iterator[Row]:
         code = started.enter_context(_default_instance(theirs))
         published = ours / "data-simulated" / "pricetracker.duckdb"
         seen = _look(up, code, published, minutes)
-        print("\n".join(seen.parts), file=sys.stderr)
+        print("\n".join(seen.parts), "MB by minute:", *map(round, seen.memory), file=sys.stderr)
         ends = _ends_of_empty_runs(theirs / "home")
     both = sorted(minute for minute in seen.visible if minute in ends)
     mine, others = [seen.visible[minute] for minute in both], [ends[minute] for minute in both]
@@ -224,11 +224,11 @@ def _process(folder: Path, arguments: Sequence[str], more: dict[str, str]) -> It
         yield process.pid
     finally:
         process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):  # what was measured is not lost with it
             process.wait(20)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
