@@ -5,7 +5,7 @@ rest is upserted as anything else is. Until commit() nothing is stored. Memory d
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +33,7 @@ from pricetracker_dagster.store.data_files import (
     write_file,
 )
 from pricetracker_dagster.store.doubts import Doubts
-from pricetracker_dagster.store.live_files import PARTITION, files_of, files_of_days, sizes
+from pricetracker_dagster.store.live_files import by_day, files_of, files_of_days, sizes
 from pricetracker_dagster.store.prices import PriceTable, UpsertedCandles
 from pricetracker_dagster.store.set_aside import Mask, SetAside, flags
 from pricetracker_dagster.store.writing import check_space
@@ -211,7 +211,7 @@ class BulkLoad:
         if self._table is None:
             self._table = self._prices.open_or_create()
             self._stored = self._files_in(self._table)
-            self._by_day = _by_day(self._stored)
+            self._by_day = by_day(self._stored)
             self._doubted = {
                 utc(unix).date() for metric, unix in Doubts(self._state).keys(self._now) if metric == self._metric
             }
@@ -239,8 +239,8 @@ class BulkLoad:
         newest = candles.slice(candles.num_rows - 1)
         first, last = _unix(candles, 0), _unix(newest, 0) + 60
         begin, end = utc(first).date(), utc(last).date()
-        days = [day for day in self._by_day if begin <= day <= end and day not in alike]
-        files = [file for day in sorted(days) for file in self._by_day[day]]
+        of_days = [(day, of_day) for day, of_day in self._by_day.items() if day not in alike]
+        files = [file for day, of_day in of_days if day is None or begin <= day <= end for file in of_day]
         if not files:
             return {}
         marked = candles.append_column("filled", flags(filled))
@@ -288,11 +288,3 @@ def _days(candles: pa.Table) -> "np.ndarray[Any, Any]":
 
 def _unix(candles: pa.Table, row: int) -> int:
     return int(candles.slice(row, 1).column("minute").cast(pa.int64()).to_numpy()[0]) // 1_000_000
-
-
-def _by_day(files: Iterable[str]) -> dict[date, list[str]]:
-    """Return files by the UTC day in their paths."""
-    days: dict[date, list[str]] = {}
-    for file in files:
-        days.setdefault(date.fromisoformat(file.rpartition(f"/{PARTITION}=")[2][:10]), []).append(file)
-    return days

@@ -33,6 +33,14 @@ def files_of_days(files: Iterable[str], first: date, last: date) -> list[str]:
     return [file for file in files if (day := day_of(file)) is None or first <= day <= last]
 
 
+def by_day(files: Iterable[str]) -> dict[date | None, list[str]]:
+    """Return files of the prices by the UTC day in their paths; None has those whose paths name no day."""
+    days: dict[date | None, list[str]] = {}
+    for file in files:
+        days.setdefault(day_of(file), []).append(file)
+    return days
+
+
 def day_of(file: str) -> date | None:
     """Return the UTC day of a file of the prices, by its path; None where that names none."""
     named = re.search(rf"/{PARTITION}=([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/", file)

@@ -190,8 +190,8 @@ class PriceTable(Delta):
                 holed.append(day)
             else:
                 runs[day.metric].append((day.first, day.last))
-        for metric, *run in self._runs(holed, files):
-            runs[metric].append((run[0], run[1]))
+        for metric, begin, end in self._runs(holed, files):
+            runs[metric].append((begin, end))
         gaps = {metric: _between(sorted(of_metric), first, last) for metric, of_metric in sorted(runs.items())}
         return (
             {metric: utc(unix) for metric, unix in newest.items()},

@@ -19,7 +19,7 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.replacing import write_text
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.store.delta import Delta
-from pricetracker_dagster.store.live_files import day_of
+from pricetracker_dagster.store.live_files import by_day
 
 _KEPT = timedelta(days=92)
 """How long before the newest day of all they are kept: so far back a tick can be made to look."""
@@ -61,14 +61,12 @@ def stored_days(
     Raises:
         StoreError: a file cannot be read.
     """
-    by_day: dict[date | None, list[str]] = {}
-    for file in files:
-        by_day.setdefault(day_of(file), []).append(file)
-    over = {day: of_day for day, of_day in by_day.items() if day is not None and day < last.astimezone(UTC).date()}
-    known = {} if None in by_day else _days_over(prices, over, keep=keep)
+    days = by_day(files)
+    over = {day: of_day for day, of_day in days.items() if day is not None and day < last.astimezone(UTC).date()}
+    known = {} if None in days else _days_over(prices, over, keep=keep)
     found: list[StoredDay] = []
     unknown: list[str] = []
-    for day, of_day in by_day.items():
+    for day, of_day in days.items():
         part = None if day is None or day not in known else _from(first, day, known[day], metrics)
         if part is None:
             unknown += of_day
