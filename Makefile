@@ -69,13 +69,13 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@if [ -L $(VENV) ]; then rm $(VENV); fi
 	@{ [ "$(STANDS)" = yes ] && test -x $(BIN)/pip; } || $(PYTHON) -m venv --clear $(VENV)
 	@echo "setting up $(VENV) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[exchanges]'
 	@touch $@
 
 # DuckDB 1.2 stands in a folder of its own: a test opens the published file with it. So does Dagster's storage for Postgres,
 # whose newest release asks for a Dagster one patch older than ours: what it needs else is there.
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[exchanges,dev]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(VENV)/duckdb-1.2 duckdb==1.2.2
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-warn-conflicts --constraint constraints.txt --no-deps --upgrade --target $(VENV)/dagster-postgres dagster-postgres psycopg2-binary
 	@touch $@
