@@ -1,6 +1,7 @@
-"""The metric: one market, written ``EXCHANGE:BASEQUOTE``; and its measures by name, which measures.sql defines."""
+"""The metric: one market, ``EXCHANGE:BASEQUOTE`` or with a slash in its pair; and its measures, which are in SQL."""
 
 import re
+from collections.abc import Collection
 from typing import Literal, NamedTuple, get_args
 
 Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
@@ -8,8 +9,16 @@ Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 
 
+PAIR = re.compile("[A-Z0-9.]+/[A-Z0-9.]+")
+"""Base and quote as a metric may name them."""
+
+
 class Metric(NamedTuple):
-    """One market: the exchange that quotes it and its pair, both upper case, e.g. ``KRAKEN``, ``BTCUSD``."""
+    """One market: the exchange that quotes it and its pair, both upper case, e.g. ``KRAKEN``, ``BTCUSD``.
+
+    A metric is called as the settings list it. A slash between base and quote is needed only where two markets of an
+    exchange have one name without it.
+    """
 
     exchange: str
     pair: str
@@ -20,13 +29,22 @@ class Metric(NamedTuple):
 
 
 def parse_metric(text: str) -> Metric:
-    """Split ``EXCHANGE:BASEQUOTE`` into its two parts.
+    """Split ``EXCHANGE:BASEQUOTE`` into its two parts; a slash between base and quote stays.
 
     Raises:
         ValueError: the text is not of that form; the message says how it should look.
     """
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]*:[A-Z0-9.]+", text):
-        remedy = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*\w+:[\w.]+\s*", text) else ""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*:[A-Z0-9.]+(/[A-Z0-9.]+)?", text):
+        remedy = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*\w+:[\w.]+(/[\w.]+)?\s*", text) else ""
         raise ValueError(f'"{text}" is not a metric: write EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD{remedy}')
     exchange, pair = text.split(":")
     return Metric(exchange, pair)
+
+
+def spelled(name: str, known: Collection[str]) -> str:
+    """Return the one of some metrics that is meant by a name with or without the slash; the name where none is."""
+    if name in known:
+        return name
+    plain = name.replace("/", "")
+    meant = [plain] if plain in known else [each for each in known if "/" in each and each.replace("/", "") == name]
+    return meant[0] if len(meant) == 1 else name

@@ -67,10 +67,12 @@ class Unvalidated:
     Attributes:
         rows: their cells, in the order of RAW_COLUMNS.
         fetched_at: when they were answered, UTC.
+        quiet: open times in Unix seconds of those that were filled in by us and stated by no source.
     """
 
     rows: Sequence[Sequence[object]]
     fetched_at: datetime
+    quiet: Sequence[int] = ()
 
     @property
     def kept(self) -> pa.Table:
@@ -170,11 +172,24 @@ def validate_together(answers: Sequence[Answer]) -> Validated:
         connection.execute(sql.load("candles/validate_rows.sql"), {"rows": rows})
         parts.append(validate(connection))
     derived = [part.derived for part in parts if part.derived is not None]
+    if quiet := [
+        {"metric": answer.rows[0][0], "minute": utc(unix)}
+        for answer in answers
+        if isinstance(answer, Unvalidated)
+        for unix in answer.quiet
+    ]:
+        derived.append(_table(quiet))
     return Validated(
         pa.concat_tables([part.kept for part in parts]),
         [row for part in parts for row in part.rejected],
         pa.concat_tables(derived) if derived else None,
     )
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Return rows of metric and minute as a table. Through DuckDB, as above."""
+    columns = "unnest($rows::STRUCT(metric VARCHAR, minute TIMESTAMPTZ)[], recursive := true)"
+    return sql.connect().sql(f"SELECT {columns}", params={"rows": rows}).to_arrow_table()
 
 
 def _number(cell: object) -> float:

@@ -105,12 +105,12 @@ def _ways(again: "list[Again]", settings: Settings) -> list[tuple[str, str]]:
 def _filled(settings: Settings, now: datetime) -> "list[Again]":
     """Return the minutes without trades that every exchange can still be asked for by the way of its candles."""
     from pricetracker_dagster.candles.minutes import newest_closed_minute
-    from pricetracker_dagster.exchanges.registry import kind_of
+    from pricetracker_dagster.exchanges.registry import reach_of
     from pricetracker_dagster.store.repairing.repair import filled
     from pricetracker_dagster.store.store import open_store
 
     latest = newest_closed_minute(now)
-    earliest = {str(metric): latest - kind_of(metric.exchange).reach for metric in settings.tracked}
+    earliest = {str(metric): latest - reach_of(metric.exchange) for metric in settings.tracked}
     return filled(open_store(settings), earliest, latest)
 
 

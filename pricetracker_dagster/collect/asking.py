@@ -10,9 +10,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.validate import Answer
+from pricetracker_dagster.exchanges.base import Allowance
 from pricetracker_dagster.exchanges.http import CONNECTIONS
 from pricetracker_dagster.files.locks import Deadline
-from pricetracker_dagster.settings.exchanges import ExchangeSettings
 
 T = TypeVar("T")
 
@@ -90,7 +90,7 @@ class Findings:
 def in_turns(
     items: Sequence[T],
     ask: Callable[[T, int], float | None],
-    how: ExchangeSettings,
+    allowance: Allowance,
     *,
     deadline: Deadline,
     name: str,
@@ -98,7 +98,7 @@ def in_turns(
 ) -> None:
     """Ask for each item, several at the same time, first all of them in their order, then again what needs it.
 
-    How many follows from ``how`` the exchange is asked: as many as it grants while one answer is waited for, so that
+    How many follows from what the exchange allows: as many as it grants while one answer is waited for, so that
     some which hang hold up no other; and more where fewer answers come than requests are granted.
 
     It returns when all are done or the deadline, after which nothing is begun, has passed, whatever still hangs: the
@@ -108,15 +108,15 @@ def in_turns(
     board = _Board(items, deadline, again_until or deadline)
     threads = 0
     while not board.wait(0.0):
-        for _ in range(min(threads or at_first(how), CONNECTIONS - threads, len(items) - threads)):
+        for _ in range(min(threads or at_first(allowance), CONNECTIONS - threads, len(items) - threads)):
             threading.Thread(target=board.work, args=(ask,), daemon=True, name=f"{name}-{threads}").start()
             threads += 1
-        board.wait_while_enough(how.requests_per_second)
+        board.wait_while_enough(allowance.requests_per_second)
 
 
-def at_first(how: ExchangeSettings) -> int:
+def at_first(allowance: Allowance) -> int:
     """Return how many are asked for at the same time from the beginning."""
-    return max(1, min(_AT_FIRST, math.ceil(how.requests_per_second * how.timeout_seconds)))
+    return max(1, min(_AT_FIRST, math.ceil(allowance.requests_per_second * allowance.timeout_seconds)))
 
 
 class _Board(Generic[T]):

@@ -15,7 +15,7 @@ from pricetracker_dagster.collect.clocks import wait_until_closed
 from pricetracker_dagster.collect.context import Context, by_exchange
 from pricetracker_dagster.errors import did_you_mean
 from pricetracker_dagster.exchanges.asking import retry_pause
-from pricetracker_dagster.exchanges.base import Exchange, NotAsked, PairUnknown
+from pricetracker_dagster.exchanges.base import Exchange, NotAsked, PairAmbiguous, PairUnknown
 from pricetracker_dagster.exchanges.registry import open_exchange
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.settings import Settings
@@ -111,9 +111,8 @@ def _ask(
         may_ask = late and again < len(LATE_MINUTE) and context.turns[str(metric)].may_be_late()
         return LATE_MINUTE[again] if may_ask else None
 
-    how = context.settings.exchange(exchange.name)
     ordered, name = context.turns.to_ask(metrics), exchange.name
-    in_turns(ordered, ask, how, deadline=deadline, again_until=again_until, name=name)
+    in_turns(ordered, ask, exchange.allowance, deadline=deadline, again_until=again_until, name=name)
 
 
 def _doubted(context: Context) -> dict[str, datetime]:
@@ -154,7 +153,9 @@ def with_its_place(
 
     The list alone decides nothing: one that is incomplete for once would cost minutes that can be had.
     """
-    if not isinstance(error, PairUnknown) or metric.pair in pairs:
+    if not isinstance(error, PairUnknown) or {metric.pair, metric.pair.replace("/", "")} & {*pairs}:
         return error
+    if isinstance(error, PairAmbiguous):
+        return PairUnknown(f"{settings.place_of(metric)}: {error}")
     instead = did_you_mean(str(metric), [str(Metric(metric.exchange, pair)) for pair in sorted(pairs)]) if hint else ""
     return PairUnknown(f"{settings.place_of(metric)}: no such pair on {metric.exchange}{instead}")

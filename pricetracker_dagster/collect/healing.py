@@ -103,8 +103,8 @@ class Healing:
             return None
 
         for name, metrics in by_exchange(ordered).items():
-            how = context.settings.exchange(name)
-            findings.start(partial(in_turns, metrics, heal, how, deadline=context.deadline, name=name), metrics)
+            allowance = context.exchanges[name].allowance
+            findings.start(partial(in_turns, metrics, heal, allowance, deadline=context.deadline, name=name), metrics)
         intake.rebuilt(findings)
         with context.collected.noting_trouble("what is stored could not be read"):
             self._remember_vain({metric: wanted[metric] for metric in wanted if metric in whole})

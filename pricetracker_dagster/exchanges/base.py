@@ -5,13 +5,20 @@ An exchange is one small class, which says what it asks and what an answer means
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
 from pricetracker_dagster.candles.validate import Answer, Validated
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.files.locks import Deadline
+
+
+class Allowance(NamedTuple):
+    """How much may be asked of an exchange: requests for candles a second, and the longest wait for an answer."""
+
+    requests_per_second: float
+    timeout_seconds: float
 
 
 class Exchange(Protocol):
@@ -23,6 +30,8 @@ class Exchange(Protocol):
 
     name: str
     """The part of a metric before the colon, e.g. ``KRAKEN``."""
+    allowance: Allowance
+    """How much may be asked of it."""
     reach: timedelta
     """How far back candles() answers; older minutes are for history()."""
     settles: timedelta
@@ -76,7 +85,24 @@ class NotAsked(ExchangeUnreachable):
 
 
 class RateLimited(ExchangeError):
-    """The exchange asks us to slow down."""
+    """The exchange asks us to slow down; ``pause`` is for how many seconds, where it says so."""
+
+    def __init__(self, message: str, pause: float | None = None) -> None:
+        """Keep what it says."""
+        super().__init__(message)
+        self.pause = pause
+
+
+class Banned(RateLimited):
+    """The exchange answers nothing to this address for a while; each request more may make it longer."""
+
+    cause = "banned by the exchange"
+
+
+class RefusedHere(ExchangeError):
+    """The exchange answers nobody from here, e.g. by the law of the country that the address belongs to."""
+
+    cause = "refused by the exchange"
 
 
 class Maintenance(ExchangeError):
@@ -89,3 +115,7 @@ class PairUnknown(ExchangeError):
     """The exchange does not know the pair, or no longer does. Only that pair is concerned."""
 
     cause = "pair unknown"
+
+
+class PairAmbiguous(PairUnknown):
+    """Two markets of the exchange have the pair's name; the message says which, and how to tell them apart."""

@@ -5,11 +5,14 @@ own request fails. When to ask again is in asking.py.
 """
 
 import json
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import requests
@@ -18,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from pricetracker_dagster.errors import plain
-from pricetracker_dagster.exchanges.base import ExchangeUnreachable, NoAnswer, RateLimited
+from pricetracker_dagster.exchanges.base import Banned, ExchangeUnreachable, NoAnswer, RateLimited, RefusedHere
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.process.bounded_call import within
 from pricetracker_dagster.process.proxies import open_session
@@ -31,6 +34,33 @@ CONNECTIONS = 128
 """Most connections that are kept open, for as many requests at once. One is opened where all others are in use."""
 
 _PIECE = 64 * 1024
+
+
+class Response(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    """Their names in any case."""
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """For how many seconds nothing is to be asked, where it says so: a number, or a date as HTTP writes it."""
+        told = self.headers.get("Retry-After", "").strip()
+        if re.fullmatch(r"\d{1,9}", told, re.ASCII):
+            return float(told)
+        until, now = http_date(told), http_date(self.headers.get("Date", "")) or datetime.now(UTC)
+        return max(0.0, (until - now).total_seconds()) if until else None
+
+
+def http_date(text: str) -> datetime | None:
+    """Return a date as headers of HTTP write it, UTC; None where it is none."""
+    with suppress(ValueError, TypeError, IndexError, OverflowError):
+        moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return None
 
 
 class Http:
@@ -65,42 +95,77 @@ class Http:
             RateLimited: the exchange asks us to slow down.
             ExchangeUnreachable: no whole, usable answer in time.
         """
+        response = self.answer(what, f"{self.url}{path}", deadline, query=query, most=most)
+        check_status(what, response, self.url)
+        try:
+            return json.loads(response.body)
+        except (ValueError, RecursionError) as error:
+            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(response.body, 60)!r}") from error
+
+    def answer(
+        self,
+        what: str,
+        url: str,
+        deadline: Deadline,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        most: int = MOST_BYTES,
+    ) -> Response:
+        """Ask once for a URL and return the whole answer, whatever its status; otherwise as get()."""
         patience = min(self.timeout, deadline.remaining)
         if patience <= 0:
             raise DeadlineExceeded
         ends = Deadline.after(patience)
+
+        def ask() -> Response:
+            with self._session.get(
+                url,
+                params=query,
+                headers=headers,
+                timeout=max(0.001, ends.remaining),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                body = _body(what, response, ends, most)
+                return Response(response.status_code, response.reason or "", response.headers, body)
+
         try:
-            return within(patience, lambda: self._answer(what, path, query, ends, most), f"asks {what}")
+            return within(patience, lambda: self._without_network_errors(what, ask, ends), f"asks {what}")
         except TimeoutError:
             raise NoAnswer(f"{what}: no answer within {patience:.0f} s from {self.url}") from None
 
-    def _answer(self, what: str, path: str, query: Mapping[str, str], ends: Deadline, most: int) -> Any:
-        url, patience = f"{self.url}{path}", max(0.001, ends.remaining)
+    def _without_network_errors(self, what: str, ask: Callable[[], Response], ends: Deadline) -> Response:
         try:
-            with self._session.get(url, params=query, timeout=patience, stream=True, allow_redirects=False) as response:
-                _check_status(what, response, self.url)
-                body = _body(what, response, ends, most)
+            return ask()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if isinstance(error, requests.Timeout) or ends.remaining <= 0:
                 raise TimeoutError from error
             raise ExchangeUnreachable(f"{what}: no connection to {self.url} ({_root_of(error)})") from error
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(body, 60)!r}") from error
 
 
-def _check_status(what: str, response: requests.Response, url: str) -> None:
-    if response.status_code in {429, 420}:
-        raise RateLimited(f"{what}: HTTP {response.status_code}, too many requests")
-    if 300 <= response.status_code < 400:
+def check_status(what: str, response: Response, url: str) -> None:
+    """Raise what the status of an answer means, where it is not 200.
+
+    Raises:
+        RateLimited: too many requests; Banned: of which there were too many more.
+        RefusedHere: this exchange is not for where we are.
+        ExchangeUnreachable: anything else.
+    """
+    status = response.status
+    if status in {418, 420, 429}:
+        kind, said = (Banned, "banned for a while") if status == 418 else (RateLimited, "too many requests")
+        raise kind(f"{what}: HTTP {status}, {said}", response.retry_after)
+    if status == requests.codes.unavailable_for_legal_reasons:
+        raise RefusedHere(f"{what}: HTTP 451: {url} answers nobody from here; follow the pair on another exchange")
+    if 300 <= status < 400:
         there = plain(response.headers.get("Location", "nowhere"))
         raise ExchangeUnreachable(
-            f"{what}: HTTP {response.status_code}: {url} points to {there}, which is not followed; "
+            f"{what}: HTTP {status}: {url} points to {there}, which is not followed; "
             "if the exchange has moved, set its url in the settings (exchanges)"
         )
-    if response.status_code != requests.codes.ok:
-        raise ExchangeUnreachable(f"{what}: HTTP {response.status_code} {plain(response.reason)}".rstrip())
+    if status != requests.codes.ok:
+        raise ExchangeUnreachable(f"{what}: HTTP {status} {plain(response.reason)}".rstrip())
 
 
 def _body(what: str, response: requests.Response, ends: Deadline, most: int) -> bytes:

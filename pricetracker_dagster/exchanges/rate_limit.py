@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from pricetracker_dagster.exchanges.base import Banned
 from pricetracker_dagster.files.data_folder import StateFile, allowance_file
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
 
@@ -21,6 +22,11 @@ BURST = 5
 _LONGEST = 60.0
 """Seconds that a turn may lie ahead, beside a burst, whatever the file says: no turn is taken after the deadline of
 a tick, and an exchange that asks for it is left alone for some seconds only."""
+
+_LONGEST_BLOCK = 3600.0
+"""Seconds for which an exchange is left alone, whatever it or the file says: then it is looked whether it answers."""
+
+_BANNED = b"banned"
 
 _AHEAD = 0.1
 """Seconds for which turns are taken ahead, by who asks more often than that."""
@@ -49,6 +55,8 @@ class RateLimiter:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = allowance_file(folder, name)
         self._folder = folder
+        self._name = name
+        self.per_second = per_second
         self._interval = 1.0 / per_second
         self._low_priority = low_priority
         self._one_at_a_time = threading.Lock()
@@ -57,29 +65,35 @@ class RateLimiter:
         self._at_once = 1
         self._most_at_once = 1 if low_priority else max(1, int(_AHEAD * per_second))
 
-    def wait(self, deadline: Deadline) -> None:
-        """Wait until a request may go out.
+    def wait(self, deadline: Deadline, cost: float = 1.0) -> None:
+        """Wait until a request may go out that takes as much of the allowance as ``cost`` usual ones.
 
         Raises:
             DeadlineExceeded: that is after the deadline; the allowance is then left to others.
+            Banned: the exchange has said that it answers nothing until after the deadline.
         """
         while True:
+            kept = self._kept()
+            if kept.banned and kept.blocked - time.monotonic() >= deadline.remaining:
+                raise Banned(f"{self._name}: not asked: it has banned this address, for {self._blocked_for(kept)} more")
             if self._low_priority:
                 with locked(self._folder / StateFile.TICK_LOCK, deadline, shared=True):
                     pass
-            turn = self._take(deadline)
+            turn = self._take(deadline) if cost == 1.0 else self._take_alone(deadline, cost)
             time.sleep(max(0.0, turn - time.monotonic()))
             late = time.monotonic() - turn
             # it may have been stopped meanwhile, and somebody may have been asked to slow down
-            if late < max(_AHEAD, BURST * self._interval) and self._blocked_until() <= time.monotonic():
+            if late < max(_AHEAD, BURST * self._interval) and self._kept().blocked <= time.monotonic():
                 return
 
-    def block(self, seconds: float) -> None:
-        """Block all requests for so many seconds: the exchange has asked for it."""
+    def block(self, seconds: float, *, banned: bool = False) -> None:
+        """Block all requests for so many seconds: the exchange has asked for it, or has banned this address."""
         with self._one_at_a_time, locked(self._file, None) as file:
             self._turns.clear()
-            kept, until = _kept_in(file), time.monotonic() + seconds
-            _keep(file, _Kept(max(kept.latest, until), max(kept.blocked, until)))
+            kept, now = _kept_in(file), time.monotonic()
+            until = now + min(seconds, _LONGEST_BLOCK)
+            banned = banned if until >= kept.blocked else kept.banned
+            _keep(file, _Kept(max(kept.latest, min(until, now + _LONGEST)), max(kept.blocked, until), banned))
 
     def _take(self, deadline: Deadline) -> float:
         """Return the monotonic time of the next turn."""
@@ -93,6 +107,13 @@ class RateLimiter:
                 raise DeadlineExceeded
             return self._turns.popleft()
 
+    def _take_alone(self, deadline: Deadline, cost: float) -> float:
+        """Return the monotonic time of the next turn of a request that costs more or less than others."""
+        with self._one_at_a_time, locked(self._file, None) as file:
+            turn = self._next(file, deadline, cost)
+            _keep(file, _kept_in(file)._replace(latest=turn))
+            return turn
+
     def _is_over(self, turn: float) -> bool:
         """Say whether it is too late for a turn: with it more than BURST requests could go out at once."""
         # the first of a burst is so old from the beginning: half a turn is left to use it
@@ -101,20 +122,25 @@ class RateLimiter:
     def _reserve(self, deadline: Deadline) -> None:
         """Take the next turns of all that are given."""
         with locked(self._file, None) as file:
-            kept, now = _kept_in(file), time.monotonic()
-            turn = max(kept.latest, now - BURST * self._interval) + self._interval
-            if turn - now > _LONGEST + BURST * self._interval:
-                turn = now
-            if turn - now >= deadline.remaining:
-                raise DeadlineExceeded
+            kept, turn = _kept_in(file), self._next(file, deadline, 1.0)
             self._turns.extend(turn + i * self._interval for i in range(self._at_once))
             alone = kept.latest == self._latest_of_mine
             self._latest_of_mine = self._turns[-1]
-            _keep(file, _Kept(self._latest_of_mine, kept.blocked))
+            _keep(file, kept._replace(latest=self._latest_of_mine))
         self._at_once = min(2 * self._at_once, self._most_at_once) if alone else 1
 
-    def _blocked_until(self) -> float:
-        """Return until when nobody may ask, without the lock of the file where it can be read as it is."""
+    def _next(self, file: TextIO, deadline: Deadline, cost: float) -> float:
+        """Return the time of the next turn of all that are given."""
+        kept, now = _kept_in(file), time.monotonic()
+        turn = max(kept.latest, now - BURST * self._interval) + cost * self._interval
+        if turn - now > _LONGEST + max(BURST, cost) * self._interval:
+            turn = now
+        if turn - now >= deadline.remaining:
+            raise DeadlineExceeded
+        return turn
+
+    def _kept(self) -> "_Kept":
+        """Return what the file says, without its lock where it can be read as it is."""
         try:
             kept = _read(self._file.read_bytes())
         except OSError:
@@ -122,14 +148,22 @@ class RateLimiter:
         if kept is None:  # it is being written just now
             with locked(self._file, None) as file:
                 kept = _kept_in(file)
-        return kept.blocked if kept.blocked - time.monotonic() <= _LONGEST else -math.inf
+        return kept if kept.blocked - time.monotonic() <= _LONGEST_BLOCK else _Kept(kept.latest)
+
+    def _blocked_for(self, kept: "_Kept") -> str:
+        seconds = kept.blocked - time.monotonic()
+        return f"{math.ceil(seconds / 60)} min" if seconds > 60 else f"{math.ceil(seconds)} s"
 
 
 class _Kept(NamedTuple):
-    """What the file says, in monotonic time: the latest turn that was given, and until when nobody may ask."""
+    """What the file says, in monotonic time: the latest turn that was given, and until when nobody may ask.
+
+    Nobody may also where the exchange has ``banned`` this address.
+    """
 
     latest: float = -math.inf
     blocked: float = -math.inf
+    banned: bool = False
 
 
 def _kept_in(file: TextIO) -> _Kept:
@@ -142,14 +176,16 @@ def _read(content: bytes) -> _Kept | None:
     """Return what the file says; None where that is nothing. Its times mean something in their own boot only."""
     boot, _, told = content.partition(b" ")
     with suppress(ValueError):
+        told, banned, _ = told.partition(b" " + _BANNED)
         times = [float(each) for each in told.split()]
         if boot == boot_id().encode() and 1 <= len(times) <= 2 and all(map(math.isfinite, times)):
-            return _Kept(*times)
+            return _Kept(times[0], times[1] if len(times) > 1 else -math.inf, bool(banned))
     return None
 
 
 def _keep(file: TextIO, kept: _Kept) -> None:
     blocked = f" {kept.blocked!r}" if kept.blocked > time.monotonic() else ""
+    blocked += f" {_BANNED.decode()}" if blocked and kept.banned else ""
     file.seek(0)
     file.truncate()
     file.write(f"{boot_id()} {kept.latest!r}{blocked}")

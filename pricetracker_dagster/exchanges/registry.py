@@ -7,6 +7,7 @@ from typing import Protocol, cast
 
 from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import Exchange
+from pricetracker_dagster.exchanges.by_ccxt.records import record_of
 from pricetracker_dagster.exchanges.http import Http
 from pricetracker_dagster.exchanges.rate_limit import RateLimiter
 from pricetracker_dagster.files.locks import Deadline
@@ -24,17 +25,35 @@ class ExchangeKind(Protocol):
 
 
 def open_exchange(name: str, settings: Settings, *, low_priority: bool = False) -> Exchange:
-    """Return an exchange, e.g. ``KRAKEN``, ready to be asked; with a low priority it waits while a tick is at work."""
+    """Return an exchange, e.g. ``KRAKEN``, ready to be asked; with a low priority it waits while a tick is at work.
+
+    Raises:
+        ExchangeError: ccxt, which would ask it, is not installed, or has no such minutes.
+    """
     how = settings.exchange(name)
-    http = Http(how.url, how.timeout_seconds, how.login.get_secret_value())
-    limiter = RateLimiter(settings.state, name, how.requests_per_second, low_priority=low_priority)
-    return kind_of(name)(name, Client(http, limiter), cache=settings.state)
+
+    def client(url: str, per_second: float) -> Client:
+        http = Http(how.url or url, how.timeout_seconds, how.login.get_secret_value())
+        per_second = how.requests_per_second or per_second
+        return Client(http, RateLimiter(settings.state, name, per_second, low_priority=low_priority))
+
+    if name in LISTED:
+        listed = LISTED[name]
+        return kind_of(name)(name, client(listed.url, listed.requests_per_second), cache=settings.state)
+    from pricetracker_dagster.exchanges.ccxt import open_by_ccxt
+
+    return open_by_ccxt(name, client, options=how.options, cache=settings.state)
 
 
 def kind_of(name: str) -> ExchangeKind:
-    """Return the class of an exchange. What no metric names is never imported."""
+    """Return the class of an exchange that is listed. What no metric names is never imported."""
     module, _, kind = LISTED[name].kind.partition(":")
     return cast("ExchangeKind", getattr(import_module(f"{__package__}.{module}"), kind))
+
+
+def reach_of(name: str) -> timedelta:
+    """Return how far back an exchange answers for candles."""
+    return kind_of(name).reach if name in LISTED else record_of(name).reach
 
 
 def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:

@@ -15,6 +15,7 @@ from pricetracker_dagster.errors import did_you_mean, in_one_line, is_utf8
 from pricetracker_dagster.process.guard import guard
 from pricetracker_dagster.process.secrets import shown_url
 from pricetracker_dagster.settings.alerts import AlertRule
+from pricetracker_dagster.settings.exchanges import Exchanges, ExchangeSettings, exchange_names
 from pricetracker_dagster.settings.model import Settings
 from pricetracker_dagster.settings.secret import holds_secrets
 from pricetracker_dagster.settings.source import (
@@ -124,6 +125,8 @@ def _message_of(details: ErrorDetails, path: Path) -> str:
     if details["type"] == "extra_forbidden":
         table = _model_at(location[:-1])
         known = [field.alias or name for name, field in table.model_fields.items()] if table else []
+        if table is Exchanges:
+            known = [name.lower() for name in exchange_names()]
         return f"{source}: {key}: no such key{did_you_mean(str(location[-1]), known)}"
     if details["type"] == "missing":
         return f"{source}: {key} is missing: see {path}"
@@ -168,11 +171,19 @@ def _is_secret(location: Sequence[int | str]) -> bool:
         if isinstance(part, int):  # in a list
             continue
         tables = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel)]
-        field = tables[0].model_fields.get(part) if tables else None
-        if field is None:
+        below = _below(tables[0], part) if tables else None
+        if below is None:
             break
-        kind = field.annotation
+        kind = below
     return kind is not Settings and holds_secrets(kind)
+
+
+def _below(table: type[BaseModel], key: str) -> Any:
+    """Return the type of a key of a table of settings; None where it has no such key."""
+    field = table.model_fields.get(key)
+    if field is None:
+        return ExchangeSettings if table is Exchanges and key.upper() in exchange_names() else None
+    return field.annotation
 
 
 def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
@@ -181,8 +192,8 @@ def _model_at(location: Sequence[int | str]) -> type[BaseModel] | None:
     for part in location:
         if isinstance(part, int):  # in a list of tables
             continue
-        field = model.model_fields.get(part)
-        [kind, *_] = (field and get_args(field.annotation)) or [field and field.annotation]
+        found = _below(model, part)
+        [kind, *_] = get_args(found) or [found]
         if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
             return None
         model = kind

@@ -12,10 +12,16 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pricetracker_dagster.candles.metric import Metric, parse_metric
-from pricetracker_dagster.errors import did_you_mean
 from pricetracker_dagster.files.data_folder import DataFolder, StateFile
 from pricetracker_dagster.settings.alerts import AlertRule, AlertSettings
-from pricetracker_dagster.settings.exchanges import LISTED, SIMULATED, Exchanges, ExchangeSettings
+from pricetracker_dagster.settings.exchanges import (
+    LISTED,
+    SIMULATED,
+    Exchanges,
+    ExchangeSettings,
+    check_exchange,
+    simulated_counterpart,
+)
 from pricetracker_dagster.settings.folder import check_data_folder, check_is_no_file, simulated_folder
 from pricetracker_dagster.settings.http import HttpSettings
 from pricetracker_dagster.settings.routes import AlertRoute
@@ -63,18 +69,14 @@ class UiSettings(Section):
 
 
 def _simulated(patterns: Sequence[str]) -> tuple[str, ...]:
-    """Return the patterns of the same metrics on the simulator."""
-    return tuple(re.sub(r"^[^:]+:", f"{SIMULATED}:", each) for each in patterns)
+    """Return the patterns of the same metrics on the simulator; those of any exchange stay."""
+    return tuple(re.sub(r"^[^:*]+(?=:)", lambda name: simulated_counterpart(name[0]), each) for each in patterns)
 
 
 def _known_exchange(text: str) -> str:
     metric = parse_metric(text)
-    if metric.exchange == SIMULATED:
-        raise ValueError("invented prices are never kept beside real ones: list KRAKEN:… and set simulated = true")
-    known = [name for name in LISTED if name != SIMULATED]
-    if metric.exchange not in known:
-        raise ValueError(f"no exchange {metric.exchange}{did_you_mean(metric.exchange, known)}")
     its_own_name(text)
+    check_exchange(metric.exchange)
     return text
 
 
@@ -146,8 +148,11 @@ class Settings(BaseSettings):
         if not metrics:
             raise ValueError('metrics is an empty list: name at least one, e.g. "KRAKEN:BTCUSD"')
         seen: set[str] = set()
+        by_name: dict[str, str] = {}
         for i, metric in enumerate(metrics):
-            if metric in seen:
+            other = by_name.setdefault(metric.replace("/", ""), metric)
+            # two markets may have one name without the slash, which tells them apart
+            if metric in seen or (other != metric and not ("/" in other and "/" in metric)):
                 raise ValueError(f'metrics[{i}] "{metric}" is listed twice: remove one')
             seen.add(metric)
         return metrics
@@ -172,7 +177,7 @@ class Settings(BaseSettings):
         """The metrics to follow now: as listed, or their simulated counterparts."""
         metrics = map(parse_metric, self.metrics)
         if self.simulated:
-            return tuple(dict.fromkeys(Metric(SIMULATED, metric.pair) for metric in metrics))
+            return tuple(dict.fromkeys(map(_counterpart, metrics)))
         return tuple(metrics)
 
     @property
@@ -195,7 +200,7 @@ class Settings(BaseSettings):
 
     def place_of(self, metric: Metric) -> str:
         """Return where a tracked metric was listed, as messages name it: ``pricetracker.toml: metrics[2] "…"``."""
-        i, text = _listed(tuple(self.metrics))[metric.pair]
+        i, text = _listed(tuple(self.metrics), self.simulated)[metric]
         return f'{source_of("metrics")}: metrics[{i}] "{text}"'
 
     @property
@@ -222,9 +227,12 @@ class Settings(BaseSettings):
 
     def exchange(self, name: str) -> ExchangeSettings:
         """Return how the exchange of that (upper-case) name is asked: the simulator where `up` has started it."""
-        found = getattr(self.exchanges, name.lower())
-        assert isinstance(found, ExchangeSettings)  # noqa: S101 - metrics name only exchanges that have settings
-        if name == SIMULATED and found == Exchanges().simulated:
+        if not (name == SIMULATED or name.startswith(f"{SIMULATED}_")):
+            return self.exchanges.of(name)
+        found = self.exchanges.of(SIMULATED)
+        if name != SIMULATED and found.requests_per_second == LISTED[SIMULATED].requests_per_second:
+            found = found.model_copy(update={"requests_per_second": None})  # as many as the real one grants
+        if found.url == LISTED[SIMULATED].url:
             with suppress(FileNotFoundError, UnicodeDecodeError):  # `up` does not run, or it is damaged
                 return found.model_copy(update={"url": self.simulator_file.read_text(encoding="utf-8").strip()})
         return found
@@ -247,7 +255,13 @@ class Settings(BaseSettings):
         return init_settings, env_settings, InitSettingsSource(settings_cls, read_file(config_file()))
 
 
+def _counterpart(metric: Metric) -> Metric:
+    """Return the metric that stands on the simulator for a real one."""
+    return Metric(simulated_counterpart(metric.exchange), metric.pair)
+
+
 @cache
-def _listed(metrics: tuple[str, ...]) -> dict[str, tuple[int, str]]:
-    """Return where each pair is listed first, and how: of thousands that are unknown each is looked for."""
-    return {parse_metric(text).pair: (i, text) for i, text in reversed([*enumerate(metrics)])}
+def _listed(metrics: tuple[str, ...], simulated: bool) -> dict[Metric, tuple[int, str]]:
+    """Return where each metric is listed first, and how: of thousands that are unknown each is looked for."""
+    parsed = ((i, text, parse_metric(text)) for i, text in reversed([*enumerate(metrics)]))
+    return {_counterpart(metric) if simulated else metric: (i, text) for i, text, metric in parsed}

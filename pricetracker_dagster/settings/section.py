@@ -35,8 +35,12 @@ def metric_pattern(text: str) -> str:
     Raises:
         ValueError: it matches no metric, or the pair is called otherwise here.
     """
-    if not re.fullmatch(r"[A-Z0-9_.:*?]+", text):
-        hint = f"; did you mean {text.strip().upper()}?" if re.fullmatch(r"\s*[\w.:*?]+\s*", text) else ""
+    if not re.fullmatch(r"[A-Z0-9_.:*?]+(/[A-Z0-9.*?]+)?", text):
+        hint = (
+            f"; did you mean {text.strip().upper()}?"
+            if re.fullmatch(r"\s*([\w.*?]+:)?[\w.*?]+(/[\w.*?]+)?\s*", text)
+            else ""
+        )
         known = "; in a pattern only * and ? have a meaning" if re.search(r"[\[\]{}!^|]", text) else ""
         raise ValueError(f'"{text}" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*{hint}{known}')
     if not re.search("[*?]", text):

@@ -198,7 +198,7 @@ def test_what_passes_is_sat_out_within_the_tick(start: Start, fault: str, what: 
         ("hang", {}, "no answer within 1 s", "exchange error"),
         ("truncated", {}, "no connection|not JSON", "exchange error"),
         ("maintenance", {}, "EService:Market in cancel_only mode", "exchange maintenance"),
-        ("error", {"text": "EGeneral:Temporary lockout"}, "Temporary lockout", "exchange error"),
+        ("error", {"text": "EGeneral:Temporary lockout"}, "Temporary lockout", "banned by the exchange"),
     ],
 )
 def test_what_lasts_is_reported_for_every_metric_within_the_budget_and_healed_later(

@@ -39,6 +39,8 @@ PROJECT = Path(__file__).parents[2]
 HOLD_NONE = {
     "metrics",
     "data",
+    "exchanges.kraken.options",
+    "exchanges.simulated.options",
     "ui.host",
     "http.host",
     "http.cors",

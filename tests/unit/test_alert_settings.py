@@ -515,7 +515,7 @@ def test_settings_do_not_change(write_settings: Write) -> None:
     ("pattern", "says"),
     [
         ("kraken:*", '"kraken:*" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*; did you mean KRAKEN:*?'),
-        ("BTC/USD", '"BTC/USD" matches no metric: write e.g. KRAKEN:BTCUSD or KRAKEN:*'),
+        ("BTC/USD", '"BTC/USD" names no exchange: write e.g. KRAKEN:BTC/USD'),
         (
             "KRAKEN:[BE]*",
             (

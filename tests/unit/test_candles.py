@@ -73,7 +73,7 @@ def test_a_metric_is_written_as_it_was_read(text: str) -> None:
         ("KRAKEN:BTCUSD\n", "EXCHANGE:BASEQUOTE"),
         ("BTCUSD", "EXCHANGE:BASEQUOTE"),
         ("KRAKEN:", "EXCHANGE:BASEQUOTE"),
-        ("KRAKEN:BTC/USD", "EXCHANGE:BASEQUOTE"),
+        ("KRAKEN:BTC//USD", "EXCHANGE:BASEQUOTE"),
         ("KRAKEN:BTC:USD", "EXCHANGE:BASEQUOTE"),
         ("1KRAKEN:BTCUSD", "EXCHANGE:BASEQUOTE"),
         ("", "EXCHANGE:BASEQUOTE"),

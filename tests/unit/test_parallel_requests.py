@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 
 from pricetracker_dagster.collect.asking import in_turns
+from pricetracker_dagster.exchanges.base import Allowance
 from pricetracker_dagster.files.locks import Deadline
-from pricetracker_dagster.settings.exchanges import ExchangeSettings
 
 
 class Asked:
@@ -31,8 +31,8 @@ class Asked:
             self.items.append(item)
 
 
-def granting(per_second: float, timeout: float = 10) -> ExchangeSettings:
-    return ExchangeSettings(url="http://127.0.0.1:1", requests_per_second=per_second, timeout_seconds=timeout)
+def granting(per_second: float, timeout: float = 10) -> Allowance:
+    return Allowance(per_second, timeout)
 
 
 def test_as_many_are_asked_for_as_are_granted_while_one_answer_is_waited_for() -> None:

@@ -35,24 +35,28 @@ def result_of(what: str, envelope: Any) -> dict[str, Any]:
     told = envelope.get("error")  # a list of text; whatever else is there is an error too
     errors = [plain(each) for each in (told if isinstance(told, list) else [told]) if each not in _NO_ERROR]
     if serious := [error for error in errors if not error.startswith("W")]:
-        raise _kind_of(serious[0])(f"{what}: {serious[0]}")
+        raise _of_kind(serious[0], f"{what}: {serious[0]}")
     result = envelope.get("result")
     if not isinstance(result, dict):
         raise base.ExchangeUnreachable(f"{what}: the answer has no result")
     return result
 
 
-def _kind_of(error: str) -> type[base.ExchangeError]:
+_LOCKOUT = 120.0
+"""Seconds after which it is looked whether a lockout, of some 15 minutes, is over: each request makes it longer."""
+
+
+def _of_kind(error: str, message: str) -> base.ExchangeError:
     """Tell Kraken's errors apart: this pair is wrong, maintenance, slow down; the rest may pass."""
     if error.startswith(("EQuery:Unknown asset pair", "EQuery:Invalid asset pair", "EGeneral:Invalid arguments")):
-        return base.PairUnknown
+        return base.PairUnknown(message)
     if "cancel_only" in error or "post_only" in error or "maintenance" in error.lower():
-        return base.Maintenance
-    if error.startswith("EGeneral:Temporary lockout"):  # some 15 minutes; each request more makes it longer
-        return base.ExchangeError
+        return base.Maintenance(message)
+    if error.startswith("EGeneral:Temporary lockout"):
+        return base.Banned(message, _LOCKOUT)
     if error.startswith(("EAPI:Rate limit", "EGeneral:Too many requests")):
-        return base.RateLimited
-    return base.ExchangeUnreachable
+        return base.RateLimited(message)
+    return base.ExchangeUnreachable(message)
 
 
 def time_in(told: object) -> float | None:

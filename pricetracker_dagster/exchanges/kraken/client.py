@@ -44,6 +44,7 @@ class Kraken:
     def __init__(self, name: str, client: Client, *, cache: Path) -> None:
         """Ask nothing yet. The list of pairs is kept in the folder ``cache``."""
         self.name = name
+        self.allowance = client.allowance
         self._client = client
         self._pairs_file = pairs_file(cache, name)
         self._pairs = Pairs()
@@ -65,7 +66,9 @@ class Kraken:
         age = datetime.now(UTC) - kept.asked_at
         if age < timedelta():  # kept under a clock that was ahead: its age is unknown
             age = _PAIRS_LAST + MINUTE
-        if age > _PAIRS_LAST or (age > _PAIRS_AGAIN and not set(wanted) <= kept.names.keys()):
+        if age > _PAIRS_LAST or (
+            age > _PAIRS_AGAIN and not {pair.replace("/", "") for pair in wanted} <= kept.names.keys()
+        ):
             try:
                 kept = listed_in(f"{self.name}: AssetPairs", self._get("AssetPairs", {}, deadline))
                 keep(self._pairs_file, self._client.url, kept)
@@ -109,7 +112,7 @@ class Kraken:
         """Ask for the rows of one pair. The answer is keyed by Kraken's own name of it, beside ``last``."""
         if not self._pairs.names:
             self._pairs = read_kept(self._pairs_file, self._client.url)
-        query = {"pair": self._pairs.names.get(pair, pair), **query}
+        query = {"pair": self._pairs.named(pair), **query}
         result = self._get(endpoint, query, deadline, f" of {pair}", patient=patient)
         what = f"{self.name}: {endpoint} of {pair}"
         keys = [key for key in result if key != "last"]
@@ -117,7 +120,7 @@ class Kraken:
             shape = plain({key: type(value).__name__ for key, value in list(result.items())[:5]})
             raise ExchangeUnreachable(f"{what}: an answer of unknown shape: {shape}")
         owner = self._pairs.owner(keys[0]) or pair
-        if owner != pair:
+        if owner != pair.replace("/", ""):
             raise ExchangeUnreachable(f"{what}: the answer is {owner}'s, {plain(keys[0], 40)}")
         rows = result[keys[0]]
         if len(rows) > _MOST_ROWS:
