@@ -43,6 +43,9 @@ class Exchange(Protocol):
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:
         """Return every pair it knows. A list that was kept and lacks some of ``wanted`` is asked for again."""
 
+    def base_and_quote(self, pair: str) -> tuple[str, str] | None:
+        """Return what a pair trades for what, as pairs() has found; None where it is not known."""
+
     def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Answer:
         """Fetch the closed minutes of ``pair`` from ``since`` on, with one request: at most ``reach`` back.
 

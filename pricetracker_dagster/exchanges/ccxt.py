@@ -109,6 +109,11 @@ class ByCcxt:
         """Return every pair, as ``BASEQUOTE`` and as ``BASE/QUOTE``. The list is kept for a day."""
         return self._listing.markets(wanted, deadline).pairs
 
+    def base_and_quote(self, pair: str) -> tuple[str, str] | None:
+        """Return what a pair trades for what, as pairs() has found."""
+        base, _, quote = self._listing.known_symbol(pair).partition("/")
+        return (base, quote) if base and quote else None
+
     def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Unvalidated:
         """Fetch closed minutes from ``since`` on, with one request; a second one for trades where minutes are absent.
 

@@ -1,12 +1,13 @@
 """How an exchange is opened by its name. Which there are is the table in settings/exchanges.py."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from pricetracker_dagster.exchanges.asking import Client
-from pricetracker_dagster.exchanges.base import Exchange
+from pricetracker_dagster.exchanges.base import Exchange, ExchangeError
 from pricetracker_dagster.exchanges.by_ccxt.records import record_of
 from pricetracker_dagster.exchanges.http import Http
 from pricetracker_dagster.exchanges.rate_limit import RateLimiter
@@ -56,12 +57,20 @@ def reach_of(name: str) -> timedelta:
     return kind_of(name).reach if name in LISTED else record_of(name).reach
 
 
-def exchange_time(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime]:
-    """Ask every exchange that a tracked metric names for its time, UTC.
+def exchange_times(settings: Settings, *, patience: float = 5.0) -> dict[str, datetime | ExchangeError]:
+    """Ask every exchange that a tracked metric names for its time, all at once.
 
-    Raises:
-        ExchangeError: one of them gives none within ``patience`` seconds.
+    Returns:
+        By exchange its time, UTC, or why it has given none within ``patience`` seconds.
     """
     deadline = Deadline.after(patience)
-    names = dict.fromkeys(metric.exchange for metric in settings.tracked)
-    return {name: open_exchange(name, settings).time(deadline) for name in names}
+
+    def ask(name: str) -> datetime | ExchangeError:
+        try:
+            return open_exchange(name, settings).time(deadline)
+        except ExchangeError as error:
+            return error
+
+    names = list(dict.fromkeys(metric.exchange for metric in settings.tracked))
+    with ThreadPoolExecutor(len(names)) as pool:
+        return dict(zip(names, pool.map(ask, names), strict=True))

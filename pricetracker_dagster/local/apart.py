@@ -28,15 +28,21 @@ def apart(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 
 def why_no_answer() -> str:
-    """Ask the exchanges for their time and say it; return why they do not answer, empty where they do."""
-    from pricetracker_dagster.exchanges.base import ExchangeError
-    from pricetracker_dagster.exchanges.registry import exchange_time
+    """Ask the exchanges for their time and say it; return why none of them answers, empty where one does.
 
-    try:
-        for name, moment in exchange_time(load_settings()).items():
+    One that does not is said: the others are followed all the same.
+    """
+    from pricetracker_dagster.exchanges.registry import exchange_times
+
+    times = exchange_times(load_settings())
+    errors = [str(error) for error in times.values() if isinstance(error, Exception)]
+    if len(errors) == len(times):
+        return "; ".join(errors)
+    for error in errors:
+        say("", f"does not answer now: {error}", error=True)
+    for name, moment in times.items():
+        if isinstance(moment, datetime):
             say("", f"{name} answers; its time is {moment:%Y-%m-%d %H:%M:%S} UTC")
-    except ExchangeError as error:
-        return str(error)
     return ""
 
 

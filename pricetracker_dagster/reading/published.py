@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.candles.metric import spelled
 from pricetracker_dagster.candles.pair_names import own_name
 from pricetracker_dagster.errors import UnknownName, did_you_mean
 from pricetracker_dagster.reading.questions import Question
@@ -107,9 +108,11 @@ class PublishedFile:
             duckdb.Error: its statement is wrong, or would write.
         """
         statement, values = question.statement, dict(question.parameters)
+        if isinstance(name := values.get("metric"), str):  # with or without a slash in its pair
+            values["metric"] = spelled(name, self.metrics)
         if question.first is not None and question.end is not None:
             statement, values = self._of_days(statement, values, question.first, question.end)
-        if question.metric is not None and question.metric not in self.metrics:
+        if question.metric is not None and values["metric"] not in self.metrics:
             self._check(cursor, question)
         found: duckdb.DuckDBPyRelation | None = cursor.sql(statement, params=values or None)
         return found

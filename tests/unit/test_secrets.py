@@ -23,7 +23,7 @@ from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.result import in_plain_words
 from pricetracker_dagster.errors import PricetrackerError, first_line, mendable, plain
-from pricetracker_dagster.exchanges.registry import exchange_time
+from pricetracker_dagster.exchanges.registry import exchange_times
 from pricetracker_dagster.files.data_folder import DataFolder
 from pricetracker_dagster.instance import home as instance
 from pricetracker_dagster.process.guard import guard
@@ -348,7 +348,7 @@ def test_an_exchange_is_asked_with_its_login_which_no_url_holds(write_settings: 
             write_settings(text)
             settings = load_settings()
             assert settings.exchange("KRAKEN").url == odd.url
-            exchange_time(settings)
+            exchange_times(settings)
     assert asked == [f"Basic {base64.b64encode(sent).decode()}"] * 2
 
 

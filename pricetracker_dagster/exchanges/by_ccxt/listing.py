@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pricetracker_dagster.candles.minutes import DAY, MINUTE
-from pricetracker_dagster.exchanges.base import ExchangeError
+from pricetracker_dagster.exchanges.base import ExchangeError, PairUnknown
 from pricetracker_dagster.exchanges.by_ccxt.markets import Markets, is_followed, keep, lacks, listed_in, read_kept
 from pricetracker_dagster.exchanges.by_ccxt.questions import Questions
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
@@ -47,6 +48,12 @@ class Listing:
         """
         markets = self._markets if self._markets.symbols else self.markets({pair}, deadline)
         return markets.symbol_of(self._questions.name, pair)
+
+    def known_symbol(self, pair: str) -> str:
+        """Return what ccxt calls a pair, without asking; empty where that is not known."""
+        with suppress(PairUnknown):
+            return self._markets.symbol_of(self._questions.name, pair)
+        return ""
 
     def lists(self, symbol: str) -> bool:
         """Say whether a market is listed, as far as is known."""

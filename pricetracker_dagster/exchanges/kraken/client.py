@@ -78,6 +78,11 @@ class Kraken:
         self._pairs = kept
         return kept.names.keys()
 
+    def base_and_quote(self, pair: str) -> tuple[str, str] | None:
+        """Return what a pair trades for what, as pairs() has found."""
+        base, _, quote = self._pairs.spelled.get(pair.replace("/", ""), "").partition("/")
+        return (base, quote) if base and quote else None
+
     def candles(self, pair: str, since: datetime, deadline: Deadline, *, patient: bool = True) -> Unvalidated:
         """Fetch closed minutes from ``since`` on: at most the 720 that OHLC reaches."""
         # exclusive: the minute before, so that `since` itself is in the answer
