@@ -12,12 +12,14 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import ConfigurableClassData
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.exchanges.by_ccxt.speaker import import_known
 from pricetracker_dagster.instance.log_tails import without_watchers
 from pricetracker_dagster.instance.once import once
 from pricetracker_dagster.local.preloading import import_all, preloading
 
 _NEEDED = (
     "pricetracker_dagster.definitions",
+    "pricetracker_dagster.exchanges.ccxt",
     "pricetracker_dagster.exchanges.kraken.client",
     "pyarrow.compute",
     # what Dagster imports in each run
@@ -48,6 +50,8 @@ with preloading():
     with suppress(Exception):  # a run says what is wrong with it
         _named = _of_the_instance()
     import_all(sorted({*_named, *_NEEDED}))
+    with suppress(Exception):  # ccxt is not installed
+        import_known()
     once()
     without_watchers()
     sql.open_without_threads()

@@ -63,6 +63,15 @@ _SPOT_ONLY = {"fetchMarkets": {"types": ["spot"]}}
 UNKNOWN = Record("unknown", 100, None, _BY_TIME, "not known", "no record: cautious defaults", options=_SPOT_ONLY)
 
 RECORDS: Mapping[str, Record] = {
+    "KRAKEN": Record(  # which has a module of its own, and rebuilds from trades what candles do not reach
+        "listed",
+        720,
+        timedelta(hours=12),
+        _BY_TIME,
+        "since is exclusive",
+        "Kraken REST API documentation, Get OHLC data; recorded answers of 2017",
+        count_at=7,
+    ),
     "COINBASE": Record(
         "left out",
         300,
