@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pricetracker_dagster.alerts.detect import judge_stored, spans
 from pricetracker_dagster.alerts.rules import ABOVE, Verdict, highest, runs
-from pricetracker_dagster.candles.minutes import DAY
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.store import Store
 
@@ -17,11 +17,17 @@ AT_ONCE = 30 * DAY
 def backtest(store: Store, rules: Sequence[AlertRule], first: datetime, last: datetime) -> list[Verdict]:
     """Return what the rules would have said of the stored minutes ``first`` to ``last``: those above, oldest first.
 
-    Nothing is recorded or sent. Every metric that is stored is judged, tracked or not.
+    Fewer consecutive ones than a rule's ``for_minutes`` are none. Nothing is recorded or sent. Every metric that is
+    stored is judged, tracked or not, and compared with every other one.
     """
     above: list[Verdict] = []
-    for span in spans(first, last, AT_ONCE):
+    least = {rule.name: rule.for_minutes for rule in rules}
+    run_up = (max(least.values(), default=1) - 1) * MINUTE
+    for span in spans(first - run_up, last, AT_ONCE):
         above += judge_stored(store, rules, None, *span, only=ABOVE).rows()
+    if run_up:
+        above = [verdict for run in runs(above) if len(run) >= least[run[0].rule] for verdict in run]
+    above = [verdict for verdict in above if verdict.minute >= first]
     return sorted(above, key=lambda verdict: (verdict.minute, verdict.rule, verdict.metric, verdict.measure))
 
 

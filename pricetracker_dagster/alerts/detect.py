@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.alerts.divergence import compared_in, has_divergence, markets_of, with_others
 from pricetracker_dagster.alerts.lifecycle.alert import RESOLVED, series_of
 from pricetracker_dagster.alerts.lifecycle.context import Judged
 from pricetracker_dagster.alerts.outcome import SensorOutcome
@@ -66,9 +67,14 @@ def judge_changed(
     recorded: Sequence[Row],
     watched: SensorOutcome,
 ) -> Judged:
-    """Judge the minutes that changed, those in whose window they are, and what of recorded alerts depends on them."""
-    rules = settings.rules
-    lookback = _longest(rule.window_minutes for rule in rules)
+    """Judge the minutes that changed, those in whose window they are, and what of recorded alerts depends on them.
+
+    Where a rule compares exchanges, the same minutes of the others are judged as well.
+    """
+    rules, tracked = settings.rules, [str(metric) for metric in settings.tracked]
+    if has_divergence(rules):
+        changed = with_others(changed, markets_of(tracked))
+    lookback = _longest(rule.lookback_minutes for rule in rules)
     # so far before a minute others matter to whether it fires
     run_up = _longest(rule.for_minutes - 1 for rule in rules)
     # so far after it others matter to its alert, or it to their verdicts
@@ -85,12 +91,12 @@ def judge_changed(
     # and whether one that fires after all is over at once, on what came after it
     last = min(max([last, *(row["last_minute"] + reach for row in anew)]), newest)
     # of a metric that came to the list later, what was before is fetched too, and raises no alarm
-    begins = added_later(note_tracked(settings.state, map(str, settings.tracked), newest + MINUTE))
+    begins = added_later(note_tracked(settings.state, tracked, newest + MINUTE))
     judged = Judged(since=first, until=last, whole=frozenset(row["id"] for row in anew))
     of_interest = {series_of(row) for row in own}
     for span in spans(first, last, DAY):  # memory stays bounded after a backfill of many metrics
         counts = Counter[tuple[datetime, str]]()
-        for verdicts in _judge_apart(store, rules, list(changed), span, watched):
+        for verdicts in _judge_apart(store, rules, list(changed), tracked, span, watched):
             verdicts.forget_before(begins)
             above = verdicts.rows(ABOVE)
             judged.above += above
@@ -118,13 +124,22 @@ def judge_stored(
     first: datetime,
     last: datetime,
     only: str | None = None,
+    among: Sequence[str] | None = None,
 ) -> Verdicts:
-    """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all."""
+    """Judge the stored minutes ``first`` to ``last`` of some metrics, or of all.
+
+    ``among``: the metrics whose prices are compared by rules of kind divergence; None: all that are stored.
+    """
     connection = sql.connect()
-    files = store.prices.files(first - _longest(rule.window_minutes for rule in rules), last)
+    files = store.prices.files(first - _longest(rule.lookback_minutes for rule in rules), last)
     with store.prices.read():
         connection.execute(sql.filled("alerts/sql/candles.sql", {"files": rows_in(files, sql_types(SCHEMA))}))
-        return judge(connection, rules, first, last, only, metrics)
+        compared = None
+        if has_divergence(rules):
+            if among is None:
+                among = [metric for (metric,) in connection.execute(sql.load("alerts/sql/metrics.sql")).fetchall()]
+            compared = compared_in(store, among, first, last)
+        return judge(connection, rules, first, last, only, metrics, compared)
 
 
 def spans(first: datetime, last: datetime, length: timedelta) -> Iterator[MinuteRange]:
@@ -135,27 +150,32 @@ def spans(first: datetime, last: datetime, length: timedelta) -> Iterator[Minute
 
 
 def _judge_apart(
-    store: Store, rules: Sequence[AlertRule], metrics: Sequence[str], span: MinuteRange, watched: SensorOutcome
+    store: Store,
+    rules: Sequence[AlertRule],
+    metrics: Sequence[str],
+    tracked: Sequence[str],
+    span: MinuteRange,
+    watched: SensorOutcome,
 ) -> list[Verdicts]:
     """Judge; where that fails, each rule on its own, and where that fails, each metric: one is not the others' trouble.
 
     Where nothing can be judged at all, it fails.
     """
     try:
-        return [judge_stored(store, rules, metrics, *span)]
+        return [judge_stored(store, rules, metrics, *span, among=tracked)]
     except MemoryError:
         raise
     except Exception:
         whole, verdicts = len(rules) * len(metrics), list[Verdicts]()
         for rule in rules:
             try:
-                verdicts.append(judge_stored(store, [rule], metrics, *span))
+                verdicts.append(judge_stored(store, [rule], metrics, *span, among=tracked))
                 continue
             except Exception:
                 _log.debug("rule %s is judged a metric at a time", rule.name, exc_info=True)
             for metric in metrics if whole > 1 else ():
                 with watched.catching(f"{metric} could not be judged by the rule {rule.name}"):
-                    verdicts.append(judge_stored(store, [rule], [metric], *span))
+                    verdicts.append(judge_stored(store, [rule], [metric], *span, among=tracked))
         if not verdicts:
             raise
         return verdicts

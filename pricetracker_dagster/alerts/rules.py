@@ -1,7 +1,7 @@
-"""The rule: a measure exceeds so many times its average over the minutes before.
+"""The rules: a measure exceeds so many times its average over the minutes before, or a price is far from the others'.
 
-Pure: candles come in as a relation, verdicts go out. Which minutes are judged is in detect.py, what becomes of a minute
-that is above is in ``lifecycle/``.
+Pure: candles come in as a relation, verdicts go out. What a divergence is compared with is in divergence.py, which
+minutes are judged in detect.py; what becomes of a minute that is above is in ``lifecycle/``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +11,11 @@ from typing import NamedTuple
 import duckdb
 
 from pricetracker_dagster import sql
+from pricetracker_dagster.alerts.divergence import Compared
 from pricetracker_dagster.candles.measures import define_measures
 from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.candles.minutes import MINUTE, minutes_between
-from pricetracker_dagster.settings import AlertRule
+from pricetracker_dagster.settings import DIVERGENCE, AlertRule
 
 ABOVE = "above"
 """The verdict on a minute that breaks the rule; NOT_ABOVE on one that keeps it. All others say why it is not judged."""
@@ -34,6 +35,10 @@ class Verdict(NamedTuple):
     ``average`` is over the rule's window before the minute (of magnitudes for changes), None where that is empty;
     ``ratio`` is |value| / average; ``points`` counts the window's minutes that have a value; ``verdict`` is ``above``,
     ``not above``, ``too few points``, ``average too small`` or ``no value``.
+
+    Of a divergence ``average`` is the median of the others' prices, None where there are none; ``ratio`` is how far the
+    price is from it, in basis points; ``points`` counts these others; ``verdict`` is ``above``, ``not above``,
+    ``too few others``, ``no trades``, ``exchange is out`` or ``no value``.
     """
 
     rule: str
@@ -91,43 +96,65 @@ def judge(
     last: datetime,
     only: str | None = None,
     metrics: Sequence[str] | None = None,
+    compared: Compared | None = None,
 ) -> Verdicts:
     """Judge every minute from ``first`` to ``last``, UTC, by every rule.
 
     The connection has a table or view ``candles`` with metric, minute, open, close and volume, in any order; for each
     minute judged also those of the rule's window before it. ``only``: the one verdict to be given; None: all.
-    ``metrics``: those to be judged; None: all. The verdicts hold until the connection judges again.
+    ``metrics``: those to be judged; None: all. ``compared``: with what, for rules of kind divergence. The verdicts hold
+    until the connection judges again.
     """
     define_measures(connection)
     connection.execute(sql.load("alerts/sql/verdicts.sql"))
+    wanted = sql.load("alerts/sql/wanted.sql")
     for rule in rules:
-        values = {
+        values: dict[str, object] = {
             "rule": rule.name,
             "patterns": list(rule.metrics),
             "metrics": None if metrics is None else [*metrics],
-            "factor": rule.factor,
-            "window": rule.window_minutes,
-            "min_points": rule.min_points,
-            "min_average": rule.min_average,
             "only": only,
         }
-        measures = list(dict.fromkeys(rule.measures))
-        wanted = sql.load("alerts/sql/wanted.sql")
-        if last - first < _A_FEW * MINUTE:
-            filled = {
-                "wanted": wanted,
-                "values": _of_each("value", measures),
-                "measures": _of_each("compared", measures),
-            }
-            compared = sql.filled("alerts/sql/compared_minute.sql", filled)
-            each: list[dict[str, object]] = [{"minute": minute} for minute in minutes_between(first, last)]
+        if rule.kind == DIVERGENCE:
+            own = (compared or Compared()).parameters()
+            values |= {"basis_points": rule.basis_points, "others": rule.others, "first": first, "last": last, **own}
+            connection.execute(sql.filled("alerts/sql/judge_divergence.sql", {"wanted": wanted}), values)
         else:
-            compared = sql.filled("alerts/sql/compared_minutes.sql", {"wanted": wanted})
-            each = [{"measure": measure, "first": first, "last": last} for measure in measures]
-        statement = sql.filled("alerts/sql/judge.sql", {"compared": compared})
-        for own in each:
-            connection.execute(statement, {**values, **own})
+            _judge_spikes(connection, rule, first, last, wanted, values)
     return Verdicts(connection)
+
+
+def _judge_spikes(
+    connection: duckdb.DuckDBPyConnection,
+    rule: AlertRule,
+    first: datetime,
+    last: datetime,
+    wanted: str,
+    values: Mapping[str, object],
+) -> None:
+    """Judge by a rule that compares measures with their averages."""
+    values = {
+        **values,
+        "factor": rule.factor,
+        "window": rule.window_minutes,
+        "min_points": rule.min_points,
+        "min_average": rule.min_average,
+    }
+    measures = rule.judged_measures
+    if last - first < _A_FEW * MINUTE:
+        filled = {
+            "wanted": wanted,
+            "values": _of_each("value", measures),
+            "measures": _of_each("compared", measures),
+        }
+        compared = sql.filled("alerts/sql/compared_minute.sql", filled)
+        each: list[dict[str, object]] = [{"minute": minute} for minute in minutes_between(first, last)]
+    else:
+        compared = sql.filled("alerts/sql/compared_minutes.sql", {"wanted": wanted})
+        each = [{"measure": measure, "first": first, "last": last} for measure in measures]
+    statement = sql.filled("alerts/sql/judge.sql", {"compared": compared})
+    for own in each:
+        connection.execute(statement, {**values, **own})
 
 
 def _of_each(part: str, measures: Iterable[Measure]) -> str:
@@ -148,5 +175,5 @@ def runs(above: Iterable[Verdict]) -> list[list[Verdict]]:
 
 
 def highest(run: Iterable[Verdict]) -> Verdict:
-    """Return the minute with the largest ratio."""
+    """Return the minute with the largest ratio, of equal ones the first."""
     return max(run, key=lambda verdict: verdict.ratio or 0.0)

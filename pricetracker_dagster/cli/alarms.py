@@ -2,7 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -10,7 +10,7 @@ from pricetracker_dagster.candles.metric import MEASURES
 from pricetracker_dagster.cli.output import show
 from pricetracker_dagster.cli.parameters import FORMAT, UtcTime, listing, minute_range
 from pricetracker_dagster.cli.reading import show_published
-from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.settings import RuleKind, load_settings
 
 
 @click.group(invoke_without_command=True)
@@ -58,26 +58,31 @@ def alerts_test(output_format: str) -> None:
 @alerts.command("backtest")
 @click.option("--from", "first", type=UtcTime(), required=True, help="The oldest minute.")
 @click.option("--to", "last", type=UtcTime(), help="The newest minute. [default: the newest closed one]")
+@click.option("--kind", type=click.Choice(get_args(RuleKind)), help="Only rules of it; one if none is set.")
 @click.option("--factor", type=click.FloatRange(min=0, min_open=True), help="Instead of each rule's own.")
 @click.option("--window", "window_minutes", type=click.IntRange(1, 1440), help="Minutes, instead of each rule's own.")
 @click.option("--min-points", type=click.IntRange(min=1), help="Instead of each rule's own.")
 @click.option("--min-average", type=click.FloatRange(min=0), help="Instead of each rule's own.")
 @click.option("--measure", "measures", multiple=True, type=click.Choice(MEASURES), help="Instead of each rule's own.")
 @click.option("--metric", "metrics", multiple=True, help="Or a pattern, instead of each rule's own.")
+@click.option("--basis-points", type=click.FloatRange(min=0.01), help="Instead of each rule's own.")
+@click.option("--others", type=click.IntRange(min=1), help="Instead of each rule's own.")
+@click.option("--for-minutes", type=click.IntRange(1, 1440), help="Instead of each rule's own.")
 @click.option("--episodes", is_flag=True, help="Join consecutive minutes.")
 @FORMAT
 def alerts_backtest(
-    *, first: datetime, last: datetime | None, episodes: bool, output_format: str, **instead: Any
+    *, first: datetime, last: datetime | None, kind: RuleKind | None, episodes: bool, output_format: str, **instead: Any
 ) -> None:
     """Show what the rules would have said of stored minutes, without recording or sending anything."""
     from pricetracker_dagster.alerts.backtest import BROKEN, Episode, backtest, joined
     from pricetracker_dagster.candles.minutes import newest_closed_minute
-    from pricetracker_dagster.settings import changed_rules
+    from pricetracker_dagster.settings import changed_rules, rules_of_kind
     from pricetracker_dagster.store.store import open_store
 
     settings = load_settings()
     asked = minute_range(first, last or newest_closed_minute(datetime.now(UTC)))
-    rules = changed_rules(settings.rules, {name: value for name, value in instead.items() if value not in (None, ())})
+    rules = rules_of_kind(settings.rules, kind)
+    rules = changed_rules(rules, {name: value for name, value in instead.items() if value not in (None, ())})
     above = backtest(open_store(settings), rules, *asked)
     if episodes:
         show(Episode._fields, joined(above), output_format)

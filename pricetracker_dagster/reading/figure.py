@@ -13,6 +13,7 @@ from pricetracker_dagster.candles.digits import shown
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, ranges
 from pricetracker_dagster.reading import layout
 from pricetracker_dagster.reading.drawn import CANDLES, Drawn
+from pricetracker_dagster.settings import DIVERGENCE
 
 _OF_A_CANDLE = ("open", "high", "low", "close", "volume", "trades", "minutes")
 _OF_A_MINUTE = {"xperiod": 60_000, "xperiodalignment": "middle", "mode": "markers"}
@@ -113,7 +114,15 @@ def _alerts(drawn: Drawn) -> list[Any]:
     marks = []
     for measure, axis in axes.items():
         of_it = [row for row in drawn.alerts if (row["metric"], row["measure"]) == (drawn.metric, measure)]
-        if rows := [row for row in of_it if drawn.shows(row["minute"])]:
+        shown_here = [row for row in of_it if drawn.shows(row["minute"])]
+        spikes = [row for row in shown_here if row.get("rule_kind") != DIVERGENCE]
+        divergences = [row for row in shown_here if row.get("rule_kind") == DIVERGENCE]
+        for name, compared, rows in (
+            (f"{measure} alerts", "× its average %{customdata[2]}", spikes),
+            ("divergences", "basis points from %{customdata[2]}, the median of others", divergences),
+        ):
+            if not rows:
+                continue
             said = [
                 [
                     layout.plain(row["rule"]),
@@ -128,10 +137,10 @@ def _alerts(drawn: Drawn) -> list[Any]:
                 y=[row["value"] for row in rows],
                 yaxis=axis,
                 customdata=said,
-                name=f"{measure} alerts",
+                name=name,
                 marker=layout.ALERT,
-                hovertemplate=f"<b>alert %{{customdata[0]}}</b>: {measure} %{{customdata[1]}}, %{{customdata[3]}} × "
-                "its average %{customdata[2]} (%{customdata[4]})<extra></extra>",
+                hovertemplate=f"<b>alert %{{customdata[0]}}</b>: {measure} %{{customdata[1]}}, %{{customdata[3]}} "
+                f"{compared} (%{{customdata[4]}})<extra></extra>",
             )
             marks.append(mark)
     return marks

@@ -1,21 +1,46 @@
 """What deserves a message, and who gets it: ``[alerts]`` and ``[[alerts.rules]]``. Routes are in routes.py."""
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from pricetracker_dagster.candles.metric import Measure
 from pricetracker_dagster.errors import did_you_mean, plain
 from pricetracker_dagster.settings.channels import channel_name, is_channel, is_channel_name
 from pricetracker_dagster.settings.routes import AlertRoute
 from pricetracker_dagster.settings.section import Measures, Patterns, Section
 from pricetracker_dagster.settings.urls import http_url
 
+RuleKind = Literal["spike", "divergence"]
+
+SPIKE, DIVERGENCE = get_args(RuleKind)
+
+_ONLY_OF: dict[RuleKind, tuple[str, ...]] = {
+    SPIKE: ("measures", "factor", "window_minutes", "min_points", "min_average"),
+    DIVERGENCE: ("basis_points", "others"),
+}
+"""The keys that rules of one kind have; all others belong to every rule."""
+
 
 class AlertRule(Section):
-    """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged."""
+    """A measure exceeds ``factor`` times its average over the minutes before. docs/alerts.md says how it is judged.
+
+    Of kind "divergence": a price differs from the median of the others of its market by more than ``basis_points``.
+    """
 
     name: str = Field(default="spike", pattern=r"^[A-Za-z0-9_-]+$")
+    kind: RuleKind = SPIKE
+    """What is judged: "spike", a measure against its average, or "divergence", a price against other exchanges."""
     metrics: Patterns = ("*",)
     """Which metrics it is for: names, or patterns such as ``KRAKEN:*``."""
     measures: Measures = ("price", "volume")
@@ -29,6 +54,27 @@ class AlertRule(Section):
     """So many consecutive minutes must be above before it fires."""
     resolve_after_minutes: int = Field(default=5, ge=1, le=1440)
     """So many minutes without one above, and it is resolved."""
+    basis_points: float = Field(default=50.0, ge=0.01, le=1_000_000)
+    """How far a price may be from the median of the others: 50 are half a per cent."""
+    others: int = Field(default=3, ge=1, le=1000)
+    """With prices of fewer others in the same minute it is not judged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_called_as_its_kind(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("kind") == DIVERGENCE:
+            return {"name": DIVERGENCE, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _has_keys_of_its_kind(self) -> Self:
+        for key in sorted(self.model_fields_set & self.keys_of_other_kinds()):
+            [other] = [kind for kind, keys in _ONLY_OF.items() if key in keys]
+            raise ValueError(
+                f'{key} is a key of rules of kind "{other}", and the kind of this one is "{self.kind}": '
+                f'leave {key} away, or write kind = "{other}"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _points_fit_into_the_window(self) -> Self:
@@ -38,6 +84,30 @@ class AlertRule(Section):
                 "lower min_points"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _with_keys_of_its_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        others = self.keys_of_other_kinds()
+        return {key: value for key, value in handler(self).items() if key not in others}
+
+    def keys_of_other_kinds(self) -> frozenset[str]:
+        """Return the keys that a rule of this kind does not have."""
+        return frozenset(key for kind, keys in _ONLY_OF.items() if kind != self.kind for key in keys)
+
+    @property
+    def judged_measures(self) -> tuple[Measure, ...]:
+        """The measures that it judges, each once: of a divergence it is the price."""
+        return ("price",) if self.kind == DIVERGENCE else tuple(dict.fromkeys(self.measures))
+
+    @property
+    def limit(self) -> float:
+        """What has to be exceeded: a factor, or of a divergence basis points."""
+        return self.basis_points if self.kind == DIVERGENCE else self.factor
+
+    @property
+    def lookback_minutes(self) -> int:
+        """How many minutes before a minute count where it is judged."""
+        return 0 if self.kind == DIVERGENCE else self.window_minutes
 
 
 def _known_to_apprise(channel: SecretStr) -> SecretStr:
@@ -52,7 +122,7 @@ def _known_to_apprise(channel: SecretStr) -> SecretStr:
 class AlertSettings(Section):
     """What deserves a message, and who gets it."""
 
-    rules: tuple[AlertRule, ...] = (AlertRule(),)
+    rules: tuple[AlertRule, ...] = Field(default=(AlertRule(),), examples=[AlertRule(kind=DIVERGENCE, name=DIVERGENCE)])
     channels: tuple[Annotated[SecretStr, AfterValidator(_known_to_apprise)], ...] = ()
     """apprise URLs. They hold secrets."""
     max_age_minutes: int = Field(default=15, ge=1, le=525_600)

@@ -14,7 +14,7 @@ from pydantic_settings import SettingsError as SettingsSourceError
 from pricetracker_dagster.errors import did_you_mean, in_one_line, is_utf8
 from pricetracker_dagster.process.guard import guard
 from pricetracker_dagster.process.secrets import shown_url
-from pricetracker_dagster.settings.alerts import AlertRule
+from pricetracker_dagster.settings.alerts import AlertRule, RuleKind
 from pricetracker_dagster.settings.exchanges import Exchanges, ExchangeSettings, exchange_names
 from pricetracker_dagster.settings.model import Settings
 from pricetracker_dagster.settings.secret import holds_secrets
@@ -53,14 +53,28 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError("\n".join(map(in_one_line, _variables_that_are_no_json())) or str(error)) from error
 
 
+def rules_of_kind(rules: Sequence[AlertRule], kind: RuleKind | None) -> tuple[AlertRule, ...]:
+    """Return the rules of a kind, where there are none one with its defaults; None: all of them."""
+    own = tuple(rule for rule in rules if kind in (None, rule.kind))
+    return own if own or kind is None else (AlertRule.model_validate({"kind": kind}),)
+
+
 def changed_rules(rules: Sequence[AlertRule], instead: Mapping[str, Any]) -> tuple[AlertRule, ...]:
-    """Return rules with some of their values changed, checked as those of the file are.
+    """Return rules with some of their values changed, each with those that its kind has, checked as the file's are.
 
     Raises:
-        SettingsError: a rule would be wrong with them.
+        SettingsError: a rule would be wrong with them, or a value is for none of the rules.
     """
+    changed = [
+        {**rule.model_dump(), **{key: instead[key] for key in instead.keys() - rule.keys_of_other_kinds()}}
+        for rule in rules
+    ]
+    for key in instead if rules else ():
+        if not any(key in values for values in changed):
+            known = ", ".join(f'"{kind}"' for kind in dict.fromkeys(rule.kind for rule in rules))
+            raise SettingsError(f"{key} is no key of rules of kind {known}, and there are no others: add --kind")
     try:
-        return tuple(AlertRule.model_validate({**rule.model_dump(), **instead}) for rule in rules)
+        return tuple(map(AlertRule.model_validate, changed))
     except ValidationError as error:
         raise SettingsError("\n".join(map(_message_of_rule, error.errors()))) from None
 

@@ -25,8 +25,12 @@ def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
     model = type(values)
     meanings = _meanings(model)
     tables: list[tuple[str, str, BaseModel]] = []
+    others: list[tuple[str, BaseModel]] = []
     examples: list[tuple[str, type[BaseModel]]] = []
+    shown = values.model_dump() if path else model.model_fields  # a rule has no keys of other kinds
     for name, field in model.model_fields.items():
+        if name not in shown:
+            continue
         value = getattr(values, name)
         if value == () and (kind := _table_in(field.annotation)):
             examples.append((name, kind))
@@ -34,6 +38,7 @@ def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
             tables.append((name, "[{}]", value))
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             tables.append((name, "[[{}]]", value[0]))
+            others += [(name, other) for other in field.examples or ()]
         else:
             yield from _comment(meanings.get(name, ""))
             yield f"{'' if field.is_required() and not path else '# '}{name} = {_toml(value)}"
@@ -42,6 +47,12 @@ def _table(values: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
         yield from _comment(inspect.cleandoc(type(table).__doc__ or "").partition("\n")[0])
         yield header.format(".".join((*path, name)))
         yield from _table(table, (*path, name))
+    for name, other in others:  # another table of the same list, as it might be
+        of_keys = _meanings(type(other))
+        yield from ("", f"#   [[{'.'.join((*path, name))}]]")
+        for key, value in other.model_dump().items():
+            yield from _comment(of_keys.get(key, ""))
+            yield f"#   {key} = {_toml(value)}"
     for name, kind in examples:  # of a list of tables that is empty by default, one as it might be
         yield ""
         yield from _comment(meanings.get(name, ""))

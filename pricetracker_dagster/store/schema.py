@@ -61,9 +61,14 @@ ALERTS = _table(
     column("minute", TIMESTAMP, "first minute above", "UTC"),
     column("state", _TEXT, "pending (above, not yet for long enough), firing or resolved"),
     column("value", _NUMBER, "the measure in that first minute"),
-    column("average", _NUMBER, "its average over the window before that minute; of magnitudes for changes"),
-    column("ratio", _NUMBER, "|value| / average"),
-    column("factor", _NUMBER, "the factor that was exceeded"),
+    column(
+        "average",
+        _NUMBER,
+        "its average over the window before that minute; of magnitudes for changes; of a divergence the median of the "
+        "others",
+    ),
+    column("ratio", _NUMBER, "|value| / average; of a divergence how far the price was from it, in basis points"),
+    column("factor", _NUMBER, "the factor that was exceeded; of a divergence the basis points"),
     column("last_minute", TIMESTAMP, "newest minute above", "UTC"),
     column("minutes", _COUNT, "how many minutes were above"),
     column("peak", _NUMBER, "the value of the minute with the largest ratio"),
@@ -75,6 +80,8 @@ ALERTS = _table(
     column("sent", pa.bool_(), "whether messages are sent: not for a minute that was already old when it was judged"),
     column("held_by", _TEXT, _HELD_BY),
     _TRANSITIONS,
+    column("rule_kind", _TEXT, "kind of that rule: spike or divergence; NULL: a spike of an earlier version"),
+    column("others", _COUNT, "of a divergence: how many others the median was of in that first minute; else NULL"),
 )
 
 MESSAGES = _table(
@@ -142,8 +149,8 @@ CAUSES = _table(
     column(
         "cause",
         _TEXT,
-        "not run, run failed, exchange error, exchange maintenance, pair unknown, refused rows, not stored or own "
-        "mistake",
+        "not run, run failed, exchange error, exchange maintenance, banned by the exchange, refused by the exchange, "
+        "pair unknown, refused rows, not stored or own mistake",
     ),
     column("reason", _TEXT, "the reason in plain words"),
     column("noted_at", TIMESTAMP, "when it was noted", "UTC"),

@@ -84,6 +84,8 @@ PROMISED = {  # table or view, its columns and their types, as users were promis
         "sent": "BOOLEAN",
         "held_by": "VARCHAR",
         "transitions": "BIGINT",
+        "rule_kind": "VARCHAR",
+        "others": "BIGINT",
         "acknowledged_by": "VARCHAR",
         "acknowledged_at": TIME,
     },

@@ -127,6 +127,8 @@ def test_a_minute_above_fires_at_once_and_is_recorded_with_all_that_is_known() -
         "sent": True,
         "held_by": None,
         "transitions": 0,
+        "rule_kind": "spike",
+        "others": None,
     }
 
 

@@ -20,7 +20,9 @@ from pricetracker_dagster.settings import (
     changed_rules,
     is_channel,
     load_settings,
+    rules_of_kind,
 )
+from pricetracker_dagster.settings.kept import as_json, restored
 
 Write = Callable[[str], Path]
 BTC = 'metrics = ["KRAKEN:BTCUSD"]\n'
@@ -58,6 +60,7 @@ def behind(error: BaseException) -> Iterator[BaseException]:
 def test_a_rule_of_which_nothing_is_set_is_the_one_that_users_asked_for() -> None:
     assert AlertRule().model_dump() == {
         "name": "spike",
+        "kind": "spike",
         "metrics": ("*",),
         "measures": ("price", "volume"),
         "factor": 3.0,
@@ -67,6 +70,33 @@ def test_a_rule_of_which_nothing_is_set_is_the_one_that_users_asked_for() -> Non
         "for_minutes": 1,
         "resolve_after_minutes": 5,
     }
+
+
+def test_a_rule_of_kind_divergence_has_keys_of_its_own_and_is_called_so() -> None:
+    rule = AlertRule.model_validate({"kind": "divergence"})
+    assert rule.model_dump() == {
+        "name": "divergence",
+        "kind": "divergence",
+        "metrics": ("*",),
+        "for_minutes": 1,
+        "resolve_after_minutes": 5,
+        "basis_points": 50.0,
+        "others": 3,
+    }
+    assert AlertRule.model_validate(rule.model_dump()) == rule
+    assert AlertRule.model_validate({"kind": "divergence", "name": "apart"}).name == "apart"
+
+
+def test_a_rule_of_each_kind_stand_in_one_file_and_are_kept_as_they_are(write_settings: Write) -> None:
+    write_settings(f'{BTC}[[alerts.rules]]\n[[alerts.rules]]\nkind = "divergence"\nbasis_points = 25\nothers = 4')
+    settings = load_settings()
+    assert [(rule.name, rule.kind, rule.limit) for rule in settings.rules] == [
+        ("spike", "spike", 3.0),
+        ("divergence", "divergence", 25.0),
+    ]
+    kept = restored(as_json(settings), settings.folder)
+    assert kept is not None
+    assert kept.rules == settings.rules
 
 
 def test_without_a_word_about_alerts_there_is_one_rule_and_nobody_is_told(write_settings: Write) -> None:
@@ -470,6 +500,25 @@ def test_changed_rules_keep_what_is_not_changed() -> None:
     )
     assert changed_rules(rules, {}) == rules
     assert changed_rules((), {"factor": 5}) == ()
+
+
+def test_each_rule_is_changed_in_what_its_kind_has() -> None:
+    rules = AlertRule(), AlertRule(kind="divergence", name="apart")
+    assert changed_rules(rules, {"factor": 5, "others": 2, "for_minutes": 4}) == (
+        AlertRule(factor=5, for_minutes=4),
+        AlertRule(kind="divergence", name="apart", others=2, for_minutes=4),
+    )
+    with pytest.raises(SettingsError) as error:
+        changed_rules(rules[:1], {"others": 2})
+    assert str(error.value) == 'others is no key of rules of kind "spike", and there are no others: add --kind'
+
+
+def test_the_rules_of_a_kind_are_those_that_are_set_or_one_with_its_defaults() -> None:
+    spike, apart = AlertRule(factor=4), AlertRule(kind="divergence", name="apart")
+    assert rules_of_kind([spike, apart], None) == (spike, apart)
+    assert rules_of_kind([spike, apart], "divergence") == (apart,)
+    assert rules_of_kind([spike], "divergence") == (AlertRule(kind="divergence", name="divergence"),)
+    assert rules_of_kind([], None) == ()
 
 
 @pytest.mark.parametrize(

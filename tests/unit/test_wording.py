@@ -137,6 +137,59 @@ def test_an_outage_of_a_whole_exchange_is_called_so() -> None:
     assert "UTC of KRAKEN as a whole, 2 metrics: KRAKEN:BTCUSD, KRAKEN:ETHUSD: " in line
 
 
+@pytest.mark.parametrize(
+    ("cause", "way_out"),
+    [
+        (
+            "banned by the exchange",
+            "it is asked again when the ban is over; if it comes again, lower exchanges.okx.requests_per_second",
+        ),
+        (
+            "refused by the exchange",
+            "it will not answer from this address: remove its metrics, or follow the pairs on another exchange",
+        ),
+        ("exchange maintenance", "its minutes are fetched when that is over"),
+    ],
+)
+def test_an_exchange_that_answers_nothing_to_us_is_told_with_the_way_out(cause: str, way_out: str) -> None:
+    row = incident(0, 0, "OKX:BTCUSD", exchange="OKX", cause=cause, reason="OKX: time: no")
+    headline, line = incident_message(row, Event("opened"))
+    assert headline == f"✗ OKX is out: {cause}"
+    assert line.endswith(f"UTC of OKX as a whole, 1 metric: OKX:BTCUSD: {cause}: OKX: time: no; {way_out}")
+    assert way_out in incident_message(row, Event("reminder"))[1]
+    assert way_out not in incident_message({**row, "exchange": None}, Event("opened"))[1]
+
+
+def divergence(**other: Any) -> Row:
+    """A divergence that fired at 12:01."""
+    own = {"rule": "apart", "measure": "price", "value": 19990.0, "average": 20000.0, "ratio": 5.0, "factor": 2.5}
+    return alert(**own, peak=19980.0, peak_ratio=10.0, peak_minute=at(3), rule_kind="divergence", others=4, **other)
+
+
+def test_a_divergence_is_told_with_price_median_of_how_many_others_how_far_and_since_when() -> None:
+    assert alert_message(divergence(), Event("firing")) == (
+        "▲ KRAKEN:BTCUSD price 5.0 basis points below the others",
+        (
+            "▲ KRAKEN:BTCUSD price diverges: 19990 is 5.0 basis points below 20000, the median of 4 others, since "
+            "2026-03-03 12:00 UTC (apart: more than 2.5 basis points)"
+        ),
+    )
+    assert "the median of 1 other, since" in alert_message({**divergence(), "others": 1}, Event("firing"))[1]
+
+
+@pytest.mark.parametrize(
+    ("event", "how"),
+    [("again", "diverges again"), ("still", "still diverges"), ("escalated", "not acknowledged")],
+)
+def test_a_divergence_that_goes_on_is_told_with_its_largest_one(event: str, how: str) -> None:
+    headline, line = alert_message(divergence(last_minute=at(6)), Event(event, held="kept back by silence s1"))
+    assert headline == f"▲ KRAKEN:BTCUSD price {how}"
+    assert line == (
+        f"▲ KRAKEN:BTCUSD price {how}: since 2026-03-03 12:00 UTC, last seen at 12:06, at most 10.0 basis points, at "
+        "12:03 with 19980 (apart: more than 2.5 basis points); kept back by silence s1"
+    )
+
+
 def test_several_causes_are_counted() -> None:
     causes = '{"exchange error": 12, "exchange maintenance": 8}'
     _, line = incident_message(incident(0, 4, causes=causes), Event("opened"))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pricetracker_dagster.alerts.rules import Series, Verdict, highest
 from pricetracker_dagster.candles.minutes import DAY
-from pricetracker_dagster.settings import AlertRule
+from pricetracker_dagster.settings import DIVERGENCE, SPIKE, AlertRule
 from pricetracker_dagster.store.records import Row
 from pricetracker_dagster.store.schema import ALERTS
 
@@ -23,9 +23,18 @@ def series_of(row: Row) -> Series:
     return row["rule"], row["metric"], row["measure"]
 
 
-def alert_id(series: Series, minute: datetime) -> str:
-    """Return the id of the alert that begins in a minute: the same fact has the same id."""
-    return "|".join((*series, f"{minute:%Y-%m-%dT%H:%MZ}"))
+def kind_of(row: Row) -> str:
+    """Return the kind of rule that an alert is of; an earlier version knew one kind, and did not name it."""
+    return str(row.get("rule_kind") or SPIKE)
+
+
+def alert_id(series: Series, minute: datetime, kind: str = SPIKE) -> str:
+    """Return the id of the alert that begins in a minute: the same fact has the same id.
+
+    A divergence stands in the place of a measure: a rule of the same name may have been of the other kind before.
+    """
+    rule, metric, measure = series
+    return "|".join((rule, metric, measure if kind == SPIKE else kind, f"{minute:%Y-%m-%dT%H:%MZ}"))
 
 
 def messages_since(row: Row) -> datetime:
@@ -38,7 +47,7 @@ def new_alert(verdict: Verdict, rule: AlertRule) -> Row:
     """Return a pending alert of one minute above."""
     row: Row = {
         **dict.fromkeys(ALERTS.names),
-        "id": alert_id(verdict.series, verdict.minute),
+        "id": alert_id(verdict.series, verdict.minute, rule.kind),
         "rule": verdict.rule,
         "metric": verdict.metric,
         "measure": verdict.measure,
@@ -46,9 +55,11 @@ def new_alert(verdict: Verdict, rule: AlertRule) -> Row:
         "value": verdict.value,
         "average": verdict.average,
         "ratio": verdict.ratio,
-        "factor": rule.factor,
+        "factor": rule.limit,
         "sent": False,
         "transitions": 0,
+        "rule_kind": rule.kind,
+        "others": verdict.points if rule.kind == DIVERGENCE else None,
     }
     set_minutes(row, [verdict])
     return row

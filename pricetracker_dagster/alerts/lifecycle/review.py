@@ -19,7 +19,13 @@ from pricetracker_dagster.alerts.lifecycle.alert import (
     set_minutes,
 )
 from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
-from pricetracker_dagster.alerts.lifecycle.resolution import no_data_limit, resolve_empty, resolve_if_over, rule_of
+from pricetracker_dagster.alerts.lifecycle.resolution import (
+    is_of_kind,
+    no_data_limit,
+    resolve_empty,
+    resolve_if_over,
+    rule_of,
+)
 from pricetracker_dagster.alerts.rules import Series, Verdict, highest, runs
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
@@ -45,8 +51,11 @@ def review(
         context: how far one knows.
     """
     alerts: dict[Series, list[Row]] = defaultdict(list)
+    before_it = [dict(row) for row in recorded if row["rule"] in rules and not is_of_kind(row, rules[row["rule"]])]
+    foreign = {row["id"] for row in before_it}  # what is found now belongs to none of them
     for row in recorded:
-        alerts[series_of(row)].append(dict(row))
+        if row["id"] not in foreign:
+            alerts[series_of(row)].append(dict(row))
     found = runs(above)
     above_of: dict[Series, list[Verdict]] = defaultdict(list)
     for run in found:
@@ -59,9 +68,9 @@ def review(
     for run in found:
         _merge_run(run, alerts[run[0].series], rules[run[0].rule], context, empty)
     before = {row["id"]: row for row in recorded}
-    rows = [row for of_series in alerts.values() for row in of_series]
+    rows = [*before_it, *(row for of_series in alerts.values() for row in of_series)]
     for row in rows:
-        resolve = resolve_empty if row["id"] in empty else resolve_if_over
+        resolve = resolve_empty if row["id"] in empty - foreign else resolve_if_over
         resolve(row, rule_of(row, rules, context), context)
     return [row for row in rows if row != before.get(row["id"])]
 
@@ -128,7 +137,7 @@ def _alert_to_extend(
         is_its_own = row["minute"] <= first and last <= row["last_minute"]
         return is_its_own, row["state"] != RESOLVED, row["last_minute"]
 
-    own_id = alert_id(series, first)  # it began so early once, and was corrected
+    own_id = alert_id(series, first, rule.kind)  # it began so early once, and was corrected
     touched = [
         row
         for row in alerts

@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES, incident_name
+from pricetracker_dagster.alerts.lifecycle.alert import kind_of
 from pricetracker_dagster.alerts.messages.quoting import quoted
 from pricetracker_dagster.alerts.messages.routing import Subject
 from pricetracker_dagster.candles.digits import shown
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.exchanges.base import Banned, Maintenance, RefusedHere
+from pricetracker_dagster.settings import DIVERGENCE
 from pricetracker_dagster.store.records import Row
 
 _METRICS, _CAUSES = 5, 3
@@ -39,6 +42,8 @@ def worded(subject: Subject, row: Row, what: Event) -> tuple[str, str]:
 
 def alert_message(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an alert."""
+    if kind_of(row) == DIVERGENCE:
+        return _of_divergence(row, what)
     name = f"{row['metric']} {row['measure']}"
     peak = f"peak {shown(row['peak'])} = {row['peak_ratio']:.2f}× at {row['peak_minute']:%H:%M}"
     if what.event == "firing":
@@ -55,6 +60,26 @@ def alert_message(row: Row, what: Event) -> tuple[str, str]:
     return f"▲ {name} {how}", f"▲ {name} {how}: {above}, {peak} ({row['rule']}){_noted(what)}"
 
 
+def _of_divergence(row: Row, what: Event) -> tuple[str, str]:
+    """Return headline and line of a price that differs from that of others."""
+    name = f"{row['metric']} price"
+    most = f"at most {row['peak_ratio']:.1f} basis points, at {row['peak_minute']:%H:%M} with {shown(row['peak'])}"
+    rule = f"({row['rule']}: more than {row['factor']:g} basis points)"
+    if what.event == "firing":
+        side = "above" if row["value"] > row["average"] else "below"
+        median = f"{shown(row['average'])}, the median of {_many(row['others'], 'other')}"
+        apart = f"{row['ratio']:.1f} basis points {side}"
+        line = f"▲ {name} diverges: {shown(row['value'])} is {apart} {median}, since {_utc(row['minute'])} {rule}"
+        return f"▲ {name} {apart} the others", line
+    if what.event == "resolved":
+        lasted = _many((row["last_minute"] - row["minute"]) // MINUTE + 1, "minute")
+        over = f"{row['ended_because']}: it diverged for {lasted} from {_utc(row['minute'])}"
+        return f"✓ {name} no longer diverges", f"✓ {name} {over}, {most} {rule}{_noted(what)}"
+    how = {"again": "diverges again", "escalated": _ESCALATED}.get(what.event, "still diverges")
+    since = f"since {_utc(row['minute'])}, last seen at {row['last_minute']:%H:%M}"
+    return f"▲ {name} {how}", f"▲ {name} {how}: {since}, {most} {rule}{_noted(what)}"
+
+
 def incident_message(row: Row, what: Event) -> tuple[str, str]:
     """Return headline and line of an incident."""
     if row["cause"] in CAUSES:
@@ -65,7 +90,7 @@ def incident_message(row: Row, what: Event) -> tuple[str, str]:
         return _end_of_outage(row, minutes, what)
     is_whole = is_of_whole_exchange(row)
     who = f"{_whole(row) if is_whole else ''}{_named(out or row['metrics'])}"
-    why = f"{_causes(row)}: {quoted(row['reason'])}"
+    why = f"{_causes(row)}: {quoted(row['reason'])}{_way_out(row)}"
     if what.event == "opened":
         head = f"✗ {row['exchange']} is out" if is_whole else "✗ minutes missed"
         return f"{head}: {row['cause']}", f"✗ missed: {minutes} of {who}: {why}"
@@ -157,6 +182,19 @@ def _causes(row: Row) -> str:
         return str(row["cause"])
     named = [f"{cause} ({count})" for cause, count in list(counts.items())[:_CAUSES]]
     return ", ".join(named) + (f" and {len(counts) - _CAUSES} more causes" if len(counts) > _CAUSES else "")
+
+
+def _way_out(row: Row) -> str:
+    """Say what can be done where an exchange answers nothing to us; empty where its own words say all there is."""
+    name = row.get("exchange")
+    if name is None:
+        return ""
+    if row["cause"] == Banned.cause:
+        rate = f"exchanges.{name.lower()}.requests_per_second"
+        return f"; it is asked again when the ban is over; if it comes again, lower {rate}"
+    if row["cause"] == RefusedHere.cause:
+        return "; it will not answer from this address: remove its metrics, or follow the pairs on another exchange"
+    return "; its minutes are fetched when that is over" if row["cause"] == Maintenance.cause else ""
 
 
 def _noted(what: Event) -> str:

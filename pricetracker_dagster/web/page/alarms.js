@@ -5,15 +5,20 @@ import { link } from "./address.js";
 import { now } from "./clock.js";
 import { byId, element, keyed, setAttribute, setText } from "./dom.js";
 import { computed, counted, lasting, number, setTime, timeElement, when } from "./format.js";
-import { measureLabel } from "./values.js";
+import { isDivergence, measureLabel, ratioText } from "./values.js";
 
 const MOST = 200; // rows of a list: who has more of them has another trouble, and the API
 
 /** Whether an alert or an incident is not over. */
 export const isOpen = (row) => row.state !== "resolved";
 
-/** What an alert says of its first minute: value, average, how many times. */
+/** What an alert says of its first minute: value, average, how many times; or how far from how many others. */
 export function alertText(alert) {
+  if (isDivergence(alert)) {
+    const side = alert.value > alert.average ? "above" : "below";
+    const median = `${computed(alert.average, 6)}, the median of ${counted(alert.others, "other")}`;
+    return `${measureLabel(alert.measure)} ${number(alert.value, 6)}, ${ratioText(alert, alert.ratio)} ${side} ${median}`;
+  }
   const times =
     alert.ratio === null ? "" : `, ${computed(alert.ratio, 3)} × the average of ${computed(alert.average, 5)}`;
   return `${measureLabel(alert.measure)} ${number(alert.value, 6)}${times}`;
@@ -122,7 +127,7 @@ function updateAlert(item, row, shown) {
   setAttribute(item.name_, "href", link(shown, { metric: row.metric, show, view: "" }));
   span(item.time, row.minute, Date.parse(row.last_minute ?? row.minute) + 60_000, isOpen(row)); // it may be recorded later
   setText(item.text, alertText(row));
-  const peak = row.peak_ratio > row.ratio ? `peak ${computed(row.peak_ratio, 3)} ×` : null;
+  const peak = row.peak_ratio > row.ratio ? `peak ${ratioText(row, row.peak_ratio)}` : null;
   more(item, [
     `rule ${row.rule}`,
     counted(row.minutes ?? 1, "minute") + " above",

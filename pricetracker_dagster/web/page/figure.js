@@ -2,7 +2,7 @@
 // drawing and the crosshair are in chart.js; the colours come from the style sheet.
 
 import { clock, computed, day, number } from "./format.js";
-import { measureLabel } from "./values.js";
+import { isDivergence, measureLabel, ratioText } from "./values.js";
 
 const MINUTE = 60_000;
 
@@ -116,7 +116,7 @@ function alertTraces({ alerts, show, colours, window }, candles) {
         mode: "markers+text",
         x,
         y: mine.map((alert) => alert.value),
-        text: mine.map((alert) => `${computed(alert.ratio, 2)} ×`),
+        text: mine.map((alert) => ratioText(alert, alert.ratio, 2)),
         textposition: mine.map((alert) =>
           alert.at > window.end - 0.15 * (window.end - window.start) ? "middle left" : "middle right",
         ),
@@ -124,7 +124,7 @@ function alertTraces({ alerts, show, colours, window }, candles) {
         marker: { symbol: "diamond", size: 9, color: colours.alert, line: { color: colours.paper, width: 1 } },
         hovertemplate: mine.map(
           (alert) =>
-            `${clock(alert.at)} UTC · ${plain(alert.rule)}<br>value ${number(alert.value)}<br>average ${computed(alert.average, 5)}<extra></extra>`,
+            `${clock(alert.at)} UTC · ${plain(alert.rule)}<br>value ${number(alert.value)}<br>${isDivergence(alert) ? "median of the others" : "average"} ${computed(alert.average, 5)}<extra></extra>`,
         ),
         cliponaxis: false,
         name: "alert",

@@ -1,6 +1,8 @@
 // What the numbers are: the measures with their names and units, and the time ranges with the bins that suit them.
 // How a number is written is in format.js.
 
+import { computed } from "./format.js";
+
 export const MEASURES = [
   { name: "price", label: "Price", unit: "quote currency" },
   { name: "volume", label: "Volume", unit: "base units a minute" },
@@ -24,3 +26,10 @@ export function rangeOf(hours, show) {
   const range = RANGES.find((each) => each.hours === hours);
   return { ...range, step: show === "candles" ? range.candles : range.line };
 }
+
+/** Whether an alert is about a price that is far from the others', and not about a value that is many times its average. */
+export const isDivergence = (alert) => alert.rule_kind === "divergence";
+
+/** In what the ratio of an alert is told: how many times an average, or how far from the median of others. */
+export const ratioText = (alert, ratio, digits = 3) =>
+  `${computed(ratio, digits)} ${isDivergence(alert) ? "basis points" : "×"}`;

@@ -1,0 +1,3 @@
+-- The metrics of which anything is read.
+SELECT DISTINCT metric
+FROM candles
