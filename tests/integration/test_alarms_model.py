@@ -367,6 +367,8 @@ class Story(RuleBasedStateMachine):
         told = self.told.get(fact, [])
         starts = [i for i, message in enumerate(told) if message.event.split(" ")[0] in ("firing", "opened")]
         heard: frozenset[str] = frozenset().union(*(message.channels for message in told[starts[-1] :]))
+        if heard and held and held.startswith("incident "):  # who has heard of it hears its end, also in an outage
+            held = None
         self._say(fact, "resolved", held, self._channels | heard if heard else frozenset())
 
     def _say_what_is_due(self, fact: str, held: str | None, was_held: str | None, began: datetime) -> None:

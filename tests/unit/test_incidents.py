@@ -349,6 +349,77 @@ def test_an_exchange_that_is_out_as_a_whole_is_named(
     assert (over["state"], over["exchange"]) == (RESOLVED, exchange)
 
 
+BANNED, REFUSED = "banned by the exchange", "refused by the exchange"
+COIN, COIN_ETHER = "COINBASE:BTCUSD", "COINBASE:ETH/USD"
+MADE_UP = "SIMULATED_COINBASE:BTCUSD"
+
+
+@pytest.mark.parametrize(
+    ("metric", "cause", "reason", "is_out"),
+    [
+        (COIN, "exchange error", "COINBASE: time: HTTP 502", True),
+        (COIN, "exchange error", "COINBASE: markets: no connection", True),
+        (COIN, "exchange error", "COINBASE: candles of BTCUSD: HTTP 502", False),
+        (COIN, "exchange error", "KRAKEN: Time: HTTP 502", False),  # another's
+        (COIN_ETHER, "exchange error", "COINBASE: candles of ETH/USD: HTTP 502", False),
+        (COIN_ETHER, "exchange maintenance", "COINBASE: candles of ETH/USD: it is halted", False),
+        (COIN_ETHER, "exchange maintenance", "COINBASE: time: maintenance until 13:00: sorry", True),
+        (COIN_ETHER, BANNED, "COINBASE: candles of ETH/USD: HTTP 418, banned for a while", True),
+        (COIN, BANNED, "COINBASE: not asked: it has banned this address, for 600 s more", True),
+        (COIN, REFUSED, "COINBASE: candles of BTCUSD: HTTP 451: https://x answers nobody from here", True),
+        (MADE_UP, "exchange error", "SIMULATED_COINBASE: time: HTTP 502", True),
+        (MADE_UP, "exchange error", "SIMULATED: Time: HTTP 502", False),
+        (MADE_UP, "exchange maintenance", "SIMULATED_COINBASE: candles of BTCUSD: it is halted", False),
+        (MADE_UP, "exchange maintenance", "SIMULATED_COINBASE: system status: maintenance", True),
+    ],
+)
+def test_any_exchange_says_by_its_answer_that_it_is_out_as_a_whole(
+    metric: str, cause: str, reason: str, is_out: bool
+) -> None:
+    """One of four metrics is missed so far."""
+    exchange = metric.partition(":")[0]
+    others = [f"{exchange}:{base}USD" for base in ("ADA", "SOL", "XRP")]
+    since = dict.fromkeys((metric, *others), NOON - timedelta(days=3))
+    [incident] = review([missed(0, 0, metric, cause=cause, reason=reason)], [], seen(0, since=since))
+    assert (incident["exchange"], incident["metrics"]) == (exchange if is_out else None, [metric])
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "is_out"),
+    [
+        ("exchange error", "COINBASE: candles of BTCUSD: HTTP 502", True),
+        (BANNED, "COINBASE: candles of BTCUSD: HTTP 418, banned for a while", True),
+        ("exchange maintenance", "COINBASE: time: down", True),
+        ("exchange maintenance", "COINBASE: candles of BTCUSD: halted", False),
+        ("pair unknown", 'pricetracker.toml: metrics[1] "COINBASE:BTCUSD": no such pair on COINBASE', False),
+        ("refused rows", "1 row is no candle", False),
+        ("not run", None, False),
+        ("own mistake", "COINBASE: time: a mistake", False),
+    ],
+)
+def test_an_exchange_with_a_single_metric_is_out_by_it_unless_that_metric_alone_is_concerned(
+    cause: str, reason: str | None, is_out: bool
+) -> None:
+    since = LISTED | {COIN: NOON - timedelta(days=3)}
+    [incident] = review([missed(0, 0, COIN, cause=cause, reason=reason)], [], seen(0, since=since))
+    assert (incident["exchange"], incident["metrics"]) == ("COINBASE" if is_out else None, [COIN])
+
+
+def test_exchanges_that_fail_for_different_reasons_at_once_are_each_an_incident_while_another_goes_on() -> None:
+    since = LISTED | dict.fromkeys((COIN, COIN_ETHER, "OKX:BTCUSD", "GEMINI:BTCUSD"), NOON - timedelta(days=3))
+    story = Story(since)
+    story.fail(range(3), COIN, COIN_ETHER, cause=BANNED)
+    story.fail(range(3), "OKX:BTCUSD", cause=REFUSED)
+    story.fail(range(3), BTC, ETH, cause="exchange error")
+    story.look(2)
+    found = {row["exchange"]: (row["cause"], row["metrics"], row["out"]) for row in story.incidents()}
+    assert found == {
+        "COINBASE": (BANNED, [COIN, COIN_ETHER], [COIN, COIN_ETHER]),
+        "OKX": (REFUSED, ["OKX:BTCUSD"], ["OKX:BTCUSD"]),
+        "KRAKEN": ("exchange error", [BTC, ETH], [BTC, ETH]),
+    }
+
+
 @pytest.mark.parametrize(
     ("reason", "exchange"),
     [("KRAKEN: OHLC of BTCUSD: EService:Market in cancel_only mode", None), ("SystemStatus: maintenance", "KRAKEN")],

@@ -326,6 +326,33 @@ def test_a_spike_in_the_outage_of_its_whole_exchange_is_recorded_and_not_sent(le
     assert "; kept back until now by an outage of KRAKEN" in ledger.messages[-1]["text"]
 
 
+def test_what_was_told_before_an_outage_and_ends_in_it_is_told_as_over_since_nothing_else_says_so(
+    ledger: Ledger,
+) -> None:
+    ledger.tell(ALERT, 1, firing())
+    ledger.outages = {"KRAKEN": "exchange error|2026-03-03T12:00Z"}
+    assert ledger.tell(ALERT, 2) == []
+    assert ledger.tell(ALERT, 6, over(6)) == [("resolved", BOTH)]
+    assert ledger.messages[-1]["held_by"] is None
+    assert ledger.tell(ALERT, 20, firing(fired_at=at(20))) == [("firing 2", [])]  # this nobody has heard of
+    assert ledger.tell(ALERT, 26, over(26, fired_at=at(20))) == [("resolved 2", [])]
+
+
+def test_an_outage_that_turns_out_to_have_begun_earlier_takes_nothing_back(ledger: Ledger) -> None:
+    assert ledger.tell(ALERT, 1, firing()) == [("firing", BOTH)]
+    ledger.outages = {"KRAKEN": "exchange error|2026-03-03T11:50Z"}
+    assert ledger.tell(ALERT, 2) == []
+    assert ledger.tell(ALERT, 200) == []  # nor is anybody reminded
+    ledger.outages = {}
+    assert ledger.tell(ALERT, 201) == [("still", BOTH)]
+    assert ledger.tell(ALERT, 202) == []
+
+
+def test_an_outage_of_another_exchange_keeps_nothing_back(ledger: Ledger) -> None:
+    ledger.outages = {"COINBASE": "exchange error|2026-03-03T12:00Z", "KRAKE": "exchange error|2026-03-03T12:00Z"}
+    assert ledger.tell(ALERT, 1, firing()) == [("firing", BOTH)]
+
+
 def test_of_what_somebody_has_acknowledged_nobody_is_reminded_and_the_end_says_who(ledger: Ledger) -> None:
     ledger.tell(ALERT, 1, firing())
     noted = {"fact": alert()["id"], "made_at": at(10), "who": "ann", "note": "looking"}

@@ -1,4 +1,8 @@
-"""When an exchange is out as a whole: more than half of its metrics are, or its own answer says so."""
+"""When an exchange is out as a whole: more than half of its metrics are, or its own answer says so.
+
+Its answer says so where it is in maintenance, has banned us, refuses to answer from here, or does not tell its time or
+its markets: then none of its minutes can be had, however many of its metrics were asked so far.
+"""
 
 import re
 from collections import Counter
@@ -7,28 +11,33 @@ from datetime import datetime
 from itertools import groupby
 
 from pricetracker_dagster.alerts.incidents.model import OURS, Missed, Noted, ReviewContext, exchange_of
-from pricetracker_dagster.store.records import Row
+from pricetracker_dagster.exchanges.base import Banned, Maintenance, PairUnknown, RefusedHere
+from pricetracker_dagster.store.records import REJECTED, Row
 
-_MAINTENANCE = "exchange maintenance"
+_OF_ITSELF = re.compile(r"(: (time|markets|assetpairs): |: by its clock it is |'s clock says )", re.IGNORECASE)
+"""What follows an exchange's name where its time or its markets could not be had, or its time is not ours."""
 
-_ITS_TIME = (": Time: ", ": by its clock it is ", "'s clock says ")
-"""What follows an exchange's name where its time could not be had, or is not ours: then none of its minutes can."""
-
-_OF_A_MARKET = re.compile(r": \w+ of \w+: ")
+_OF_A_MARKET = re.compile(r": \w+ of [^\s:]+: ")
 """How a reason about one market begins: that may be closed while all others go on."""
 
 
 def _is_of_all(noted: Noted, part: Missed) -> bool:
-    """Say whether what was noted is true of all metrics of an exchange: it is in maintenance, or has no time."""
-    reason = noted.reason or ""
-    if noted.cause == _MAINTENANCE:
+    """Say whether what was noted is true of all metrics of an exchange."""
+    reason, name = noted.reason or "", exchange_of(part.metrics[0])
+    if noted.cause in (Banned.cause, RefusedHere.cause):
+        return True
+    if noted.cause == Maintenance.cause:
         return _OF_A_MARKET.search(reason) is None
-    name = exchange_of(part.metrics[0])
-    return noted.cause not in OURS and reason.startswith(tuple(f"{name}{time}" for time in _ITS_TIME))
+    return noted.cause not in OURS and reason.startswith(name) and bool(_OF_ITSELF.match(reason, len(name)))
+
+
+def _is_of_one(noted: Noted) -> bool:
+    """Say whether what was noted is the trouble of one metric, also where that is the only one of its exchange."""
+    return noted.cause in (PairUnknown.cause, REJECTED, Maintenance.cause)
 
 
 def _most(count: int, tracked: int) -> bool:
-    return count > 1 and 2 * count > tracked
+    return 2 * count > tracked
 
 
 def exchange_after(
@@ -60,6 +69,10 @@ def _mostly_out(parts: Sequence[Missed], context: ReviewContext) -> str | None:
     if not any(_most(count, tracked[name]) for name, count in involved.items()):
         return None
     last: dict[str, datetime] = {}
+    alone = {name for name, count in tracked.items() if count == 1}
+    parts = [
+        part for part in parts if exchange_of(part.metrics[0]) not in alone or not all(map(_is_of_one, part.causes))
+    ]
     for first, at_once in groupby(sorted(parts, key=lambda part: part.span), lambda part: part.first):
         for part in at_once:
             for metric in part.metrics:

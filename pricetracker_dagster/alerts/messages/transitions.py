@@ -143,6 +143,8 @@ class _Fact:
             self.held = self.held or self.row.get("held_by") or self.before.get("held_by")
             self._add("resolved", channels=())
         else:
+            if reached and (self.held or "").startswith("incident "):  # no message after it says what was over in it
+                self.held = None
             set_now = [recipient.channel for recipient in self._recipients()]
             also = sorted(reached.difference(set_now))  # whom it was escalated to
             self._add("resolved", channels=(*set_now, *also))

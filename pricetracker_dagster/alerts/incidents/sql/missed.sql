@@ -1,4 +1,5 @@
--- What is missed: runs of consecutive minutes, those of the same minutes and causes with the metrics they are of.
+-- What is missed: runs of consecutive minutes, those of the same minutes and causes with the metrics of one exchange that
+-- they are of: what another says is no reason of its own.
 --
 -- $missing: (metric, first, last, since) of the minutes that are missing now; where no tick has noted anything of a
 -- minute it counts only from when the metric was listed, and up to $grace_ends: it may still come. `causes`: what ticks
@@ -59,5 +60,5 @@ runs AS (
 )
 SELECT first, last, list(metric ORDER BY metric), causes, arg_min(reasons, metric), absent
 FROM runs
-GROUP BY first, last, causes, absent
-ORDER BY first, last, causes, absent
+GROUP BY first, last, causes, absent, split_part(metric, ':', 1)
+ORDER BY first, last, causes, absent, min(metric)
