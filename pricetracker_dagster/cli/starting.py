@@ -65,7 +65,7 @@ def up(*, live: bool, simulated: bool, host: str | None, port: int | None, marke
 )
 @click.option("--synthetic", type=click.IntRange(min=0), default=0, help="So many invented pairs more.")
 def simulate(port: int, host: str, replay: Path | None, synthetic: int) -> None:
-    """Run a local exchange that speaks Kraken's REST dialect."""
+    """Run a local exchange that speaks the REST dialects of Kraken, Coinbase and Binance."""
     from pricetracker_dagster.simulator import serve
 
     serve(port, host=host, replay=replay, synthetic_pairs=synthetic, on_start=click.echo)

@@ -4,23 +4,18 @@ Pure: everything is a function of pair and minute. A candle is nothing but the s
 two can never disagree, and a restart tells the same story.
 """
 
-import math
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
 from typing import NamedTuple
 
 SECOND = 1_000_000_000
 MINUTE = 60
 """Minutes are Unix seconds of their open, divisible by 60."""
 
-_TICK = 100_000
-"""Nanoseconds between two trades at least: Kraken writes times with four decimals."""
-
-_LOT = Decimal("0.00000001")
+HOME = "kraken"
+"""The exchange whose market is the one that is invented or recorded; at others it is a little apart."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +36,19 @@ class Pair:
     """On average; far below 1 for a thin pair."""
     volume: float = 1.0
     """Base units of a usual trade."""
+    listed_from: int = 0
+    """First minute in which it is traded."""
+    delisted_at: int | None = None
+    """First minute in which it no longer is; None: it stays."""
 
     @property
     def altname(self) -> str:
         """The name that requests take, e.g. ``XBTUSD``."""
         return self.wsname.replace("/", "")
+
+    def is_listed(self, moment: int) -> bool:
+        """Say whether it is traded at a moment, in Unix seconds."""
+        return self.listed_from <= moment and (self.delisted_at is None or moment < self.delisted_at)
 
     def price(self, value: float | Decimal) -> Decimal:
         """Round to the pair's tick."""
@@ -64,7 +67,7 @@ class Trade(NamedTuple):
 
 
 class Candle(NamedTuple):
-    """One minute; ``vwap`` is None where there was no trade."""
+    """One minute; ``vwap`` is None where there was no trade. Turnover is in the quote currency."""
 
     minute: int
     open: Decimal
@@ -74,6 +77,15 @@ class Candle(NamedTuple):
     vwap: Decimal | None
     volume: Decimal
     trades: int
+    turnover: Decimal = Decimal(0)
+    bought: Decimal = Decimal(0)
+    """Of the volume, what takers bought; ``paid`` is its turnover."""
+    paid: Decimal = Decimal(0)
+
+    def halved(self) -> "Candle":
+        """Return it as it is told before half of its volume is accounted for, with another close."""
+        half = {name: getattr(self, name) / 2 for name in ("volume", "turnover", "bought", "paid")}
+        return self._replace(close=self.open, **half)
 
 
 class Market(ABC):
@@ -88,10 +100,19 @@ class Market(ABC):
     def trades(self, pair: Pair, minute: int) -> Sequence[Trade]:
         """Return the trades of one minute, oldest first; always the same ones."""
 
+    def at(self, exchange: str) -> "Market":  # noqa: ARG002 - by default it is the same everywhere
+        """Return the market as it is traded at an exchange, e.g. ``coinbase``."""
+        return self
+
+    def listed_trades(self, pair: Pair, minute: int) -> Sequence[Trade]:
+        """Return the trades of one minute, none while the pair is not listed."""
+        return self.trades(pair, minute) if pair.is_listed(minute) else ()
+
     def close_before(self, pair: Pair, minute: int) -> Decimal | None:
         """Return the last price before a minute; None before the pair's first trade."""
-        for earlier in range(minute - MINUTE, self.first - MINUTE, -MINUTE):
-            if trades := self.trades(pair, earlier):
+        first = max(self.first, pair.listed_from)
+        for earlier in range(minute - MINUTE, first - MINUTE, -MINUTE):
+            if trades := self.listed_trades(pair, earlier):
                 return trades[-1].price
         return None
 
@@ -103,77 +124,12 @@ def candle(pair: Pair, minute: int, trades: Sequence[Trade], before: Decimal | N
     prices = [trade.price for trade in trades]
     volume = sum((trade.volume for trade in trades), Decimal(0))
     turnover = sum((trade.price * trade.volume for trade in trades), Decimal(0))
+    taken = [trade for trade in trades if trade.side == "b"]
+    bought = sum((trade.volume for trade in taken), Decimal(0))
+    paid = sum((trade.price * trade.volume for trade in taken), Decimal(0))
     vwap = pair.price(turnover / volume) if volume else prices[-1]
-    return Candle(minute, prices[0], max(prices), min(prices), prices[-1], vwap, volume, len(trades))
-
-
-class SyntheticMarket(Market):
-    """Invented trades.
-
-    The price is a level times smooth noise of several periods, from hours to weeks; the number of trades varies from
-    minute to minute, with a burst every few hours.
-
-    Args:
-        synthetic_pairs: so many pairs more, ``S0001/USD`` …, for load drills.
-    """
-
-    def __init__(self, synthetic_pairs: int = 0) -> None:
-        """Make the list of pairs."""
-        more = [(f"S{i:04d}", 1.0 + i % 97) for i in range(1, synthetic_pairs + 1)]
-        self.pairs = (*KNOWN_PAIRS, *(Pair(f"{x}USD", f"{x}/USD", x, "ZUSD", 4, level, 3.0, 50.0) for x, level in more))
-
-    def trades(self, pair: Pair, minute: int) -> Sequence[Trade]:
-        """Return the trades of one minute, oldest first."""
-        return _trades(pair, minute)
-
-
-@lru_cache(maxsize=60_000)
-def _trades(pair: Pair, minute: int) -> tuple[Trade, ...]:
-    chance = random.Random(f"{pair.altname} {minute}")  # noqa: S311 - invented prices, to be the same each time
-    busy = chance.random() < 1 / 240
-    mean = pair.trades_a_minute * (8.0 if busy else 1.0) * math.exp(chance.gauss(0, 0.5) - 0.125)
-    count = _poisson(chance, mean)
-    if not count:
-        return ()
-    opening, closing = _price(pair, minute), _price(pair, minute + MINUTE)
-    trades = []
-    for i, moment in enumerate(sorted(chance.sample(range(MINUTE * SECOND // _TICK), count))):
-        share = moment * _TICK / (MINUTE * SECOND)
-        price = (opening + (closing - opening) * share) * (1 + chance.gauss(0, 0.00008))
-        volume = Decimal(pair.volume * (3.0 if busy else 1.0) * math.exp(chance.gauss(0, 1.0))).quantize(_LOT)
-        when, side, kind = minute * SECOND + moment * _TICK, chance.choice("bs"), chance.choice("ml")
-        trades.append(Trade(pair.price(price), max(volume, _LOT), when, side, kind, minute // MINUTE * 1000 + i))
-    return tuple(trades)
-
-
-def _poisson(chance: random.Random, mean: float) -> int:
-    limit, count, product = math.exp(-min(mean, 300.0)), 0, chance.random()
-    while product > limit and count < 999:
-        count += 1
-        product *= chance.random()
-    return count
-
-
-def _price(pair: Pair, second: int) -> float:
-    """Return the price at a moment: smooth noise of four periods around the pair's level."""
-    drift = sum(
-        size * _noise(f"{pair.altname} {period}", second / period)
-        for period, size in ((2_400, 0.002), (14_400, 0.006), (86_400, 0.015), (604_800, 0.05))
-    )
-    return pair.level * math.exp(drift)
-
-
-def _noise(seed: str, x: float) -> float:
-    """Return value noise between -1 and 1: random at whole numbers, smooth between them."""
-    left = math.floor(x)
-    a, b = _lattice(seed, left), _lattice(seed, left + 1)
-    t = x - left
-    return a + (b - a) * t * t * (3 - 2 * t)
-
-
-@lru_cache(maxsize=50_000)
-def _lattice(seed: str, x: int) -> float:
-    return random.Random(f"{seed} {x}").uniform(-1, 1)  # noqa: S311 - see above
+    told = prices[0], max(prices), min(prices), prices[-1]
+    return Candle(minute, *told, vwap, volume, len(trades), turnover, bought, paid)
 
 
 KNOWN_PAIRS = (

@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.simulator.market import KNOWN_PAIRS, MINUTE, SECOND, Candle, Market, Pair, Trade
+from pricetracker_dagster.simulator.elsewhere import Elsewhere
+from pricetracker_dagster.simulator.market import HOME, KNOWN_PAIRS, MINUTE, SECOND, Candle, Market, Pair, Trade
 
 _DAY = 86_400
 _LOT = Decimal("0.00000001")
@@ -56,6 +57,10 @@ class ReplayMarket(Market):
         recorded = (minute - self.first) % (self.days * _DAY) + self.first - self.shift * _DAY
         row = self._rows[pair.altname].get(recorded)
         return () if row is None else _trades_of(row, minute)
+
+    def at(self, exchange: str) -> Market:
+        """Return the market at another exchange than Kraken: made from what is recorded there."""
+        return self if exchange == HOME else Elsewhere(self, exchange)
 
 
 def _read(file: Path) -> dict[int, Candle]:

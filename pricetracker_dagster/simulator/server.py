@@ -1,6 +1,7 @@
-"""The simulated exchange on HTTP: Kraken's public REST dialect, and a few paths of its own to switch faults.
+"""The simulated exchanges on HTTP, all at one address: each path belongs to one dialect.
 
-``/0/public/…`` is what Kraken has, ``/faults`` and ``/requests`` are ours. What is answered is in answers.py.
+``/faults``, ``/requests`` and ``/refused`` are ours. What else is answered is in the dialects: kraken.py, coinbase.py,
+binance.py.
 """
 
 import json
@@ -8,20 +9,28 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from pricetracker_dagster.errors import PricetrackerError
-from pricetracker_dagster.simulator.answers import Answers, EnvelopeError
-from pricetracker_dagster.simulator.faults import KINDS, Fault, FaultError
-from pricetracker_dagster.simulator.market import Market, SyntheticMarket
+from pricetracker_dagster.simulator.binance import Binance
+from pricetracker_dagster.simulator.coinbase import Coinbase
+from pricetracker_dagster.simulator.dialect import Asked, Dialect
+from pricetracker_dagster.simulator.faults import KINDS, Fault, FaultError, Faults
+from pricetracker_dagster.simulator.kraken import Kraken
+from pricetracker_dagster.simulator.market import SECOND, Market
 from pricetracker_dagster.simulator.replay import ReplayMarket
+from pricetracker_dagster.simulator.synthetic import SyntheticMarket
+
+DIALECTS: Sequence[type[Dialect]] = (Kraken, Coinbase, Binance)
+"""Those that the product speaks."""
 
 _HANG, _HUGE = 120.0, 100_000_000
 """Seconds of a request that hangs; bytes of a body that is padded."""
@@ -33,17 +42,22 @@ class PortBusy(PricetrackerError, OSError):
     """The port is taken."""
 
 
-class Simulator(Answers):
-    """A simulated exchange that runs in threads of this process while its context is open.
+class Simulator:
+    """Simulated exchanges that run in threads of this process while its context is open.
 
     Args:
         port: where it listens, on a host; 0 takes a free one.
         market: what is traded; invented prices by default.
         clock: returns the exchange's time, UTC. A test may run through a whole day in no time.
+        limits: grant what the real exchanges grant; without, everything.
+        dialects: what is spoken.
 
     Attributes:
-        url: root of its REST interface.
-        requests: how often each endpoint was asked.
+        url: root of the REST interfaces.
+        dialects: what answers, by name, e.g. ``coinbase``.
+        faults: what is to go wrong.
+        requests: how often each endpoint was asked, e.g. ``OHLC`` (Kraken's), ``coinbase:candles``.
+        refused: how often each exchange has refused a request because there were too many.
         recent: the last 1,000 requests: endpoint and query.
 
     Raises:
@@ -57,9 +71,16 @@ class Simulator(Answers):
         host: str = "127.0.0.1",
         market: Market | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        limits: bool = True,
+        dialects: Sequence[type[Dialect]] = DIALECTS,
     ) -> None:
         """Bind the port; answer nothing yet."""
-        super().__init__(market or SyntheticMarket(), clock)
+        self.market = market or SyntheticMarket()
+        self.clock = clock
+        self.faults = Faults([dialect.name for dialect in dialects])
+        spoken = (dialect(self.market, self.moment, self.faults, limits=limits) for dialect in dialects)
+        self.dialects = {dialect.name: dialect for dialect in spoken}
+        self.refused: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.recent: deque[dict[str, Any]] = deque(maxlen=1000)
         self.stopping = threading.Event()
@@ -69,6 +90,10 @@ class Simulator(Answers):
             raise PortBusy(f"port {port} on {host} is taken: choose another with --port") from error
         self.url = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def moment(self) -> datetime:
+        """Return the time by the clock, which may be exchanged while it runs."""
+        return self.clock()
 
     def __enter__(self) -> Self:
         """Begin to answer."""
@@ -94,21 +119,27 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     exchange: Simulator
+    dialect: Dialect | None = None
+    """Whose request is being answered; the last one, on a connection that stays."""
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 60
 
     def do_GET(self) -> None:
-        """Answer as Kraken does, or show faults and requests."""
+        """Answer as an exchange does, or show faults and requests."""
         parts = urlsplit(self.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+        for dialect in self.exchange.dialects.values():
+            if asked := dialect.asked(parts.path, query, self.client_address[0]):
+                self.dialect = dialect
+                return self._public(dialect, asked)
         if parts.path == "/faults":
             return self._send({"on": [asdict(fault) for fault in self.exchange.faults], "kinds": dict(KINDS)})
         if parts.path == "/requests":
             return self._send({"count": dict(self.exchange.requests), "recent": list(self.exchange.recent)})
-        if not parts.path.startswith("/0/public/"):
-            return self._send(_UNKNOWN, status=404)
-        return self._public(parts.path.removeprefix("/0/public/"), query)
+        if parts.path == "/refused":
+            return self._send(dict(self.exchange.refused))
+        return self._send(_UNKNOWN, status=404)
 
     def do_POST(self) -> None:
         """Switch a fault on: its attributes as a JSON object."""
@@ -138,15 +169,20 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Log nothing: a request is counted instead."""
 
-    def _public(self, endpoint: str, query: Mapping[str, str]) -> None:
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Write the header Date: the exchange's clock."""
+        if timestamp is None and self.dialect:
+            timestamp = self.dialect.now() / SECOND
+        return super().date_time_string(timestamp)
+
+    def _public(self, dialect: Dialect, asked: Asked) -> None:
         exchange = self.exchange
-        exchange.requests[endpoint] += 1
-        exchange.recent.append({"endpoint": endpoint, **query})
-        pair = exchange.pair(query)
-        concerned = {"pair": pair.altname if pair else None, "endpoint": endpoint}
+        called = dialect.prefix + asked.endpoint
+        exchange.requests[called] += 1
+        exchange.recent.append({"endpoint": called, **asked.query})
 
         def on(kind: str) -> Fault | None:
-            return exchange.faults.on(kind, **concerned)
+            return dialect.on(kind, asked)
 
         if on("hang"):
             exchange.stopping.wait(_HANG)
@@ -163,26 +199,36 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        try:
-            if fault := on("error"):
-                raise EnvelopeError(fault.text)
-            if on("rate_limit"):
-                raise EnvelopeError("EAPI:Rate limit exceeded")
-            if endpoint not in ("SystemStatus", "Time") and on("maintenance"):
-                raise EnvelopeError("EService:Market in cancel_only mode")
-            content = {"error": [], "result": exchange.answer(endpoint, query)}
-        except EnvelopeError as error:
-            content = {"error": [str(error)]}
+        answer = dialect.answer(asked)
+        exchange.refused[dialect.name] += answer.status in (418, 429)
         drip = on("drip")
         pause, padded = drip.seconds if drip else 0.0, _HUGE if on("huge") else 0
-        self._send(content, cut=on("truncated") is not None, pause=pause, padded=padded)
+        self._send(
+            answer.content,
+            status=answer.status,
+            headers=answer.headers,
+            cut=on("truncated") is not None,
+            pause=pause,
+            padded=padded,
+        )
 
-    def _send(self, content: Any, *, status: int = 200, cut: bool = False, pause: float = 0.0, padded: int = 0) -> None:
+    def _send(
+        self,
+        content: Any,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        cut: bool = False,
+        pause: float = 0.0,
+        padded: int = 0,
+    ) -> None:
         page = isinstance(content, str)
         body = (content if page else json.dumps(content)).encode().ljust(padded)
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if page else "application/json")
         self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         if cut:
             self.wfile.write(body[: len(body) // 2])
@@ -216,5 +262,6 @@ def serve(port: int, *, host: str, replay: Path | None, synthetic_pairs: int, on
     if isinstance(market, ReplayMarket):
         story = f"{len(market.pairs)} pairs, {market.days} recorded days shifted by {market.shift} days"
     with Simulator(port, host=host, market=market) as simulator:
-        on_start(f"simulated exchange at {simulator.url}: {story}; faults: {simulator.url}/faults")
+        spoken = ", ".join(simulator.dialects)
+        on_start(f"simulated exchange at {simulator.url}: {story}; speaks {spoken}; faults: {simulator.url}/faults")
         stop.wait()
