@@ -20,14 +20,17 @@ SCHEMA = pa.schema(
         column("low", pa.float64(), "lowest price", "quote currency", nullable=False),
         column("close", pa.float64(), "last price", "quote currency", nullable=False),
         column("volume", pa.float64(), "amount traded in this minute", "base units", nullable=False),
-        column("trades", pa.int64(), "number of trades in this minute", nullable=False),
+        column("trades", pa.int64(), "number of trades in this minute; NULL where the exchange does not tell"),
         column("fetched_at", TIMESTAMP, "when this row was obtained", "UTC", nullable=False),
     ]
 )
-"""One row a metric and minute; (metric, minute) is the key. Nothing is ever null."""
+"""One row a metric and minute; (metric, minute) is the key. Nothing but ``trades`` is ever null."""
 
 NO_CANDLES = pa.Table.from_batches([], schema=SCHEMA)
 """A table without rows; SCHEMA.empty_table() would import pandas."""
 
 RAW_COLUMNS = ("metric", "unix", "open", "high", "low", "close", "volume", "trades")
 """A candle as the exchange or a file wrote it, before it is validated: text, with its open time in Unix seconds."""
+
+NOT_TOLD = "not told"
+"""What stands for ``trades`` there where an exchange does not tell the number; a cell that is empty is a mistake."""

@@ -11,7 +11,7 @@ WITH numbered AS (
         as_number(low) AS low_,
         as_number(close) AS close_,
         as_number(volume) AS volume_,
-        as_number(trades) AS trades_
+        CASE WHEN trades IS DISTINCT FROM 'not told' THEN coalesce(as_number(trades), 'nan'::DOUBLE) END AS trades_
     FROM raw
 ),
 checked AS (

@@ -9,7 +9,7 @@ CREATE OR REPLACE TEMP MACRO as_number(text) AS CASE WHEN NOT contains(text, '_'
 -- A text that people read, of bounded length.
 CREATE OR REPLACE TEMP MACRO shortened(text) AS CASE WHEN length(text) > 200 THEN left(text, 199) || '…' ELSE text END;
 
--- Takes numbers (NULL where the text was none), gives NULL for a valid candle or the first thing wrong with it.
+-- Takes numbers (NULL where the text was none; of trades NaN, since NULL is a number that is not told), gives NULL for a valid candle or the first thing wrong with it.
 CREATE OR REPLACE TEMP MACRO candle_problem(unix, open_, high_, low_, close_, volume_, trades_) AS
     CASE
         WHEN unix IS NULL OR NOT isfinite(unix) THEN 'time is not a number'
@@ -20,7 +20,7 @@ CREATE OR REPLACE TEMP MACRO candle_problem(unix, open_, high_, low_, close_, vo
         WHEN low_ IS NULL OR NOT isfinite(low_) THEN 'low is not a number'
         WHEN close_ IS NULL OR NOT isfinite(close_) THEN 'close is not a number'
         WHEN volume_ IS NULL OR NOT isfinite(volume_) THEN 'volume is not a number'
-        WHEN trades_ IS NULL OR NOT isfinite(trades_) THEN 'trades is not a number'
+        WHEN NOT isfinite(trades_) THEN 'trades is not a number'
         WHEN least(open_, high_, low_, close_) < 0 THEN 'a price is negative'
         WHEN volume_ < 0 THEN 'volume is negative'
         WHEN trades_ < 0 OR trades_ <> floor(trades_) THEN 'trades is not a count'

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import MINUTE, floor_minute, newest_closed_minute
+from pricetracker_dagster.candles.schema import NOT_TOLD
 from pricetracker_dagster.candles.table import newest_minute
 from pricetracker_dagster.candles.validate import Unvalidated, Validated, validate_together
 from pricetracker_dagster.exchanges.asking import Client
@@ -210,8 +211,8 @@ class ByCcxt:
         self, pair: str, rows: Mapping[int, Row], odd: Sequence[Row], quiet: Mapping[int, float], now: datetime
     ) -> Unvalidated:
         metric, counts = str(Metric(self.name, pair)), self._record.count_at is not None
-        stated = [(minute, *row[1:6], row[6] if counts and len(row) > 6 else None) for minute, row in rows.items()]
-        strange = [(_seconds(row), *row[1:6], None) for row in odd]
+        stated = [(minute, *row[1:6], row[6] if counts and len(row) > 6 else NOT_TOLD) for minute, row in rows.items()]
+        strange = [(_seconds(row), *row[1:6], NOT_TOLD) for row in odd]
         filled = [(minute, *_flat(price)[1:], 0) for minute, price in quiet.items()]
         cells = [(metric, *row) for row in (*stated, *strange, *filled)]
         return Unvalidated(cells, fetched_at=now, quiet=[*quiet])

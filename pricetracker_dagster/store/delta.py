@@ -146,14 +146,10 @@ class Delta:
         return access(self.location.folder.path, self.name)
 
     def open_or_create(self) -> DeltaTable:
-        """Open it; create it where it is not there yet, and add columns that an earlier version did not know (NULL)."""
+        """Open it to write; create it where it is not there yet."""
         table = self.open()
         if table is not None:
-            known = {field.name for field in table.schema().fields}
-            if new := [field for field in Schema.from_arrow(self.schema).fields if field.name not in known]:
-                with self.write():
-                    table.alter.add_columns(new)
-            return table
+            return self._upgraded(table)
         local = self.location.local_path
         try:
             if local is not None:
@@ -172,6 +168,22 @@ class Delta:
             if (created := self._open()) is None:  # of several that create it at once, delta-rs lets some fail
                 self._raise(error)
             return created
+
+    def _upgraded(self, table: DeltaTable) -> DeltaTable:
+        """Return a table of an earlier version with the columns of now; no row is written for that.
+
+        Columns that it did not know are added (NULL), and of those that may be NULL now it is said that they may.
+        """
+        stored = {field.name: field.nullable for field in table.schema().fields}
+        new = [field for field in Schema.from_arrow(self.schema).fields if field.name not in stored]
+        loose = [field.name for field in self.schema if field.nullable and not stored.get(field.name, True)]
+        if new or loose:
+            with self.write():
+                if new:
+                    table.alter.add_columns(new)
+                for name in loose:
+                    table.alter.drop_column_not_null(name)
+        return table
 
     @property
     def same_key(self) -> str:
@@ -198,8 +210,8 @@ class Delta:
             check_space(self.location, rows.nbytes)
             try:
                 with self.write():
-                    table = opened or self.open_or_create()
-                    opened = None
+                    given, opened = opened, None
+                    table = self.open_or_create() if given is None else self._upgraded(given)
                     merger = table.merge(
                         rows,
                         predicate=f"{self.same_key} AND {within}",

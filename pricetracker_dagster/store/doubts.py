@@ -48,7 +48,8 @@ class Doubt(NamedTuple):
 
     Attributes:
         unix: the minute, Unix seconds.
-        answered: open, high, low, close, volume and trades of the answer.
+        stored_trades: how many are stored; -1: that is not told.
+        answered: open, high, low, close, volume and trades of the answer, likewise.
         first_seen: when it was answered first, UTC.
     """
 
@@ -72,9 +73,13 @@ class Doubt(NamedTuple):
     def __str__(self) -> str:
         """Say what is stored and what was answered."""
         return (
-            f"{self.metric} {self.minute:%Y-%m-%d %H:%M}: stored are {self.stored_trades} trades, volume "
-            f"{self.stored_volume:.15g}; answered were {self.answered[5]:.0f} trades, volume {self.answered[4]:.15g}"
+            f"{self.metric} {self.minute:%Y-%m-%d %H:%M}: stored are {_counted(self.stored_trades)}volume "
+            f"{self.stored_volume:.15g}; answered were {_counted(self.answered[5])}volume {self.answered[4]:.15g}"
         )
+
+
+def _counted(trades: float) -> str:
+    return "" if trades < 0 else f"{trades:.0f} trades, "
 
 
 class Waiting(NamedTuple):

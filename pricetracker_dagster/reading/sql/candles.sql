@@ -7,7 +7,8 @@ SELECT
     min(stored.low) AS low,
     arg_max(stored.close, stored.minute) AS close,
     fsum(stored.volume) AS volume,
-    sum(stored.trades)::BIGINT AS trades,
+    -- a sum that leaves out minutes whose number is not told would be no number of trades
+    CASE WHEN count(stored.trades) = count(stored.minute) THEN sum(stored.trades) END::BIGINT AS trades,
     count(*) AS minutes
 FROM {{minutes}} AS stored
 WHERE stored.metric = $metric AND stored.minute >= $start AND stored.minute < $end

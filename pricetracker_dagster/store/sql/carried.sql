@@ -4,6 +4,7 @@ WITH together AS (
         metric,
         minute,
         coalesce(s.close, t.close) AS close,
+        t.trades,
         s.fetched_at,
         s.minute IS NOT NULL AS said,
         s.minute IS NULL AND t.volume = 0 AND coalesce(t.trades, 0) = 0 AS quiet
@@ -33,7 +34,7 @@ SELECT
     leader.close AS low,
     leader.close AS close,
     0.0::DOUBLE AS volume,
-    0::BIGINT AS trades,
+    trades,
     leader.fetched_at AS fetched_at,
     minute::DATE AS date
 FROM led

@@ -1,0 +1,174 @@
+"""An exchange that tells no number of trades: the count is NULL, in a folder of an earlier version, too."""
+
+import json
+import multiprocessing
+import os
+import signal
+import tarfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from pricetracker_dagster import open_prices
+from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
+from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
+from pricetracker_dagster.candles.schema import NOT_TOLD
+from pricetracker_dagster.candles.validate import validate_rows
+from pricetracker_dagster.files.data_folder import DataFolder
+from pricetracker_dagster.store.compaction import join
+from pricetracker_dagster.store.publishing.publish import publish
+from pricetracker_dagster.store.store import Store
+
+ARCHIVE = Path(__file__).parents[1] / "data" / "earlier_folder.tar.xz"
+FIRST = datetime(2026, 3, 3, 10, tzinfo=UTC)
+NOW = FIRST + timedelta(hours=2)
+METRIC = "COINBASE:BTCUSD"
+
+
+def told(*cells: tuple[int, float, float, object], metric: str = METRIC) -> pa.Table:
+    """Candles by minute after FIRST, close, volume, and number of trades as an exchange tells it."""
+    rows = [
+        (metric, int(FIRST.timestamp()) + 60 * minute, close, close, close, close, volume, trades)
+        for minute, close, volume, trades in cells
+    ]
+    validated = validate_rows(rows, NOW)
+    assert validated.rejected == []
+    return validated.kept
+
+
+def stored(store: Store, metric: str = METRIC) -> list[tuple[float, float, int | None]]:
+    rows = store.prices.candles([metric], FIRST, FIRST + timedelta(hours=1)).sort_by("minute")
+    return [(row["close"], row["volume"], row["trades"]) for row in rows.to_pylist()]
+
+
+def test_what_is_not_told_is_null_and_what_is_empty_or_no_count_is_rejected() -> None:
+    cells = [NOT_TOLD, None, "", "x", "-1", "2.5", "nan", 3]
+    minutes = [int(FIRST.timestamp()) + 60 * i for i in range(len(cells))]
+    validated = validate_rows(
+        [(METRIC, minute, 1, 1, 1, 1, 1, trades) for minute, trades in zip(minutes, cells, strict=True)], NOW
+    )
+    assert sorted(validated.kept["trades"].to_pylist(), key=str) == [3, None]
+    assert [row.problem for row in validated.rejected] == [
+        *["trades is not a number"] * 3,
+        *["trades is not a count"] * 2,
+        "trades is not a number",
+    ]
+    # a row that ends before the count tells nothing of it: it was cut short
+    [cut] = validate_rows([(METRIC, minutes[0], 1, 1, 1, 1, 1)], NOW).rejected
+    assert cut.problem == "trades is not a number"
+
+
+def test_a_correction_of_untold_counts_is_stored_and_less_volume_waits_for_a_second_answer(tmp_path: Path) -> None:
+    store = Store(DataFolder(tmp_path))
+    assert store.prices.upsert(told((0, 10.0, 2.0, NOT_TOLD)), now=NOW).inserted == 1
+    assert store.prices.upsert(told((0, 10.0, 2.0, NOT_TOLD)), now=NOW).updated == 0
+    assert store.prices.upsert(told((0, 10.5, 2.5, NOT_TOLD)), now=NOW).updated == 1
+    less = store.prices.upsert(told((0, 10.5, 1.5, NOT_TOLD)), now=NOW)
+    assert (less.updated, [str(doubt) for doubt in less.doubts]) == (
+        0,
+        [f"{METRIC} 2026-03-03 10:00: stored are volume 2.5; answered were volume 1.5"],
+    )
+    assert stored(store) == [(10.5, 2.5, None)]
+    again = store.prices.upsert(told((0, 10.5, 1.5, NOT_TOLD)), now=NOW + timedelta(minutes=2))
+    assert (again.updated, again.doubts) == (1, [])
+    assert stored(store) == [(10.5, 1.5, None)]
+
+
+def test_quiet_minutes_follow_a_corrected_close_whether_they_were_filled_or_stated(tmp_path: Path) -> None:
+    store = Store(DataFolder(tmp_path))
+    # minute 1 is stated flat without a count, minute 2 is filled
+    stated = told((0, 10.0, 2.0, NOT_TOLD), (1, 10.0, 0.0, NOT_TOLD))
+    filled = fill_no_trade_minutes(stated, {METRIC: MinuteRange(FIRST, FIRST + 2 * MINUTE)})
+    assert filled["trades"].to_pylist() == [None, None, 0]
+    store.prices.upsert(filled, now=NOW)
+    store.prices.upsert(told((0, 11.0, 2.5, NOT_TOLD)), now=NOW)
+    assert stored(store) == [(11.0, 2.5, None), (11.0, 0.0, None), (11.0, 0.0, 0)]
+
+
+def test_a_sum_of_trades_is_told_only_where_each_minute_tells_its_own(tmp_path: Path) -> None:
+    store = Store(DataFolder(tmp_path))
+    store.prices.upsert(
+        told((0, 10.0, 1.0, 4), (1, 10.0, 1.0, 5), (2, 10.0, 1.0, 6), (3, 10.0, 1.0, NOT_TOLD)), now=NOW
+    )
+    publish(store, [METRIC], now=NOW)
+    prices = open_prices(store.folder.published)
+    candles = prices.candles(METRIC, start=FIRST, end=FIRST + timedelta(minutes=4), every="2m")
+    assert [row["trades"] for row in candles.to_dicts()] == [9, None]
+
+
+def earlier(folder: Path) -> Store:
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return Store(DataFolder(folder / "data-simulated"))
+
+
+def nullable(store: Store) -> bool:
+    fields = DeltaTable(store.prices.location.url).schema().fields
+    return next(field.nullable for field in fields if field.name == "trades")
+
+
+def all_rows(store: Store) -> list[tuple[object, ...]]:
+    metrics, end = ["SIMULATED:BTCUSD", "SIMULATED:ETHUSD"], datetime(2026, 3, 5, tzinfo=UTC)
+    rows = store.prices.candles(metrics, datetime(2026, 3, 1, tzinfo=UTC), end)
+    return sorted(tuple(row.values()) for row in rows.to_pylist())
+
+
+def test_a_table_of_the_version_before_takes_untold_counts_and_keeps_each_row(tmp_path: Path) -> None:
+    store = earlier(tmp_path)
+    before, files = all_rows(store), set(store.prices.files())
+    assert len(before) > 100
+    assert not nullable(store)
+    store.prices.upsert(told((0, 10.0, 2.0, NOT_TOLD)), now=NOW)
+    assert nullable(store)
+    assert all_rows(store) == before
+    assert stored(store) == [(10.0, 2.0, None)]
+    assert files - set(store.prices.files()) == set()  # nothing was rewritten for that
+    join(store.prices, "2026-03-03")
+    assert all_rows(store) == before
+    publish(store, [METRIC, "SIMULATED:BTCUSD"], now=NOW)
+
+
+def _upsert_all(folder: str, name: str, started: "multiprocessing.synchronize.Event | None" = None) -> None:
+    store = Store(DataFolder(Path(folder)))
+    for minute in range(20):
+        store.prices.upsert(told((minute, 10.0 + minute, 2.0, NOT_TOLD), metric=f"COINBASE:{name}USD"), now=NOW)
+        if started is not None:
+            started.set()
+
+
+def test_two_processes_that_meet_such_a_table_at_once_lose_nothing(tmp_path: Path) -> None:
+    store = earlier(tmp_path)
+    before = all_rows(store)
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_upsert_all, args=(str(store.folder.path), name)) for name in ("BTC", "ETH")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0]
+    assert all_rows(store) == before
+    for name in ("BTC", "ETH"):
+        assert [row[0] for row in stored(store, f"COINBASE:{name}USD")] == [10.0 + minute for minute in range(20)]
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.1])
+def test_a_process_that_is_killed_as_it_meets_such_a_table_loses_nothing(tmp_path: Path, moment: float) -> None:
+    store = earlier(tmp_path)
+    before = all_rows(store)
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    writer = context.Process(target=_upsert_all, args=(str(store.folder.path), "BTC", started))
+    writer.start()
+    assert started.wait(60)
+    time.sleep(moment)  # a random moment of the writes that follow
+    os.kill(writer.pid or 0, signal.SIGKILL)
+    writer.join(60)
+    assert all_rows(store) == before
+    _upsert_all(str(store.folder.path), "BTC")
+    assert [row[0] for row in stored(store)] == [10.0 + minute for minute in range(20)]
+    log = sorted((store.folder.path / "minute_prices" / "_delta_log").glob("*.json"))
+    assert all(json.loads(line) for file in log for line in file.read_text().splitlines())
