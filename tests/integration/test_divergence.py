@@ -1,9 +1,13 @@
 """Divergences on real tables, told to a real webhook: they begin, end and come late as all alerts do."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pricetracker_dagster.alerts import backtest as backtesting
 from pricetracker_dagster.alerts.backtest import backtest, joined
@@ -235,3 +239,57 @@ def test_fewer_consecutive_minutes_than_the_rule_asks_for_are_none_wherever_the_
     assert told(4, 5) == []
     monkeypatch.setattr(backtesting, "AT_ONCE", DAY / 1440 * 2)
     assert told(-5, 5) == [0, 1, 2]
+
+
+# --- at random ---
+
+STEPS = st.lists(
+    st.dictionaries(
+        st.tuples(st.sampled_from(METRICS), st.integers(-3, 0)),
+        st.sampled_from([20000.0, 20000.0, 20010.0, 20150.0, 19800.0]),
+        min_size=1,
+        max_size=8,
+    ),
+    min_size=3,
+    max_size=8,
+)
+"""What is stored, look after look: prices by metric and how many minutes ago, new ones, late ones and corrections."""
+
+
+def far(prices: Mapping[tuple[str, int], float]) -> set[tuple[str, int]]:
+    """Whoever is more than 50 basis points from the median of two others or more, by metric and minute."""
+    found = set()
+    for (metric, minute), price in prices.items():
+        others = [other for (name, at), other in prices.items() if at == minute and name != metric]
+        if len(others) >= 2 and abs(price - median(others)) * 10_000 > 50 * median(others):
+            found.add((metric, minute))
+    return found
+
+
+@given(STEPS)
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_in_whatever_order_prices_come_alerts_agree_with_what_is_stored_in_the_end(
+    watch: Callable[..., Watch], write_settings: Callable[[str], Path], steps: list[dict[tuple[str, int], float]]
+) -> None:
+    """Each minute above is of an alert; an alert counts those within it, and is corrected where there is none."""
+    folder = write_settings("").parent
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    it = begin(watch, rule="others = 2\nresolve_after_minutes = 2")
+    prices: dict[tuple[str, int], float] = {}
+    for newest, step in enumerate(steps):
+        came = {(metric, newest + ago): price for (metric, ago), price in step.items() if newest + ago >= 0}
+        it.put_prices(came)
+        prices |= came
+        it.look(newest)
+    above, alerts = far(prices), it.alerts()
+    found = set()
+    for row in alerts:
+        first, last, minutes, _, because = short(row)
+        assert isinstance(first, int)
+        assert isinstance(last, int)
+        own = {minute for metric, minute in above if metric == row["metric"] and first <= minute <= last}
+        assert (len(own), not own) == (0 if because == "corrected" else minutes, because == "corrected")
+        found |= {(row["metric"], minute) for minute in own}
+        if own:
+            assert (min(own), max(own)) == (first, last)
+    assert found == above
