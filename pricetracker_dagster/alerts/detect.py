@@ -162,20 +162,20 @@ def _judge_apart(
     Where nothing can be judged at all, it fails.
     """
     try:
-        return [judge_stored(store, rules, metrics, *span, among=tracked)]
+        return [judge_stored(store, rules, metrics, *span, None, tracked)]
     except MemoryError:
         raise
     except Exception:
         whole, verdicts = len(rules) * len(metrics), list[Verdicts]()
         for rule in rules:
             try:
-                verdicts.append(judge_stored(store, [rule], metrics, *span, among=tracked))
+                verdicts.append(judge_stored(store, [rule], metrics, *span, None, tracked))
                 continue
             except Exception:
                 _log.debug("rule %s is judged a metric at a time", rule.name, exc_info=True)
             for metric in metrics if whole > 1 else ():
                 with watched.catching(f"{metric} could not be judged by the rule {rule.name}"):
-                    verdicts.append(judge_stored(store, [rule], [metric], *span, among=tracked))
+                    verdicts.append(judge_stored(store, [rule], [metric], *span, None, tracked))
         if not verdicts:
             raise
         return verdicts

@@ -27,8 +27,13 @@ def _is_of_all(noted: Noted, part: Missed) -> bool:
     if noted.cause in (Banned.cause, RefusedHere.cause):
         return True
     if noted.cause == Maintenance.cause:
-        return _OF_A_MARKET.search(reason) is None
+        return not is_of_a_market(reason)
     return noted.cause not in OURS and reason.startswith(name) and bool(_OF_ITSELF.match(reason, len(name)))
+
+
+def is_of_a_market(reason: str) -> bool:
+    """Say whether a reason is about one market of an exchange, and not about all of it."""
+    return _OF_A_MARKET.search(reason) is not None
 
 
 def _is_of_one(noted: Noted) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pricetracker_dagster.alerts.incidents.standstill import CAUSES, incident_name
+from pricetracker_dagster.alerts.incidents.whole_exchange import is_of_a_market
 from pricetracker_dagster.alerts.lifecycle.alert import kind_of
 from pricetracker_dagster.alerts.messages.quoting import quoted
 from pricetracker_dagster.alerts.messages.routing import Subject
@@ -194,7 +195,9 @@ def _way_out(row: Row) -> str:
         return f"; it is asked again when the ban is over; if it comes again, lower {rate}"
     if row["cause"] == RefusedHere.cause:
         return "; it will not answer from this address: remove its metrics, or follow the pairs on another exchange"
-    return "; its minutes are fetched when that is over" if row["cause"] == Maintenance.cause else ""
+    if row["cause"] == Maintenance.cause and not is_of_a_market(row["reason"]):
+        return "; its minutes are fetched when that is over"
+    return ""
 
 
 def _noted(what: Event) -> str:
