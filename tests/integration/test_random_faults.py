@@ -42,7 +42,7 @@ ALWAYS = (4,)
 MIDNIGHT = datetime(2026, 3, 3, 0, 0, 5, tzinfo=UTC)
 PAIRS = {"SIMULATED:BTCUSD": "XBTUSD", "SIMULATED:ETHUSD": "ETHUSD", "SIMULATED:GRTETH": "GRTETH"}
 NOT_DRAWN = ("burst", "banned", "refused_here")
-"""Kinds that are no fault of an answer: with a burst the market itself is another one, the others concern the address."""
+"""Kinds that are no fault of an answer: in a burst the market is another one, the others concern the address."""
 
 BUDGET = 0.5
 """Seconds of a tick on a bad day: what hangs is waited for that long."""
