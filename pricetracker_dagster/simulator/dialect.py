@@ -70,6 +70,7 @@ class Dialect(ABC):
     Attributes:
         name: what faults and counts call it.
         prefix: of the keys by which its requests are counted.
+        refused: how many requests were more than its limit grants.
     """
 
     name: ClassVar[str]
@@ -83,6 +84,7 @@ class Dialect(ABC):
         self.clock = clock
         self.faults = faults
         self.limits = limits
+        self.refused = 0
         self._turn = itertools.count()
         self.names = {name: pair for pair in self.market.pairs for name in self.names_of(pair)}
 
@@ -134,7 +136,7 @@ class Dialect(ABC):
     def answer(self, asked: Asked) -> Answer:
         """Answer a request."""
         try:
-            headers = self.grant(asked) if self.limits else {}
+            headers = self._granted(asked) if self.limits else {}
             for kind in ("refused_here", "banned", "error", "rate_limit"):
                 if fault := self.on(kind, asked):
                     raise self.refuse(kind, asked, fault)
@@ -143,6 +145,13 @@ class Dialect(ABC):
             return Answer(self.content(asked), headers=headers)
         except Refusal as refusal:
             return refusal.answer
+
+    def _granted(self, asked: Asked) -> Mapping[str, str]:
+        try:
+            return self.grant(asked)
+        except Refusal:
+            self.refused += 1
+            raise
 
     def goes_on(self, asked: Asked) -> bool:
         """Say whether a request is answered during maintenance."""

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.simulator.binance import Binance
@@ -57,7 +57,6 @@ class Simulator:
         dialects: what answers, by name, e.g. ``coinbase``.
         faults: what is to go wrong.
         requests: how often each endpoint was asked, e.g. ``OHLC`` (Kraken's), ``coinbase:candles``.
-        refused: how often each exchange has refused a request because there were too many.
         recent: the last 1,000 requests: endpoint and query.
 
     Raises:
@@ -80,7 +79,6 @@ class Simulator:
         self.faults = Faults([dialect.name for dialect in dialects])
         spoken = (dialect(self.market, self.moment, self.faults, limits=limits) for dialect in dialects)
         self.dialects = {dialect.name: dialect for dialect in spoken}
-        self.refused: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.recent: deque[dict[str, Any]] = deque(maxlen=1000)
         self.stopping = threading.Event()
@@ -90,6 +88,11 @@ class Simulator:
             raise PortBusy(f"port {port} on {host} is taken: choose another with --port") from error
         self.url = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many requests were more than an exchange's limit grants, by its name."""
+        return {name: dialect.refused for name, dialect in self.dialects.items()}
 
     def moment(self) -> datetime:
         """Return the time by the clock, which may be exchanged while it runs."""
@@ -130,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         for dialect in self.exchange.dialects.values():
-            if asked := dialect.asked(parts.path, query, self.client_address[0]):
+            if asked := dialect.asked(unquote(parts.path), query, self.client_address[0]):
                 self.dialect = dialect
                 return self._public(dialect, asked)
         if parts.path == "/faults":
@@ -138,7 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path == "/requests":
             return self._send({"count": dict(self.exchange.requests), "recent": list(self.exchange.recent)})
         if parts.path == "/refused":
-            return self._send(dict(self.exchange.refused))
+            return self._send(self.exchange.refused)
         return self._send(_UNKNOWN, status=404)
 
     def do_POST(self) -> None:
@@ -200,7 +203,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         answer = dialect.answer(asked)
-        exchange.refused[dialect.name] += answer.status in (418, 429)
         drip = on("drip")
         pause, padded = drip.seconds if drip else 0.0, _HUGE if on("huge") else 0
         self._send(
