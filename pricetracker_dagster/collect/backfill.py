@@ -1,10 +1,14 @@
-"""The minutes of a range, whole: recent ones from candles, older ones from trades. Gives way to ticks."""
+"""The minutes of a range, whole: recent ones from candles, older ones by their range or from trades. Ticks go first."""
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, minutes_in, overlaps
+from pricetracker_dagster.candles.validate import Answer
 from pricetracker_dagster.collect.candles import CORRECTED_MINUTES, with_its_place
 from pricetracker_dagster.collect.clocks import exchange_time
 from pricetracker_dagster.collect.context import by_exchange
@@ -65,25 +69,13 @@ def backfill(
         if refetch
         else store.prices.gaps(collected.metrics, first, last)
     )
-    total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
-    done = 0
-
-    for name, metrics in by_exchange(settings.tracked).items():
-        exchange = open_exchange(name, settings, low_priority=True)
-        with collected.noting_errors(metrics):
-            patience = Deadline.after(_PATIENCE_A_METRIC)
-            now, _ = exchange_time(exchange, settings, collected, patience, lambda: datetime.now(UTC))
-            pairs = exchange.pairs({metric.pair for metric in metrics}, patience)
-            for metric in metrics:
-                gaps = wanted.get(str(metric), [])
-                with collected.noting_errors([metric]):
-                    try:
-                        for count in _fetch(exchange, store.prices, collected, metric, gaps, now):
-                            on_progress(min(done + count, total), total, str(metric))
-                    except PairUnknown as error:
-                        raise with_its_place(error, metric, pairs, settings) from error
-                done += minutes_in(gaps)
-                on_progress(done, total, str(metric))
+    work = _Work(settings, store.prices, collected, wanted, on_progress)
+    groups = by_exchange(settings.tracked)
+    if len(groups) == 1:
+        [(name, metrics)] = groups.items()
+        work.of_exchange(name, metrics)
+    else:  # one that is slow or in trouble delays no other
+        _side_by_side([partial(work.of_exchange, name, metrics) for name, metrics in groups.items()])
     # where something went wrong, an absent beginning is not the time before the first trade
     asked = {metric: first if metric in collected.causes else None for metric in collected.metrics}
     collected.missing = coverage.missing(store.prices, asked, first, last)
@@ -92,34 +84,105 @@ def backfill(
     return collected
 
 
-def _fetch(
-    exchange: Exchange,
-    prices: PriceTable,
-    collected: Collected,
-    metric: Metric,
-    gaps: Sequence[MinuteRange],
-    now: datetime,
-) -> Iterator[int]:
-    """Store the minutes of ``gaps``: recent ones from candles, the others from trades. Yield how many are done."""
-    deadline = Deadline.after(_PATIENCE_A_METRIC)
-    edge = floor_minute(now) - exchange.reach
-    recent = [MinuteRange(max(gap.first, edge), gap.last) for gap in gaps if gap.last >= edge]
-    rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
-    done = 0
-    if recent:
-        since = max(edge, _provisional_since(prices, metric, recent[0].first))
-        validated = exchange.candles(metric.pair, since, deadline)
-        store_answers(prices, collected, [(str(metric), validated)], since)
-        holes = prices.gaps([str(metric)], recent[0].first, recent[-1].last)
-        rest += [part for hole in holes.get(str(metric), []) for part in overlaps(hole, recent)]
-        done = minutes_in(gaps) - minutes_in(rest)
-        yield done
-    for gap in sorted(rest, reverse=True):
-        first = _provisional_since(prices, metric, gap.first)
-        for batch in batches(exchange.history(metric.pair, first, gap.last, deadline)):
-            store_answers(prices, collected, [(str(metric), validated) for validated in batch], first)
-            done += sum(validated.kept.num_rows for validated in batch)
+class _Work:
+    """What a backfill does for each exchange. Threads share it: one at a time stores and notes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prices: PriceTable,
+        collected: Collected,
+        wanted: Mapping[str, Sequence[MinuteRange]],
+        on_progress: Callable[[int, int, str], object],
+    ) -> None:
+        self._settings = settings
+        self._prices = prices
+        self._collected = collected
+        self._wanted = wanted
+        self._on_progress = on_progress
+        self._total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
+        self._done = 0
+        self._one_at_a_time = threading.RLock()
+
+    def of_exchange(self, name: str, metrics: Sequence[Metric]) -> None:
+        """Fetch and store what is wanted of the metrics of one exchange."""
+        with self._noting_errors(metrics):
+            exchange = open_exchange(name, self._settings, low_priority=True)
+            patience = Deadline.after(_PATIENCE_A_METRIC)
+            now, _ = exchange_time(exchange, self._settings, self._collected, patience, lambda: datetime.now(UTC))
+            pairs = exchange.pairs({metric.pair for metric in metrics}, patience)
+            for metric in metrics:
+                gaps = self._wanted.get(str(metric), [])
+                with self._noting_errors([metric]):
+                    try:
+                        for count in self._fetch(exchange, metric, gaps, now):
+                            self._tell(metric, count)
+                    except PairUnknown as error:
+                        raise with_its_place(error, metric, pairs, self._settings) from error
+                with self._one_at_a_time:
+                    self._done += minutes_in(gaps)
+                    self._tell(metric, 0)
+
+    def _tell(self, metric: Metric, count: int) -> None:
+        """Tell how much is done, with ``count`` minutes of a metric that is not done yet."""
+        with self._one_at_a_time:
+            self._on_progress(min(self._done + count, self._total), self._total, str(metric))
+
+    @contextmanager
+    def _noting_errors(self, metrics: Sequence[Metric]) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            with self._one_at_a_time:
+                self._collected.note_error(map(str, metrics), error)
+
+    def _fetch(self, exchange: Exchange, metric: Metric, gaps: Sequence[MinuteRange], now: datetime) -> Iterator[int]:
+        """Store the minutes of ``gaps``: recent ones from candles, others by history(). Yield how many are done."""
+        prices, deadline = self._prices, Deadline.after(_PATIENCE_A_METRIC)
+        edge = floor_minute(now) - exchange.reach
+        recent = [MinuteRange(max(gap.first, edge), gap.last) for gap in gaps if gap.last >= edge]
+        rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
+        done = 0
+        if recent:
+            since = max(edge, _provisional_since(prices, metric, recent[0].first))
+            self._store(metric, [exchange.candles(metric.pair, since, deadline)], since)
+            holes = prices.gaps([str(metric)], recent[0].first, recent[-1].last)
+            rest += [part for hole in holes.get(str(metric), []) for part in overlaps(hole, recent)]
+            done = minutes_in(gaps) - minutes_in(rest)
             yield done
+        for gap in sorted(rest, reverse=True):
+            first = _provisional_since(prices, metric, gap.first)
+            for batch in batches(exchange.history(metric.pair, first, gap.last, deadline)):
+                self._store(metric, batch, first)
+                done += sum(validated.kept.num_rows for validated in batch)
+                yield done
+
+    def _store(self, metric: Metric, answers: Sequence[Answer], first: datetime) -> None:
+        with self._one_at_a_time:
+            store_answers(self._prices, self._collected, [(str(metric), answer) for answer in answers], first)
+
+
+def _side_by_side(parts: Sequence[Callable[[], None]]) -> None:
+    """Do some things at once, each in a thread, and raise what one of them raises.
+
+    The threads are daemons, and are waited for in small steps: Ctrl-C ends the waiting, and with it the process.
+    """
+    raised: list[BaseException] = []
+
+    def run(part: Callable[[], None]) -> None:
+        try:
+            part()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(part,), daemon=True) for part in parts]
+    for thread in threads:
+        thread.start()
+    while not raised and any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(0.1)
+    if raised:
+        raise raised[0]
 
 
 def _provisional_since(prices: PriceTable, metric: Metric, gap: datetime) -> datetime:
