@@ -103,7 +103,7 @@ class ByCcxt:
         self._listing.markets((), deadline)
         symbol = self._listing.any_followed()
         if symbol is not None and not self._questions.knows_time:
-            self._questions.ticker(symbol, deadline)
+            self._questions.anything(symbol, deadline)
         return self._questions.now()
 
     def pairs(self, wanted: Collection[str], deadline: Deadline) -> Collection[str]:

@@ -1,5 +1,6 @@
 """What goes wrong with ccxt, as one of our kinds of error: one exchange, one pair, for now or for good."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,12 @@ _KINDS: tuple[tuple[tuple[str, ...], type[base.ExchangeError]], ...] = (
 """By the names of ccxt's classes of errors, also of those that they are derived from. The first that fits decides."""
 
 
+_NO_SUCH_PAIR = re.compile(
+    r"(invalid|unknown|not a valid|unsupported|no such)\W.{0,40}?(symbol|pair|market|product|instrument)", re.IGNORECASE
+)
+"""How exchanges say that a pair is none of theirs, of which ccxt makes its most general error."""
+
+
 @contextmanager
 def in_our_words(what: str, speaker: Any) -> Iterator[None]:
     """Raise what ccxt raises in the block as an ExchangeError.
@@ -37,6 +44,8 @@ def in_our_words(what: str, speaker: Any) -> Iterator[None]:
             said = f"the answer cannot be read ({plain(f'{type(error).__name__}: {error}', _MOST_SHOWN)})"
             raise base.ExchangeUnreachable(f"{what}: {said}") from error
         kind = next((ours for theirs, ours in _KINDS if names & set(theirs)), base.ExchangeUnreachable)
+        if type(error).__name__ == "ExchangeError" and _NO_SUCH_PAIR.search(str(error)):
+            kind = base.PairUnknown
         said = plain(str(error).removeprefix(f"{speaker.id} "), _MOST_SHOWN)
         if "AuthenticationError" in names:
             said += " (it asks for an API key for this, which is not supported)"

@@ -63,10 +63,13 @@ class Questions:
         """Let the head of the next answer tell the time anew."""
         self._speaker.clock.forget()
 
-    def ticker(self, symbol: str, deadline: Deadline) -> None:
+    def anything(self, symbol: str, deadline: Deadline) -> None:
         """Ask for something small about a market: the head of the answer bears a date."""
-        if self._speaker.has.get("fetchTicker"):
-            self._ask(f"{self.name}: time", lambda: self._speaker.fetch_ticker(symbol), deadline)
+        what, speaker = f"{self.name}: time", self._speaker
+        if speaker.has.get("fetchTrades"):
+            self._ask(what, _called(speaker.fetch_trades, symbol, None, 1), deadline)
+        elif speaker.has.get("fetchTicker"):
+            self._ask(what, _called(speaker.fetch_ticker, symbol), deadline)
 
     def markets(self, deadline: Deadline) -> Mapping[str, Any]:
         """Ask for all markets, by their symbols, as ccxt has them."""

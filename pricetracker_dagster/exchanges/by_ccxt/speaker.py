@@ -192,10 +192,14 @@ def _meaning(speaker: Any, url: str, response: Response, headers: Mapping[str, s
         answer = json.loads(text)
     except (ValueError, RecursionError):
         answer = None
-    # some tell errors with status 200
-    speaker.handle_errors(status, response.reason, url, "GET", dict(response.headers), text, answer, headers, None)
+    try:  # some tell errors with status 200
+        speaker.handle_errors(status, response.reason, url, "GET", dict(response.headers), text, answer, headers, None)
+    except Exception as error:
+        if status != 403 or type(error).__name__ != "ExchangeError":
+            raise
     if status == 403:
-        raise Banned(f"{what}: HTTP 403: {_root(url)} answers nothing to this address", response.retry_after)
+        said = f"nothing is answered to this address ({plain(text, 80)})"
+        raise Banned(f"{what}: HTTP 403: {said}", response.retry_after)
     check_status(what, response, _root(url))
     if answer is None:
         raise ExchangeUnreachable(f"{what}: the answer is not JSON: {plain(text, 60)!r}")
