@@ -270,6 +270,32 @@ def test_a_whole_section_may_stand_in_one_variable(write_settings: Write, monkey
             "give it another",
         ),
         (f'{BTC}[[alerts.rules]]\nname = "my rule|x"', 'pricetracker.toml: alerts.rules[0].name "my rule|x": ', ""),
+        (
+            f'{RULE}kind = "divergence"\nfactor = 3.0',
+            "pricetracker.toml: alerts.rules[0] ",
+            'factor is a key of rules of kind "spike", and the kind of this one is "divergence": leave factor away, or',
+        ),
+        (
+            f"{RULE}others = 3",
+            "pricetracker.toml: alerts.rules[0] ",
+            'others is a key of rules of kind "divergence", and the kind of this one is "spike": leave others away, or',
+        ),
+        (f'{RULE}kind = "jump"', 'pricetracker.toml: alerts.rules[0].kind "jump": ', "'spike' or 'divergence'"),
+        (
+            f'{RULE}kind = "divergence"\nbasis_points = 0',
+            "pricetracker.toml: alerts.rules[0].basis_points 0: ",
+            "greater than or equal to 0.01",
+        ),
+        (
+            f'{RULE}kind = "divergence"\nothers = 0',
+            "pricetracker.toml: alerts.rules[0].others 0: ",
+            "greater than or equal to 1",
+        ),
+        (
+            f'{BTC}[[alerts.rules]]\nkind = "divergence"\n[[alerts.rules]]\nkind = "divergence"',
+            'pricetracker.toml: alerts.rules[1] name "divergence" is listed twice',
+            "give it another",
+        ),
         (f"{RULE}measures = []", "pricetracker.toml: alerts.rules[0].measures []: an empty list", "name one"),
         (f"{RULE}metrics = []", "pricetracker.toml: alerts.rules[0].metrics []: an empty list", "name one"),
         (
