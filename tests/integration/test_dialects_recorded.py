@@ -286,6 +286,7 @@ def test_a_pair_is_traded_only_from_its_listing_to_its_end(clock: list[datetime]
         told = get("/0/public/OHLC?pair=XBTUSD")["result"]["XXBTZUSD"]
         assert [row[0] for row in told] == list(range(first, first + 360, 60))
         clock[0] = datetime.fromtimestamp(first - 1, UTC)
+        assert get("/0/public/OHLC?pair=XBTUSD") == {"error": ["EQuery:Unknown asset pair"]}
         assert get("/api/v3/klines?symbol=BTCUSDT&interval=1m")["code"] == -1121
         assert "BTC-USD" not in {one["id"] for one in get("/products")}
 
