@@ -1,11 +1,19 @@
 """Several exchanges, of which some are in trouble: each is one incident, told to a real webhook; the others go on."""
 
+import json
 from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from pricetracker_dagster import open_prices
+from pricetracker_dagster.alerts.watch import watch_minutes
 from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.settings import load_settings
+from pricetracker_dagster.simulator import Simulator
+from pricetracker_dagster.store.store import open_store
 from tests.integration.test_watch import NOON, Watch, watch
 from tests.webhook import Webhook
 
@@ -70,8 +78,8 @@ def test_two_that_fail_in_the_same_minute_are_two_incidents_each_with_its_own_re
         ),
         (
             "✗ missed: 2026-03-03 12:00 UTC of OKX as a whole, 1 metric: OKX:BTCUSDT: refused by the exchange: OKX: "
-            "candles of BTCUSDT: HTTP 451: https://okx answers nobody from here; it will not answer from this address: "
-            "remove its metrics, or follow the pairs on another exchange"
+            "candles of BTCUSDT: HTTP 451: https://okx answers nobody from here; it gives nothing to this address: "
+            "remove its metrics, or follow their pairs elsewhere"
         ),
     }
     found = {row["exchange"]: (row["state"], row["metrics"]) for row in it.incidents()}
@@ -121,3 +129,51 @@ def test_a_spike_of_one_that_is_out_is_recorded_and_marked_and_sent_when_it_is_b
         "✓ KRAKEN:BTCUSD volume resolved",
     ]
     assert sum("kept back until now by an outage of COINBASE" in line for p in webhook.posted for line in p.lines) == 2
+
+
+SIMULATED = (
+    "KRAKEN:BTCUSD",
+    "KRAKEN:ETHUSD",
+    "COINBASE:BTCUSD",
+    "COINBASE:ETHUSD",
+    "BINANCE:BTCUSDT",
+    "BINANCE:ETHUSDT",
+)
+
+
+def test_real_ticks_of_three_exchanges_of_which_one_has_banned_us_and_another_refuses_to_answer_from_here(
+    write_settings: Callable[[str], Path], webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = NOON + timedelta(seconds=5)
+    with Simulator(clock=lambda: now) as simulator:
+        monkeypatch.setenv("PRICETRACKER_EXCHANGES__SIMULATED__URL", simulator.url)
+        write_settings(
+            f"simulated = true\nmetrics = {json.dumps(SIMULATED)}\n[collect]\nbudget_seconds = 6\n"
+            f'[alerts]\nchannels = ["{webhook.channel()}"]'
+        )
+        settings = load_settings()
+        store = open_store(settings)
+        collect_minute(settings, now - timedelta(seconds=65), now=lambda: now)
+        watch_minutes(settings, now)
+        simulator.faults.add("banned", exchange="binance", seconds=600)
+        simulator.faults.add("refused_here", exchange="coinbase")
+        now += MINUTE
+        collected = collect_minute(settings, NOON, now=lambda: now)
+        watch_minutes(settings, now)
+    found = {row["exchange"]: (row["cause"], row["metrics"], row["reason"]) for row in store.records.incidents.rows()}
+    coinbase, binance = "SIMULATED_COINBASE", "SIMULATED_BINANCE"
+    answers = "answers nobody from here; follow the pair on another exchange"
+    assert found == {
+        coinbase: (
+            REFUSED,
+            [f"{coinbase}:BTCUSD", f"{coinbase}:ETHUSD"],
+            f"{coinbase}: time: HTTP 451: {simulator.url} {answers}",
+        ),
+        binance: (
+            BANNED,
+            [f"{binance}:BTCUSDT", f"{binance}:ETHUSDT"],
+            f"{binance}: time: HTTP 418, banned for a while",
+        ),
+    }
+    assert not {metric for metric in collected.reasons if metric.startswith("SIMULATED:")}
+    assert titles(webhook) == [f"✗ {binance} is out: {BANNED}, ✗ {coinbase} is out: {REFUSED}"]

@@ -146,7 +146,7 @@ def test_an_outage_of_a_whole_exchange_is_called_so() -> None:
         ),
         (
             "refused by the exchange",
-            "it will not answer from this address: remove its metrics, or follow the pairs on another exchange",
+            "it gives nothing to this address: remove its metrics, or follow their pairs elsewhere",
         ),
         ("exchange maintenance", "its minutes are fetched when that is over"),
     ],
@@ -158,6 +158,11 @@ def test_an_exchange_that_answers_nothing_to_us_is_told_with_the_way_out(cause: 
     assert line.endswith(f"UTC of OKX as a whole, 1 metric: OKX:BTCUSD: {cause}: OKX: time: no; {way_out}")
     assert way_out in incident_message(row, Event("reminder"))[1]
     assert way_out not in incident_message({**row, "exchange": None}, Event("opened"))[1]
+
+
+def test_the_rate_of_a_simulated_exchange_is_that_of_the_simulator() -> None:
+    row = incident(0, 0, exchange="SIMULATED_BINANCE", cause="banned by the exchange")
+    assert "lower exchanges.simulated.requests_per_second" in incident_message(row, Event("opened"))[1]
 
 
 def divergence(**other: Any) -> Row:

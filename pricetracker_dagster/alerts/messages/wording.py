@@ -14,6 +14,7 @@ from pricetracker_dagster.candles.digits import shown
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.exchanges.base import Banned, Maintenance, RefusedHere
 from pricetracker_dagster.settings import DIVERGENCE
+from pricetracker_dagster.settings.exchanges import SIMULATED
 from pricetracker_dagster.store.records import Row
 
 _METRICS, _CAUSES = 5, 3
@@ -191,10 +192,11 @@ def _way_out(row: Row) -> str:
     if name is None:
         return ""
     if row["cause"] == Banned.cause:
-        rate = f"exchanges.{name.lower()}.requests_per_second"
+        table = (SIMULATED if name.startswith(SIMULATED) else name).lower()
+        rate = f"exchanges.{table}.requests_per_second"
         return f"; it is asked again when the ban is over; if it comes again, lower {rate}"
     if row["cause"] == RefusedHere.cause:
-        return "; it will not answer from this address: remove its metrics, or follow the pairs on another exchange"
+        return "; it gives nothing to this address: remove its metrics, or follow their pairs elsewhere"
     if row["cause"] == Maintenance.cause and not is_of_a_market(row["reason"]):
         return "; its minutes are fetched when that is over"
     return ""
