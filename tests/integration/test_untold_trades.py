@@ -78,15 +78,23 @@ def test_a_correction_of_untold_counts_is_stored_and_less_volume_waits_for_a_sec
     assert stored(store) == [(10.5, 1.5, None)]
 
 
-def test_quiet_minutes_follow_a_corrected_close_whether_they_were_filled_or_stated(tmp_path: Path) -> None:
+def test_a_quiet_minute_follows_a_corrected_close_where_we_filled_it_and_stays_where_it_was_told(
+    tmp_path: Path,
+) -> None:
     store = Store(DataFolder(tmp_path))
-    # minute 1 is stated flat without a count, minute 2 is filled
-    stated = told((0, 10.0, 2.0, NOT_TOLD), (1, 10.0, 0.0, NOT_TOLD))
-    filled = fill_no_trade_minutes(stated, {METRIC: MinuteRange(FIRST, FIRST + 2 * MINUTE)})
-    assert filled["trades"].to_pylist() == [None, None, 0]
+    # minutes 1 and 4 are filled, minute 3 is stated flat without a count
+    stated = told((0, 10.0, 2.0, NOT_TOLD), (3, 10.0, 0.0, NOT_TOLD))
+    filled = fill_no_trade_minutes(stated, {METRIC: MinuteRange(FIRST, FIRST + 4 * MINUTE)})
+    assert filled["trades"].to_pylist() == [None, 0, 0, None, 0]
     store.prices.upsert(filled, now=NOW)
     store.prices.upsert(told((0, 11.0, 2.5, NOT_TOLD)), now=NOW)
-    assert stored(store) == [(11.0, 2.5, None), (11.0, 0.0, None), (11.0, 0.0, 0)]
+    assert [(close, trades) for close, _, trades in stored(store)] == [
+        (11.0, None),
+        (11.0, 0),
+        (11.0, 0),
+        (10.0, None),
+        (10.0, 0),
+    ]
 
 
 def test_a_sum_of_trades_is_told_only_where_each_minute_tells_its_own(tmp_path: Path) -> None:

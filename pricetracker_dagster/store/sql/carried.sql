@@ -1,4 +1,5 @@
 -- The stored minutes without trades that follow one of `candles` without a gap but have another close, with its close.
+-- One whose number of trades is not told was stated by its exchange, and stays as it was told.
 WITH together AS (
     SELECT
         metric,
@@ -7,7 +8,7 @@ WITH together AS (
         t.trades,
         s.fetched_at,
         s.minute IS NOT NULL AS said,
-        s.minute IS NULL AND t.volume = 0 AND coalesce(t.trades, 0) = 0 AS quiet
+        s.minute IS NULL AND t.volume = 0 AND t.trades IS NOT DISTINCT FROM 0 AS quiet
     FROM (
         FROM read_parquet($files, hive_partitioning = false)
         WHERE minute BETWEEN to_timestamp($first) AND to_timestamp($last)

@@ -11,7 +11,7 @@ SELECT
             WHEN s.minute IS NULL OR s.filled
                 THEN
                     t.volume = 0
-                    AND coalesce(t.trades, 0) = 0
+                    AND t.trades IS NOT DISTINCT FROM 0
                     AND t.close IS DISTINCT FROM CASE WHEN t.minute = to_timestamp($last) THEN $close ELSE s.close END
             ELSE
                 s.open IS DISTINCT FROM t.open

@@ -6,5 +6,5 @@ JOIN read_parquet($files, hive_partitioning = false) AS t
 WHERE
     t.minute BETWEEN to_timestamp($first) AND to_timestamp($last)
     AND t.volume = 0
-    AND coalesce(t.trades, 0) = 0
+    AND t.trades IS NOT DISTINCT FROM 0
 LIMIT 1
