@@ -19,6 +19,7 @@ from benchmarks.drill_processes import Reader, Running, Told
 from benchmarks.drill_published import as_of, faults_of
 from benchmarks.hook import Hook
 from pricetracker_dagster.candles.minutes import MINUTE, minutes_between
+from pricetracker_dagster.files.data_folder import allowance_file
 from pricetracker_dagster.settings import CONFIG_VARIABLE, load_settings
 from pricetracker_dagster.simulator import Simulator
 from pricetracker_dagster.store.store import open_store
@@ -145,7 +146,8 @@ class Story:
             self.to_be_told.update(skipped)
 
     def _let_pairs_grow_old(self, minutes: int) -> None:
-        """The age of the kept list of pairs is told by the real clock."""
+        """The age of the kept list of pairs, and of a ban, is told by the real clock."""
+        allowance_file(self.store.folder.state, "SIMULATED").unlink(missing_ok=True)
         pairs = self.store.folder.state / "simulated_pairs.json"
         with suppress(OSError, ValueError, KeyError, TypeError):  # torn
             kept = json.loads(pairs.read_text())

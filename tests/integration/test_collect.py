@@ -11,6 +11,7 @@ from pricetracker_dagster import open_prices
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.collect.backfill import backfill
 from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.files.data_folder import allowance_file
 from pricetracker_dagster.simulator import ReplayMarket
 from pricetracker_dagster.store.publishing.publish import publish
 from tests.integration.conftest import NOON, Bench
@@ -214,6 +215,8 @@ def test_what_lasts_is_reported_for_every_metric_within_the_budget_and_healed_la
     assert pd.Series([tick.why(metric) for metric in tick.missing]).str.contains(why).all()
     bench.exchange.faults.remove(on)
     bench.now += MINUTE
+    # a ban lasts for minutes of the real clock
+    allowance_file(bench.settings.state, "SIMULATED").unlink()
     assert collect_minute(bench.settings, bench.minute).missing == {}
     assert bench.store.prices.gaps(ALL[:2], NOON - MINUTE, bench.minute) == {}
 

@@ -27,6 +27,7 @@ from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.collect.result import Collected
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.errors import PricetrackerError
+from pricetracker_dagster.files.data_folder import allowance_file
 from pricetracker_dagster.settings import Settings, load_settings
 from pricetracker_dagster.simulator.faults import KINDS
 from pricetracker_dagster.simulator.market import KNOWN_PAIRS, Pair, candle
@@ -101,7 +102,8 @@ class Story:
             self.to_be_told.update(skipped)
 
     def grow_old(self, minutes: int) -> None:
-        """Let the kept list of pairs grow old with the story: its age is told by the real clock."""
+        """Let the kept list of pairs grow old with the story, and a ban: their age is told by the real clock."""
+        allowance_file(self.bench.store.folder.state, "SIMULATED").unlink(missing_ok=True)
         pairs = self.bench.store.folder.state / "simulated_pairs.json"
         with suppress(OSError, ValueError, KeyError, TypeError):  # torn
             kept = json.loads(pairs.read_text())
