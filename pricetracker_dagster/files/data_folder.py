@@ -34,6 +34,7 @@ class StateFile(StrEnum):
     DOUBTS_BY_DAY = "doubts_by_day.json"
     KEEP_DAYS = "keep_days.json"
     LAST_SETTINGS = "last_settings.json"
+    MARKETS = "markets.json"
     PUBLISHED_VERSIONS = "published_versions.json"
     SIMULATOR_URL = "simulator.url"
     SIZES = "sizes.json"

@@ -24,6 +24,7 @@ from pricetracker_dagster.settings.exchanges import (
 )
 from pricetracker_dagster.settings.folder import check_data_folder, check_is_no_file, simulated_folder
 from pricetracker_dagster.settings.http import HttpSettings
+from pricetracker_dagster.settings.markets import MarketSettings
 from pricetracker_dagster.settings.routes import AlertRoute
 from pricetracker_dagster.settings.secret import keep_given, keep_secrets
 from pricetracker_dagster.settings.section import Section, its_own_name, no_truth_as_number
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     """`up` forks its processes and each run from one that has imported what they need; false: each imports it anew."""
     exchanges: Exchanges = Exchanges()
     collect: CollectSettings = CollectSettings()
+    markets: MarketSettings = MarketSettings()
     watch: WatchSettings = WatchSettings()
     ui: UiSettings = UiSettings()
     http: HttpSettings = HttpSettings()

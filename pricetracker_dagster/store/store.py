@@ -15,9 +15,10 @@ class Store:
     To make one costs nothing: nothing is opened or written before it is used.
     """
 
-    def __init__(self, folder: DataFolder) -> None:
-        """Name a data folder; it need not exist."""
+    def __init__(self, folder: DataFolder, usd_like: tuple[str, ...] = ()) -> None:
+        """Name a data folder, which need not exist, and the quotes that count as one where exchanges are compared."""
         self.folder = folder
+        self.usd_like = usd_like
         self.prices = PriceTable(folder)
         self.records = Records(folder)
 
@@ -29,7 +30,7 @@ class Store:
 
 def open_store(settings: Settings) -> Store:
     """Return the store in the data folder that the settings name."""
-    return Store(settings.data_folder)
+    return Store(settings.data_folder, settings.markets.usd_like)
 
 
 def store_in(folder: Path) -> Store:
