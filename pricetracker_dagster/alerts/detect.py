@@ -73,7 +73,7 @@ def judge_changed(
     """
     rules, tracked = settings.rules, [str(metric) for metric in settings.tracked]
     if has_divergence(rules):
-        changed = with_others(changed, markets_of(tracked))
+        changed = with_others(changed, markets_of(store, tracked))
     lookback = _longest(rule.lookback_minutes for rule in rules)
     # so far before a minute others matter to whether it fires
     run_up = _longest(rule.for_minutes - 1 for rule in rules)

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from pricetracker_dagster.candles.markets import grouped, market_of, told_of
 from pricetracker_dagster.candles.minutes import MinuteRange, newest_closed_minute
+from pricetracker_dagster.files.data_folder import StateFile
+from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings import DIVERGENCE, AlertRule
 from pricetracker_dagster.store.store import Store
 
@@ -46,12 +49,13 @@ def has_divergence(rules: Iterable[AlertRule]) -> bool:
 
 def compared_in(store: Store, metrics: Collection[str], first: datetime, last: datetime) -> Compared:
     """Return what metrics are compared with in the minutes ``first`` to ``last``, UTC: with each other."""
-    return Compared(markets_of(metrics), _outages(store, first, last))
+    return Compared(markets_of(store, metrics), _outages(store, first, last))
 
 
-def markets_of(metrics: Iterable[str]) -> dict[str, str]:
-    """Return the market of each metric: those whose pairs are called alike are of one."""
-    return {metric: metric.partition(":")[2] for metric in metrics}
+def markets_of(store: Store, metrics: Iterable[str]) -> dict[str, str]:
+    """Return the market of each metric in which it is compared."""
+    told = told_of(kept_in(store.folder.state / StateFile.MARKETS))
+    return {metric: str(grouped(market_of(metric, told), store.usd_like)) for metric in metrics}
 
 
 def with_others(changed: Mapping[str, MinuteRange], markets: Mapping[str, str]) -> dict[str, MinuteRange]:
