@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple, get_args
 
 Measure = Literal["price", "volume", "change_absolute", "change_percentage"]
@@ -48,3 +49,13 @@ def spelled(name: str, known: Collection[str]) -> str:
     plain = name.replace("/", "")
     meant = [plain] if plain in known else [each for each in known if "/" in each and each.replace("/", "") == name]
     return meant[0] if len(meant) == 1 else name
+
+
+def matches(metric: str, pattern: str) -> bool:
+    """Say whether a metric is one that a pattern names: ``*`` and ``?`` stand for any text and any letter.
+
+    A slash between base and quote makes no difference where only one of both has it.
+    """
+    if ("/" in metric) != ("/" in pattern):
+        metric, pattern = metric.replace("/", ""), pattern.replace("/", "")
+    return fnmatchcase(metric, pattern)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from fnmatch import fnmatchcase
 
 from pricetracker_dagster.alerts.lifecycle.alert import CORRECTED, RESOLVED, kind_of, series_of
 from pricetracker_dagster.alerts.lifecycle.context import ReviewContext
+from pricetracker_dagster.candles.metric import matches
 from pricetracker_dagster.candles.minutes import MINUTE, newest_closed_minute
 from pricetracker_dagster.settings import DIVERGENCE, AlertRule
 from pricetracker_dagster.store.records import Row
@@ -21,7 +21,7 @@ def rule_of(row: Row, rules: Mapping[str, AlertRule], context: ReviewContext) ->
         return None
     if row["measure"] not in rule.judged_measures:
         return None
-    return rule if any(fnmatchcase(metric, pattern) for pattern in rule.metrics) else None
+    return rule if any(matches(metric, pattern) for pattern in rule.metrics) else None
 
 
 def is_of_kind(row: Row, rule: AlertRule | None) -> bool:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from fnmatch import fnmatchcase
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
+from pricetracker_dagster.candles.metric import matches
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRoute, QuietHours, RouteMatch, Settings, channel_name, is_channel_name
 from pricetracker_dagster.store.records import Row
@@ -107,7 +107,7 @@ def _matches(match: RouteMatch, row: Row, subject: Subject) -> bool:
 
 
 def _is_of(patterns: Sequence[str] | None, metrics: Iterable[str]) -> bool:
-    return not patterns or any(fnmatchcase(metric, pattern) for metric in metrics for pattern in patterns)
+    return not patterns or any(matches(metric, pattern) for metric in metrics for pattern in patterns)
 
 
 def _recipient(name: str, routes: Sequence[AlertRoute], repeat: int, now: datetime) -> Recipient:

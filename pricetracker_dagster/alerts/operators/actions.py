@@ -6,11 +6,11 @@ What it means afterwards is in state.py.
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 from pricetracker_dagster.alerts.incidents.model import OPEN
 from pricetracker_dagster.alerts.lifecycle.alert import FIRING, PENDING
 from pricetracker_dagster.alerts.operators.state import OperatorState, end_of
+from pricetracker_dagster.candles.metric import matches
 from pricetracker_dagster.errors import PricetrackerError, UnknownName, did_you_mean
 from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded, locked
@@ -133,11 +133,11 @@ def _there_is(ids: Sequence[str], otherwise: str) -> str:
 
 def not_tracked(pattern: str, metrics: Collection[str]) -> str | None:
     """Say that a pattern matches no metric that is tracked, and which was meant; None where it does match."""
-    if any(fnmatchcase(metric, pattern) for metric in metrics):
+    if any(matches(metric, pattern) for metric in metrics):
         return None
     exchanges = sorted({metric.partition(":")[0] for metric in metrics})
     elsewhere = [f"{exchange}:{pattern.partition(':')[2] or pattern}" for exchange in exchanges]
-    meant = [each for each in elsewhere if any(fnmatchcase(metric, each) for metric in metrics)]
+    meant = [each for each in elsewhere if any(matches(metric, each) for metric in metrics)]
     hint = f"; did you mean {meant[0]}?" if meant else did_you_mean(pattern, sorted(metrics))
     return f"{pattern} matches no metric that is tracked{hint}"
 

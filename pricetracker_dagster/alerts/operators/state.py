@@ -6,10 +6,10 @@ Pure, but for OperatorState.read(), which reads the two tables. How a person wri
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from pricetracker_dagster.alerts.future_records import AHEAD
+from pricetracker_dagster.candles.metric import matches
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.records import Records, Row
 
@@ -52,7 +52,7 @@ class OperatorState:
         rules = {None, row["rule"]} if is_alert else {None}
         metrics: Sequence[str] = [row["metric"]] if is_alert else row["out"] or row["metrics"] or ()
         in_force = [each for each in self.silences if is_in_force(each, now) and each["rule"] in rules]
-        of_each = [[each for each in in_force if fnmatchcase(metric, each["metrics"])] for metric in metrics]
+        of_each = [[each for each in in_force if matches(metric, each["metrics"])] for metric in metrics]
         if not of_each or not all(of_each):
             return None
         last_to_end = [max(silences, key=lambda each: (end_of(each), each["id"])) for silences in of_each]
