@@ -161,9 +161,16 @@ def flatness(folder: Path) -> Iterator[Row]:
     yield share("publish 3 metrics after 365 days", "ms", year, month, "after 30 days", at_most=1.15)
 
 
-def filled(folder: Path, count: int, small: int = _SMALL) -> tuple[Store, list[str], datetime]:
+def of_kraken(number: int) -> str:
+    """Return the name of a metric."""
+    return f"KRAKEN:M{number:05}USD"
+
+
+def filled(
+    folder: Path, count: int, small: int = _SMALL, named: Callable[[int], str] = of_kraken
+) -> tuple[Store, list[str], datetime]:
     """Store 24 hours of so many metrics, written as a joined day is, and so many minutes as ticks do."""
-    store, metrics = store_in(folder), [f"KRAKEN:M{number:05}USD" for number in range(count)]
+    store, metrics = store_in(folder), [named(number) for number in range(count)]
     table = store.prices.open_or_create()
     hour = AS_OF.replace(minute=0) + timedelta(hours=1)
     minutes = pd.date_range(end=hour - MINUTE, periods=1500, freq="min", unit="us")

@@ -15,7 +15,7 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.cli.collecting import backfill, import_, tick
     from pricetracker_dagster.cli.errors import PlainGroup
     from pricetracker_dagster.cli.exchanges import exchanges
-    from pricetracker_dagster.cli.reading import history, metrics, rank, sql_
+    from pricetracker_dagster.cli.reading import history, markets, metrics, rank, sql_
     from pricetracker_dagster.cli.repairing import repair
     from pricetracker_dagster.cli.serving import serve
     from pricetracker_dagster.cli.silencing import acknowledge, silence, silences
@@ -26,7 +26,7 @@ with interrupts.at_once():  # a second and more
     from pricetracker_dagster.settings import PREFIX
 
 _WORK = (init, up, simulate, tick, backfill, import_, repair, watch, serve)
-_READ = (metrics, history, rank, sql_, status, exchanges)
+_READ = (metrics, history, rank, markets, sql_, status, exchanges)
 _ALARMS = (alerts, incidents, silence, silences, acknowledge)
 
 

@@ -1,4 +1,4 @@
-"""What answers from the published file: ``metrics``, ``history``, ``rank``, ``sql``."""
+"""What answers from the published file: ``metrics``, ``history``, ``rank``, ``markets``, ``sql``."""
 
 import re
 from contextlib import closing
@@ -49,6 +49,16 @@ def rank(measure: str, output_format: str) -> None:
         rows = ask(load_settings().data_folder.published, questions.of_rank(measure)).to_dicts()
         for (_, metric), (count, most) in questions.fewer_observations(rows).items():
             click.echo(f"  {metric}: {count:,} minutes of 1,440, others have {most:,}: its deviation is over less time")
+
+
+@click.command()
+@click.argument("market", required=False)
+@FORMAT
+def markets(market: str | None, output_format: str) -> None:
+    """Show what exchanges say of a MARKET, e.g. BTC/USD or BTCUSD, or of each, side by side."""
+    from pricetracker_dagster.reading import questions
+
+    show_published(questions.of_markets(market), output_format)
 
 
 @click.command("sql", cls=StatementCommand)

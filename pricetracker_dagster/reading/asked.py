@@ -65,6 +65,8 @@ _OTHERS: Mapping[str, Callable[..., Question]] = {
     "overview": questions.of_overview,
     "alerts": lambda since=None, **given: questions.of_alerts(since=moment_of(since), **given),
     "incidents": lambda since=None, **given: questions.of_incidents(since=moment_of(since), **given),
+    "markets": questions.of_markets,
+    "market_history": questions.of_market_history,
     "missed": questions.of_missed,
     "snapshot": questions.of_snapshot,
     "sql": _sql,

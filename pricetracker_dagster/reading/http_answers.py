@@ -44,6 +44,7 @@ class BadRequest(PricetrackerError, ValueError):
 _KINDS: Mapping[str, type[PricetrackerError]] = {
     "metric_name": UnknownName,
     "measure_name": UnknownName,
+    "market_name": UnknownName,
     "every": NotAWidth,
     "start": WrongTimes,
     "end": WrongTimes,

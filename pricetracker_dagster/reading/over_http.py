@@ -24,7 +24,7 @@ _NO_SQL = (
 )
 
 Parameters = dict[str, str]
-_PATHS = {"rank": "metricsrank", "history": "historicalprices"}
+_PATHS = {"rank": "metricsrank", "history": "historicalprices", "market_history": "markethistory"}
 
 
 class NotOverHttp(PricetrackerError):
@@ -100,6 +100,8 @@ _PARAMETERS: Mapping[str, Callable[[Mapping[str, Any]], Parameters]] = {
     "candles": _candles,
     "alerts": _facts,
     "incidents": _facts,
+    "markets": lambda given: {} if given["market"] is None else {"market_name": given["market"]},
+    "market_history": lambda given: {"market_name": given["market"]},
     "missed": lambda given: {} if given["metric"] is None else {"metric_name": given["metric"]},
     "snapshot": lambda _: {},
 }

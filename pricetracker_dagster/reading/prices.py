@@ -89,6 +89,21 @@ class Prices(ABC):
         """
         return self._answer("candles", metric=metric, start=start, end=end, every=every)
 
+    def markets(self, market: str | None = None) -> duckdb.DuckDBPyRelation:
+        """Return what exchanges say of a market ("BTC/USD" or "BTCUSD"), or of each: the columns of the table markets.
+
+        UnknownName where there is no such market; the message says which are like it.
+        """
+        return self._answer("markets", market=market)
+
+    def market_history(self, market: str) -> duckdb.DuckDBPyRelation:
+        """Return the prices of a market on each exchange over the last 24 hours, oldest first.
+
+        Columns: market, exchange, metric, minute, price, weighted_price (of all that have the minute, by their volume of
+        24 hours; NULL where one is alone) and deviation_bps, how far the price is from it in basis points.
+        """
+        return self._answer("market_history", market=market)
+
     def alerts(self, *, only_open: bool = False, since: Moment | None = None) -> duckdb.DuckDBPyRelation:
         """Return the alerts, newest first: all, only those that are not resolved, only those above since then."""
         return self._answer("alerts", only_open=only_open, since=since)

@@ -84,6 +84,13 @@ class PublishedFile:
             rows = cursor.execute("SELECT DISTINCT metric FROM available_metrics ORDER BY metric").fetchall()
         return tuple(metric for (metric,) in rows)
 
+    @cached_property
+    def markets(self) -> tuple[str, ...]:
+        """The markets of the metrics that are tracked."""
+        with self.cursor() as cursor:
+            rows = cursor.execute("SELECT DISTINCT market FROM markets ORDER BY market").fetchall()
+        return tuple(market for (market,) in rows)
+
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a connection of one's own to this file; errors that are about its files say which, and the way out."""
@@ -104,7 +111,7 @@ class PublishedFile:
         """Return what a question would answer, not asked yet; None of a statement that answers nothing.
 
         Raises:
-            UnknownName: there is nothing of its metric; the message says what there is.
+            UnknownName: there is nothing of its metric or market; the message says what there is.
             duckdb.Error: its statement is wrong, or would write.
         """
         statement, values = question.statement, dict(question.parameters)
@@ -114,6 +121,8 @@ class PublishedFile:
             statement, values = self._of_days(statement, values, question.first, question.end)
         if question.metric is not None and values["metric"] not in self.metrics:
             self._check(cursor, question)
+        if question.market is not None:
+            self._check_market(question.market)
         found: duckdb.DuckDBPyRelation | None = cursor.sql(statement, params=values or None)
         return found
 
@@ -148,6 +157,11 @@ class PublishedFile:
         ours = own_name(metric)
         hint = f"; did you mean {ours}?" if ours in self.metrics else did_you_mean(metric, self.metrics)
         raise UnknownName(f"no values of {metric} {when}{hint}")
+
+    def _check_market(self, market: str) -> None:
+        """Refuse a market of which no metric is tracked."""
+        if market not in self.markets and market not in (known.replace("/", "") for known in self.markets):
+            raise UnknownName(f"no market {market}{did_you_mean(market.upper(), self.markets)}")
 
     def close(self) -> None:
         """Let the file go. What was held in memory stays."""

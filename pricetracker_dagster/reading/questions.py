@@ -21,6 +21,7 @@ class Question:
 
     Attributes:
         metric: one that must be known, or the question is an error.
+        market: likewise; with or without the stroke between base and quote.
         first: of a question about a range of stored minutes, the first minute of its first bin; and the end of the
             last one. Then ``{{minutes}}`` in the statement stands for the stored minutes of the UTC days between.
     """
@@ -30,6 +31,7 @@ class Question:
     metric: str | None = None
     first: datetime | None = None
     end: datetime | None = None
+    market: str | None = None
 
 
 def of_metrics() -> Question:
@@ -123,6 +125,20 @@ def of_missed(metric: str | None = None) -> Question:
 def of_missed_counts() -> Question:
     """Ask how many minutes of the last 24 hours each metric lacks: metric, minutes (0 where it lacks none)."""
     return Question(sql.load("reading/sql/missed_counts.sql"))
+
+
+def of_markets(market: str | None = None) -> Question:
+    """Ask what exchanges say of a market, or of each: the columns of the table markets, by market and volume."""
+    return Question(sql.load("reading/sql/markets.sql"), {"market": market}, market=market)
+
+
+def of_market_history(market: str) -> Question:
+    """Ask for the prices of a market on each exchange over the last 24 hours, oldest first.
+
+    Columns: market, exchange, metric, minute, price, weighted_price (NULL where one is alone in the minute) and
+    deviation_bps, the distance of the two in basis points, by the weights of the table markets.
+    """
+    return Question(sql.load("reading/sql/market_history.sql"), {"market": market}, market=market)
 
 
 def of_snapshot() -> Question:

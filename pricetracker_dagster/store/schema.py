@@ -219,6 +219,25 @@ AVAILABLE_METRICS = _table(
     column("last_value", _NUMBER, "its value", _IN_UNIT_OF_MEASURE),
 )
 
+MARKETS = _table(
+    "markets",
+    "What is traded for what, on each exchange: newest price, volume, how far from the others. One row a metric",
+    column("market", _TEXT, "BASE/QUOTE, a grouped quote by the group's name; the pair where its quote is not known"),
+    column("exchange", _TEXT, "who quotes it"),
+    _METRIC,
+    column("base", _TEXT, "what is traded"),
+    column("quote", _TEXT, "what it is priced in, not grouped; NULL: not known"),
+    column("last_price", _NUMBER, "close of its newest minute in the last 24 hours", "quote currency"),
+    column("last_minute", TIMESTAMP, "that minute", "UTC"),
+    column("volume_24h", _NUMBER, "traded in the last 24 hours", "base units"),
+    column("volume_share", _NUMBER, "its part of the market's volume_24h, 0 to 1; NULL: nothing was traded"),
+    column("weighted_price", _NUMBER, "mean of the market's closes in deviation_minute, by volume_24h; NULL: alone"),
+    column("deviation_bps", _NUMBER, "how far its close is from weighted_price", "basis points"),
+    column("deviation_minute", TIMESTAMP, "newest minute that it and another one of the market have", "UTC"),
+    column("largest_deviation_bps", _NUMBER, "the largest of the last 24 hours, up or down", "basis points"),
+    column("largest_deviation_minute", TIMESTAMP, "the first minute of it", "UTC"),
+)
+
 MISSED_MINUTES = _table(
     "missed_minutes",
     "Closed minutes of the last 24 hours without a row, since a metric is tracked or has its first row",
@@ -243,6 +262,7 @@ SOURCES = _table(
     column("versions", pa.list_(pa.int64()), "versions of the Delta tables, minute_prices first"),
     column("tracked", _TEXTS, "the tracked metrics"),
     column("folder", _TEXT, "the data folder"),
+    column("markets", _TEXT, "digest of how markets are told apart"),
 )
 
 
@@ -267,7 +287,7 @@ VIEWS = (
 )
 """Views of the published file."""
 
-TABLES = (METRIC_RANK, AVAILABLE_METRICS, MISSED_MINUTES, SNAPSHOT, SOURCES)
+TABLES = (METRIC_RANK, AVAILABLE_METRICS, MARKETS, MISSED_MINUTES, SNAPSHOT, SOURCES)
 """Tables of the published file."""
 
 

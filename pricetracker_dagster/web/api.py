@@ -106,6 +106,24 @@ def routes(settings: HttpSettings) -> APIRouter:
         """A row a metric in the order of its rank: newest value, change and shape over 24 hours, alerts that fire."""
         return told(request, form, asked("overview", None, measure=measure_name))
 
+    @path("markets", "markets", "Exchanges side by side")
+    def markets(
+        request: Request,
+        market_name: given.AnyMarketName = None,
+        form: given.Form = None,
+    ) -> Response:
+        """What exchanges say of a market, or of each: newest price, volume, and how far from the others in 24 hours."""
+        return told(request, form, asked("markets", None, market=market_name))
+
+    @path("markethistory", "market_history", "Exchanges side by side, over time")
+    def markethistory(
+        request: Request,
+        market_name: given.MarketName,
+        form: given.Form = None,
+    ) -> Response:
+        """The prices of a market on each exchange over the last 24 hours, oldest first, beside their weighted mean."""
+        return told(request, form, asked("market_history", None, market=market_name))
+
     @path("alerts", "alerts", "Alerts")
     def alerts(
         request: Request,

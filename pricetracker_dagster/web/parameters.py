@@ -13,6 +13,7 @@ from pricetracker_dagster.web.problems import Problem
 
 FORMS = {
     "metric_name": "EXCHANGE:BASEQUOTE, e.g. KRAKEN:BTCUSD",
+    "market_name": "BASE/QUOTE or BASEQUOTE, e.g. BTC/USD",
     "measure_name": f"one of {', '.join(MEASURES)}",
     "start": "ISO 8601, e.g. 2026-11-24T12:00Z (a + is %2B in a URL)",
     "end": "ISO 8601, e.g. 2026-11-24T12:00Z (a + is %2B in a URL)",
@@ -35,6 +36,7 @@ _MEASURE = Query(
     json_schema_extra={"enum": [*MEASURES, "change_percent"]},
     max_length=100,
 )
+_MARKET = Query(description=f"A market: {FORMS['market_name']}.", examples=["BTC/USD"], max_length=100)
 
 
 def _time(what: str) -> object:
@@ -47,6 +49,8 @@ def _time(what: str) -> object:
 
 MetricName = Annotated[str, _METRIC]
 AnyMetricName = Annotated[str | None, _METRIC]
+MarketName = Annotated[str, _MARKET]
+AnyMarketName = Annotated[str | None, _MARKET]
 MeasureName = Annotated[str, _MEASURE]
 AnyMeasureName = Annotated[str | None, _MEASURE]
 Start = Annotated[str | None, _time("The first minute; by default 24 hours before the end.")]

@@ -69,12 +69,31 @@ _OVERVIEW = schema.Table(
         ]
     ),
 )
-_TABLES = {table.name: table for table in (*schema.VIEWS, *schema.TABLES, _CANDLES, _OVERVIEW)}
+_MARKET_HISTORY = schema.Table(
+    "market_history",
+    "The minutes of a market on each exchange",
+    pa.schema(
+        [
+            *[schema.MARKETS.columns.field(name) for name in ("market", "exchange", "metric")],
+            schema.MINUTE_PRICES.columns.field("minute"),
+            column("price", pa.float64(), "the minute's close", "quote currency"),
+            column("weighted_price", pa.float64(), "mean of all that have the minute, by volume_24h; null: alone"),
+            column("deviation_bps", pa.float64(), "how far the price is from it", "basis points"),
+        ]
+    ),
+)
+_TABLES = {table.name: table for table in (*schema.VIEWS, *schema.TABLES, _CANDLES, _OVERVIEW, _MARKET_HISTORY)}
 
 
 _EXAMPLES: dict[str, Any] = {
     "metric": "KRAKEN:BTCUSD",
     "measure": "price",
+    "market": "BTC/USD",
+    "base": "BTC",
+    "quote": "USD",
+    "volume_share": 0.25,
+    "deviation_bps": -1.5,
+    "largest_deviation_bps": 12.25,
     "cause": "exchange error",
     "rule": "spike",
     "state": "resolved",

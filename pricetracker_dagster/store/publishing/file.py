@@ -30,6 +30,7 @@ from pricetracker_dagster.store.publishing.kept_files import KeptFiles
 from pricetracker_dagster.store.publishing.kept_hours import ROWS, KeptHour, PastHours, presence
 from pricetracker_dagster.store.publishing.kept_parts import PREVIOUS
 from pricetracker_dagster.store.publishing.layout import lay_out
+from pricetracker_dagster.store.publishing.markets import Names, fill_markets
 from pricetracker_dagster.store.publishing.partials import OF, Partials
 from pricetracker_dagster.store.publishing.ranking import rank
 from pricetracker_dagster.store.records import NOT_RUN
@@ -73,11 +74,14 @@ class CurrentFile:
     versions: list[int]
     tracked: list[str] | None
     folder: str
+    markets: str
 
-    def says_the_same(self, versions: list[int], tracked: list[str] | None, minute: datetime | None) -> bool:
+    def says_the_same(
+        self, versions: list[int], tracked: list[str] | None, markets: str, minute: datetime | None
+    ) -> bool:
         """Say whether a new file would differ in nothing but its time."""
         covers = minute is None or (self.published.as_of is not None and self.published.as_of >= minute)
-        return covers and (self.versions, self.tracked) == (versions, tracked)
+        return covers and (self.versions, self.tracked, self.markets) == (versions, tracked, markets)
 
     def is_of(self, folder: DataFolder) -> bool:
         """Say whether it was built from this data folder: one that was copied reads the files of another."""
@@ -106,12 +110,12 @@ def _said(published: Path) -> CurrentFile | None:
     row = sql.connect().execute(sql.load("store/publishing/sql/current_file.sql")).fetchone()
     if row is None:
         return None
-    as_of, rows, metrics, values, schema_version, versions, tracked, folder = row
+    as_of, rows, metrics, values, schema_version, versions, tracked, folder, markets = row
     if schema_version != SCHEMA_VERSION:
         return None
     as_of = None if as_of is None else utc(as_of)
     found = Published(published, as_of, rows, metrics, values, built=False, seconds=0.0)
-    return CurrentFile(found, versions, tracked, folder)
+    return CurrentFile(found, versions, tracked, folder, markets)
 
 
 class Built(NamedTuple):
@@ -128,6 +132,7 @@ def build(
     live: Sequence[LiveFile],
     recorded: Mapping[str, DeltaTable | None],
     tracked: list[str] | None,
+    names: Names,
     *,
     as_of: datetime | None,
     now: datetime,
@@ -141,6 +146,7 @@ def build(
         live: the files of the prices.
         recorded: the small tables, opened.
         tracked: the tracked metrics; None: all.
+        names: how their markets are told apart.
         as_of: the newest minute to be covered, UTC.
         now: the current time, UTC.
         previous: whether the file published before is attached as ``previous``, from which is taken what is the same.
@@ -178,6 +184,7 @@ def build(
     if window is not None and kept is not None:
         if merged is not None:
             rank(connection, merged, window.last)
+            fill_markets(merged, names, tracked, hours, window, past)
         gaps = _gaps(connection, tracked, window, merged, lambda: presence(kept.edges, past.whole(whole_of(hours))))
         since = tracked_since(store.folder.state, gaps) if gaps else {}
         missing = expected(gaps, store.prices, since, window.first)

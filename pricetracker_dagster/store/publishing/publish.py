@@ -34,6 +34,7 @@ from pricetracker_dagster.store.publishing.file import (
     swap_in,
 )
 from pricetracker_dagster.store.publishing.kept_parts import Unusable
+from pricetracker_dagster.store.publishing.markets import Names
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import held
@@ -131,11 +132,18 @@ def _publish(
     troubles = tuple(left_out.values())
     latest = newest_closed_minute(now)
     tracked = None if metrics is None else sorted(metrics)
+    names = Names.known_in(store)
     covered = None if current is None else current.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
     here = current is not None and current.is_of(store.folder)
-    if current is not None and here and not ahead and keeps and current.says_the_same(versions, tracked, minute):
+    if (
+        current is not None
+        and here
+        and not ahead
+        and keeps
+        and current.says_the_same(versions, tracked, names.digest, minute)
+    ):
         return replace(current.published, troubles=troubles)
     live = [] if table is None else live_files(table)
     newest = _newest(live, latest)
@@ -151,10 +159,15 @@ def _publish(
     try:
         _settle()
         with sql.attached(beside, _OPTIONS) as connection, _one_commit(connection):
-            built = build(connection, store, live, recorded, tracked, as_of=as_of, now=now, previous=previous)
+            built = build(connection, store, live, recorded, tracked, names, as_of=as_of, now=now, previous=previous)
             connection.execute(
-                "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder)",
-                {"versions": versions, "tracked": tracked, "folder": str(store.folder.path)},
+                "INSERT INTO sources VALUES ($versions::BIGINT[], $tracked::VARCHAR[], $folder, $markets)",
+                {
+                    "versions": versions,
+                    "tracked": tracked,
+                    "folder": str(store.folder.path),
+                    "markets": names.digest,
+                },
             )
         swap_in(beside, store.folder.published, mode_for(beside, built.named))
         note_published(store.folder, dict(zip((store.prices.name, *recorded), versions, strict=True)))

@@ -6,5 +6,6 @@ SELECT
     schema_version,
     versions,
     tracked,
-    folder
+    folder,
+    markets
 FROM previous.snapshot, previous.sources
