@@ -99,8 +99,8 @@ class Prices(ABC):
     def market_history(self, market: str) -> duckdb.DuckDBPyRelation:
         """Return the prices of a market on each exchange over the last 24 hours, oldest first.
 
-        Columns: market, exchange, metric, minute, price, weighted_price (of all that have the minute, by their volume of
-        24 hours; NULL where one is alone) and deviation_bps, how far the price is from it in basis points.
+        Columns: market, exchange, metric, minute, price, weighted_price (of all that have the minute, by their volume
+        of 24 hours; NULL where one is alone) and deviation_bps, how far the price is from it in basis points.
         """
         return self._answer("market_history", market=market)
 

@@ -82,6 +82,24 @@ def test_rank_as_json_is_an_array_of_rows(published: Path) -> None:
     assert pi == {"pi": 3.141592653589793, "nothing": None}
 
 
+@pytest.mark.parametrize("name", ["BTCUSD", "BTC/USD"])
+def test_markets_shows_one_market_by_its_name_with_or_without_a_stroke(published: Path, name: str) -> None:
+    [row] = json.loads(pricetracker("markets", name, "--format", "json").stdout)
+    assert (row["market"], row["exchange"], row["last_price"], row["volume_24h"]) == ("BTC/USD", "KRAKEN", 64000.2, 3.0)
+    assert pricetracker("markets", name).returncode == 0
+    both = csv.DictReader(io.StringIO(pricetracker("markets", "--format", "csv").stdout))
+    assert [each["market"] for each in both] == ["BTC/USD", "ETH/USD"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("BTCUDS", "did you mean BTC/USD?"), ("btcusd", "did you mean BTC/USD?"), ("X", "there is BTC/")]
+)
+def test_an_unknown_market_is_status_2_and_what_is_like_it(published: Path, name: str, hint: str) -> None:
+    answer = pricetracker("markets", name)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"Error: no market {name}; {hint}")
+
+
 def test_json_has_only_what_json_can_write(published: Path) -> None:
     statement = """SELECT 'NaN'::DOUBLE AS nan, 'inf'::DOUBLE AS inf, [1, 2] AS list, {'a': 0.1} AS struct,
         DATE '2026-03-03' AS day, 12345678901234567.89::DECIMAL(20, 2) AS exact,
@@ -360,7 +378,15 @@ def imported_by(*command: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [["rank", "price"], ["history", "KRAKEN:BTCUSD", "price"], ["metrics"], ["alerts"], ["incidents"]]
+    "command",
+    [
+        ["rank", "price"],
+        ["history", "KRAKEN:BTCUSD", "price"],
+        ["metrics"],
+        ["markets", "BTCUSD"],
+        ["alerts"],
+        ["incidents"],
+    ],
 )
 def test_a_reading_command_does_not_import_pandas(published: Path, command: list[str]) -> None:
     imported = imported_by(*command)

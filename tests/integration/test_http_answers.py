@@ -69,6 +69,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             f"""SELECT metric, minute, open, high, low, close, volume, trades, 1 AS minutes FROM minute_prices
             WHERE metric = '{BTC}' AND minute > TIMESTAMPTZ '2026-03-02 12:04Z' ORDER BY minute""",  # noqa: S608
         ),
+        ("markets", "FROM markets ORDER BY market"),
+        ("markets?market_name=ETHUSD", "FROM markets WHERE market = 'ETH/USD'"),
+        (
+            "markethistory?market_name=BTC/USD",
+            f"""SELECT 'BTC/USD' AS market, 'KRAKEN' AS exchange, metric, minute, value AS price,
+            NULL::DOUBLE AS weighted_price, NULL::DOUBLE AS deviation_bps
+            FROM history_24h WHERE metric = '{BTC}' AND measure = 'price' ORDER BY minute""",  # noqa: S608
+        ),
         ("missed", "FROM missed_minutes ORDER BY metric, minute"),
         ("alerts", "FROM alerts"),
         ("incidents", "FROM incidents"),

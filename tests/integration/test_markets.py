@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from pricetracker_dagster import open_prices
-from pricetracker_dagster.candles.minutes import MINUTE
+from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.files.data_folder import DataFolder
+from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store.maintenance import maintain
 from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import Store, store_in
+from pricetracker_dagster.web.app import build_app
+from tests.serving import served
 from tests.side_by_side import AS_OF, MARKETS, SINCE, STOPPED, candles, compared, day, expected, stored
 
 LATE = timedelta(seconds=63)
@@ -176,3 +179,60 @@ def test_kept_closes_that_are_damaged_or_of_others_are_worked_out_anew(store: St
     stored(store, frame)
     publish(store, list(MARKETS), now=AS_OF + LATE)
     compared(markets(store), expected(frame))
+
+
+def test_what_is_kept_of_past_hours_is_not_written_again_each_minute(store: Store) -> None:
+    frame = day()
+    stored(store, frame[frame["minute"] < AS_OF])
+    publish(store, list(MARKETS), now=AS_OF)
+    before = {file: file.stat().st_ino for file in store.folder.kept_hours.glob("*-closes")}
+    stored(store, frame)
+    publish(store, list(MARKETS), now=AS_OF + LATE)
+    assert {file: file.stat().st_ino for file in store.folder.kept_hours.glob("*-closes")} == before
+
+
+def test_nothing_is_kept_where_nothing_is_compared(store: Store) -> None:
+    frame = day()
+    alone = ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD"]
+    stored(store, frame[frame["metric"].isin(alone)])
+    publish(store, alone, now=AS_OF + LATE)
+    assert [*store.folder.kept_hours.glob("*-closes")] == []
+
+
+def test_the_minutes_of_a_market_are_what_pandas_says_by_both_faces(store: Store) -> None:
+    frame = day()
+    stored(store, frame)
+    publish(store, list(MARKETS), now=AS_OF + LATE)
+    of_it = frame[(frame["metric"].map(MARKETS) == "BTC/USD") & (frame["minute"] > AS_OF - DAY)]
+    weights = of_it.groupby("metric")["volume"].sum()
+    wanted = []
+    for minute, rows in of_it.groupby("minute"):
+        heavy = rows["metric"].map(weights)
+        mean = (rows["close"] * heavy).sum() / heavy.sum() if len(rows) > 1 else float("nan")
+        wanted += [
+            (minute, metric, close, mean) for metric, close in sorted(zip(rows["metric"], rows["close"], strict=True))
+        ]
+    local = open_prices(store.folder.published)
+    found = local.market_history("BTCUSD").df()
+    assert set(found["market"]) == {"BTC/USD"}
+    assert [*zip(found["minute"], found["metric"], found["price"], strict=True)] == [row[:3] for row in wanted]
+    means = pd.Series([row[3] for row in wanted])
+    pd.testing.assert_series_equal(found["weighted_price"], means, check_names=False, rtol=1e-12)
+    deviations = (found["price"] - means) / means * 10_000
+    pd.testing.assert_series_equal(found["deviation_bps"], deviations, check_names=False, rtol=1e-9, atol=1e-7)
+    with served(build_app(Settings(metrics=("KRAKEN:BTCUSD",), data=str(store.folder.path)))) as url:
+        remote = open_prices(url)
+        assert remote.market_history("BTC/USD").fetchall() == local.market_history("BTC/USD").fetchall()
+        assert remote.markets().fetchall() == local.markets().fetchall()
+        assert len(remote.markets("BTC/USD").fetchall()) == 4
+
+
+def test_the_newest_and_the_largest_deviation_are_among_the_minutes_of_the_market(store: Store) -> None:
+    stored(store, day())
+    publish(store, list(MARKETS), now=AS_OF + LATE)
+    prices = open_prices(store.folder.published)
+    minutes = prices.market_history("BTCUSD").df().set_index(["metric", "minute"])["deviation_bps"]
+    for row in prices.markets("BTCUSD").to_dicts():
+        for which in ("deviation", "largest_deviation"):
+            of_minutes = minutes[row["metric"], row[f"{which}_minute"]]
+            assert row[f"{which}_bps"] == pytest.approx(of_minutes, rel=1e-9, abs=1e-7)

@@ -27,7 +27,7 @@ _Closes = Iterator[tuple[KeptHour, Numbers]]
 
 
 def closes_of(
-    metrics: Sequence[str], hours: Sequence[KeptHour], window: MinuteRange, past: PastHours
+    metrics: pa.StringArray, hours: Sequence[KeptHour], window: MinuteRange, past: PastHours
 ) -> Iterator[tuple[int, Numbers]]:
     """Yield of each hour its first minute, counted since 1970, and closes: metrics x 60, NaN where there is no row.
 
@@ -39,13 +39,13 @@ def closes_of(
 
     Oldest first, and one by one: those of 10,000 metrics take 115 MB together.
     """
-    named = pa.array(metrics, pa.string())
     first = int(window.first.timestamp()) // 60
     there = [hour for hour in hours if hour.files]
-    past.connection.register("compared", pa.table({"metric": named, "place": _counted(len(metrics))}))
+    places = array(np.arange(len(metrics), dtype=np.int32))
+    past.connection.register("compared", pa.RecordBatch.from_arrays([metrics, places], ["metric", "place"]))
     for (as_rows, lacking), run in groupby(there, lambda hour: (hour.kind == ROWS, not past.files.has(_name(hour)))):
         how = _rows if as_rows else _worked_out if lacking else _kept
-        for hour, closes in how(past, [*run], named, window.last):
+        for hour, closes in how(past, [*run], metrics, window.last):
             begin = hour.hour * _MINUTES
             if begin < first:
                 closes = closes.copy()  # noqa: PLW2901 - what was read from a file cannot be written to
@@ -102,10 +102,6 @@ def _read(
         hour, of_hour = np.divmod(minute - hours[0].hour * _MINUTES, _MINUTES)
         closes[hour, place, of_hour] = close
     return [*closes]
-
-
-def _counted(size: int) -> pa.Array:
-    return array(np.arange(size, dtype=np.int32))
 
 
 def _name(hour: KeptHour) -> str:

@@ -21,7 +21,7 @@ from pricetracker_dagster.files.data_folder import StateFile
 from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.store.publishing.closes import closes_of
 from pricetracker_dagster.store.publishing.kept_hours import KeptHour, PastHours
-from pricetracker_dagster.store.publishing.partials import Numbers, Partials, array
+from pricetracker_dagster.store.publishing.partials import Numbers, Partials, array, texts
 from pricetracker_dagster.store.store import Store
 
 _BASIS_POINTS = 10_000
@@ -92,36 +92,28 @@ def fill_markets(
     rows = _named(merged, names, tracked)
     if not rows:
         return
-    markets = [row.market for row in rows]
-    begins = [i for i, market in enumerate(markets) if not i or market != markets[i - 1]]
-    sizes = np.diff([*begins, len(rows)])
-    places = np.array([row.place for row in rows])
+    _, sizes = np.unique([row.market for row in rows], return_counts=True)
+    places = np.array([row.place for row in rows], np.int32)
+    metrics = merged.metrics.take(array(places))
     volumes = merged.counts[0, places] * merged.mean[_VOLUME, places]
     found = _Deviations.none(len(rows))
-    several = np.flatnonzero(np.repeat(sizes, sizes) > 1)
+    several = np.flatnonzero(np.repeat(sizes, sizes) > 1).astype(np.int32)
     if len(several):
-        of_these = sizes[sizes > 1]
-        closes = closes_of([rows[i].metric for i in several], hours, window, past)
-        for column, compared in zip(found, _deviations(closes, volumes[several], of_these), strict=True):
+        closes = closes_of(metrics.take(array(several)), hours, window, past)
+        for column, compared in zip(found, _deviations(closes, volumes[several], sizes[sizes > 1]), strict=True):
             column[several] = compared
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = volumes / np.repeat(np.add.reduceat(volumes, begins), sizes)
-    texts = {
-        "market": markets,
-        "exchange": [row.metric.partition(":")[0] for row in rows],
-        "metric": [row.metric for row in rows],
-        "base": [row.own.base for row in rows],
-        "quote": [row.own.quote for row in rows],
+        share = volumes / np.repeat(np.add.reduceat(volumes, np.cumsum(sizes) - sizes), sizes)
+    numbers = {"last_price": merged.newest[_PRICE, places], "last_minute": merged.last[0, places]}
+    columns = {
+        "market": texts([row.market for row in rows]),
+        "exchange": texts([row.metric.partition(":")[0] for row in rows]),
+        "metric": metrics,
+        "base": texts([row.own.base for row in rows]),
+        "quote": texts([row.own.quote or "" for row in rows]),
+        **{name: array(each) for name, each in {**numbers, "volume": volumes, "share": share}.items()},
+        **{name: array(each) for name, each in found._asdict().items()},
     }
-    numbers: dict[str, Numbers] = {
-        "last_price": merged.newest[_PRICE, places],
-        "last_minute": merged.last[0, places],
-        "volume": volumes,
-        "share": share,
-        **found._asdict(),
-    }
-    columns = {name: pa.array(each, pa.string()) for name, each in texts.items()}
-    columns |= {name: array(each) for name, each in numbers.items()}
     largest_first = np.lexsort((-volumes, np.repeat(np.arange(len(sizes)), sizes))).astype(np.int32)
     batch = pa.RecordBatch.from_arrays([*columns.values()], [*columns]).take(array(largest_first))
     past.connection.register("of_markets", batch)

@@ -122,6 +122,13 @@ def array(numbers: Numbers) -> pa.Array:
     return pa.Array.from_buffers(_TYPES[numbers.dtype.type], len(numbers), [None, pa.py_buffer(numbers)])
 
 
+def texts(values: Sequence[str]) -> pa.StringArray:
+    """Return texts as an Arrow array."""
+    written = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, written)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(written), pa.py_buffer(ends), pa.py_buffer(b"".join(written)))
+
+
 def partials_of(rows: Rows) -> Partials:
     """Return the partials of rows, all of one hour."""
     size = len(rows.metrics)

@@ -1,11 +1,11 @@
--- `of_markets` comes in the order of markets and volumes; minutes are counted since 1970, 0 is none, as NaN is no number.
+-- `of_markets` comes in the order of markets and volumes; minutes are counted since 1970, 0, NaN and '' are NULL.
 INSERT INTO markets
 SELECT
     market,
     exchange,
     metric,
     base,
-    quote,
+    nullif(quote, ''),
     last_price,
     to_timestamp(last_minute::BIGINT * 60),
     volume,
