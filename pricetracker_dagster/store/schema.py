@@ -47,9 +47,7 @@ def _table(name: str, comment: str, *columns: pa.Field) -> Table:
 _METRIC = column("metric", _TEXT, "EXCHANGE:BASEQUOTE")
 _MEASURE = column("measure", _TEXT, f"{', '.join(MEASURES[:-1])} or {MEASURES[-1]}")
 _HELD_BY = "what holds its messages back: a silence, an outage of its exchange; NULL: nothing"
-_TRANSITIONS = column(
-    "transitions", _COUNT, "how many of its transitions are recorded in messages; NULL: of an earlier version"
-)
+_TRANSITIONS = column("transitions", _COUNT, "how many of them are recorded in messages; NULL: of an earlier version")
 
 ALERTS = _table(
     "alerts",
@@ -62,10 +60,7 @@ ALERTS = _table(
     column("state", _TEXT, "pending (above, not yet for long enough), firing or resolved"),
     column("value", _NUMBER, "the measure in that first minute"),
     column(
-        "average",
-        _NUMBER,
-        "its average over the window before that minute; of magnitudes for changes; of a divergence the median of the "
-        "others",
+        "average", _NUMBER, "average of the window before, of changes their sizes'; of a divergence the others' median"
     ),
     column("ratio", _NUMBER, "|value| / average; of a divergence how far the price was from it, in basis points"),
     column("factor", _NUMBER, "the factor that was exceeded; of a divergence the basis points"),
