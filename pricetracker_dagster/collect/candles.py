@@ -89,6 +89,8 @@ def _ask(
     else:
         newest = newest_closed_minute(now)
     pairs = exchange.pairs({metric.pair for metric in metrics}, deadline)
+    told = {str(metric): exchange.base_and_quote(metric.pair) for metric in metrics}
+    context.markets.update({metric: market for metric, market in told.items() if market is not None})
     failed: Counter[Metric] = Counter()
     unknown: set[Metric] = set()
 

@@ -15,7 +15,9 @@ from pricetracker_dagster.store.store import Store
 
 @dataclass
 class Context:
-    """What the parts of one tick share. It is changed only by the thread that runs the tick, but for ``settled_at``.
+    """What the parts of one tick share.
+
+    It is changed only by the thread that runs the tick, but for ``settled_at`` and ``markets``.
 
     Attributes:
         settings: what is tracked and how it is asked for.
@@ -27,6 +29,7 @@ class Context:
         exchanges: those that could be opened, by name.
         heals: names of those of which older gaps have their turn, since each metric was asked for.
         settled_at: when the minute is complete for history(), on the monotonic clock.
+        markets: base and quote of metrics, as their exchanges tell them.
     """
 
     settings: Settings
@@ -38,6 +41,7 @@ class Context:
     exchanges: dict[str, Exchange] = field(default_factory=dict)
     heals: set[str] = field(default_factory=set)
     settled_at: float = 0.0
+    markets: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def minute(self) -> datetime:

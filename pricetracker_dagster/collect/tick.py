@@ -19,6 +19,7 @@ from pricetracker_dagster.store import coverage
 from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import open_store
+from pricetracker_dagster.store.told_markets import note_markets
 from pricetracker_dagster.store.tracked import note_tracked
 
 _AFTERWARDS = 8.0 / 10_000
@@ -108,6 +109,7 @@ class _Tick:
         if self._healing is not None:
             self._healing.note_turns()
         self.context.turns.save()
+        note_markets(self.context.settings.state, {**self.context.markets})
 
     def note_what_is_missing(self) -> None:
         """Find out which metrics lack the tick's own minute after all, and note why."""

@@ -59,7 +59,7 @@ ALERTS = _table(
     column("minute", TIMESTAMP, "first minute above", "UTC"),
     column("state", _TEXT, "pending (above, not yet for long enough), firing or resolved"),
     column("value", _NUMBER, "the measure in that first minute"),
-    column("average", _NUMBER, "its average in the window before, of changes their sizes'; the others' median"),
+    column("average", _NUMBER, "average before that minute, of changes by size; of a divergence the others' median"),
     column("ratio", _NUMBER, "|value| / average; of a divergence how far the price was from it, in basis points"),
     column("factor", _NUMBER, "the factor that was exceeded; of a divergence the basis points"),
     column("last_minute", TIMESTAMP, "newest minute above", "UTC"),

@@ -36,7 +36,7 @@ def test_a_name_that_two_markets_have_means_none_of_them() -> None:
 def test_a_pattern_means_the_same_in_python_and_in_sql(metric: str, pattern: str, *, meant: bool) -> None:
     assert matches(metric, pattern) is meant
     connection = sql.connect()
-    connection.execute("CREATE TABLE known AS SELECT $metric AS metric", {"metric": metric})
+    connection.execute("CREATE OR REPLACE TABLE known AS SELECT $metric AS metric", {"metric": metric})
     wanted = connection.table("known").filter(
         sql.load("alerts/sql/wanted.sql").replace("$patterns", f"['{pattern}']").replace("$metrics", "NULL")
     )
