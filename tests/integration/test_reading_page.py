@@ -127,6 +127,8 @@ def test_every_url_that_it_shows_is_answered(url: str) -> None:
         needed = {"measure_name": "price"} if "overview" in path or path.endswith("historicalprices") else {}
         if path.endswith(("historicalprices", "candles")):
             needed["metric_name"] = METRICS[0]
+        if path.endswith("markethistory"):
+            needed["market_name"] = "BTC/USD"
         answer = requests.get(url + path, params=needed, timeout=10)
         assert answer.status_code == 200, (path, answer.text)
 
