@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from pricetracker_dagster.candles.markets import grouped, market_of, told_of
 from pricetracker_dagster.candles.minutes import MinuteRange, newest_closed_minute
-from pricetracker_dagster.files.data_folder import StateFile
-from pricetracker_dagster.files.small import kept_in
 from pricetracker_dagster.settings import DIVERGENCE, AlertRule
+from pricetracker_dagster.store.market_names import MarketNames
 from pricetracker_dagster.store.store import Store
 
 _UNTIL_NOW = datetime(9999, 12, 31, tzinfo=UTC)
@@ -54,8 +52,8 @@ def compared_in(store: Store, metrics: Collection[str], first: datetime, last: d
 
 def markets_of(store: Store, metrics: Iterable[str]) -> dict[str, str]:
     """Return the market of each metric in which it is compared."""
-    told = told_of(kept_in(store.folder.state / StateFile.MARKETS))
-    return {metric: str(grouped(market_of(metric, told), store.usd_like)) for metric in metrics}
+    names = MarketNames.known_in(store)
+    return {metric: names.compared(metric) for metric in metrics}
 
 
 def with_others(changed: Mapping[str, MinuteRange], markets: Mapping[str, str]) -> dict[str, MinuteRange]:

@@ -21,7 +21,7 @@ class Question:
 
     Attributes:
         metric: one that must be known, or the question is an error.
-        market: likewise; with or without the stroke between base and quote.
+        market: likewise; with or without the slash between base and quote.
         first: of a question about a range of stored minutes, the first minute of its first bin; and the end of the
             last one. Then ``{{minutes}}`` in the statement stands for the stored minutes of the UTC days between.
     """

@@ -268,16 +268,8 @@ def _with_acknowledgement(table: Table) -> Table:
 STORED = (ALERTS, MESSAGES, DELIVERIES, INCIDENTS, CAUSES, SILENCES, ACKNOWLEDGEMENTS)
 """The small Delta tables."""
 
-VIEWS = (
-    MINUTE_PRICES,
-    HISTORY_24H,
-    _with_acknowledgement(ALERTS),
-    _with_acknowledgement(INCIDENTS),
-    MESSAGES,
-    DELIVERIES,
-    SILENCES,
-    ACKNOWLEDGEMENTS,
-)
+_TOLD = (MESSAGES, DELIVERIES, SILENCES, ACKNOWLEDGEMENTS)
+VIEWS = (MINUTE_PRICES, HISTORY_24H, *map(_with_acknowledgement, (ALERTS, INCIDENTS)), *_TOLD)
 """Views of the published file."""
 
 TABLES = (METRIC_RANK, AVAILABLE_METRICS, MARKETS, MISSED_MINUTES, SNAPSHOT, SOURCES)

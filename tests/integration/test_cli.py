@@ -83,7 +83,7 @@ def test_rank_as_json_is_an_array_of_rows(published: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["BTCUSD", "BTC/USD"])
-def test_markets_shows_one_market_by_its_name_with_or_without_a_stroke(published: Path, name: str) -> None:
+def test_markets_shows_one_market_by_its_name_with_or_without_a_slash(published: Path, name: str) -> None:
     [row] = json.loads(pricetracker("markets", name, "--format", "json").stdout)
     assert (row["market"], row["exchange"], row["last_price"], row["volume_24h"]) == ("BTC/USD", "KRAKEN", 64000.2, 3.0)
     assert pricetracker("markets", name).returncode == 0

@@ -25,12 +25,13 @@ from pricetracker_dagster.files.replacing import sync
 from pricetracker_dagster.store import schema
 from pricetracker_dagster.store.coverage import Gaps, expected
 from pricetracker_dagster.store.live_files import LiveFile, files_of, rows_by_name, rows_in
+from pricetracker_dagster.store.market_names import MarketNames
 from pricetracker_dagster.store.publishing.kept import hours_of, keep, whole_of
 from pricetracker_dagster.store.publishing.kept_files import KeptFiles
 from pricetracker_dagster.store.publishing.kept_hours import ROWS, KeptHour, PastHours, presence
 from pricetracker_dagster.store.publishing.kept_parts import PREVIOUS
 from pricetracker_dagster.store.publishing.layout import lay_out
-from pricetracker_dagster.store.publishing.markets import Names, fill_markets
+from pricetracker_dagster.store.publishing.markets import fill_markets
 from pricetracker_dagster.store.publishing.partials import OF, Partials
 from pricetracker_dagster.store.publishing.ranking import rank
 from pricetracker_dagster.store.records import NOT_RUN
@@ -132,7 +133,7 @@ def build(
     live: Sequence[LiveFile],
     recorded: Mapping[str, DeltaTable | None],
     tracked: list[str] | None,
-    names: Names,
+    names: MarketNames,
     *,
     as_of: datetime | None,
     now: datetime,

@@ -3,47 +3,26 @@
 What is compared with what: in each minute the close of each metric with the mean of the closes of all metrics of its
 market that have this minute, weighted by their volumes over the whole 24 hours (a minute's own is often 0). So whoever
 stands still is compared as of its own newest minute, not with prices that came later; who is alone in a minute, with
-nobody. Which market a metric is of is candles/markets.py's.
+nobody. Which market a metric is of is market_names.py's.
 """
 
-import json
 from collections.abc import Iterable, Sequence
-from hashlib import sha256
 from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 
 from pricetracker_dagster import sql
-from pricetracker_dagster.candles.markets import Market, grouped, market_of, told_of
+from pricetracker_dagster.candles.markets import Market
 from pricetracker_dagster.candles.minutes import MinuteRange
-from pricetracker_dagster.files.data_folder import StateFile
-from pricetracker_dagster.files.small import kept_in
+from pricetracker_dagster.store.market_names import MarketNames
 from pricetracker_dagster.store.publishing.closes import closes_of
 from pricetracker_dagster.store.publishing.kept_hours import KeptHour, PastHours
 from pricetracker_dagster.store.publishing.partials import Numbers, Partials, array, texts
-from pricetracker_dagster.store.store import Store
 
 _BASIS_POINTS = 10_000
 _PRICE, _VOLUME = 0, 1
 """Their places among the measures."""
-
-
-class Names(NamedTuple):
-    """How markets are told apart: what exchanges have told of their pairs, and which quotes count as one."""
-
-    told: dict[str, tuple[str, str]]
-    usd_like: tuple[str, ...]
-
-    @classmethod
-    def known_in(cls, store: Store) -> Self:
-        """Read what is known in a data folder."""
-        return cls(told_of(kept_in(store.folder.state / StateFile.MARKETS)), store.usd_like)
-
-    @property
-    def digest(self) -> str:
-        """Something that is another one where any market may be."""
-        return sha256(json.dumps(self, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class _Named(NamedTuple):
@@ -73,7 +52,7 @@ class _Deviations(NamedTuple):
 
 def fill_markets(
     merged: Partials,
-    names: Names,
+    names: MarketNames,
     tracked: Sequence[str] | None,
     hours: Sequence[KeptHour],
     window: MinuteRange,
@@ -121,7 +100,7 @@ def fill_markets(
     past.connection.unregister("of_markets")
 
 
-def _named(merged: Partials, names: Names, tracked: Sequence[str] | None) -> list[_Named]:
+def _named(merged: Partials, names: MarketNames, tracked: Sequence[str] | None) -> list[_Named]:
     """Return the metrics by market and name: in the same order each minute, in which their closes are kept."""
     wanted = None if tracked is None else frozenset(tracked)
     rows = []
@@ -129,8 +108,7 @@ def _named(merged: Partials, names: Names, tracked: Sequence[str] | None) -> lis
         zip(merged.metrics.to_pylist(), merged.counts[0].tolist(), strict=True)
     ):
         if observations and (wanted is None or metric in wanted):
-            own = market_of(metric, names.told)
-            rows.append(_Named(str(grouped(own, names.usd_like)), metric, place, own))
+            rows.append(_Named(names.compared(metric), metric, place, names.own(metric)))
     return sorted(rows, key=lambda row: (row.market, row.metric))
 
 

@@ -23,6 +23,7 @@ from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.store.errors import StoreError
 from pricetracker_dagster.store.live_files import LiveFile, files_of, live_files, patterns
 from pricetracker_dagster.store.log import note_published
+from pricetracker_dagster.store.market_names import MarketNames
 from pricetracker_dagster.store.publishing.access import moved_from
 from pricetracker_dagster.store.publishing.file import (
     CurrentFile,
@@ -34,7 +35,6 @@ from pricetracker_dagster.store.publishing.file import (
     swap_in,
 )
 from pricetracker_dagster.store.publishing.kept_parts import Unusable
-from pricetracker_dagster.store.publishing.markets import Names
 from pricetracker_dagster.store.records import RecordTable
 from pricetracker_dagster.store.store import Store
 from pricetracker_dagster.store.writing import held
@@ -132,7 +132,7 @@ def _publish(
     troubles = tuple(left_out.values())
     latest = newest_closed_minute(now)
     tracked = None if metrics is None else sorted(metrics)
-    names = Names.known_in(store)
+    names = MarketNames.known_in(store)
     covered = None if current is None else current.published.as_of  # a later file never covers less
     # what a clock that was ahead wrote lies in the future and is no minute that anybody has seen
     ahead = covered is not None and covered > latest
