@@ -327,3 +327,16 @@ def test_a_record_says_of_each_of_them_what_becomes_of_quiet_minutes(contract: C
     assert record.source
     assert (record.quiet == "left out") == (contract.name in LEAVE_OUT)
     assert (record.count_at is not None) == (contract.name in COUNTS)
+
+
+def test_the_list_of_markets_is_asked_for_once_and_kept_for_the_next_process(contract: Contract) -> None:
+    contract.open()
+    lists = ("AssetPairs", "products", "exchangeInfo", "markets", "conf", "symbols", "instruments")
+
+    def asked() -> int:
+        counted = contract.simulator.requests.items()
+        return sum(count for endpoint, count in counted if endpoint.rpartition(":")[2] in lists)
+
+    first = asked()
+    contract.open()
+    assert asked() == first

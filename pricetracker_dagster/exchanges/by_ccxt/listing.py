@@ -27,6 +27,8 @@ class Listing:
         self._questions = questions
         self._file = file
         self._markets = Markets()
+        self._loaded = Markets()
+        """All that was loaded by this process, so that who is followed later need not have it asked for again."""
         self._lock = threading.Lock()
 
     def markets(self, wanted: Collection[str], deadline: Deadline) -> Markets:
@@ -34,6 +36,8 @@ class Listing:
         with self._lock:
             if not self._markets.symbols:
                 self._use(read_kept(self._file, self._questions.client.url))
+            if self._loaded.symbols and not is_followed(self._markets, wanted):
+                self._follow(wanted)
             age = datetime.now(UTC) - self._markets.asked_at
             lacking = not is_followed(self._markets, wanted) or (age > _AGAIN and lacks(self._markets, wanted))
             if lacking or not timedelta() <= age <= _LAST:  # kept under a clock that was ahead: its age is unknown
@@ -72,14 +76,18 @@ class Listing:
 
     def _load(self, wanted: Collection[str], deadline: Deadline) -> None:
         """Ask for the list. Where that fails an old one is better than none."""
-        followed = {*wanted, *self._markets.followed}
         try:
             loaded = self._questions.markets(deadline)
-            markets = listed_in(f"{self._questions.name}: markets", loaded, followed, self._markets)
+            self._loaded = listed_in(f"{self._questions.name}: markets", loaded)
         except (ExchangeError, DeadlineExceeded):
             if not self._markets.symbols:
                 raise
             return
+        self._follow(wanted)
+
+    def _follow(self, wanted: Collection[str]) -> None:
+        """Keep what was loaded, whole of the pairs that are followed."""
+        markets = self._loaded.following({*wanted, *self._markets.followed}, self._markets)
         keep(self._file, self._questions.client.url, markets)
         self._use(markets)
 

@@ -7,7 +7,7 @@ as much.
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,13 @@ class Markets:
             raise PairAmbiguous(f"{exchange}: {pair} is the name of {len(found)} markets: write {ways}")
         return pair if pair in found else found[0]
 
+    def following(self, pairs: Collection[str], before: "Markets") -> "Markets":
+        """Return the same list with what is known of those of some pairs alone, by this one or the one before."""
+        return replace(self, followed={**_followed(before, pairs), **_followed(self, pairs)})
 
-def listed_in(what: str, loaded: Mapping[str, Any], followed: Collection[str], before: Markets) -> Markets:
-    """Return the spot markets that are active of all that ccxt has loaded.
+
+def listed_in(what: str, loaded: Mapping[str, Any]) -> Markets:
+    """Return the spot markets that are active of all that ccxt has loaded, and what is known of each.
 
     Raises:
         ExchangeUnreachable: there is none, or there are far too many.
@@ -82,8 +86,7 @@ def listed_in(what: str, loaded: Mapping[str, Any], followed: Collection[str], b
                 known[symbol] = market
     if not symbols:
         raise ExchangeUnreachable(f"{what} lists no spot market that is active")
-    now = Markets(symbols, known, datetime.now(UTC))
-    return Markets(symbols, {**_followed(before, followed), **_followed(now, followed)}, now.asked_at)
+    return Markets(symbols, known, datetime.now(UTC))
 
 
 def _followed(markets: Markets, pairs: Collection[str]) -> dict[str, dict[str, Any]]:
