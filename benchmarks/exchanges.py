@@ -3,7 +3,7 @@
 Each exchange is a process that grants what the real one does (exchange_servers.py), at the rate by which we ask it
 unless the settings say otherwise; so the thousand are shared out by what each grants. A day of minutes is stored
 before, and a first tick, which asks for the lists of markets, does not count. The peer is ccxt alone, which asks the
-same servers for the same minutes and stores nothing. A backfill is of a twentieth of the metrics here; of all thousand
+same servers for the same minutes and stores nothing. A backfill is of a hundredth of the metrics here; of all thousand
 it takes longer than a benchmark may: ``python -m benchmarks.backfill``.
 """
 
@@ -27,7 +27,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE, floor_minute
 from pricetracker_dagster.candles.schema import SCHEMA
 from pricetracker_dagster.store.store import store_in
 
-PART = {name: max(1, count // 20) for name, count in SHARES.items()}
+PART = {name: max(1, count // 100) for name, count in SHARES.items()}
 
 _BACKFILL = r"""
 import json, re, resource, sys
@@ -72,10 +72,12 @@ class Bench:
         self._minute = floor_minute(datetime.now(UTC)) - 30 * MINUTE
 
     def store_a_day(self) -> None:
-        """Store the day before the first tick, without trades."""
-        values = {"metrics": self._named, "first": self._minute - DAY + MINUTE, "last": self._minute}
-        candles = sql.connect().sql(STORED, params=values).to_arrow_table().cast(SCHEMA)
-        store_in(self._folder / "data").prices.upsert(candles)
+        """Store the day before the first tick, without trades, a file an hour as the hourly upkeep leaves them."""
+        prices, hour = store_in(self._folder / "data").prices, 60 * MINUTE
+        for number in range(24):
+            first = self._minute - DAY + MINUTE + number * hour
+            values = {"metrics": self._named, "first": first, "last": first + hour - MINUTE}
+            prices.upsert(sql.connect().sql(STORED, params=values).to_arrow_table().cast(SCHEMA))
 
     def tick(self, *before: str) -> Cost:
         """Run the tick of the next minute; ``before`` is a command that runs it, such as a profiler."""
@@ -137,7 +139,7 @@ def rows_of_backfill(metrics: Mapping[str, int]) -> Iterator[Row]:
 
 
 def measure() -> Iterator[Row]:
-    """Measure ticks of a thousand metrics beside ccxt alone, and a backfill of a twentieth of them."""
+    """Measure ticks of a thousand metrics beside ccxt alone, and a backfill of a hundredth of them."""
     what = f"a tick of {sum(SHARES.values()):,} metrics over five exchanges, what they grant"
     with bench(SHARES) as begun:
         begun.store_a_day()

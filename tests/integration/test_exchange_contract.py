@@ -15,8 +15,10 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.candles.validate import Answer, validate_together
 from pricetracker_dagster.exchanges import base
+from pricetracker_dagster.exchanges.asking import Client
 from pricetracker_dagster.exchanges.base import Exchange
 from pricetracker_dagster.exchanges.by_ccxt.records import record_of
+from pricetracker_dagster.exchanges.http import Response
 from pricetracker_dagster.exchanges.registry import open_exchange
 from pricetracker_dagster.files.locks import Deadline
 from pricetracker_dagster.settings import Exchanges, Settings
@@ -340,3 +342,20 @@ def test_the_list_of_markets_is_asked_for_once_and_kept_for_the_next_process(con
     first = asked()
     contract.open()
     assert asked() == first
+
+
+def test_a_request_for_candles_takes_one_unit_of_the_allowance(
+    contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if contract.name == "KRAKEN":
+        pytest.skip("all its requests cost the same")
+    exchange, once = contract.open(), Client.once
+    costs: list[float] = []
+
+    def noted(self: Client, what: str, url: str, headers: Any, deadline: Deadline, cost: float = 1.0) -> Response:
+        costs.append(cost)
+        return once(self, what, url, headers, deadline, cost)
+
+    monkeypatch.setattr(Client, "once", noted)
+    exchange.candles(contract.pair(BUSY), contract.newest - 5 * MINUTE, contract.deadline)
+    assert costs[0] == 1.0  # else what is told as its rate is not what it is asked at

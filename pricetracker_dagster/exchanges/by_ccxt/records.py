@@ -132,6 +132,7 @@ RECORDS: Mapping[str, Record] = {
         "both exclusive, as ccxt asks",
         "OKX API guide, Get candlesticks and candlesticks history; recorded answers of 2021",
         trades=500,
+        candle_cost=0.5,
         options=_SPOT_ONLY,
     ),
 }
