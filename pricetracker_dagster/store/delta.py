@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from pricetracker_dagster import sql
@@ -24,6 +24,7 @@ from pricetracker_dagster.store.damage import Damage, unreadable
 from pricetracker_dagster.store.errors import access, cannot_be_used, is_damaged, is_refused
 from pricetracker_dagster.store.live_files import patterns, sizes
 from pricetracker_dagster.store.log import Log, published_version
+from pricetracker_dagster.store.upgrading import is_of_before, upgrade
 from pricetracker_dagster.store.writing import CONFIGURATION, PROPERTIES, check_space, wait_for_repair, writing
 
 _PATIENCE = 60.0
@@ -170,19 +171,15 @@ class Delta:
             return created
 
     def _upgraded(self, table: DeltaTable) -> DeltaTable:
-        """Return a table of an earlier version with the columns of now; no row is written for that.
-
-        Columns that it did not know are added (NULL), and of those that may be NULL now it is said that they may.
-        """
-        stored = {field.name: field.nullable for field in table.schema().fields}
-        new = [field for field in Schema.from_arrow(self.schema).fields if field.name not in stored]
-        loose = [field.name for field in self.schema if field.nullable and not stored.get(field.name, True)]
-        if new or loose:
+        """Return a table that an earlier version may have made, with the columns of now; else CommitFailedError."""
+        deadline = time.monotonic() + _PATIENCE
+        while is_of_before(table, self.schema):
             with self.write():
-                if new:
-                    table.alter.add_columns(new)
-                for name in loose:
-                    table.alter.drop_column_not_null(name)
+                try:
+                    upgrade(table, self.schema)
+                except CommitFailedError as error:  # another process may have done the same just now
+                    _pause(error, deadline)
+                    table = self.load()
         return table
 
     @property
@@ -191,7 +188,13 @@ class Delta:
         return " AND ".join(f"t.{name} = s.{name}" for name in (*self.partition_by, *self.key))
 
     def merge(
-        self, rows: pa.Table, *, within: str, compared: Iterable[str] = (), opened: DeltaTable | None = None
+        self,
+        rows: pa.Table,
+        *,
+        within: str,
+        compared: Iterable[str] = (),
+        or_where: str = "",
+        opened: DeltaTable | None = None,
     ) -> Upserted:
         """Insert the rows whose key is not there, and update those that differ. Atomic.
 
@@ -199,12 +202,14 @@ class Delta:
             rows: columns of ``schema``, no two of one key.
             within: what is true of all stored rows ``t`` of these keys: other files are not read.
             compared: the columns in which a row has to differ to be replaced; none: it stays.
+            or_where: what else has it replaced, of the stored row ``t`` and the new one ``s``.
             opened: the table, if it was opened just now; after a write conflict it is opened anew.
 
         Raises:
             CommitFailedError: write conflicts persisted for 60 s.
         """
-        differs = " OR ".join(f"(t.{name} IS DISTINCT FROM s.{name})" for name in compared)
+        differ = (*(f"t.{name} IS DISTINCT FROM s.{name}" for name in compared), or_where)
+        differs = " OR ".join(f"({each})" for each in differ if each)
         deadline = time.monotonic() + _PATIENCE
         while True:
             check_space(self.location, rows.nbytes)
@@ -223,10 +228,8 @@ class Delta:
                         merger = merger.when_matched_update_all(predicate=differs)
                     done = merger.when_not_matched_insert_all().execute()
                 return Upserted(done["num_target_rows_inserted"], done["num_target_rows_updated"], table.version())
-            except CommitFailedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
+            except CommitFailedError as error:
+                _pause(error, deadline)
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -280,6 +283,13 @@ def opened_once() -> Iterator[None]:
         yield
     finally:
         _kept.reset(token)
+
+
+def _pause(conflict: CommitFailedError, deadline: float) -> None:
+    """Wait a moment, or raise the conflict if the deadline is over."""
+    if time.monotonic() > deadline:
+        raise conflict
+    time.sleep(random.uniform(0.01, 0.1))  # noqa: S311 - jitter
 
 
 def _is_of_delta(error: BaseException) -> bool:
