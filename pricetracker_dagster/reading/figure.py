@@ -156,7 +156,7 @@ def _own(drawn: Drawn, minutes: Sequence[datetime]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else shown(value)
+    return "\u2013" if value is None else shown(value)
 
 
 def _text(moment: datetime) -> str:

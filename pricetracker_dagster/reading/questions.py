@@ -86,9 +86,9 @@ def of_history_between(metric: str, measure: str, first: datetime, end: datetime
 def of_candles(metric: str, first: datetime, end: datetime, every: timedelta = MINUTE) -> Question:
     """Ask for the candles of a metric that overlap a range of time, oldest first.
 
-    Columns: metric, minute (open time of the candle), open, high, low, close, volume, trades, and minutes: how many of
-    its minutes are stored. Candles begin at multiples of their width since 1970; each is whole, also where the range
-    begins or ends within it. One of which no minute is stored is no row.
+    Columns: metric, minute (open time of the candle), open, high, low, close, volume, trades (NULL where that of any of
+    its minutes is not told), and minutes: how many of its minutes are stored. Candles begin at multiples of their width
+    since 1970; each is whole, also where the range begins or ends within it. One without a stored minute is no row.
     """
     seconds = round(every.total_seconds())
     low, high = int(first.timestamp()) // seconds, -(-int(end.timestamp()) // seconds)

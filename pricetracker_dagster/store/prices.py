@@ -34,6 +34,9 @@ _OF_DAYS = """
 SELECT *, minute::DATE AS date FROM candles WHERE minute::DATE BETWEEN $first AND $last ORDER BY metric, minute
 """
 
+_OTHER_TRADES = "(t.trades IS DISTINCT FROM s.trades) AND (s.trades IS NOT NULL OR t.volume = 0)"
+"""A known number of trades stays where an equal row does not tell it; a 0 of a minute without volume may be ours."""
+
 
 @dataclass(frozen=True)
 class UpsertedCandles(Upserted):
@@ -154,8 +157,10 @@ class PriceTable(Delta):
             f"t.{PARTITION} >= DATE '{utc(first):%Y-%m-%d}' AND t.{PARTITION} <= DATE '{utc(last):%Y-%m-%d}' "
             f"AND t.minute >= {literal(first)} AND t.minute <= {literal(last)}"
         )
-        compared = [name for name in SCHEMA.names if name not in {*self.key, "fetched_at"}] if replaces else []
-        return self.merge(chunk, within=within, compared=compared, opened=table)
+        compared = [name for name in SCHEMA.names if name not in {*self.key, "trades", "fetched_at"}]
+        if not replaces:
+            return self.merge(chunk, within=within, opened=table)
+        return self.merge(chunk, within=within, compared=compared, or_where=_OTHER_TRADES, opened=table)
 
     def files(self, first: datetime | None = None, last: datetime | None = None) -> list[str]:
         """Return the live Parquet files of the UTC days from ``first`` to ``last``, absolute paths."""

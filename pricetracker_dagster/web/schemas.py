@@ -47,10 +47,8 @@ _CANDLES = schema.Table(
     pa.schema(
         [
             *[schema.MINUTE_PRICES.columns.field(name) for name in ("metric", "minute")],
-            *[
-                schema.MINUTE_PRICES.columns.field(name)
-                for name in ("open", "high", "low", "close", "volume", "trades")
-            ],
+            *[schema.MINUTE_PRICES.columns.field(name) for name in ("open", "high", "low", "close", "volume")],
+            column("trades", pa.int64(), "number of trades; NULL where that of any of its minutes is not told"),
             column("minutes", pa.int64(), "how many minutes of the candle are stored"),
         ]
     ),

@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+import random
 import signal
 import tarfile
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
@@ -19,9 +21,12 @@ from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
 from pricetracker_dagster.candles.schema import NOT_TOLD
 from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.files.data_folder import DataFolder
+from pricetracker_dagster.store import delta
 from pricetracker_dagster.store.compaction import join
 from pricetracker_dagster.store.publishing.publish import publish
+from pricetracker_dagster.store.repairing import repair
 from pricetracker_dagster.store.store import Store
+from pricetracker_dagster.store.upgrading import upgrade
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "earlier_folder.tar.xz"
 FIRST = datetime(2026, 3, 3, 10, tzinfo=UTC)
@@ -97,6 +102,85 @@ def test_a_quiet_minute_follows_a_corrected_close_where_we_filled_it_and_stays_w
     ]
 
 
+def test_an_equal_row_that_tells_no_count_leaves_the_known_one_and_another_is_a_correction(tmp_path: Path) -> None:
+    store = Store(DataFolder(tmp_path))
+    store.prices.upsert(told((0, 10.0, 2.0, 5), (1, 11.0, 3.0, 6), (2, 11.0, 3.0, NOT_TOLD)), now=NOW)
+    again = store.prices.upsert(told((0, 10.0, 2.0, NOT_TOLD), (1, 11.5, 3.0, NOT_TOLD), (2, 11.0, 3.0, 7)), now=NOW)
+    assert (again.updated, again.doubts) == (2, [])
+    assert stored(store) == [(10.0, 2.0, 5), (11.5, 3.0, None), (11.0, 3.0, 7)]
+
+
+def test_a_filled_minute_that_its_exchange_states_later_is_a_stated_one_and_nothing_to_ask_about(
+    tmp_path: Path,
+) -> None:
+    store = Store(DataFolder(tmp_path))
+    stated = told((0, 10.0, 2.0, NOT_TOLD))
+    filled = fill_no_trade_minutes(stated, {METRIC: MinuteRange(FIRST, FIRST + 2 * MINUTE)})
+    store.prices.upsert(filled, now=NOW)
+    assert store.prices.upsert(told((1, 10.0, 0.0, NOT_TOLD)), now=NOW).updated == 1
+    assert stored(store) == [(10.0, 2.0, None), (10.0, 0.0, None), (10.0, 0.0, 0)]
+    # nor is it filled again
+    store.prices.upsert(filled, derived=filled.select(["metric", "minute"]), now=NOW)
+    assert stored(store) == [(10.0, 2.0, None), (10.0, 0.0, None), (10.0, 0.0, 0)]
+    second = FIRST + 2 * MINUTE
+    assert repair.filled(store, {METRIC: FIRST}, NOW) == [repair.Again(METRIC, second, second, repair.FILLED)]
+    assert store.prices.invalid(FIRST, NOW) == []
+
+
+def test_on_hover_a_count_that_is_not_told_is_a_dash(tmp_path: Path) -> None:
+    store = Store(DataFolder(tmp_path))
+    store.prices.upsert(told((0, 10.0, 2.0, NOT_TOLD), (1, 10.0, 2.0, 5)), now=FIRST + 2 * MINUTE)
+    publish(store, [METRIC], now=FIRST + 2 * MINUTE)
+    chart = open_prices(store.folder.published).chart(METRIC, "candles", hours=1)
+    [bars] = [trace for trace in chart.data if trace.name == "volume"]
+    assert [cells[5] for cells in bars.customdata][-2:] == ["\u2013", "5"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_which_counts_are_told_changes_no_measure_and_no_rank_and_sums_are_those_of_pandas(
+    tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    store, metrics = Store(DataFolder(tmp_path)), ["BITSTAMP:BTCUSD", "COINBASE:BTCUSD", "KRAKEN:BTCUSD"]
+    rows = []
+    for metric, share in zip(metrics, (0.0, 0.5, 1.0), strict=True):  # of minutes whose count is told
+        for minute in range(90):
+            opened, closed = chance.uniform(90, 110), chance.uniform(90, 110)
+            volume = chance.choice([0.0, chance.random()])
+            count = chance.randrange(9) if chance.random() < share else NOT_TOLD
+            unix = int(FIRST.timestamp()) + 60 * minute
+            rows.append((metric, unix, opened, max(opened, closed), min(opened, closed), closed, volume, count))
+    at = FIRST + 90 * MINUTE
+    for begin in (0, 45):  # the second publication goes on from the first
+        part = [row for row in rows if begin <= (row[1] - FIRST.timestamp()) / 60 < begin + 45]
+        store.prices.upsert(validate_rows(part, at).kept, now=at)
+        publish(store, metrics, now=FIRST + (begin + 45) * MINUTE)
+    prices = open_prices(store.folder.published)
+    frame = pd.DataFrame(rows, columns=["metric", "unix", "open", "high", "low", "close", "volume", "trades"])
+    frame["minute"] = pd.to_datetime(frame["unix"], unit="s", utc=True)
+    frame["trades"] = pd.array([pd.NA if count == NOT_TOLD else count for count in frame["trades"]], "Int64")
+    change = frame["close"] - frame["open"]
+    measures = {
+        "price": frame["close"],
+        "volume": frame["volume"],
+        "change_absolute": change,
+        "change_percentage": change / frame["open"] * 100,
+    }
+    for measure, values in measures.items():
+        deviations = values.groupby(frame["metric"]).std().sort_values(ascending=False)
+        ranked = prices.rank(measure).df()
+        assert list(ranked["metric"]) == list(deviations.index)
+        assert list(ranked["stddev"]) == pytest.approx(list(deviations), rel=1e-9)
+        for metric in metrics:
+            history = prices.history(metric, measure).df()
+            assert list(history["value"]) == pytest.approx(list(values[frame["metric"] == metric]), rel=1e-12)
+    for metric in metrics:
+        of_metric = frame[frame["metric"] == metric].set_index("minute")["trades"].resample("5min")
+        expected = [None if five.isna().any() else five.sum() for _, five in of_metric]
+        found = prices.candles(metric, start=FIRST, end=at, every="5m").fetchall()
+        assert [row[7] for row in found] == expected
+
+
 def test_a_sum_of_trades_is_told_only_where_each_minute_tells_its_own(tmp_path: Path) -> None:
     store = Store(DataFolder(tmp_path))
     store.prices.upsert(
@@ -161,6 +245,58 @@ def test_two_processes_that_meet_such_a_table_at_once_lose_nothing(tmp_path: Pat
     assert all_rows(store) == before
     for name in ("BTC", "ETH"):
         assert [row[0] for row in stored(store, f"COINBASE:{name}USD")] == [10.0 + minute for minute in range(20)]
+
+
+def test_a_table_of_the_version_before_that_is_only_read_stays_as_it_is(tmp_path: Path) -> None:
+    store = earlier(tmp_path)
+    version = store.prices.load().version()
+    assert len(all_rows(store)) > 100
+    assert store.prices.invalid(datetime(2026, 1, 1, tzinfo=UTC), NOW + timedelta(days=9)) == []
+    publish(store, ["SIMULATED:BTCUSD"], now=NOW)
+    assert (store.prices.load().version(), nullable(store)) == (version, False)
+
+
+def test_a_process_whom_another_forestalls_in_the_upgrade_goes_on_with_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = earlier(tmp_path)
+    before = all_rows(store)
+    calls = []
+
+    def after_another(table: DeltaTable, columns: pa.Schema) -> None:
+        calls.append(table.version())
+        upgrade(DeltaTable(store.prices.location.url), columns)
+        upgrade(table, columns)
+
+    monkeypatch.setattr(delta, "upgrade", after_another)
+    table = store.prices.open_or_create()  # as an import opens it, and what upserts do beside it
+    assert (len(calls), table.version(), nullable(store)) == (1, calls[0] + 1, True)
+    assert all_rows(store) == before
+
+
+def _killed(folder: str, moment: str) -> None:
+    def killed(table: DeltaTable, columns: pa.Schema) -> None:
+        if moment == "after":
+            upgrade(table, columns)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(delta, "upgrade", killed)
+        _upsert_all(folder, "BTC")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_process_that_is_killed_before_or_after_the_upgrade_loses_nothing(tmp_path: Path, moment: str) -> None:
+    store = earlier(tmp_path)
+    before = all_rows(store)
+    writer = multiprocessing.get_context("spawn").Process(target=_killed, args=(str(store.folder.path), moment))
+    writer.start()
+    writer.join(120)
+    assert writer.exitcode == -signal.SIGKILL
+    assert (nullable(store), all_rows(store), stored(store)) == (moment == "after", before, [])
+    _upsert_all(str(store.folder.path), "BTC")
+    assert all_rows(store) == before
+    assert [row[0] for row in stored(store)] == [10.0 + minute for minute in range(20)]
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.02, 0.1])

@@ -21,7 +21,7 @@ from pricetracker_dagster.candles.minutes import (
     ranges,
 )
 from pricetracker_dagster.candles.no_trade import fill_no_trade_minutes
-from pricetracker_dagster.candles.schema import SCHEMA
+from pricetracker_dagster.candles.schema import NOT_TOLD, SCHEMA
 from pricetracker_dagster.candles.table import by_day, newest_minute, of_metric, oldest_minute, spans_of
 from pricetracker_dagster.candles.validate import (
     RejectedRow,
@@ -176,6 +176,14 @@ def test_columns_of_numbers_are_all_valid_where_no_row_of_them_is_rejected(rows:
     # a count above 2**53 is rounded where it is read as text, and 2**63 is none
     expected = all(not validate_rows([[BTC, *row[:6], min(row[6], 2**53)]], NOON).rejected for row in rows)
     assert all_valid(columns) is expected
+
+
+@given(TIMES, st.tuples(*[CELLS] * 5))
+@example(UNIX, (1.0, 2.0, 1.0, 2.0, 1.0))
+def test_a_row_whose_count_is_not_told_is_judged_by_all_else_it_says(unix: int, cells: tuple[float, ...]) -> None:
+    untold, none = (validate_rows([[BTC, unix, *cells, count]], NOON) for count in (NOT_TOLD, 0))
+    assert [row.problem for row in untold.rejected] == [row.problem for row in none.rejected]
+    assert untold.kept["trades"].to_pylist() == [None] * none.kept.num_rows
 
 
 def test_the_edges_of_sanity_are_kept() -> None:
