@@ -66,7 +66,8 @@ def exchange() -> Iterator[Simulator]:
 def ask(exchange: Simulator) -> Callable[[str], Client]:
     def client(name: str) -> Client:
         options = {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": {"webApiEnable": False}}
-        it = getattr(ccxt, BY_CCXT.get(name, name))({"enableRateLimit": False, "options": options})
+        how = {"enableRateLimit": False, "options": options, "timeout": 60_000}  # a busy machine answers late
+        it = getattr(ccxt, BY_CCXT.get(name, name))(how)
         it.urls["api"] = dict.fromkeys(it.urls["api"], exchange.url + ADDRESS.get(name, ""))
         return Client(name, it, exchange)
 

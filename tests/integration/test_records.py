@@ -70,6 +70,8 @@ def alert(minute: int, metric: str = BTC, **other: Any) -> Row:
         "sent": True,
         "held_by": None,
         "transitions": 2**40,
+        "rule_kind": "spike",
+        "others": None,
     }
     return {**found, **other}
 

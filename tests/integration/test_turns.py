@@ -82,7 +82,7 @@ def test_older_gaps_are_healed_in_the_end_where_each_tick_has_more_metrics_than_
     names = odd.list_more("P", 7)
     for name in names:
         odd.change["OHLC", name] = lambda answer: without(answer, {lost})
-    settings = track(*names, budget=3, per_second=1.7)  # long enough for a busy machine's publication
+    settings = track(*names, budget=4, per_second=1.3)  # long enough for a busy machine's publication
     prices, minute = open_store(settings).prices, datetime.fromtimestamp(lost, UTC)
     for _ in range(20):
         tick(odd, settings)

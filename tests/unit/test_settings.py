@@ -223,7 +223,15 @@ def test_the_file_of_the_project_is_the_default_and_loads() -> None:
     assert settings.folder == PROJECT / "data"
     assert settings.exchanges.kraken.url == "https://api.kraken.com"
     assert settings.exchanges.kraken.requests_per_second == 1.0
-    assert [str(metric) for metric in settings.tracked] == ["KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD"]
+    assert [str(metric) for metric in settings.tracked] == [
+        "KRAKEN:BTCUSD",
+        "KRAKEN:ETHUSD",
+        "KRAKEN:XRPUSD",
+        "COINBASE:BTCUSD",
+        "COINBASE:ETHUSD",
+        "BINANCE:BTCUSDT",
+        "BINANCE:ETHUSDT",
+    ]
 
 
 def test_commands_reach_the_simulator_that_was_started_beside_them(
