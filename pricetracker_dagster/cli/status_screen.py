@@ -42,9 +42,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         return said
     age = found["as_of_age_seconds"]
     said.append(f"as of       {_time(found['as_of'])}" + ("" if age is None else f", over for {age:,} s"))
+    wide = max((20, *(len(each["metric"]) for each in found["metrics"])))
     for each in found["metrics"]:
         newest = f"newest {_time(each['newest_minute'])}, {each['missing']} missing of 24 h"
-        said.append(f"metric      {each['metric']:<20} {newest}")
+        said.append(f"metric      {each['metric']:<{wide}} {newest}")
     at_work = ", ".join(f"{job} ({count})" for job, count in found["runs_in_progress"].items()) or "none"
     said.append(f"up          {found['up'] or 'does not run'}")
     said.append(f"runs        {at_work}")

@@ -27,7 +27,7 @@ _READY_PATIENCE = 90.0
 
 def start_exchange(supervisor: Supervisor, settings: Settings, stop: threading.Event) -> None:
     """Start the simulator, whose prices are followed."""
-    invented = "THE PRICES ARE INVENTED: metrics are called SIMULATED:…, in a folder of their own"
+    invented = "THE PRICES ARE INVENTED: metrics are called SIMULATED…, in a folder of their own"
     say("", "\n".join(["*" * 78, invented, "*" * 78]))
     port = free_port()
     url = http_address(LOOPBACK, port)

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pandas as pd
+import pytest
 import requests
 from playwright.sync_api import expect
 
@@ -100,16 +101,17 @@ def test_nothing_published_yet_is_said_and_ends_with_the_first_minute(
         expect(page.locator(".banner[data-kind=stale]")).to_have_count(0)
 
 
+@pytest.mark.parametrize("metric", ["SIMULATED:BTCUSD", "SIMULATED_COINBASE:BTCUSD"])
 def test_invented_prices_are_told_on_every_view_and_the_lamp_says_what_is_wrong(
-    tmp_path: Path, serve: Serve, open_page: Open
+    tmp_path: Path, serve: Serve, open_page: Open, metric: str
 ) -> None:
     minutes = pd.date_range(end=newest(), periods=10, freq="min", unit="us")
     store = store_in(tmp_path / "data")
-    store.prices.upsert(table(walk("SIMULATED:BTCUSD", minutes)))
-    publish(store, ["SIMULATED:BTCUSD"], now=datetime.now(UTC))
+    store.prices.upsert(table(walk(metric, minutes)))
+    publish(store, [metric], now=datetime.now(UTC))
     with serve(store.folder.path) as url:
         page = open_page(url)
-        for view in ("#view=alarms", "#metric=SIMULATED:BTCUSD", "#"):
+        for view in ("#view=alarms", f"#metric={metric}", "#"):
             page.evaluate("(address) => { location.hash = address; }", view)
             expect(page.locator(".banner[data-kind=simulated]")).to_be_in_viewport()
         lamp = page.locator("#lamp")

@@ -58,6 +58,14 @@ def test_where_all_is_well_it_says_so_and_shows_what_it_judged(bench: Bench, web
     assert files_below(bench.settings.folder) == before
 
 
+def test_a_long_name_moves_the_column_of_all_metrics(bench: Bench) -> None:
+    found = looked(bench)
+    found["metrics"].append({**found["metrics"][0], "metric": "SIMULATED_COINBASE:BTCUSD"})
+    told = [line for line in lines(found) if line.startswith("metric")]
+    assert len(told) > 1
+    assert {line.index(" newest ") for line in told} == {len("metric      SIMULATED_COINBASE:BTCUSD")}
+
+
 def test_what_stands_still_and_what_is_missing_is_named(bench: Bench) -> None:
     bench.now += timedelta(minutes=9)
     collect_minute(bench.settings, bench.minute, now=lambda: bench.now)

@@ -60,7 +60,7 @@ async function look() {
   asOf = overview.as_of === null ? null : Date.parse(overview.as_of);
   health.covers(
     asOf,
-    overview.data.some((row) => row.metric.startsWith("SIMULATED:")),
+    overview.data.some((row) => /^SIMULATED[_:]/.test(row.metric)),
   );
   if (now.measure === shown().measure) answer = overview;
   const drawn = draw();
