@@ -36,8 +36,8 @@ WITHOUT_TRADES = ("BINANCE:BTCUSDT", "OKX:BTCUSDT")
 """Nothing was traded on either: their minutes are flat or moved by quotes alone."""
 
 
-def day(hours: int = 30, seed: int = 7) -> pd.DataFrame:
-    """Return candles up to AS_OF: a walk a market, noise an exchange, one minute in ten missing, one exchange stopped.
+def day(hours: int = 30, seed: int = 7, holes: float = 0.1) -> pd.DataFrame:
+    """Return candles up to AS_OF: a walk a market, noise an exchange, so many minutes missing, one exchange stopped.
 
     SOLEUR has on one exchange the even and on the other the odd minutes: they never meet.
     """
@@ -49,7 +49,7 @@ def day(hours: int = 30, seed: int = 7) -> pd.DataFrame:
         close = np.round(walks[market] * (1 + chance.normal(0, 5e-4, len(minutes))), 6)
         volume = np.where(chance.random(len(minutes)) < 0.3, 0.0, np.round(chance.gamma(1, 2, len(minutes)), 6))
         frame = candles(metric, minutes, close, np.zeros(len(minutes)) if metric in WITHOUT_TRADES else volume)
-        kept = chance.random(len(minutes)) > 0.1
+        kept = chance.random(len(minutes)) >= holes
         if metric == STOPPED:
             kept &= np.asarray(minutes <= pd.Timestamp(SINCE))
         if market == "SOL/EUR":

@@ -30,7 +30,11 @@ class MarketNames(NamedTuple):
 
     def compared(self, metric: str) -> str:
         """Return the name of the market in which a metric is compared."""
-        return str(grouped(self.own(metric), self.usd_like))
+        return self.group(self.own(metric))
+
+    def group(self, own: Market) -> str:
+        """Return the name of the market as part of which one is compared."""
+        return str(grouped(own, self.usd_like))
 
     @property
     def digest(self) -> str:

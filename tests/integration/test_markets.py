@@ -44,6 +44,25 @@ def test_every_row_is_what_pandas_says_of_random_prices_with_holes(store: Store)
     compared(markets(store), expected(frame))
 
 
+def test_it_is_the_same_where_nothing_is_missing(store: Store) -> None:
+    frame = day(holes=0.0)
+    stored(store, frame)
+    whole = [metric for metric, market in MARKETS.items() if market in ("BTC/USD", "BTC/USDT") and metric != STOPPED]
+    publish(store, whole, now=AS_OF + LATE)
+    compared(markets(store), expected(frame, tracked=whole))
+
+
+def test_equal_prices_deviate_by_nothing_at_all(store: Store) -> None:
+    minutes = pd.date_range(end=AS_OF, periods=200, freq="min", unit="us")
+    volumes = {"KRAKEN:BTCUSD": 0.1, "COINBASE:BTCUSD": 0.7, "BITSTAMP:BTCUSD": 1 / 3}
+    for metric, volume in volumes.items():
+        stored(store, candles(metric, minutes, 0.1, volume))
+    publish(store, None, now=AS_OF + LATE)
+    found = markets(store)
+    assert set(found["deviation_bps"]) == set(found["largest_deviation_bps"]) == {0.0}
+    assert set(found["weighted_price"]) == {0.1}
+
+
 def test_rows_come_by_market_and_the_exchange_with_the_largest_volume_first(store: Store) -> None:
     frame = day()
     stored(store, frame)

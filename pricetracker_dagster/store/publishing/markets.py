@@ -108,7 +108,8 @@ def _named(merged: Partials, names: MarketNames, tracked: Sequence[str] | None) 
         zip(merged.metrics.to_pylist(), merged.counts[0].tolist(), strict=True)
     ):
         if observations and (wanted is None or metric in wanted):
-            rows.append(_Named(names.compared(metric), metric, place, names.own(metric)))
+            own = names.own(metric)
+            rows.append(_Named(names.group(own), metric, place, own))
     return sorted(rows, key=lambda row: (row.market, row.metric))
 
 
