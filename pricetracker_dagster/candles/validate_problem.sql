@@ -9,7 +9,8 @@ CREATE OR REPLACE TEMP MACRO as_number(text) AS CASE WHEN NOT contains(text, '_'
 -- A text that people read, of bounded length.
 CREATE OR REPLACE TEMP MACRO shortened(text) AS CASE WHEN length(text) > 200 THEN left(text, 199) || '…' ELSE text END;
 
--- Takes numbers (NULL where the text was none; of trades NaN, since NULL is a number that is not told), gives NULL for a valid candle or the first thing wrong with it.
+-- Takes numbers (NULL where the text was none; of trades NaN, since NULL is a number that is not told), gives NULL for
+-- a valid candle or the first thing wrong with it.
 CREATE OR REPLACE TEMP MACRO candle_problem(unix, open_, high_, low_, close_, volume_, trades_) AS
     CASE
         WHEN unix IS NULL OR NOT isfinite(unix) THEN 'time is not a number'
