@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.settings.http import HttpSettings
@@ -22,6 +22,9 @@ from tests.serving import served
 Serve = Callable[..., AbstractContextManager[str]]
 Open = Callable[..., Page]
 
+SOON = 20_000
+"""Milliseconds within which a page shows what a test waits for."""
+
 WIDE = {"width": 1500, "height": 1000}
 PHONE = {"width": 360, "height": 740}
 
@@ -32,6 +35,7 @@ def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
+    expect.set_options(timeout=SOON)  # its own five seconds are too few where others keep the cores busy
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
@@ -66,13 +70,16 @@ class Heard:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Open the page of a server: ``open_page(url, "#metric=…", viewport=PHONE, color_scheme="dark")``."""
+    """Open the page of a server: ``open_page(url, "#metric=…", viewport=PHONE, color_scheme="dark")``.
+
+    It is closed with the test, or where its server ends before by a block: ``with open_page(url) as page``.
+    """
     heard: list[Heard] = []
     contexts = []
 
     def open_(url: str, address: str = "", *, expected: tuple[str, ...] = (), **kind: Any) -> Page:
         context = browser.new_context(**{"viewport": WIDE, "color_scheme": "light", **kind})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(SOON)
         contexts.append(context)
         page = context.new_page()
         listening = Heard(url, expected)

@@ -32,8 +32,7 @@ def test_a_divergence_is_told_with_price_median_and_how_far(tmp_path: Path, serv
     }
     store.records.alerts.upsert([apart])
     publish(store, list(METRICS), now=AS_OF + MINUTE + timedelta(seconds=8))
-    with serve(tmp_path / "data") as url:
-        page = open_page(url, "#view=alarms")
+    with serve(tmp_path / "data") as url, open_page(url, "#view=alarms") as page:
         fact = page.locator(".fact", has_text=METRICS[1])
         said = "Price 4,300, 50.3 basis points above 4,278.5, the median of 4 others"
         expect(fact.locator(".fact-text")).to_have_text(said)

@@ -68,8 +68,7 @@ def test_markup_in_data_stays_text(tmp_path_factory: pytest.TempPathFactory, ser
     for records, column in ((day.store.records.alerts, "rule"), (day.store.records.incidents, "reason")):
         records.upsert([{**row, column: odd} for row in records.rows()])
     publish(day.store, list(METRICS), now=AS_OF.replace(second=9))
-    with serve(day.published.parent) as url:
-        page = open_page(url)
+    with serve(day.published.parent) as url, open_page(url) as page:
         expect(page.locator(".fact[data-kind=alert]")).to_contain_text(odd)
         expect(page.locator(".fact[data-kind=incident]")).to_contain_text(odd)
         page.goto(f"{url}/#metric=KRAKEN:BTCUSD&show=volume&hours=1&find=<b>")

@@ -35,8 +35,7 @@ def newest() -> datetime:
 def test_a_new_minute_comes_by_itself_and_nothing_else_moves(tmp_path: Path, serve: Serve, open_page: Open) -> None:
     minute = newest() - MINUTE
     store = stored(tmp_path / "data", minute)
-    with serve(store.folder.path) as url:
-        page = open_page(url, f"#sort=metric&metric={WATCHED}&hours=1")
+    with serve(store.folder.path) as url, open_page(url, f"#sort=metric&metric={WATCHED}&hours=1") as page:
         charted(page)
         page.evaluate("window.isTheSame = true")
         page.locator("#ranking-scroll").evaluate("(node) => node.scrollTo(0, 700)")
@@ -46,7 +45,7 @@ def test_a_new_minute_comes_by_itself_and_nothing_else_moves(tmp_path: Path, ser
         before = page.locator("#ranking-scroll").evaluate("(node) => node.scrollTop")
         assert before > 100
         following = one_minute_more(store, minute, NAMES, close=123.456)
-        expect(page.locator("#as-of-time")).to_contain_text(f"{following:%H:%M} UTC", timeout=20_000)
+        expect(page.locator("#as-of-time")).to_contain_text(f"{following:%H:%M} UTC")
         expect(page.locator("#metric .metric-last")).to_have_text("123.456")
         page.wait_for_function("() => document.querySelector('.plot').data[0].close.at(-1) === 123.456")
         expect(page.locator("table.values tbody tr:not(.spacer) th").first).to_have_text(f"{following:%H:%M}")
@@ -60,15 +59,14 @@ def test_a_new_minute_comes_by_itself_and_nothing_else_moves(tmp_path: Path, ser
 
 def test_stale_data_are_told_until_a_minute_comes(tmp_path: Path, serve: Serve, open_page: Open) -> None:
     store = stored(tmp_path / "data", newest() - 20 * MINUTE)
-    with serve(store.folder.path) as url:
-        page = open_page(url, viewport=PHONE)
+    with serve(store.folder.path) as url, open_page(url, viewport=PHONE) as page:
         banner = page.locator(".banner[data-kind=stale]")
         expect(banner).to_contain_text("Stale data.")
         expect(banner).to_contain_text("ended 20 min")
         expect(banner).to_be_in_viewport()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         one_minute_more(store, newest() - MINUTE, NAMES)
-        expect(banner).to_have_count(0, timeout=20_000)
+        expect(banner).to_have_count(0)
 
 
 def test_it_survives_a_restart_of_the_server(tmp_path: Path, serve: Serve, open_page: Open) -> None:
@@ -93,11 +91,10 @@ def test_nothing_published_yet_is_said_and_ends_with_the_first_minute(
 ) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    with serve(folder) as url:
-        page = open_page(url, expected=("503",))
+    with serve(folder) as url, open_page(url, expected=("503",)) as page:
         expect(page.locator(".banner")).to_contain_text("nothing is published yet", ignore_case=True)
         stored(folder, newest())
-        expect(page.locator("#found")).to_have_text("60 metrics", timeout=20_000)
+        expect(page.locator("#found")).to_have_text("60 metrics")
         expect(page.locator(".banner[data-kind=stale]")).to_have_count(0)
 
 
@@ -109,8 +106,7 @@ def test_invented_prices_are_told_on_every_view_and_the_lamp_says_what_is_wrong(
     store = store_in(tmp_path / "data")
     store.prices.upsert(table(walk(metric, minutes)))
     publish(store, [metric], now=datetime.now(UTC))
-    with serve(store.folder.path) as url:
-        page = open_page(url)
+    with serve(store.folder.path) as url, open_page(url) as page:
         for view in ("#view=alarms", f"#metric={metric}", "#"):
             page.evaluate("(address) => { location.hash = address; }", view)
             expect(page.locator(".banner[data-kind=simulated]")).to_be_in_viewport()

@@ -158,9 +158,8 @@ def test_a_thousand_metrics_are_soon_there_and_only_what_is_seen_is_made(
     store = store_in(tmp_path_factory.mktemp("thousand"))
     store.prices.upsert(table(many))
     publish(store, names, now=datetime.now(UTC))
-    with serve(store.folder.path) as url:
-        page = open_page(url)
-        expect(page.locator("#found")).to_have_text("1,000 metrics", timeout=10_000)
+    with serve(store.folder.path) as url, open_page(url) as page:
+        expect(page.locator("#found")).to_have_text("1,000 metrics")
         assert len(ranked(page)) < 80
         took = page.evaluate(
             "performance.getEntriesByType('resource').find((each) => each.name.includes('overview')).responseEnd"

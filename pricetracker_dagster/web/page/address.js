@@ -3,9 +3,18 @@
 
 import { MEASURES } from "./values.js";
 
-const USUAL = { view: "", measure: "price", sort: "rank", find: "", metric: "", show: "candles", hours: "24" };
+const USUAL = {
+  view: "",
+  measure: "price",
+  sort: "rank",
+  find: "",
+  metric: "",
+  market: "",
+  show: "candles",
+  hours: "24",
+};
 const CHOICES = {
-  view: ["", "alarms"],
+  view: ["", "alarms", "markets"],
   measure: MEASURES.map((each) => each.name),
   show: ["candles", ...MEASURES.map((each) => each.name)],
   hours: ["1", "6", "24", "168"],
@@ -27,7 +36,7 @@ export function read(hash) {
 export function link(shown, changes = {}) {
   const all = { ...shown, ...changes };
   const told = Object.entries(all).filter(([name, value]) => value !== USUAL[name]);
-  return `#${new URLSearchParams(told).toString().replaceAll("%3A", ":")}`;
+  return `#${new URLSearchParams(told).toString().replaceAll("%3A", ":").replaceAll("%2F", "/")}`;
 }
 
 /** What is shown now. */

@@ -2,7 +2,7 @@
 // line that reads what is under it. What is drawn is in figure.js.
 
 import { element, setAttribute } from "./dom.js";
-import { figure } from "./figure.js";
+import { figure, LINES } from "./figure.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
 
@@ -26,8 +26,12 @@ function plotly() {
   return loading;
 }
 
-/** Build a chart; `read(index)` is called with the row under the crosshair, null where there is none. */
-export function createChart(read) {
+/**
+ * Build a chart; `read(index)` is called with the row under the crosshair, null where there is none.
+ *
+ * `drawn` makes traces and layout of a view; its first traces carry the rows: two of candles, as many as it has metrics.
+ */
+export function createChart(read, drawn = figure) {
   const place = element("div", { class: "plot" });
   const root = element(
     "div",
@@ -57,14 +61,13 @@ export function createChart(read) {
     const asked = view;
     lib = await plotly();
     if (asked !== view || !root.isConnected) return;
-    const { data, layout } = figure({ ...view, colours: colours(root) });
+    const { data, layout } = drawn({ ...view, colours: colours(root) });
     const fresh = !place.classList.contains("js-plotly-plot");
     await lib.react(place, data, layout, CONFIG);
     if (fresh) {
       place.on("plotly_hover", ({ points }) => {
-        const point =
-          points.find((each) => each.curveNumber === 0) ??
-          points.find((each) => view.show === "candles" && each.curveNumber === 1);
+        const carriers = view.metrics?.length ?? (view.show === "candles" ? 2 : 1);
+        const point = points.find((each) => each.curveNumber < carriers);
         if (point) read(rowOf(point.pointNumber));
       });
       place.on("plotly_unhover", () => read(at));
@@ -143,5 +146,6 @@ function colours(root) {
     cross: "quiet",
   };
   const found = Object.fromEntries(Object.entries(names).map(([key, name]) => [key, of(name)]));
-  return { ...found, font: style.fontFamily };
+  const lines = Array.from({ length: LINES }, (_, i) => of(`line-${i}`));
+  return { ...found, lines, font: style.fontFamily };
 }

@@ -6,8 +6,11 @@ import { isDivergence, measureLabel, ratioText } from "./values.js";
 
 const MINUTE = 60_000;
 
+/** How many colours lines side by side have: --line-0 and the next ones of the style sheet. */
+export const LINES = 6;
+
 /** A time as plotly takes it: it knows no zones, so UTC is written as if it were local. */
-const at = (time) => new Date(time).toISOString().slice(0, 19).replace("T", " ");
+export const at = (time) => new Date(time).toISOString().slice(0, 19).replace("T", " ");
 
 /** Text within a chart: plotly reads a few tags in it, which data must not be able to write. */
 const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -154,7 +157,8 @@ function missedTrace({ ranges, colours }) {
   ];
 }
 
-function layout(view, candles) {
+/** The frame of a chart: axes, shades and lines. */
+export function layout(view, candles) {
   const { colours, window, show, metric } = view;
   const axis = {
     gridcolor: colours.grid,

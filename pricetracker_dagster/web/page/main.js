@@ -5,9 +5,10 @@ import { go, link, shown, whenShown } from "./address.js";
 import { createAlarms } from "./alarms.js";
 import { ask, askHealth } from "./api.js";
 import { compare } from "./clock.js";
-import { byId, setAttribute, setText } from "./dom.js";
+import { byId, element, setAttribute, setText } from "./dom.js";
 import { number } from "./format.js";
 import { createHealth } from "./health.js";
+import { createMarkets } from "./markets.js";
 import { createMetric } from "./metric.js";
 import { createRanking } from "./ranking.js";
 import { renew } from "./renewal.js";
@@ -17,29 +18,38 @@ const DAY = 86_400_000;
 const health = createHealth(announce);
 const alarms = createAlarms(announce);
 const ranking = createRanking();
+const markets = createMarkets(announce);
 const metric = createMetric(announce);
 let asOf = null;
 let answer = null; // of the overview, of the measure that is shown
 let open = 0;
 let before = null; // what was shown
 
-/** Say something to screen readers, once, without moving anything. */
+/** Say something to screen readers, once, without moving anything; what is said at the same time is said, too. */
 function announce(text) {
-  setText(byId("announce"), text);
+  const said = element("p", {}, text);
+  byId("announce").append(said);
+  setTimeout(() => said.remove(), 10_000);
 }
+
+/** Whether an address is of the list of markets or of one; a market alone says it, too. */
+const isOfMarkets = (now) => now.market !== "" || now.view === "markets";
 
 /** Show what the address says with what is known already. */
 function draw() {
   const now = shown();
-  const view = now.metric ? "metric" : now.view || "ranking";
+  const view = now.metric ? "metric" : isOfMarkets(now) ? "markets" : now.view || "ranking";
   document.body.dataset.view = view;
   byId("metric").hidden = view !== "metric";
-  byId("alarms").hidden = view === "metric";
+  byId("markets").hidden = view !== "markets";
+  byId("alarms").hidden = view === "metric" || view === "markets";
   setAttribute(byId("home"), "href", "#");
-  setAttribute(byId("to-ranking"), "href", link(now, { metric: "", view: "" }));
-  setAttribute(byId("to-alarms"), "href", link(now, { metric: "", view: "alarms" }));
-  setAttribute(byId("to-ranking"), "aria-current", view === "ranking" ? "page" : null);
-  setAttribute(byId("to-alarms"), "aria-current", view === "alarms" ? "page" : null);
+  for (const name of ["ranking", "alarms", "markets"]) {
+    const to = byId(`to-${name}`);
+    setAttribute(to, "href", link(now, { metric: "", market: "", view: name === "ranking" ? "" : name }));
+    setAttribute(to, "aria-current", view === name ? "page" : null);
+  }
+  byId("to-markets").hidden = !markets.any() && view !== "markets";
   ranking.show(now, answer);
   title(now);
   return now;
@@ -48,7 +58,7 @@ function draw() {
 function title(now) {
   const row = now.metric ? ranking.of(now.metric) : null;
   const value = row && now.measure === "price" ? ` ${number(row.last_value, 8)}` : "";
-  const what = now.metric ? `${now.metric}${value} · ` : "";
+  const what = now.metric ? `${now.metric}${value} · ` : now.market ? `${now.market} · ` : "";
   setText(document.querySelector("title"), `${open ? `(${open}) ` : ""}${what}pricetracker`);
 }
 
@@ -63,8 +73,7 @@ async function look() {
     overview.data.some((row) => /^SIMULATED[_:]/.test(row.metric)),
   );
   if (now.measure === shown().measure) answer = overview;
-  const drawn = draw();
-  await Promise.all([lookAtAlarms(drawn), lookAtMetric(drawn)]);
+  await Promise.all([lookAtAlarms(draw()), lookAtMarkets()]);
   return asOf;
 }
 
@@ -90,9 +99,17 @@ async function lookAtAlarms(now) {
   title(now);
 }
 
-async function lookAtMetric(now) {
-  if (now.metric) await metric.show(now, asOf, ranking.of(now.metric), health.ui);
-  else metric.leave();
+/** What is compared is asked for each time, since whether there is anything leads to it; then what is open is shown. */
+async function lookAtMarkets() {
+  markets.hear((await ask("markets")).data);
+  await lookAtPane(draw());
+}
+
+async function lookAtPane(now) {
+  if (!now.metric) metric.leave();
+  if (now.metric || !isOfMarkets(now)) markets.leave();
+  if (now.metric) await metric.show(now, asOf, ranking.of(now.metric), markets.of(now.metric), health.ui);
+  else if (isOfMarkets(now)) await markets.show(now, asOf);
 }
 
 function failed(error) {
@@ -110,12 +127,15 @@ whenShown(() => {
     answer = null;
     lookNow();
   }
-  lookAtMetric(now).catch(failed);
+  lookAtPane(now).catch(failed);
   if (now.metric !== was.metric) {
     if (now.metric && !byId("ranking-scroll").offsetWidth)
       metric.focus(); // beside the ranking, the keys go on there
     else if (now.metric) ranking.focus(now.metric);
+    else if (now.market) markets.focus(now.market);
     else ranking.focus(was.metric);
+  } else if (now.market !== was.market || (now.view !== was.view && now.view === "markets")) {
+    if (now.market || now.view === "markets") markets.focus(now.market);
   } else if (now.view !== was.view && now.view === "alarms") byId("alarms-title").focus({ preventScroll: true });
 });
 before = draw();
@@ -129,7 +149,7 @@ addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input[type=search]");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
-    if (!byId("find").offsetWidth) go({ metric: "", view: "" });
+    if (!byId("find").offsetWidth) go({ metric: "", market: "", view: "" });
     byId("find").focus();
     byId("find").select();
   } else if (event.key === "Escape") leave(typing);
@@ -150,6 +170,7 @@ function leave(typing) {
     byId("find").value = "";
     go({ find: "" }, { replace: true });
   } else if (now.metric) go({ metric: "" });
+  else if (now.market) go({ market: "" });
   else if (now.view) go({ view: "" });
 }
 

@@ -1,12 +1,14 @@
 // One metric: its chart over a range of time, what was missed and what was alerted in it, the table of the same
 // numbers, and the CSV of them. The chart itself is in chart.js, what is derived from the rows in series.js.
 
+import { link } from "./address.js";
 import { alertText } from "./alarms.js";
 import { ask, url } from "./api.js";
 import { createChart } from "./chart.js";
 import { byId, keyed, setAttribute, setText } from "./dom.js";
 import { binText } from "./figure.js";
 import { change, column, counted, direction, number, when } from "./format.js";
+import { opens } from "./market_table.js";
 import { build, makeNote, makeReading } from "./metric_parts.js";
 import { metricTable } from "./metric_table.js";
 import { alertsWithin, causesWithin, missedRanges, timed, timeRange, withGaps } from "./series.js";
@@ -24,7 +26,7 @@ export function createMetric(announce) {
   let answers = null;
 
   /** Ask for what is shown and show it; the answers that have not changed are drawn no second time. */
-  async function show(shown, asOf, row, ui) {
+  async function show(shown, asOf, row, market, ui) {
     const key = `${shown.metric} ${shown.show} ${shown.hours}`;
     if (key !== asked?.key) {
       asked?.stop.abort();
@@ -35,6 +37,11 @@ export function createMetric(announce) {
     }
     const mine = asked;
     head(shown, row, ui);
+    part.market.hidden = market === null;
+    if (market) {
+      setText(part.market, `${market.market}: ${counted(market.count, "metric")} side by side`);
+      setAttribute(part.market, "href", link(shown, opens(market.market)));
+    }
     if (asOf === null) return;
     const { step, words } = rangeOf(shown.hours, shown.show);
     const window = { ...timeRange(asOf, shown.hours, step), hours: shown.hours };
@@ -55,7 +62,7 @@ export function createMetric(announce) {
       if (answers && came.every((answer, i) => answer === answers[i])) return;
       const first = answers === null;
       answers = came;
-      await draw(
+      take(
         shown,
         window,
         came.map((answer) => answer.data),
@@ -63,6 +70,7 @@ export function createMetric(announce) {
       );
       if (first)
         announce(`${shown.metric}, ${measureLabel(shown.show)}, ${words}: ${counted(view.rows.length, "row")}`);
+      await draw();
     } catch (error) {
       if (mine.stop.signal.aborted) return;
       if (error.kind !== "unknown" && error.kind !== "refused") throw error;
@@ -72,7 +80,7 @@ export function createMetric(announce) {
     }
   }
 
-  async function draw(shown, window, [data, missed, alerts], words) {
+  function take(shown, window, [data, missed, alerts], words) {
     const rows = timed(data);
     const ranges = missedRanges(missed, window);
     view = {
@@ -106,8 +114,12 @@ export function createMetric(announce) {
       `Crosshair of the chart: ${measureLabel(shown.show)} of ${shown.metric}, ${words}. The table below has the same numbers`,
     );
     read(null);
+  }
+
+  /** The chart, whose program may take a while to load: all that tells the same in words is there before. */
+  async function draw() {
     try {
-      if (rows.length) await chart.show(view);
+      if (view.rows.length) await chart.show(view);
     } catch (error) {
       part.problem.hidden = false;
       setText(part.problem, error.message);

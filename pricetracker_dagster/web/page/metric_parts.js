@@ -59,6 +59,7 @@ export function build() {
     change: element("span", { class: "change" }),
     rank: element("span", { class: "quiet metric-rank" }),
     unit: element("span", { class: "quiet" }),
+    market: element("a", { hidden: true }),
     csv: element("a", { class: "csv" }, "CSV"),
     dagster: element("a", { hidden: true }, "Dagster"),
     reading: element("p", { class: "readings" }),
@@ -100,7 +101,12 @@ export function build() {
       part.empty,
       part.chartPlace,
       part.notesBox,
-      element("p", { class: "under quiet" }, part.unit, element("span", { class: "links" }, part.dagster, part.csv)),
+      element(
+        "p",
+        { class: "under quiet" },
+        part.unit,
+        element("span", { class: "links" }, part.market, part.dagster, part.csv),
+      ),
       part.tableScroll,
     ),
   );
