@@ -6,7 +6,7 @@ The other way to read is once: ask() opens, asks and closes, for the short quest
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -93,15 +93,22 @@ class PublishedFile:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a connection of one's own to this file; errors that are about its files say which, and the way out."""
-        cursor = sql.cursor(self._connection)
-        with explained(cursor, self.path):
-            cursor.execute(f"USE {sql.identifier(self.path.stem)}")
+        """Give a connection of one's own to this file; errors that are about its files say which, and the way out.
+
+        It is closed at the end of the block, and what it answered with it.
+        """
+        with closing(self._own_cursor()) as cursor, explained(cursor, self.path):
             yield cursor
+
+    def _own_cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = sql.cursor(self._connection)
+        cursor.execute(f"USE {sql.identifier(self.path.stem)}")
+        return cursor
 
     def answer(self, question: Question) -> duckdb.DuckDBPyRelation:
         """Return what a question answers, held in memory. Errors as of relation()."""
-        with self.cursor() as cursor:
+        cursor = self._own_cursor()  # stays open for what was materialized
+        with explained(cursor, self.path):
             relation = self.relation(cursor, question)
             if relation is None:
                 raise ValueError(f"the statement answers nothing: {question.statement}")

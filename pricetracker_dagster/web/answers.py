@@ -8,7 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -72,7 +72,7 @@ def _headers(kind: str, name: str) -> dict[str, str]:
 
 def _parts(file: PublishedFile, question: Question, kind: str, seconds: float) -> Generator[bytes, None, None]:
     """Yield the bytes of an answer as they come."""
-    with file.cursor() as cursor, closing(cursor), _limited(cursor, seconds) as within:
+    with file.cursor() as cursor, _limited(cursor, seconds) as within:
         relation = within(lambda: file.relation(cursor, question))
         assert relation is not None  # noqa: S101 - our questions answer something
         if kind == JSON:

@@ -84,9 +84,6 @@ async def _mendable(_: Request, error: Exception) -> Response:
 async def _of_the_engine(_: Request, error: Exception) -> Response:
     if isinstance(error, duckdb.OutOfMemoryException):
         return problem(503, "the answer needs more memory than there is: ask for a shorter range")
-    if isinstance(error, duckdb.CatalogException | duckdb.BinderException):  # our statements fit our own tables
-        said = "what is published is of another version of pricetracker: the next tick publishes it anew"
-        return problem(503, said, headers={"Retry-After": "60"})
     raise error
 
 

@@ -2,9 +2,11 @@
 
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from pricetracker_dagster import sql
@@ -12,6 +14,10 @@ from pricetracker_dagster.alerts.outcome import SensorOutcome
 from pricetracker_dagster.alerts.watch import watch_minutes, watch_prices
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.collect.tick import collect_minute
+from pricetracker_dagster.reading import questions
+from pricetracker_dagster.reading.published import PublishedFile
+from pricetracker_dagster.reading.questions import Question
+from pricetracker_dagster.store.publishing.access import OfAnotherVersion
 from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.store import open_store
 from tests.integration.conftest import Bench
@@ -87,6 +93,21 @@ def true_volume(bench: Bench, altname: str, minute: datetime) -> float:
     """What the exchange's own trades of a minute add up to, asked of the market and not of its answers."""
     pair = next(pair for pair in bench.exchange.market.pairs if pair.altname == altname)
     return float(sum(trade.volume for trade in bench.exchange.market.trades(pair, at(minute))))
+
+
+def test_a_table_that_its_published_file_had_not_is_told_with_the_way_out(earlier: Bench) -> None:
+    published = earlier.store.folder.published
+    with closing(PublishedFile(published)) as file:
+        for question in (questions.of_markets(), Question("FROM markets")):
+            with pytest.raises(
+                OfAnotherVersion, match=r"another version .*, without markets: .*--simulated tick` at once"
+            ):
+                file.answer(question)
+        with pytest.raises(duckdb.CatalogException, match="marketz"):  # neither this version's nor that one's
+            file.answer(Question("FROM metric_rank, marketz"))
+    publish(earlier.store, [BTC, ETH], now=earlier.now)
+    with closing(PublishedFile(published)) as file:
+        assert [row["metric"] for row in file.answer(questions.of_markets()).to_dicts()] == [BTC, ETH]
 
 
 def test_it_is_published_at_its_new_place_with_all_that_it_holds(earlier: Bench) -> None:

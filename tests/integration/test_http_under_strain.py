@@ -158,7 +158,9 @@ def test_more_long_answers_than_can_be_sent_are_refused(
         until(lambda: requests.get(url + long, timeout=20).status_code == 200, 10, "there is a place again")
 
 
-def test_a_published_file_that_is_damaged_gone_or_of_another_version(tmp_path: Path, write_settings: Settings) -> None:
+def test_a_published_file_that_is_damaged_gone_or_of_another_version_or_whose_prices_are(
+    tmp_path: Path, write_settings: Settings
+) -> None:
     write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0')
     store, _ = market(tmp_path / "data", days=1)
     published, whole = store.folder.published, tmp_path / "whole"
@@ -195,10 +197,15 @@ def test_a_published_file_that_is_damaged_gone_or_of_another_version(tmp_path: P
         put(earlier)
         until(lambda: status(rank)[0] == 503, 10, "the file of another version is noticed")
         code, text = status(rank)
-        assert "of another version of pricetracker" in text
+        assert "published by another version of pricetracker, without metric_rank.relative_stddev: the next" in text
         assert status(snapshot)[0] == 200
         put(whole)
         until(lambda: status(rank)[0] == 200, 10, "the present version is served")
+
+        gone = max((store.folder.path / "minute_prices").rglob("*.parquet"))
+        gone.unlink()
+        code, text = status(f"{url}/pricetracker/historicalprices?metric_name=KRAKEN:BTCUSD&measure_name=price")
+        assert (code, str(gone) in text, "Run `pricetracker repair`" in text) == (503, True, True), text
     assert published_files_held() == []
 
 

@@ -14,6 +14,7 @@ from pricetracker_dagster import sql
 from pricetracker_dagster.errors import PricetrackerError, plain
 from pricetracker_dagster.files.data_folder import is_same_folder
 from pricetracker_dagster.store import damage, errors
+from pricetracker_dagster.store.schema import TABLES, VIEWS
 
 
 class NotPublished(PricetrackerError, FileNotFoundError):
@@ -26,6 +27,10 @@ class NotPublished(PricetrackerError, FileNotFoundError):
 
 class PublishedDamaged(PricetrackerError):
     """The published file, or a file that its views read, is damaged or gone."""
+
+
+class OfAnotherVersion(PricetrackerError):
+    """The published file is of another version of this project, which had not the tables that are asked for."""
 
 
 class Moved(PricetrackerError):
@@ -80,13 +85,21 @@ def _open(
 
 @contextmanager
 def explained(connection: duckdb.DuckDBPyConnection, published: Path) -> Iterator[None]:
-    """Say which file is damaged or gone, where an error of a question is about that.
+    """Say which file is damaged or gone, or that it is of another version, where an error of a question is about that.
 
     Raises:
+        OfAnotherVersion: a table or column is asked for that every file of this version has, and this one has not.
         PublishedDamaged, StoreError: as of opened().
     """
     try:
         yield
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        if lacking := _lacking(connection, str(error)):
+            raise OfAnotherVersion(
+                f"{published} was published by another version of pricetracker, without {lacking}: the next tick "
+                f"publishes it anew, `pricetracker{errors.simulated_option(published.parent)} tick` at once"
+            ) from error
+        raise
     except duckdb.Error as error:
         found = _what_is_gone(connection, error, published)
         if found is None:
@@ -156,6 +169,20 @@ def has_rows(published: Path) -> bool:
         return False
     except Exception:  # reported when it is read
         return True
+
+
+def _lacking(connection: duckdb.DuckDBPyConnection, error: str) -> str | None:
+    """Return the table or column of which an error is, where each file of this version has it and this one has not."""
+    statement = "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = current_database()"
+    there = set(connection.execute(statement).fetchall())
+    tables = {name for name, _ in there}
+    for table in (*TABLES, *VIEWS):
+        if table.name not in tables and table.name in error:
+            return table.name
+        for column in table.columns.names:
+            if table.name in tables and (table.name, column) not in there and column in error:
+                return f"{table.name}.{column}"
+    return None
 
 
 def _what_is_gone(connection: duckdb.DuckDBPyConnection, error: duckdb.Error, published: Path) -> str | None:
