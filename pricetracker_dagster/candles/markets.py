@@ -65,13 +65,3 @@ def grouped(market: Market, usd_like: Sequence[str]) -> Market:
     if market.quote not in usd_like or market.base in usd_like:
         return market
     return Market(market.base, usd_like[0])
-
-
-def told_of(kept: Mapping[str, object]) -> dict[str, tuple[str, str]]:
-    """Return base and quote of metrics out of what a file holds; an entry of any other shape is left out."""
-    found = {}
-    for metric, told in kept.items():
-        match told:
-            case [str(base), str(quote)] if base and quote:
-                found[metric] = (base, quote)
-    return found

@@ -16,10 +16,10 @@ from pricetracker_dagster.exchanges.rate_limit import at_work
 from pricetracker_dagster.files.locks import Deadline, DeadlineExceeded
 from pricetracker_dagster.settings import Settings
 from pricetracker_dagster.store import coverage
+from pricetracker_dagster.store.market_names import note_markets
 from pricetracker_dagster.store.publishing.publish import publish
 from pricetracker_dagster.store.records import NOT_RUN
 from pricetracker_dagster.store.store import open_store
-from pricetracker_dagster.store.told_markets import note_markets
 from pricetracker_dagster.store.tracked import note_tracked
 
 _AFTERWARDS = 8.0 / 10_000

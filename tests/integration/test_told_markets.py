@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from pricetracker_dagster.collect.tick import collect_minute
 from pricetracker_dagster.reading.published import ask
 from pricetracker_dagster.reading.questions import Question
+from pricetracker_dagster.store.market_names import MarketNames, note_markets
 from pricetracker_dagster.store.publishing.publish import publish
-from pricetracker_dagster.store.told_markets import note_markets
+from pricetracker_dagster.store.store import store_in
 from tests.integration.conftest import Bench
 
 Start = Callable[..., Bench]
@@ -40,3 +42,19 @@ def test_what_others_have_told_before_stays_and_a_damaged_file_is_begun_anew(sta
     file.write_text("{")
     note_markets(bench.settings.state, {"OKX:ETHUSDT": ("ETH", "USDT")})
     assert json.loads(file.read_text()) == {"OKX:ETHUSDT": ["ETH", "USDT"]}
+
+
+def test_of_the_file_only_pairs_of_texts_are_taken(tmp_path: Path) -> None:
+    kept = {
+        "A:1": ["B", "C"],
+        "A:2": "BC",
+        "A:3": ["B"],
+        "A:4": ["", "C"],
+        "A:5": [1, 2],
+        "A:6": None,
+        "A:7": {"B": "C"},
+    }
+    store = store_in(tmp_path)
+    store.folder.state.mkdir()
+    (store.folder.state / "markets.json").write_text(json.dumps(kept))
+    assert MarketNames.known_in(store).told == {"A:1": ("B", "C")}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pricetracker_dagster.candles.markets import QUOTES, USD_LIKE, Market, grouped, market_of, told_of
+from pricetracker_dagster.candles.markets import QUOTES, USD_LIKE, Market, grouped, market_of
 from pricetracker_dagster.settings.markets import MarketSettings
 from pricetracker_dagster.settings.template import template
 
@@ -65,19 +65,6 @@ def test_a_name_that_ends_with_no_known_quote_is_a_base_without_one() -> None:
 def test_grouped_quotes_count_as_the_first_but_not_among_themselves(market: Market, group: Market) -> None:
     assert grouped(market, ("USD", "USDT", "USDC")) == group
     assert grouped(market, ()) == market
-
-
-def test_of_a_file_only_pairs_of_texts_are_taken() -> None:
-    kept = {
-        "A:1": ["B", "C"],
-        "A:2": "BC",
-        "A:3": ["B"],
-        "A:4": ["", "C"],
-        "A:5": [1, 2],
-        "A:6": None,
-        "A:7": {"B": "C"},
-    }
-    assert told_of(kept) == {"A:1": ("B", "C")}
 
 
 @pytest.mark.parametrize(
