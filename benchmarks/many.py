@@ -53,11 +53,13 @@ from pricetracker_dagster.settings import load_settings
 
 ahead = timedelta(seconds=float(sys.argv[2]))
 settings = load_settings()
+begun = resource.getrusage(resource.RUSAGE_SELF)
 done = collect_minute(settings, datetime.fromisoformat(sys.argv[1]), now=lambda: datetime.now(UTC) + ahead)
 assert not done.troubles, done.troubles
 used = resource.getrusage(resource.RUSAGE_SELF)
 peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-print(json.dumps([used.ru_utime + used.ru_stime, int(peak[1]) / 1024, sorted(done.missing)]))
+imports = begun.ru_utime + begun.ru_stime
+print(json.dumps([used.ru_utime + used.ru_stime, int(peak[1]) / 1024, sorted(done.missing), imports]))
 """
 
 STORED = """
@@ -113,7 +115,7 @@ class Bench:
         began = time.perf_counter()
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         wall = time.perf_counter() - began
-        cpu, memory, lacking = json.loads(done.stdout.splitlines()[-1])
+        cpu, memory, lacking, _ = json.loads(done.stdout.splitlines()[-1])
         return Tick(wall, cpu, memory, set(lacking))
 
     def _said(self) -> str:

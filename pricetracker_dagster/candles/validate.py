@@ -202,7 +202,10 @@ def _number(cell: object) -> float:
 
 def as_texts(row: Iterable[object]) -> list[str | None]:
     """Return values as text that can be validated and stored: a surrogate, which is no UTF-8, is shown as ``?``."""
-    return [None if value is None else str(value).encode("utf-8", "replace").decode("utf-8") for value in row]
+    return [
+        None if value is None else text if (text := str(value)).isascii() else text.encode("utf-8", "replace").decode()
+        for value in row
+    ]
 
 
 def closed(validated: Validated, now: datetime, exchange: str | None = None) -> Validated:

@@ -10,8 +10,12 @@ from pricetracker_dagster.collect.context import Context, unix
 from pricetracker_dagster.collect.storing import store_answers
 from pricetracker_dagster.exchanges.base import ExchangeError, NotAsked
 
-STORED_EVERY = 3.0
-"""Seconds after which what has come is stored, although more is to come."""
+STORED_EVERY = 10.0
+"""Seconds after which what has come is stored, although more is to come: what a kill can lose, to be asked for again.
+To store takes half a second of CPU each time, however little it is."""
+
+_LOOKED_EVERY = 1.0
+"""Seconds after which it is looked whether it is time for something, where nothing comes."""
 
 _STRAGGLERS = 5.0
 """Seconds after which readers get what is stored, although somebody has not answered yet."""
@@ -58,7 +62,7 @@ class Intake:
         waiting: dict[object, tuple[str, Answer]] = {}
         stored_at = time.monotonic()
         while findings.askers and (deadline.remaining > 0 or not findings.empty()):
-            found = findings.get(timeout=min(STORED_EVERY, deadline.remaining + _GRACE))
+            found = findings.get(timeout=min(_LOOKED_EVERY, deadline.remaining + _GRACE))
             for metric in found.metrics:
                 self._heard.add(metric)
                 if isinstance(found.what, Answer):

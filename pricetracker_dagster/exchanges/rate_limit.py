@@ -73,9 +73,6 @@ class RateLimiter:
             Banned: the exchange has said that it answers nothing until after the deadline.
         """
         while True:
-            kept = self._kept()
-            if kept.banned and kept.blocked - time.monotonic() >= deadline.remaining:
-                raise Banned(f"{self._name}: not asked: it has banned this address, for {self._blocked_for(kept)} more")
             if self._low_priority:
                 with locked(self._folder / StateFile.TICK_LOCK, deadline, shared=True):
                     pass
@@ -110,8 +107,9 @@ class RateLimiter:
     def _take_alone(self, deadline: Deadline, cost: float) -> float:
         """Return the monotonic time of the next turn of a request that costs more or less than others."""
         with self._one_at_a_time, locked(self._file, None) as file:
-            turn = self._next(file, deadline, cost)
-            _keep(file, _kept_in(file)._replace(latest=turn))
+            kept = _kept_in(file)
+            turn = self._next(kept, deadline, cost)
+            _keep(file, kept._replace(latest=turn))
             return turn
 
     def _is_over(self, turn: float) -> bool:
@@ -122,16 +120,19 @@ class RateLimiter:
     def _reserve(self, deadline: Deadline) -> None:
         """Take the next turns of all that are given."""
         with locked(self._file, None) as file:
-            kept, turn = _kept_in(file), self._next(file, deadline, 1.0)
+            kept = _kept_in(file)
+            turn = self._next(kept, deadline, 1.0)
             self._turns.extend(turn + i * self._interval for i in range(self._at_once))
             alone = kept.latest == self._latest_of_mine
             self._latest_of_mine = self._turns[-1]
             _keep(file, kept._replace(latest=self._latest_of_mine))
         self._at_once = min(2 * self._at_once, self._most_at_once) if alone else 1
 
-    def _next(self, file: TextIO, deadline: Deadline, cost: float) -> float:
-        """Return the time of the next turn of all that are given."""
-        kept, now = _kept_in(file), time.monotonic()
+    def _next(self, kept: "_Kept", deadline: Deadline, cost: float) -> float:
+        """Return the time of the next turn of all that are given. Errors as of wait()."""
+        now = time.monotonic()
+        if kept.banned and deadline.remaining <= kept.blocked - now <= _LONGEST_BLOCK:
+            raise Banned(f"{self._name}: not asked: it has banned this address, for {self._blocked_for(kept)} more")
         turn = max(kept.latest, now - BURST * self._interval) + cost * self._interval
         if turn - now > _LONGEST + max(BURST, cost) * self._interval:
             turn = now

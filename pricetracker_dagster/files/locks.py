@@ -67,8 +67,12 @@ def locked(file: Path, deadline: Deadline | None, *, shared: bool = False) -> It
     Raises:
         DeadlineExceeded: others hold it until the deadline.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+", encoding="utf-8", errors="replace") as lock:
+    try:
+        lock = file.open("a+", encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.open("a+", encoding="utf-8", errors="replace")
+    with lock:
         while not _locks(lock, shared=shared, waits=deadline is None):
             try:
                 assert deadline is not None  # noqa: S101 - without one it waits

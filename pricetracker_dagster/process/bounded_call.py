@@ -4,13 +4,14 @@ Time-outs of sockets do not do it: they begin anew with each byte, and looking u
 """
 
 import os
+import queue
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -18,27 +19,59 @@ T = TypeVar("T")
 def within(seconds: float, ask: Callable[[], T], name: str) -> T:
     """Return what a function returns, or raise what it raises; wait for it no longer than so many seconds.
 
-    It runs in a thread of its own. When the time is over, the connections that it opened are shut down, which ends the
-    thread. The thread is a daemon: one that hangs elsewhere holds up neither the caller nor the end of the process.
+    It runs in another thread. When the time is over, the connections that it opened are shut down, which ends it. That
+    thread is a daemon: one that hangs elsewhere holds up neither the caller nor the end of the process.
 
     Raises:
         TimeoutError: it is not done by then.
     """
-    answer: Future[T] = Future()
+    helper: _Helper | None = getattr(_this_thread, "helper", None)
+    if helper is None or helper.process != os.getpid():  # a fork has the object and not its thread
+        helper = _this_thread.helper = _Helper()
     connections = Connections()
+    answered = queue.SimpleQueue[Callable[[], T]]()
 
     def do() -> None:
+        threading.current_thread().name = name
         with connections.of_this_thread():
             try:
-                answer.set_result(ask())
+                answer = ask()
             except BaseException as error:
-                answer.set_exception(error)
+                answered.put(partial(_raised, error))
+            else:
+                answered.put(lambda: answer)
 
-    threading.Thread(target=do, daemon=True, name=name).start()
-    if not wait([answer], seconds).done:
+    helper.calls.put(do)
+    try:
+        answer = answered.get(timeout=max(0.0, seconds))
+    except queue.Empty:
+        _this_thread.helper = None  # that one ends once its call does
         connections.end()
-        raise TimeoutError
-    return answer.result()
+        raise TimeoutError from None
+    return answer()
+
+
+def _raised(error: BaseException) -> NoReturn:
+    raise error
+
+
+class _Helper:
+    """A thread that makes the calls of another, one after the other: to start one for each takes 0.3 ms of CPU."""
+
+    def __init__(self) -> None:
+        """Start it. It ends when nobody has this object any more."""
+        self.process = os.getpid()
+        self.calls = queue.SimpleQueue[Callable[[], None] | None]()
+        threading.Thread(target=_make, args=(self.calls,), daemon=True).start()
+
+    def __del__(self) -> None:
+        self.calls.put(None)
+
+
+def _make(calls: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (call := calls.get()) is not None:
+        call()
+        del call  # with what it holds
 
 
 class Connections:

@@ -1,8 +1,10 @@
 """What takes too long is ended with the connections it opened; what others opened goes on."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -64,3 +66,33 @@ def test_after_the_end_nothing_is_opened(silent: socket.socket) -> None:
 def test_what_is_raised_is_raised_here() -> None:
     with pytest.raises(ZeroDivisionError):
         within(5, lambda: 1 // 0, "fails")
+
+
+def test_the_calls_of_a_thread_are_made_by_one_other_which_ends_with_it(silent: socket.socket) -> None:
+    made: list[threading.Thread] = []
+
+    def calls() -> None:
+        for _ in range(3):
+            within(5, lambda: made.append(threading.current_thread()), "is asked")
+        with pytest.raises(TimeoutError):  # that one is lost to it, and there is another
+            within(0.1, lambda: read_of(silent, threading.Event()), "reads")
+        within(5, lambda: made.append(threading.current_thread()), "is asked again")
+
+    caller = threading.Thread(target=calls)
+    caller.start()
+    caller.join(20)
+    assert len(made) == 4
+    assert made[0] is made[1] is made[2] is not made[3]
+    assert threading.get_ident() not in {each.ident for each in made}
+    until(lambda: not any(each.is_alive() for each in made), 5, "its threads end")
+
+
+def test_a_forked_process_has_calls_made_too() -> None:
+    assert within(5, lambda: 1, "before") == 1
+    child = os.fork()
+    if child == 0:  # nothing of pytest may run here
+        answer = 1
+        with suppress(BaseException):
+            answer = within(20, lambda: 0, "after")
+        os._exit(answer)
+    assert os.waitpid(child, 0)[1] == 0
