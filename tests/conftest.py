@@ -14,6 +14,7 @@ from hypothesis import settings as of_hypothesis
 
 from pricetracker_dagster.process import secrets
 from pricetracker_dagster.settings import CONFIG_VARIABLE, PREFIX
+from tests.quick import QUICK
 from tests.webhook import Webhook
 
 DATA = Path(__file__).parent / "data"
@@ -29,7 +30,7 @@ of_hypothesis.load_profile("any load")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what takes long where QUICK_TESTS is set, as CI does, which has twenty minutes for everything."""
-    if os.environ.get("QUICK_TESTS"):
+    if QUICK:
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="takes long, and QUICK_TESTS is set"))

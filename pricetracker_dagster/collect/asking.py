@@ -16,7 +16,7 @@ from pricetracker_dagster.files.locks import Deadline
 
 T = TypeVar("T")
 
-_AT_FIRST = 8
+_AT_FIRST = 10
 """Most metrics that are asked for at the same time from the beginning; up to CONNECTIONS where answers are slow.
 Threads that only wait for their turn cost CPU: with 32 of them a tick of 1,000 metrics takes a second more."""
 

@@ -44,6 +44,7 @@ from tests.integration.alarms_model import (
     at,
 )
 from tests.integration.test_watch import NOON, Watch
+from tests.quick import examples
 from tests.webhook import Webhook
 
 STORIES = int(os.environ.get("MODEL_STORIES", "0"))
@@ -664,7 +665,7 @@ def test_whatever_happens_everything_is_told_once_to_everybody_and_agrees(story:
     run_state_machine_as_test(
         story,
         settings=of_hypothesis(
-            max_examples=STORIES or 3,
+            max_examples=STORIES or examples(4),
             stateful_step_count=30,
             derandomize=not STORIES,
             database=None,

@@ -15,6 +15,7 @@ from pricetracker_dagster.candles.minutes import DAY, MINUTE
 from pricetracker_dagster.settings import AlertRule
 from pricetracker_dagster.store.records import Row
 from tests.integration.test_watch import NOON, SOON, Watch, watch
+from tests.quick import examples
 from tests.webhook import Webhook
 
 __all__ = ["watch"]
@@ -267,7 +268,12 @@ def far(prices: Mapping[tuple[str, int], float]) -> set[tuple[str, int]]:
 
 
 @given(STEPS)
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(8),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_in_whatever_order_prices_come_alerts_agree_with_what_is_stored_in_the_end(
     watch: Callable[..., Watch], write_settings: Callable[[str], Path], steps: list[dict[tuple[str, int], float]]
 ) -> None:

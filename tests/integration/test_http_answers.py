@@ -264,7 +264,7 @@ def test_a_long_answer_is_streamed_in_each_form(
 
 
 def test_what_takes_too_long_is_a_503_that_says_so(tmp_path: Path, write_settings: Callable[[str], Path]) -> None:
-    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0\ntimeout_seconds = 0.1\n')
+    write_settings('metrics = ["KRAKEN:BTCUSD"]\n[http]\nrequests_per_second = 0\ntimeout_seconds = 0.5\n')
     market(tmp_path / "data", days=1)
     with served(build_app(load_settings())) as url, pytest.MonkeyPatch.context() as patch:
         slow = (
@@ -273,9 +273,9 @@ def test_what_takes_too_long_is_a_503_that_says_so(tmp_path: Path, write_setting
         patch.setattr("pricetracker_dagster.reading.questions.sql.load", lambda _: slow)
         answer = get(f"{url}/pricetracker/missed")
         assert answer.status_code == 503
-        assert "longer than 0.1 s (http.timeout_seconds)" in answer.json()["detail"]
+        assert "longer than 0.5 s (http.timeout_seconds)" in answer.json()["detail"]
         patch.undo()
-        assert get(f"{url}/pricetracker/missed").status_code == 200
+        until(lambda: get(f"{url}/pricetracker/missed").status_code == 200, 20, "what is quick is answered")
 
 
 def _ok(answer: requests.Response) -> requests.Response | None:

@@ -20,6 +20,7 @@ from pricetracker_dagster.store.coverage import missing
 from pricetracker_dagster.store.delta import Delta
 from pricetracker_dagster.store.maintenance import Maintained, maintain
 from pricetracker_dagster.store.store import Store, store_in
+from tests.quick import examples
 
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
 NOW = datetime(2026, 3, 4, 1, 0, 3, tzinfo=UTC)
@@ -226,7 +227,7 @@ Batch = dict[tuple[str, int], tuple[int, int]]
 """For a metric and minute, a price and in which hour it was fetched."""
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(
     st.lists(
         st.dictionaries(

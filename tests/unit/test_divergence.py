@@ -16,6 +16,7 @@ from pricetracker_dagster.alerts.divergence import Compared, Outage, with_others
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange
 from pricetracker_dagster.settings import AlertRule
+from tests.quick import examples
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 KRAKEN, COINBASE, BITSTAMP, GEMINI, OKX = (
@@ -264,7 +265,7 @@ def flat(candles: Mapping[tuple[str, int], tuple[float, float]]) -> list[Candle]
 
 
 @given(CANDLES, RULES, OUTAGES)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_verdicts_are_those_of_a_loop_over_the_minutes(
     candles: dict[tuple[str, int], tuple[float, float]], own: AlertRule, outages: list[Outage]
 ) -> None:
@@ -273,7 +274,7 @@ def test_verdicts_are_those_of_a_loop_over_the_minutes(
 
 
 @given(CANDLES, RULES, st.sampled_from(SAME), st.integers(0, 6), PRICES, VOLUMES)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_where_one_was_corrected_its_market_judged_again_gives_what_judging_from_scratch_gives(
     candles: dict[tuple[str, int], tuple[float, float]],
     own: AlertRule,

@@ -15,6 +15,7 @@ from pricetracker_dagster.alerts.backtest import BROKEN, Episode, joined
 from pricetracker_dagster.alerts.rules import ABOVE, NOT_ABOVE, Verdict, judge
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import AlertRule
+from tests.quick import examples
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 BTC, ETH, OTHER = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "SIMULATED:BTCUSD"
@@ -427,7 +428,7 @@ def two_rules_of_different_names(rules: list[AlertRule]) -> bool:
     st.integers(-5, 130),
     st.integers(0, 7) | st.integers(0, 140),
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_verdicts_are_those_of_a_loop_over_the_minutes(
     candles: list[Candle], rules: list[AlertRule], first: int, length: int
 ) -> None:
@@ -436,7 +437,7 @@ def test_verdicts_are_those_of_a_loop_over_the_minutes(
 
 
 @given(series(), RULES, st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_minute_corrected_or_healed_and_judged_again_gives_what_judging_from_scratch_gives(
     candles: list[Candle], own: AlertRule, data: st.DataObject
 ) -> None:
