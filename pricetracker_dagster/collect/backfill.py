@@ -1,6 +1,7 @@
 """The minutes of a range, whole: recent ones from candles, older ones by their range or from trades. Ticks go first."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,12 +9,13 @@ from functools import partial
 
 from pricetracker_dagster.candles.metric import Metric
 from pricetracker_dagster.candles.minutes import MINUTE, MinuteRange, floor_minute, minutes_in, overlaps
-from pricetracker_dagster.candles.validate import Answer
+from pricetracker_dagster.candles.validate import Answer, Unvalidated
 from pricetracker_dagster.collect.candles import CORRECTED_MINUTES, with_its_place
 from pricetracker_dagster.collect.clocks import exchange_time
 from pricetracker_dagster.collect.context import by_exchange
+from pricetracker_dagster.collect.intake import STORED_EVERY
 from pricetracker_dagster.collect.result import Collected
-from pricetracker_dagster.collect.storing import batches, store_answers
+from pricetracker_dagster.collect.storing import store_answers
 from pricetracker_dagster.errors import PricetrackerError
 from pricetracker_dagster.exchanges.base import Exchange, PairUnknown
 from pricetracker_dagster.exchanges.registry import open_exchange
@@ -25,6 +27,12 @@ from pricetracker_dagster.store.store import open_store
 
 _PATIENCE_A_METRIC = 3600.0
 """Seconds after which a backfill gives up a metric."""
+
+_MAY_CHANGE = CORRECTED_MINUTES * MINUTE
+"""A minute that was stored so soon after its beginning may have been corrected since."""
+
+_ROWS = 20_000
+"""Most rows that wait to be stored: those of 14 metrics and a day."""
 
 
 def backfill(
@@ -69,7 +77,7 @@ def backfill(
         if refetch
         else store.prices.gaps(collected.metrics, first, last)
     )
-    work = _Work(settings, store.prices, collected, wanted, on_progress)
+    work = _Work(settings, store.prices, collected, whole, wanted, on_progress)
     groups = by_exchange(settings.tracked)
     if len(groups) == 1:
         [(name, metrics)] = groups.items()
@@ -92,6 +100,7 @@ class _Work:
         settings: Settings,
         prices: PriceTable,
         collected: Collected,
+        whole: MinuteRange,
         wanted: Mapping[str, Sequence[MinuteRange]],
         on_progress: Callable[[int, int, str], object],
     ) -> None:
@@ -100,33 +109,90 @@ class _Work:
         self._collected = collected
         self._wanted = wanted
         self._on_progress = on_progress
-        self._total = minutes_in(gap for gaps in wanted.values() for gap in gaps)
-        self._done = 0
+        self._to_do = {metric: minutes_in(wanted.get(metric, [])) for metric in collected.metrics}
+        self._done = dict.fromkeys(self._to_do, 0)
+        self._all_done, self._total = 0, sum(self._to_do.values())
         self._one_at_a_time = threading.RLock()
+        self._horizon = whole.first - _MAY_CHANGE
+        self._provisional = prices.stored_soon([*wanted], self._horizon, whole.last, _MAY_CHANGE)
 
     def of_exchange(self, name: str, metrics: Sequence[Metric]) -> None:
-        """Fetch and store what is wanted of the metrics of one exchange."""
+        """Fetch and store what is wanted of the metrics of one exchange: of all what candles reach, then the rest."""
         with self._noting_errors(metrics):
             exchange = open_exchange(name, self._settings, low_priority=True)
             patience = Deadline.after(_PATIENCE_A_METRIC)
             now, _ = exchange_time(exchange, self._settings, self._collected, patience, lambda: datetime.now(UTC))
             pairs = exchange.pairs({metric.pair for metric in metrics}, patience)
+            edge = floor_minute(now) - exchange.reach
+            waiting = _Waiting(self._store)
+
+            def each(of: Sequence[Metric], ask: Callable[[Metric, Deadline], None]) -> list[Metric]:
+                """Ask for some metrics and store what came; return those of which nothing went wrong."""
+                well = []
+                for metric in of:
+                    with self._noting_errors([metric]):
+                        try:
+                            ask(metric, Deadline.after(_PATIENCE_A_METRIC))
+                        except PairUnknown as error:
+                            raise with_its_place(error, metric, pairs, self._settings) from error
+                        well.append(metric)
+                waiting.store()
+                return well
+
+            well = each(metrics, lambda metric, ends: self._recent(exchange, metric, edge, ends, waiting))
+            rest = self._rest(well, edge)
+            each(well, lambda metric, ends: self._older(exchange, metric, rest[str(metric)], ends, waiting))
             for metric in metrics:
-                gaps = self._wanted.get(str(metric), [])
-                with self._noting_errors([metric]):
-                    try:
-                        for count in self._fetch(exchange, metric, gaps, now):
-                            self._tell(metric, count)
-                    except PairUnknown as error:
-                        raise with_its_place(error, metric, pairs, self._settings) from error
-                with self._one_at_a_time:
-                    self._done += minutes_in(gaps)
-                    self._tell(metric, 0)
+                self._tell(metric, self._to_do[str(metric)])
+
+    def _recent(self, exchange: Exchange, metric: Metric, edge: datetime, ends: Deadline, waiting: "_Waiting") -> None:
+        """Ask for the minutes that one answer for candles reaches, all from ``edge`` on."""
+        recent = _since(edge, self._wanted.get(str(metric), []))
+        if recent:
+            since = max(edge, self._first_to_ask(metric, recent[0].first))
+            answer = exchange.candles(metric.pair, since, ends)
+            waiting.add(metric, answer, recent[0])
+            self._tell(metric, minutes_in(recent))
+
+    def _rest(self, metrics: Sequence[Metric], edge: datetime) -> dict[str, list[MinuteRange]]:
+        """Return what is wanted from before ``edge``, and what answers for candles left open after it."""
+        wanted = {str(metric): self._wanted.get(str(metric), []) for metric in metrics}
+        rest = {
+            metric: [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
+            for metric, gaps in wanted.items()
+        }
+        recent = {metric: found for metric, gaps in wanted.items() if (found := _since(edge, gaps))}
+        last = max((gaps[-1].last for gaps in recent.values()), default=edge)
+        for metric, holes in self._prices.gaps([*recent], edge, last).items():
+            rest[metric] += [part for hole in holes for part in overlaps(hole, recent[metric])]
+        return rest
+
+    def _older(
+        self, exchange: Exchange, metric: Metric, gaps: Sequence[MinuteRange], ends: Deadline, waiting: "_Waiting"
+    ) -> None:
+        """Ask for minutes by history(), the newest gap first."""
+        for gap in sorted(gaps, reverse=True):
+            first = self._first_to_ask(metric, gap.first)
+            for page in exchange.history(metric.pair, first, gap.last, ends):
+                waiting.add(metric, page, gap)
+                self._tell(metric, page.kept.num_rows)
+
+    def _first_to_ask(self, metric: Metric, gap: datetime) -> datetime:
+        """Return the oldest of the minutes right before a gap that were stored right after their close; else the gap's.
+
+        They may have been corrected since, and once the gap is filled no tick asks for them any more.
+        """
+        before = gap - _MAY_CHANGE
+        return next((each for each in self._provisional.get(str(metric), ()) if before < each < gap), gap)
 
     def _tell(self, metric: Metric, count: int) -> None:
-        """Tell how much is done, with ``count`` minutes of a metric that is not done yet."""
+        """Tell that so many minutes of a metric are done, beside those that were before."""
+        name = str(metric)
         with self._one_at_a_time:
-            self._on_progress(min(self._done + count, self._total), self._total, str(metric))
+            more = min(count, self._to_do[name] - self._done[name])
+            self._done[name] += more
+            self._all_done += more
+            self._on_progress(self._all_done, self._total, name)
 
     @contextmanager
     def _noting_errors(self, metrics: Sequence[Metric]) -> Iterator[None]:
@@ -136,30 +202,43 @@ class _Work:
             with self._one_at_a_time:
                 self._collected.note_error(map(str, metrics), error)
 
-    def _fetch(self, exchange: Exchange, metric: Metric, gaps: Sequence[MinuteRange], now: datetime) -> Iterator[int]:
-        """Store the minutes of ``gaps``: recent ones from candles, others by history(). Yield how many are done."""
-        prices, deadline = self._prices, Deadline.after(_PATIENCE_A_METRIC)
-        edge = floor_minute(now) - exchange.reach
-        recent = [MinuteRange(max(gap.first, edge), gap.last) for gap in gaps if gap.last >= edge]
-        rest = [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
-        done = 0
-        if recent:
-            since = max(edge, _provisional_since(prices, metric, recent[0].first))
-            self._store(metric, [exchange.candles(metric.pair, since, deadline)], since)
-            holes = prices.gaps([str(metric)], recent[0].first, recent[-1].last)
-            rest += [part for hole in holes.get(str(metric), []) for part in overlaps(hole, recent)]
-            done = minutes_in(gaps) - minutes_in(rest)
-            yield done
-        for gap in sorted(rest, reverse=True):
-            first = _provisional_since(prices, metric, gap.first)
-            for batch in batches(exchange.history(metric.pair, first, gap.last, deadline)):
-                self._store(metric, batch, first)
-                done += sum(validated.kept.num_rows for validated in batch)
-                yield done
-
-    def _store(self, metric: Metric, answers: Sequence[Answer], first: datetime) -> None:
+    def _store(self, answers: Sequence[tuple[str, Answer]]) -> None:
         with self._one_at_a_time:
-            store_answers(self._prices, self._collected, [(str(metric), answer) for answer in answers], first)
+            store_answers(self._prices, self._collected, answers, self._horizon)
+
+
+class _Waiting:
+    """Answers of one exchange that wait to be stored together: to store takes half a second of CPU, however little."""
+
+    def __init__(self, store: Callable[[Sequence[tuple[str, Answer]]], None]) -> None:
+        self._keep = store
+        self._answers: list[tuple[str, Answer]] = []
+        self._gaps: dict[str, MinuteRange] = {}
+        self._rows = 0
+        self._stored_at = time.monotonic()
+
+    def add(self, metric: Metric, answer: Answer, gap: MinuteRange) -> None:
+        """Let an answer about a gap wait. Those about two gaps of a metric may have minutes in common."""
+        name = str(metric)
+        if self._gaps.get(name, gap) != gap:
+            self.store()
+        self._gaps[name] = gap
+        self._answers.append((name, answer))
+        self._rows += len(answer.rows) if isinstance(answer, Unvalidated) else answer.kept.num_rows
+        if self._rows >= _ROWS or time.monotonic() - self._stored_at > STORED_EVERY:
+            self.store()
+
+    def store(self) -> None:
+        """Store what waits."""
+        answers, self._answers, self._gaps, self._rows = self._answers, [], {}, 0
+        if answers:
+            self._keep(answers)
+        self._stored_at = time.monotonic()
+
+
+def _since(edge: datetime, gaps: Sequence[MinuteRange]) -> list[MinuteRange]:
+    """Return what of some gaps is not before ``edge``."""
+    return [MinuteRange(max(gap.first, edge), gap.last) for gap in gaps if gap.last >= edge]
 
 
 def _side_by_side(parts: Sequence[Callable[[], None]]) -> None:
@@ -183,14 +262,3 @@ def _side_by_side(parts: Sequence[Callable[[], None]]) -> None:
             thread.join(0.1)
     if raised:
         raise raised[0]
-
-
-def _provisional_since(prices: PriceTable, metric: Metric, gap: datetime) -> datetime:
-    """Return the oldest of the minutes right before a gap that were stored right after their close; else the gap's.
-
-    They may have been corrected since, and once the gap is filled no tick asks for them any more.
-    """
-    span = CORRECTED_MINUTES * MINUTE
-    rows = prices.candles([str(metric)], gap - span + MINUTE, gap - MINUTE)
-    minutes, fetched = (rows.column(name).to_pylist() for name in ("minute", "fetched_at"))
-    return min([minute for minute, at in zip(minutes, fetched, strict=True) if at < minute + span], default=gap)

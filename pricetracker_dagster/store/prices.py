@@ -217,6 +217,16 @@ class PriceTable(Delta):
         rows = self._in_range("newest_of.sql", since, until, metrics=[*metrics])
         return {metric: utc(unix) for metric, unix in rows}
 
+    def stored_soon(
+        self, metrics: Sequence[str], first: datetime, last: datetime, within: timedelta
+    ) -> dict[str, list[datetime]]:
+        """Return the minutes from ``first`` to ``last`` that were stored so soon after they began. UTC, in order."""
+        rows = self._in_range("stored_soon.sql", first, last, metrics=[*metrics], seconds=within.total_seconds())
+        found: dict[str, list[datetime]] = {}
+        for metric, unix in rows:
+            found.setdefault(metric, []).append(utc(unix))
+        return found
+
     def candles(self, metrics: Sequence[str], first: datetime, last: datetime) -> pa.Table:
         """Return the stored candles of minutes ``first`` to ``last``: SCHEMA, ordered by metric and minute."""
         files = self.files(first, last)

@@ -161,3 +161,39 @@ def test_what_candles_brought_is_remembered_under_a_clock_that_is_behind(tmp_pat
     behind = Turns(tmp_path, [ETH], noon - 7 * MINUTE)
     assert behind[ETH].asked == 0
     assert behind.brought({ETH: noon + timedelta(hours=3)}) == {ETH: noon}
+
+
+def test_two_gaps_whose_answers_have_minutes_in_common_are_both_filled(
+    start: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kraken, "reach", timedelta(hours=1))
+    bench = start("ETHUSD")
+    second = bench.minute - timedelta(hours=3)
+    stored = [second - minutes * MINUTE for minutes in (4, 2, 1)]  # the gaps: one minute before, and from it on
+    rows = [
+        {"metric": ETH, "minute": minute, **dict.fromkeys(("open", "high", "low", "close"), 1.0)}
+        | {"volume": 1.0, "trades": 1, "fetched_at": minute + timedelta(seconds=62)}
+        for minute in stored
+    ]
+    bench.store.prices.upsert(pa.Table.from_pylist(rows, schema=SCHEMA), now=bench.now)
+    first, last = stored[0], second + 2 * MINUTE
+    assert len(bench.store.prices.gaps([ETH], first, last)[ETH]) == 2
+    done = backfill(bench.settings, first, last)
+    assert (done.missing, done.causes) == ({}, {})
+    found = figures(bench, first, last)
+    assert [row[0] for row in found] == [first + i * MINUTE for i in range(7)]
+    assert [row for row in found if row[3]] == traded(bench, first, last)
+
+
+def test_a_backfill_of_many_metrics_stores_them_together(start: Callable[..., Bench]) -> None:
+    bench = start("BTCUSD", "ETHUSD", "GRTETH", "USDTUSD")
+    told: list[tuple[int, int]] = []
+    first = bench.minute - timedelta(hours=3)
+    done = backfill(bench.settings, first, bench.minute, on_progress=lambda done, total, _: told.append((done, total)))
+    assert done.missing == {}
+    assert {total for _, total in told} == {4 * 181}
+    assert sorted(told) == told
+    assert told[-1] == (4 * 181, 4 * 181)
+    table = bench.store.prices.open()
+    assert table is not None
+    assert table.version() <= 2  # a commit for each UTC day, beside the one that makes the table
