@@ -5,16 +5,14 @@ Its klines come oldest first, numbers as text, the count of trades at 8; a minut
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, takewhile
 from typing import Any, ClassVar
 
 from pricetracker_dagster.simulator.binance_words import LIMITS, agg_trade_of, kline_of, symbol_of, trade_of
 from pricetracker_dagster.simulator.dialect import Asked, Dialect, Refusal, Why, base_and_quote
-from pricetracker_dagster.simulator.faults import Faults
 from pricetracker_dagster.simulator.limits import Weights
-from pricetracker_dagster.simulator.market import MINUTE, SECOND, Market, Pair, Trade
+from pricetracker_dagster.simulator.market import MINUTE, SECOND, Pair, Trade
 
 _ROWS, _DEFAULT_ROWS = 1000, 500
 _MS = 1_000_000
@@ -61,20 +59,11 @@ class Binance(Dialect):
         "": re.compile("/api/v3/(?P<endpoint>ping|time|exchangeInfo|klines|trades|aggTrades)")
     }
 
-    def __init__(
-        self,
-        market: Market,
-        clock: Callable[[], datetime],
-        faults: Faults,
-        *,
-        limits: bool,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def begin(self) -> None:
         """Begin with nothing spent."""
-        self._weights = Weights(_A_MINUTE, patience=_PATIENCE, ban=_BAN, timer=timer)
+        self._weights = Weights(_A_MINUTE, patience=_PATIENCE, ban=_BAN, timer=time.monotonic)
         # where the market has a pair in USDT itself, that one has the name
-        self._in_tether = {base for base, quote in map(base_and_quote, market.pairs) if quote == "USDT"}
-        super().__init__(market, clock, faults, limits=limits)
+        self._in_tether = {base for base, quote in map(base_and_quote, self.market.pairs) if quote == "USDT"}
 
     def names_of(self, pair: Pair) -> Sequence[str]:
         """Return its symbol, e.g. ``BTCUSDT``; none for USDT/USD."""

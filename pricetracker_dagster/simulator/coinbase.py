@@ -5,16 +5,15 @@ Its candles come newest first as numbers, and leave out minutes without trades.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from math import ceil
 from typing import Any, ClassVar
 
 from pricetracker_dagster.simulator.dialect import Asked, Dialect, Refusal, Why, base_and_quote, number
-from pricetracker_dagster.simulator.faults import Faults
 from pricetracker_dagster.simulator.limits import Bucket
-from pricetracker_dagster.simulator.market import MINUTE, SECOND, Market, Pair, Trade
+from pricetracker_dagster.simulator.market import MINUTE, SECOND, Pair, Trade
 
 _ROWS, _PAGE = 300, 1000
 
@@ -51,18 +50,9 @@ class Coinbase(Dialect):
         "trades": re.compile("/products/(?P<pair>[^/]+)/trades"),
     }
 
-    def __init__(
-        self,
-        market: Market,
-        clock: Callable[[], datetime],
-        faults: Faults,
-        *,
-        limits: bool,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def begin(self) -> None:
         """Begin with a full allowance."""
-        super().__init__(market, clock, faults, limits=limits)
-        self._bucket = Bucket(_A_SECOND, _BURST, timer)
+        self._bucket = Bucket(_A_SECOND, _BURST, time.monotonic)
 
     def names_of(self, pair: Pair) -> Sequence[str]:
         """Return its id, e.g. ``BTC-USD``."""

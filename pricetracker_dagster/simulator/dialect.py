@@ -86,7 +86,12 @@ class Dialect(ABC):
         self.limits = limits
         self.refused = 0
         self._turn = itertools.count()
+        self.begin()
         self.names = {name: pair for pair in self.market.pairs for name in self.names_of(pair)}
+
+    def begin(self) -> None:
+        """Prepare what the other methods need, e.g. a full allowance; nothing by default."""
+        return
 
     @abstractmethod
     def names_of(self, pair: Pair) -> Sequence[str]:

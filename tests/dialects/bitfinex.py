@@ -40,9 +40,8 @@ class Bitfinex(Dialect):
         "conf": re.compile("/v2/conf/(?P<pair>.+)"),
     }
 
-    def __init__(self, *given: Any, **more: Any) -> None:
+    def begin(self) -> None:
         """Begin with a full allowance for each endpoint."""
-        super().__init__(*given, **more)
         self.buckets = {endpoint: Bucket(0.5, 30, time.monotonic) for endpoint in self.paths}
 
     def names_of(self, pair: Pair) -> Sequence[str]:

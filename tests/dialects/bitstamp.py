@@ -34,9 +34,8 @@ class Bitstamp(Dialect):
         "transactions": re.compile("/api/v2/transactions/(?P<pair>[^/]+)/?"),
     }
 
-    def __init__(self, *given: Any, **more: Any) -> None:
+    def begin(self) -> None:
         """Begin with a full allowance."""
-        super().__init__(*given, **more)
         self.bucket = Bucket(8000 / 600, 8000, time.monotonic)
 
     def names_of(self, pair: Pair) -> Sequence[str]:

@@ -48,9 +48,8 @@ class Gemini(Dialect):
         "trades": re.compile("/v1/trades/(?P<pair>[^/]+)"),
     }
 
-    def __init__(self, *given: Any, **more: Any) -> None:
+    def begin(self) -> None:
         """Begin with a full allowance."""
-        super().__init__(*given, **more)
         self.bucket = Bucket(2, 120, time.monotonic)
 
     def names_of(self, pair: Pair) -> Sequence[str]:

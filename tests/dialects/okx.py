@@ -39,9 +39,8 @@ class Okx(Dialect):
         "market": re.compile("/api/v5/market/(?P<endpoint>candles|history-candles|trades|history-trades)"),
     }
 
-    def __init__(self, *given: Any, **more: Any) -> None:
+    def begin(self) -> None:
         """Begin with a full allowance for each endpoint."""
-        super().__init__(*given, **more)
         granted = {"time": 10, "instruments": 20, "candles": 40, "history-candles": 20, "trades": 100}
         self.buckets = {name: Bucket(in_two / 2, in_two, time.monotonic) for name, in_two in granted.items()}
 
