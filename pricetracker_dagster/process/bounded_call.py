@@ -45,7 +45,8 @@ def within(seconds: float, ask: Callable[[], T], name: str) -> T:
     try:
         answer = answered.get(timeout=max(0.0, seconds))
     except queue.Empty:
-        _this_thread.helper = None  # that one ends once its call does
+        _this_thread.helper = None
+        helper.calls.put(None)  # it ends once this call does
         connections.end()
         raise TimeoutError from None
     return answer()
@@ -72,6 +73,7 @@ def _make(calls: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
     while (call := calls.get()) is not None:
         call()
         del call  # with what it holds
+        threading.current_thread().name = "waits for a call"
 
 
 class Connections:

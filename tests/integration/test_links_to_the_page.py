@@ -53,7 +53,7 @@ def test_alarms_link_to_those_of_the_page(start: Callable[..., Bench]) -> None:
 
 def test_the_page_knows_what_the_links_ask_for() -> None:
     known = (ROOT / "pricetracker_dagster" / "web" / "page" / "address.js").read_text(encoding="utf-8")
-    usual = re.search(r"const USUAL = \{(.*?)\}", known)
+    usual = re.search(r"const USUAL = \{(.*?)\}", known, re.DOTALL)
     assert usual is not None
     assert {"view", "metric"} <= set(re.findall(r"(\w+):", usual[1]))
     assert re.search(r'view: \[.*"alarms"', known)

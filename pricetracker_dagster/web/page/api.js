@@ -94,3 +94,9 @@ async function failure(response, told = null) {
     kinds[response.status] ?? (response.status < 500 ? "refused" : problem.detail ? "unavailable" : "unreachable");
   return new Failure(kind, problem.detail ?? problem.title ?? `the server answers ${response.status}`, problem);
 }
+
+/** What is said of an answer that there is nothing called so: with what there is. */
+export function refusalText(error) {
+  const known = error.problem.known?.slice?.(0, 8).join(", ");
+  return `${error.message}${known ? `. There is: ${known}` : ""}`;
+}

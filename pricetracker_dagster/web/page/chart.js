@@ -1,7 +1,7 @@
 // The chart's element: plotly, loaded where the first chart is opened, the crosshair by pointer and by keys, and the
 // line that reads what is under it. What is drawn is in figure.js.
 
-import { element, setAttribute } from "./dom.js";
+import { element, setAttribute, setText } from "./dom.js";
 import { figure, LINES } from "./figure.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
@@ -27,11 +27,12 @@ function plotly() {
 }
 
 /**
- * Build a chart; `read(index)` is called with the row under the crosshair, null where there is none.
+ * Build a chart; `read(index)` is called with the row under the crosshair, null where there is none. That it cannot be
+ * drawn is said in the element `problem`.
  *
  * `drawn` makes traces and layout of a view; its first traces carry the rows: two of candles, as many as it has metrics.
  */
-export function createChart(read, drawn = figure) {
+export function createChart(read, problem, drawn = figure) {
   const place = element("div", { class: "plot" });
   const root = element(
     "div",
@@ -106,13 +107,19 @@ export function createChart(read, drawn = figure) {
 
   return {
     root,
-    /** Draw a view; the same zoom stays where it is the same metric, measure and range. */
+    /** Draw a view that has rows; the same zoom stays where it is the same metric, measure and range. */
     async show(next) {
+      if (!next.rows.length) return;
       if (view && (view.metric !== next.metric || view.show !== next.show || view.window.hours !== next.window.hours))
         at = null;
       view = next;
       if (at !== null) at = Math.min(at, view.rows.length - 1);
-      await draw();
+      try {
+        await draw();
+      } catch (error) {
+        problem.hidden = false;
+        setText(problem, error.message);
+      }
     },
     /** Say what is under the crosshair to who does not see it. */
     told(row, text) {

@@ -2,7 +2,7 @@
 // market is opened first. What plotly draws is in market_figure.js, the rows of the table in market_table.js.
 
 import { go } from "./address.js";
-import { ask, url } from "./api.js";
+import { ask, refusalText, url } from "./api.js";
 import { createChart } from "./chart.js";
 import { drawing, element, keyed, setAttribute, setText } from "./dom.js";
 import { binText, LINES } from "./figure.js";
@@ -16,7 +16,7 @@ const HOURS = 24; // that far the answer goes back
 /** Build the view into a place of the page; `announce` says to screen readers what was opened. */
 export function createMarket(place, announce) {
   const part = build();
-  const chart = createChart(read, marketFigure);
+  const chart = createChart(read, part.problem, marketFigure);
   const table = marketTable(part.tableScroll, "The exchanges of this market, the largest volume first");
   part.chartPlace.append(chart.root);
   place.append(part.root);
@@ -47,7 +47,7 @@ export function createMarket(place, announce) {
       mine.answer = answer;
       take(now.market, timed(answer.data), asOf);
       if (first) announce(`${now.market}: ${counted(view.metrics.length, "metric")} in one chart, 24 hours`);
-      await draw();
+      await chart.show(view); // its program may take a while to load: all that tells the same in words is there
     } catch (error) {
       if (mine.stop.signal.aborted) return;
       if (error.kind !== "unknown" && error.kind !== "refused") throw error;
@@ -80,15 +80,6 @@ export function createMarket(place, announce) {
     read(null);
   }
 
-  async function draw() {
-    try {
-      if (view.rows.length) await chart.show(view);
-    } catch (error) {
-      part.problem.hidden = false;
-      setText(part.problem, error.message);
-    }
-  }
-
   /** The prices under the crosshair, else the newest; it is the legend as well. */
   function read(index) {
     if (!view) return;
@@ -116,8 +107,7 @@ export function createMarket(place, announce) {
   }
 
   function refuse(error) {
-    const known = error.problem.known?.slice?.(0, 8).join(", ");
-    setText(part.problem, `${error.message}${known ? `. There is: ${known}` : ""}`);
+    setText(part.problem, refusalText(error));
     part.problem.hidden = false;
     part.chartPlace.hidden = true;
     view = null;

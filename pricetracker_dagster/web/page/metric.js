@@ -3,7 +3,7 @@
 
 import { link } from "./address.js";
 import { alertText } from "./alarms.js";
-import { ask, url } from "./api.js";
+import { ask, refusalText, url } from "./api.js";
 import { createChart } from "./chart.js";
 import { byId, keyed, setAttribute, setText } from "./dom.js";
 import { binText } from "./figure.js";
@@ -18,7 +18,7 @@ import { measureLabel, measureUnit, rangeOf } from "./values.js";
 export function createMetric(announce) {
   const root = byId("metric");
   const part = build();
-  const chart = createChart(read);
+  const chart = createChart(read, part.problem);
   const table = metricTable(part.tableScroll);
   part.chartPlace.append(chart.root);
   let view = null;
@@ -70,7 +70,7 @@ export function createMetric(announce) {
       );
       if (first)
         announce(`${shown.metric}, ${measureLabel(shown.show)}, ${words}: ${counted(view.rows.length, "row")}`);
-      await draw();
+      await chart.show(view); // its program may take a while to load: all that tells the same in words is there
     } catch (error) {
       if (mine.stop.signal.aborted) return;
       if (error.kind !== "unknown" && error.kind !== "refused") throw error;
@@ -114,16 +114,6 @@ export function createMetric(announce) {
       `Crosshair of the chart: ${measureLabel(shown.show)} of ${shown.metric}, ${words}. The table below has the same numbers`,
     );
     read(null);
-  }
-
-  /** The chart, whose program may take a while to load: all that tells the same in words is there before. */
-  async function draw() {
-    try {
-      if (view.rows.length) await chart.show(view);
-    } catch (error) {
-      part.problem.hidden = false;
-      setText(part.problem, error.message);
-    }
   }
 
   /** What is under the crosshair, else the newest row, in one line of fixed places. */
@@ -217,8 +207,7 @@ export function createMetric(announce) {
   }
 
   function refuse(error) {
-    const known = error.problem.known?.slice?.(0, 8).join(", ");
-    setText(part.problem, `${error.message}${known ? `. There is: ${known}` : ""}`);
+    setText(part.problem, refusalText(error));
     part.problem.hidden = false;
     part.chartPlace.hidden = true;
     part.empty.hidden = true;
