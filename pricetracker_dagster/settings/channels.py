@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from pricetracker_dagster.process.guard import apprise_log
@@ -20,6 +21,7 @@ def is_channel_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=256)  # settings are read for each look, and apprise takes 20 ms of CPU to say it
 def is_channel(url: str) -> bool:
     """Say whether apprise can send to a URL."""
     import apprise  # 0.2 s, for those who have channels

@@ -58,7 +58,7 @@ def test_a_port_that_is_asked_for_and_taken_is_named(home: Home) -> None:
     assert f"port {port} on 127.0.0.1 is taken: choose another with --port" in refused.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_ended_before_it_is_up_it_leaves_nothing(home: Home, number: signal.Signals) -> None:
     process = home.start("up", "--simulated")
     until(lambda: " simulate --port" in " ".join(processes_of(home.folder).values()), 60, "a first process is started")

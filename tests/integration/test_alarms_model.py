@@ -590,6 +590,7 @@ def story(webhook: Webhook, folders: Callable[[], Path], monkeypatch: pytest.Mon
     return Own
 
 
+@pytest.mark.long
 def test_a_story_in_which_much_goes_wrong(story: type[Story]) -> None:
     it = story()
 

@@ -50,6 +50,7 @@ def day(start: Start, instance: dg.DagsterInstance, webhook: Webhook) -> Day:
     return Day(bench, instance)
 
 
+@pytest.mark.long
 def test_a_burst_is_announced_once_with_a_link_and_told_to_be_over(day: Day, webhook: Webhook) -> None:
     assert day.minute()
     minute = day.bench.minute

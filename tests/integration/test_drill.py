@@ -19,7 +19,8 @@ CALM, LONGER_CALM = (1, 70, *[1] * 4), (1, 1, 70, *[1] * 6)
 """Minutes from step to step at the end: what waited for its turn has come, then outages are over."""
 
 
-@pytest.mark.parametrize(("hours", "calm"), [(1.2, CALM), pytest.param(3.6, LONGER_CALM, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("hours", "calm"), [(1.2, CALM), (3.6, LONGER_CALM)])
 def test_a_few_hours_of_random_faults_and_killed_processes_leave_everything_in_order(
     tmp_path: Path, hours: float, calm: Sequence[int]
 ) -> None:

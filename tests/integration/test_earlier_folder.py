@@ -160,7 +160,9 @@ def test_a_tick_goes_on_where_it_was_and_heals_what_was_missed(earlier: Bench) -
     assert answer(earlier, "SELECT count(*) FROM missed_minutes") == [(0,)]
 
 
-@pytest.mark.parametrize("cursor", [CURSOR, None], ids=["as remembered", "forgotten"])
+@pytest.mark.parametrize(
+    "cursor", [pytest.param(CURSOR, marks=pytest.mark.long), None], ids=["as remembered", "forgotten"]
+)
 def test_what_was_told_is_not_missing_again_and_what_is_new_is(earlier: Bench, cursor: str | None) -> None:
     remembered = cursor
     told: list[tuple[str, str]] = []

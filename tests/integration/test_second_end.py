@@ -69,6 +69,7 @@ def test_every_further_end_is_told_once(it: Watch, webhook: Webhook) -> None:
     assert len(ends(webhook)) == 3
 
 
+@pytest.mark.long
 def test_an_end_that_the_channel_does_not_take_is_tried_again_as_the_same(it: Watch, webhook: Webhook) -> None:
     ended_once(it)
     webhook.behaviour["/"] = "500"

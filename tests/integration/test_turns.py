@@ -146,6 +146,7 @@ def test_a_minute_that_is_never_listed_at_once_is_soon_not_asked_for_again_at_on
     assert asked == [3, 3, 3, 1, 3, 1, 1, 1, 3]  # after three times only now and then
 
 
+@pytest.mark.long
 def test_what_cannot_be_had_is_asked_for_after_pauses_that_grow(odd: OddKraken, track: Track) -> None:
     gone = range(NOW // 60 * 60 - 3600, NOW // 60 * 60 - 3600 + 300, 60)
 

@@ -382,6 +382,7 @@ def test_a_message_that_no_channel_takes_is_kept_for_a_day(watch: Callable[..., 
     assert [posted.title for posted in webhook.posted] == ["✓ KRAKEN:BTCUSD volume resolved"]
 
 
+@pytest.mark.long
 def test_after_an_hour_without_a_channel_it_is_told_what_happened_and_what_is_over_in_one_line(
     watch: Callable[..., Watch], webhook: Webhook
 ) -> None:
