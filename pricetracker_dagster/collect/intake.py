@@ -10,7 +10,7 @@ from pricetracker_dagster.collect.context import Context, unix
 from pricetracker_dagster.collect.storing import store_answers
 from pricetracker_dagster.exchanges.base import ExchangeError, NotAsked
 
-STORED_EVERY = 10.0
+STORED_EVERY = 15.0
 """Seconds after which what has come is stored, although more is to come: what a kill can lose, to be asked for again.
 To store takes half a second of CPU each time, however little it is."""
 
@@ -78,7 +78,8 @@ class Intake:
                 collected.note_error(found.metrics, found.what)
             # what is not stored before the deadline is stored at once with what comes last
             has_time = deadline.remaining > self._storing
-            if waiting and has_time and time.monotonic() - stored_at > STORED_EVERY:
+            every = STORED_EVERY if all_of_them or self.has_minute else _STRAGGLERS
+            if waiting and has_time and time.monotonic() - stored_at > every:
                 self._store(waiting.values(), of_candles=of_candles)
                 waiting, stored_at = {}, time.monotonic()
             overdue = self.has_minute and time.monotonic() - self._began > _STRAGGLERS

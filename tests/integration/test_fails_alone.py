@@ -197,6 +197,26 @@ def test_many_that_drip_hold_up_no_other_metric_and_leave_no_thread_that_must_be
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
+def test_readers_have_what_came_while_another_metric_is_still_waited_for(
+    odd: OddKraken, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = threading.Event()
+    seen: list[bool] = []
+
+    def once_published(_: BaseHTTPRequestHandler) -> None:
+        seen.append(published.wait(12))  # and then it hangs up
+
+    def publish(*_: object, **__: object) -> None:
+        published.set()
+
+    monkeypatch.setattr(tick, "publish", publish)
+    odd.write["OHLC", "ETHUSD"] = once_published
+    settings = track("BTCUSD", "ETHUSD", budget=20, timeout=15)
+    collect_minute(settings, NEWEST)
+    assert seen[0]
+    assert newest(settings)["KRAKEN:BTCUSD"] == NEWEST
+
+
 @pytest.mark.parametrize("endpoint", ["Time", "AssetPairs"])
 def test_an_exchange_that_never_answers_ends_with_the_budget_and_says_so(
     odd: OddKraken, track: Track, endpoint: str
