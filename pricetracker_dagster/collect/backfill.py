@@ -113,6 +113,7 @@ class _Work:
         self._done = dict.fromkeys(self._to_do, 0)
         self._all_done, self._total = 0, sum(self._to_do.values())
         self._one_at_a_time = threading.RLock()
+        self._whole = whole
         self._horizon = whole.first - _MAY_CHANGE
         self._provisional = prices.stored_soon([*wanted], self._horizon, whole.last, _MAY_CHANGE)
 
@@ -147,7 +148,7 @@ class _Work:
 
     def _recent(self, exchange: Exchange, metric: Metric, edge: datetime, ends: Deadline, waiting: "_Waiting") -> None:
         """Ask for the minutes that one answer for candles reaches, all from ``edge`` on."""
-        recent = _since(edge, self._wanted.get(str(metric), []))
+        recent = self._after(edge, metric)
         if recent:
             since = max(edge, self._first_to_ask(metric, recent[0].first))
             answer = exchange.candles(metric.pair, since, ends)
@@ -156,12 +157,9 @@ class _Work:
 
     def _rest(self, metrics: Sequence[Metric], edge: datetime) -> dict[str, list[MinuteRange]]:
         """Return what is wanted from before ``edge``, and what answers for candles left open after it."""
-        wanted = {str(metric): self._wanted.get(str(metric), []) for metric in metrics}
-        rest = {
-            metric: [MinuteRange(gap.first, min(gap.last, edge - MINUTE)) for gap in gaps if gap.first < edge]
-            for metric, gaps in wanted.items()
-        }
-        recent = {metric: found for metric, gaps in wanted.items() if (found := _since(edge, gaps))}
+        before = MinuteRange(self._whole.first, edge - MINUTE)
+        rest = {str(metric): overlaps(before, self._wanted.get(str(metric), [])) for metric in metrics}
+        recent = {str(metric): found for metric in metrics if (found := self._after(edge, metric))}
         last = max((gaps[-1].last for gaps in recent.values()), default=edge)
         for metric, holes in self._prices.gaps([*recent], edge, last).items():
             rest[metric] += [part for hole in holes for part in overlaps(hole, recent[metric])]
@@ -176,6 +174,10 @@ class _Work:
             for page in exchange.history(metric.pair, first, gap.last, ends):
                 waiting.add(metric, page, gap)
                 self._tell(metric, page.kept.num_rows)
+
+    def _after(self, edge: datetime, metric: Metric) -> list[MinuteRange]:
+        """Return what is wanted of a metric from ``edge`` on."""
+        return overlaps(MinuteRange(edge, self._whole.last), self._wanted.get(str(metric), []))
 
     def _first_to_ask(self, metric: Metric, gap: datetime) -> datetime:
         """Return the oldest of the minutes right before a gap that were stored right after their close; else the gap's.
@@ -234,11 +236,6 @@ class _Waiting:
         if answers:
             self._keep(answers)
         self._stored_at = time.monotonic()
-
-
-def _since(edge: datetime, gaps: Sequence[MinuteRange]) -> list[MinuteRange]:
-    """Return what of some gaps is not before ``edge``."""
-    return [MinuteRange(max(gap.first, edge), gap.last) for gap in gaps if gap.last >= edge]
 
 
 def _side_by_side(parts: Sequence[Callable[[], None]]) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from pricetracker_dagster.errors import PricetrackerError, UnknownName
 from pricetracker_dagster.settings import Settings
+from pricetracker_dagster.store.publishing.access import OfAnotherVersion
 from pricetracker_dagster.web import api, health, pages, prometheus, sign_in
 from pricetracker_dagster.web.generations import Generations
 from pricetracker_dagster.web.kept import KeptAnswers
@@ -78,7 +79,8 @@ async def _told(_: Request, error: Exception) -> Response:
 
 
 async def _mendable(_: Request, error: Exception) -> Response:
-    return problem(404 if isinstance(error, UnknownName) else 503, str(error))
+    headers = {"Retry-After": "60"} if isinstance(error, OfAnotherVersion) else None  # the next tick mends it
+    return problem(404 if isinstance(error, UnknownName) else 503, str(error), headers=headers)
 
 
 async def _of_the_engine(_: Request, error: Exception) -> Response:

@@ -198,6 +198,7 @@ def test_a_published_file_that_is_damaged_gone_or_of_another_version_or_whose_pr
         until(lambda: status(rank)[0] == 503, 10, "the file of another version is noticed")
         code, text = status(rank)
         assert "published by another version of pricetracker, without metric_rank.relative_stddev: the next" in text
+        assert requests.get(rank, timeout=30).headers["Retry-After"] == "60"
         assert status(snapshot)[0] == 200
         put(whole)
         until(lambda: status(rank)[0] == 200, 10, "the present version is served")

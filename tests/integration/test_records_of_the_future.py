@@ -14,7 +14,6 @@ from pricetracker_dagster.candles.validate import validate_rows
 from pricetracker_dagster.settings import load_settings
 from pricetracker_dagster.store.records import RecordTable, Row
 from tests.integration.test_watch import BTC, ETH, NOON, Watch, calm
-from tests.quick import long
 from tests.webhook import Webhook
 
 AHEAD = [timedelta(minutes=7), timedelta(days=800)]
@@ -86,7 +85,7 @@ def test_an_alert_of_then_is_reminded_of_at_the_usual_pace(it: Watch, webhook: W
     assert all(moment <= NOON + 34 * MINUTE for moment in moments(it))
 
 
-@pytest.mark.parametrize("minutes", [long(20), 50])
+@pytest.mark.parametrize("minutes", [pytest.param(20, marks=pytest.mark.long), 50])
 def test_reminders_that_a_clock_ahead_has_used_up_are_given_all_the_same(
     it: Watch, webhook: Webhook, minutes: int
 ) -> None:
@@ -139,7 +138,11 @@ def test_an_outage_that_was_recorded_then_is_told_once_and_its_end_when_it_is_ov
     assert told(webhook, "✓ over, all minutes are stored: ") == 1
 
 
-@pytest.mark.parametrize("clock", [timedelta(minutes=20), long(timedelta(hours=1)), timedelta(hours=5)], ids=str)
+@pytest.mark.parametrize(
+    "clock",
+    [timedelta(minutes=20), pytest.param(timedelta(hours=1), marks=pytest.mark.long), timedelta(hours=5)],
+    ids=str,
+)
 def test_minutes_that_only_a_wrong_clock_has_seen_are_no_outage_and_hide_none(
     it: Watch, webhook: Webhook, clock: timedelta
 ) -> None:

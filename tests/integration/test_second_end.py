@@ -8,7 +8,6 @@ import pytest
 from pricetracker_dagster.candles.minutes import MINUTE
 from pricetracker_dagster.settings import load_settings
 from tests.integration.test_watch import NOON, SOON, Watch, calm
-from tests.quick import long
 from tests.webhook import Webhook
 
 
@@ -97,7 +96,7 @@ def test_a_channel_that_is_new_is_told_the_end_that_it_lives_to_see(
     assert len(ends(webhook, "/new")) == 1
 
 
-@pytest.mark.parametrize("ahead", [long(1), 600])
+@pytest.mark.parametrize("ahead", [pytest.param(1, marks=pytest.mark.long), 600])
 def test_an_end_recorded_by_a_clock_that_was_ahead_is_not_told_for_ever(
     it: Watch, webhook: Webhook, ahead: int
 ) -> None:

@@ -93,14 +93,13 @@ def explained(connection: duckdb.DuckDBPyConnection, published: Path) -> Iterato
     """
     try:
         yield
-    except (duckdb.CatalogException, duckdb.BinderException) as error:
-        if lacking := _lacking(connection, str(error)):
+    except duckdb.Error as error:
+        is_of_names = isinstance(error, duckdb.CatalogException | duckdb.BinderException)
+        if is_of_names and (lacking := _lacking(connection, str(error))):
             raise OfAnotherVersion(
                 f"{published} was published by another version of pricetracker, without {lacking}: the next tick "
                 f"publishes it anew, `pricetracker{errors.simulated_option(published.parent)} tick` at once"
             ) from error
-        raise
-    except duckdb.Error as error:
         found = _what_is_gone(connection, error, published)
         if found is None:
             raise
